@@ -1,0 +1,59 @@
+# StreamFlow's feature store. `make help` lists the targets.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+DATA ?=
+PORT ?= 8000
+UV := $(BIN)/uv
+LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo serve test check format lock clean
+
+help: ## List the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Make .venv with every tool and the project itself, from pinned hashes
+
+$(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11" >&2; exit 2; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
+		{ echo "$(PYTHON) cannot make a virtual environment: on Debian, apt-get install python3-venv" >&2; exit 2; }
+	test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
+	$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
+	VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --require-hashes -r requirements/dev.txt
+	VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+demo: $(STAMP) ## Run the whole pipeline and ask the API (DATA=folder with your own months)
+	@$(BIN)/python -m jobs.demo $(if $(DATA),--data $(DATA))
+
+serve: $(STAMP) ## Serve the demo's features on http://127.0.0.1:$(PORT) (PORT=8000)
+	@$(BIN)/python -m api --port $(PORT)
+
+test: $(STAMP) ## Run every test
+	@$(BIN)/pytest --cov --cov-report=term:skip-covered
+
+check: $(STAMP) ## What CI runs: format, lint, types, imports, tests
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(MAKE) --no-print-directory test
+
+format: $(STAMP) ## Format the code and mend what the linter can
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: $(STAMP) ## Resolve requirements/*.txt anew from pyproject.toml
+	$(LOCK) pyproject.toml --extra api --extra jobs --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra api --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/api.txt
+	$(LOCK) pyproject.toml --extra jobs --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/jobs.txt
+	echo uv | $(LOCK) -c requirements/dev.txt - -o requirements/uv.txt
+
+clean: ## Stop the embedded PostgreSQL and remove what the other targets made
+	@test ! -x $(BIN)/streamflow || $(BIN)/streamflow db stop
+	rm -rf .streamflow .venv .coverage .hypothesis .mypy_cache .pytest_cache .ruff_cache .import_linter_cache

@@ -1,0 +1,1 @@
+"""The reader: HTTP over the online features."""

@@ -1,0 +1,1 @@
+"""The contract: what StreamFlow's features are and where they live."""

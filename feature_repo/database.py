@@ -1,0 +1,88 @@
+"""The one module that opens connections to PostgreSQL."""
+
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import psycopg
+
+from feature_repo import settings
+from feature_repo.errors import SchemaMissing, StoreUnavailable
+
+SCHEMA_SQL = Path(__file__).with_name("schema.sql")
+
+
+@contextmanager
+def connect(autocommit: bool = False) -> Iterator[psycopg.Connection]:
+    """A connection to the database of the PG* variables, in UTC, committed at the end.
+
+    Raises:
+        ConfigurationError: a PG* variable is missing or wrong.
+        StoreUnavailable: the server does not answer, refuses the login, or goes away.
+        SchemaMissing: a schema, table or column is not there.
+    """
+    where = settings.postgres()
+    with translated(where):
+        connection = psycopg.connect(
+            host=where.host,
+            port=where.port,
+            user=where.user,
+            password=where.password or None,
+            dbname=where.database,
+            sslmode=where.sslmode,
+            connect_timeout=settings.streamflow().connect_timeout_s,
+            autocommit=autocommit,
+            keepalives_idle=30,
+        )
+        with connection:
+            yield connection
+
+
+@contextmanager
+def translated(where: settings.PostgresSettings | None = None) -> Iterator[None]:
+    """Turns the driver's errors into ours; the cause is kept."""
+    try:
+        yield
+    except psycopg.OperationalError as error:
+        place = f" at {where.host}:{where.port}/{where.database}" if where else ""
+        raise StoreUnavailable(f"PostgreSQL{place}: {first_line(error)}") from error
+    except (
+        psycopg.errors.UndefinedTable,
+        psycopg.errors.UndefinedColumn,
+        psycopg.errors.InvalidSchemaName,
+    ) as error:
+        raise SchemaMissing(
+            f"the database is not as this version needs it ({first_line(error)}); "
+            "run: streamflow apply"
+        ) from error
+
+
+def first_line(error: BaseException) -> str:
+    """The first line of an error's text, or its class where it has none."""
+    lines = str(error).strip().splitlines()
+    return lines[0] if lines else type(error).__name__
+
+
+def lock_key(name: str) -> int:
+    """The advisory lock key of `name`, the same in every process and version."""
+    return zlib.crc32(f"streamflow:{name}".encode())
+
+
+@contextmanager
+def lock(connection: psycopg.Connection, name: str) -> Iterator[bool]:
+    """Holds the advisory lock `name` on `connection`, waiting for it as long as it takes.
+
+    Yields whether it had to wait. A lock goes with its connection, so that a killed
+    process leaves none.
+    """
+    key = lock_key(name)
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
+    waited = row is None or not row[0]
+    if waited:
+        connection.execute("SELECT pg_advisory_lock(%s)", [key])
+    try:
+        yield waited
+    finally:
+        if not connection.closed and not connection.broken:
+            connection.execute("SELECT pg_advisory_unlock(%s)", [key])

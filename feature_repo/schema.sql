@@ -1,0 +1,146 @@
+-- The database of StreamFlow: four schemas, one owner of each kind of row.
+-- Every statement may run again on any older version of this file; that is the migration.
+-- A new column is a CREATE TABLE line for new databases and an ALTER TABLE … ADD COLUMN
+-- IF NOT EXISTS below its table for the ones that exist.
+
+CREATE SCHEMA IF NOT EXISTS source;    -- monthly snapshots, written by `ingest` alone
+CREATE SCHEMA IF NOT EXISTS registry;  -- Feast's SQL registry, written by `apply` alone
+CREATE SCHEMA IF NOT EXISTS online;    -- newest values, written by `materialize` alone
+CREATE SCHEMA IF NOT EXISTS ops;       -- run ledger and schema version
+
+-- Users, keyed by user_id: the newest month's row of each.
+CREATE TABLE IF NOT EXISTS source.users (
+    user_id        text        NOT NULL PRIMARY KEY,
+    as_of          timestamptz NOT NULL,
+    signup_date    date        NOT NULL,
+    user_gender    text        NOT NULL,
+    user_is_senior boolean     NOT NULL,
+    has_family     boolean     NOT NULL,
+    has_dependents boolean     NOT NULL,
+    loaded_at      timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON COLUMN source.users.user_id        IS 'The user, 1 to 128 characters.';
+COMMENT ON COLUMN source.users.as_of          IS 'The month this row comes from; an older month never replaces it.';
+COMMENT ON COLUMN source.users.signup_date    IS 'Day of the first sign-up, a calendar date in UTC.';
+COMMENT ON COLUMN source.users.user_gender    IS 'Gender the user gave: Female or Male.';
+COMMENT ON COLUMN source.users.user_is_senior IS 'Whether the user is 65 or older.';
+COMMENT ON COLUMN source.users.has_family     IS 'Whether the account is shared with a partner.';
+COMMENT ON COLUMN source.users.has_dependents IS 'Whether children or other dependents live with the user.';
+COMMENT ON COLUMN source.users.loaded_at      IS 'When this row was written or last corrected, UTC.';
+
+-- Subscription profile at the month's end, one row per user and month.
+CREATE TABLE IF NOT EXISTS source.subscriptions_profile_snapshots (
+    user_id            text        NOT NULL,
+    as_of              timestamptz NOT NULL,
+    months_active      bigint      NOT NULL,
+    plan_stream_tv     boolean,
+    plan_stream_movies boolean,
+    contract_type      text        NOT NULL,
+    paperless_billing  boolean     NOT NULL,
+    monthly_fee        real        NOT NULL,
+    total_paid         double precision NOT NULL,
+    net_service        text        NOT NULL,
+    loaded_at          timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, as_of)
+);
+COMMENT ON COLUMN source.subscriptions_profile_snapshots.user_id            IS 'The user.';
+COMMENT ON COLUMN source.subscriptions_profile_snapshots.as_of              IS 'The instant this row describes, UTC.';
+COMMENT ON COLUMN source.subscriptions_profile_snapshots.months_active      IS 'Full months since the subscription began, in months.';
+COMMENT ON COLUMN source.subscriptions_profile_snapshots.plan_stream_tv     IS 'Whether the plan includes TV streaming; null when unknown.';
+COMMENT ON COLUMN source.subscriptions_profile_snapshots.plan_stream_movies IS 'Whether the plan includes movie streaming; null when unknown.';
+COMMENT ON COLUMN source.subscriptions_profile_snapshots.contract_type      IS 'Contract term: Month-to-month, One year or Two year.';
+COMMENT ON COLUMN source.subscriptions_profile_snapshots.paperless_billing  IS 'Whether bills are sent electronically.';
+COMMENT ON COLUMN source.subscriptions_profile_snapshots.monthly_fee        IS 'Fee of the current plan, in US dollars per month.';
+COMMENT ON COLUMN source.subscriptions_profile_snapshots.total_paid         IS 'Paid since the subscription began, in US dollars.';
+COMMENT ON COLUMN source.subscriptions_profile_snapshots.net_service        IS 'Internet access of the household: DSL, Fiber optic or No.';
+COMMENT ON COLUMN source.subscriptions_profile_snapshots.loaded_at          IS 'When this row was written or last corrected, UTC.';
+
+-- Usage over the 30 (or 7) days before as_of, one row per user and month.
+CREATE TABLE IF NOT EXISTS source.usage_agg_30d_snapshots (
+    user_id             text        NOT NULL,
+    as_of               timestamptz NOT NULL,
+    watch_hours_30d     real        NOT NULL,
+    avg_session_mins_7d real        NOT NULL,
+    unique_devices_30d  bigint      NOT NULL,
+    skips_7d            bigint      NOT NULL,
+    rebuffer_events_7d  bigint      NOT NULL,
+    loaded_at           timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, as_of)
+);
+COMMENT ON COLUMN source.usage_agg_30d_snapshots.user_id             IS 'The user.';
+COMMENT ON COLUMN source.usage_agg_30d_snapshots.as_of               IS 'The instant this row describes, UTC.';
+COMMENT ON COLUMN source.usage_agg_30d_snapshots.watch_hours_30d     IS 'Time watched in the last 30 days, in hours.';
+COMMENT ON COLUMN source.usage_agg_30d_snapshots.avg_session_mins_7d IS 'Mean length of a viewing session in the last 7 days, in minutes.';
+COMMENT ON COLUMN source.usage_agg_30d_snapshots.unique_devices_30d  IS 'Distinct devices used in the last 30 days, a count.';
+COMMENT ON COLUMN source.usage_agg_30d_snapshots.skips_7d            IS 'Titles skipped in the last 7 days, a count.';
+COMMENT ON COLUMN source.usage_agg_30d_snapshots.rebuffer_events_7d  IS 'Playback stalls in the last 7 days, a count.';
+COMMENT ON COLUMN source.usage_agg_30d_snapshots.loaded_at           IS 'When this row was written or last corrected, UTC.';
+
+-- Payments over the 90 days before as_of, one row per user and month.
+CREATE TABLE IF NOT EXISTS source.payments_agg_90d_snapshots (
+    user_id             text        NOT NULL,
+    as_of               timestamptz NOT NULL,
+    failed_payments_90d bigint      NOT NULL,
+    loaded_at           timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, as_of)
+);
+COMMENT ON COLUMN source.payments_agg_90d_snapshots.user_id             IS 'The user.';
+COMMENT ON COLUMN source.payments_agg_90d_snapshots.as_of               IS 'The instant this row describes, UTC.';
+COMMENT ON COLUMN source.payments_agg_90d_snapshots.failed_payments_90d IS 'Payments that failed in the last 90 days, a count.';
+COMMENT ON COLUMN source.payments_agg_90d_snapshots.loaded_at           IS 'When this row was written or last corrected, UTC.';
+
+-- Support contacts over the 90 days before as_of, one row per user and month.
+CREATE TABLE IF NOT EXISTS source.support_agg_90d_snapshots (
+    user_id                       text        NOT NULL,
+    as_of                         timestamptz NOT NULL,
+    support_tickets_90d           bigint      NOT NULL,
+    ticket_avg_resolution_hrs_90d real        NOT NULL,
+    loaded_at                     timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, as_of)
+);
+COMMENT ON COLUMN source.support_agg_90d_snapshots.user_id                       IS 'The user.';
+COMMENT ON COLUMN source.support_agg_90d_snapshots.as_of                         IS 'The instant this row describes, UTC.';
+COMMENT ON COLUMN source.support_agg_90d_snapshots.support_tickets_90d           IS 'Support tickets opened in the last 90 days, a count.';
+COMMENT ON COLUMN source.support_agg_90d_snapshots.ticket_avg_resolution_hrs_90d IS 'Mean time to resolve those tickets, in hours.';
+COMMENT ON COLUMN source.support_agg_90d_snapshots.loaded_at                     IS 'When this row was written or last corrected, UTC.';
+
+-- Labels, one row per user and month: a later month never overwrites an earlier one.
+CREATE TABLE IF NOT EXISTS source.labels_snapshots (
+    user_id     text        NOT NULL,
+    as_of       timestamptz NOT NULL,
+    churn_label boolean     NOT NULL,
+    loaded_at   timestamptz NOT NULL DEFAULT now(),
+    PRIMARY KEY (user_id, as_of)
+);
+COMMENT ON COLUMN source.labels_snapshots.user_id     IS 'The user.';
+COMMENT ON COLUMN source.labels_snapshots.as_of       IS 'The instant the label belongs to, UTC.';
+COMMENT ON COLUMN source.labels_snapshots.churn_label IS 'Whether the user left in the month after as_of.';
+COMMENT ON COLUMN source.labels_snapshots.loaded_at   IS 'When this row was written or last corrected, UTC.';
+
+-- What ran: one row per run of a command that changes data. A run whose row says
+-- "running" while nobody holds its advisory lock was killed.
+CREATE TABLE IF NOT EXISTS ops.runs (
+    run            bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    command        text        NOT NULL,
+    parameters     jsonb       NOT NULL,
+    window_start   timestamptz,
+    window_end     timestamptz,
+    outcome        text        NOT NULL DEFAULT 'running'
+                   CHECK (outcome IN ('running', 'done', 'failed', 'refused')),
+    rows_read      bigint      NOT NULL DEFAULT 0,
+    rows_written   bigint      NOT NULL DEFAULT 0,
+    rows_late      bigint      NOT NULL DEFAULT 0,
+    rows_unchanged bigint      NOT NULL DEFAULT 0,
+    rows_refused   bigint      NOT NULL DEFAULT 0,
+    started_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
+    finished_at    timestamptz,
+    message        text        NOT NULL DEFAULT '',
+    versions       jsonb       NOT NULL
+);
+
+-- The version of this file that was applied last, as the sha256 of its text.
+CREATE TABLE IF NOT EXISTS ops.schema_version (
+    only_row   boolean     NOT NULL PRIMARY KEY DEFAULT true CHECK (only_row),
+    sha256     text        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);

@@ -1,0 +1,1 @@
+"""The writer: everything that changes data."""

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
+from psycopg.pq import TransactionStatus
 
 from feature_repo import settings
 from feature_repo.errors import SchemaMissing, StoreUnavailable
@@ -85,4 +86,6 @@ def lock(connection: psycopg.Connection, name: str) -> Iterator[bool]:
         yield waited
     finally:
         if not connection.closed and not connection.broken:
+            if connection.info.transaction_status == TransactionStatus.INERROR:
+                connection.rollback()
             connection.execute("SELECT pg_advisory_unlock(%s)", [key])

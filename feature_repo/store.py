@@ -32,7 +32,9 @@ def open_store(schema_mode: Literal["auto", "verify"] = "verify") -> "FeatureSto
         repo = settings.streamflow().feature_repo
         config = load_repo_config(repo, repo / "feature_store.yaml")
         config.registry.schema_mode = schema_mode
-        return FeatureStore(config=config)
+        store = FeatureStore(config=config)
+        store.registry.refresh(store.project)  # connects, which Feast would do at first use
+        return store
 
 
 @contextmanager

@@ -1,0 +1,103 @@
+"""Brings database and registry to what the feature repository says: the plan, then the change.
+
+Idempotent: a second run finds nothing to do. One run at a time, under an advisory lock; the
+others wait and then find nothing to do. A run that is killed leaves a state that the next
+one completes, because every step may be done again.
+"""
+
+import logging
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from psycopg import Connection
+
+from feature_repo import schema, settings
+from feature_repo.database import connect, lock
+from feature_repo.errors import RemovalNotAllowed, SchemaMissing
+from feature_repo.store import open_store, translated
+from jobs.ledger import Run, recorded
+from jobs.plan import Change, Objects, Plan, compare, defined, load, registered
+
+if TYPE_CHECKING:
+    from feast.repo_contents import RepoContents
+
+log = logging.getLogger(__name__)
+
+
+def plan() -> Plan:
+    """What `apply` would do now; changes nothing."""
+    with connect(autocommit=True) as connection:
+        return planned(connection, load(settings.streamflow().feature_repo))
+
+
+def apply(
+    allow_removal: bool = False, show: Callable[[str], Any] = lambda _: None
+) -> tuple[Plan, Run]:
+    """Shows the plan, then carries it out.
+
+    Args:
+        allow_removal: remove views that a service in the registry uses.
+
+    Returns:
+        The plan and the run, whose counts are objects: read, written and unchanged.
+
+    Raises:
+        RemovalNotAllowed: a view in use would be removed; nothing was changed.
+        ConfigurationError: the definitions do not load.
+    """
+    with connect(autocommit=True) as connection, lock(connection, "apply") as waited:
+        if waited:
+            log.info("waited for another apply to end")
+        contents = load(settings.streamflow().feature_repo)
+        what = planned(connection, contents)
+        show(str(what))
+        if what.blocked and not allow_removal:
+            raise RemovalNotAllowed(
+                f"{'; '.join(what.blocked)}; nothing was changed, --allow-removal removes it"
+            )
+        if schema.state(connection) != "current":
+            schema.migrate(connection)
+            log.info("schema migrated", extra={"version": schema.version()[:12]})
+        with recorded("apply", allow_removal=allow_removal) as run:
+            run.counts.read = len(defined(contents))
+            run.counts.written = len([one for one in what.changes if one.kind != "schema"])
+            run.counts.unchanged = run.counts.read - len(
+                [one for one in what.changes if one.action != "removed" and one.kind != "schema"]
+            )
+            if run.counts.written:
+                register(contents, what)
+        return what, run
+
+
+def planned(connection: Connection, contents: "RepoContents") -> Plan:
+    """The schema's change, if any, before those of the registry."""
+    found = schema.state(connection)
+    changes: list[Change] = []
+    if found == "missing":
+        changes.append(Change("added", "schema", "source, registry, online, ops"))
+    elif found == "outdated":
+        details = (f"schema.sql → version {schema.version()[:12]}",)
+        changes.append(Change("changed", "schema", "source, registry, online, ops", details))
+    registry = compare(registered_now(), defined(contents))
+    return Plan((*changes, *registry.changes), registry.blocked)
+
+
+def registered_now() -> Objects:
+    """What the registry has; nothing where there is none yet."""
+    try:
+        store = open_store()
+    except SchemaMissing:
+        return {}
+    with translated():
+        return registered(store)
+
+
+def register(contents: "RepoContents", what: Plan) -> None:
+    """Applies all definitions through Feast and removes what is no longer defined."""
+    store = open_store("auto")
+    with translated():
+        now = registered(store)
+        gone = [now[one.kind, one.name] for one in what.changes if one.action == "removed"]
+        store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
+    for one in what.changes:
+        log.info("applied", extra={"action": one.action, "kind": one.kind, "object": one.name})

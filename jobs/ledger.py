@@ -1,0 +1,194 @@
+"""The run ledger: one row in ops.runs for every run of a command that changes data."""
+
+import json
+import logging
+import platform
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from functools import cache
+from importlib.metadata import version
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from feature_repo import schema, settings
+from feature_repo.database import connect
+from feature_repo.errors import InputRefused, StreamflowError
+
+log = logging.getLogger(__name__)
+
+LOCK_CLASS = 1_398_034_502
+"""First half of the advisory lock that a run holds while it lives; the second is its number."""
+
+
+@dataclass
+class Counts:
+    """Rows of one run: each source row is counted in exactly one of the last four."""
+
+    read: int = 0
+    written: int = 0
+    late: int = 0
+    """Of those written, how many came after their time: a later month was there before them."""
+    unchanged: int = 0
+    refused: int = 0
+
+    def add(self, other: "Counts") -> None:
+        """Adds `other` to this."""
+        for name, value in asdict(other).items():
+            setattr(self, name, getattr(self, name) + value)
+
+
+@dataclass
+class Run:
+    """One run as it goes; `counts`, `window` and `message` are the command's to fill in."""
+
+    command: str
+    parameters: dict[str, Any]
+    window: tuple[datetime | None, datetime | None] = (None, None)
+    number: int = 0
+    outcome: str = "running"
+    message: str = ""
+    counts: Counts = field(default_factory=Counts)
+    started: float = field(default_factory=time.monotonic)
+    duration_ms: int = 0
+
+    def summary(self) -> dict[str, Any]:
+        """The run as the one JSON line that ends every command."""
+        start, end = self.window
+        return {
+            "run": self.number,
+            "command": self.command,
+            "outcome": self.outcome,
+            "window": {"start": iso(start), "end": iso(end)},
+            "rows": asdict(self.counts),
+            "duration_ms": self.duration_ms,
+            "versions": versions(),
+            **({"message": self.message} if self.message else {}),
+        }
+
+
+@contextmanager
+def recorded(command: str, **parameters: Any) -> Iterator[Run]:
+    """Enters a run in the ledger and closes it with its outcome, whatever happens.
+
+    The row is written on a connection of its own, so that it stays when the work rolls back.
+    That connection holds an advisory lock: a row that says "running" without it was killed.
+
+    Raises:
+        SchemaMissing: the database was never applied, so there is no ledger.
+    """
+    run = Run(command, parameters)
+    with connect(autocommit=True) as connection:
+        schema.require(connection)
+        run.number = enter(connection, run)
+        try:
+            yield run
+            run.outcome = "done"
+        except InputRefused as error:
+            run.outcome, run.message = "refused", str(error)
+            run.counts = Counts(read=run.counts.read, refused=error.total)
+            raise
+        except BaseException as error:
+            run.outcome, run.message = "failed", str(error) or type(error).__name__
+            raise
+        finally:
+            run.duration_ms = round((time.monotonic() - run.started) * 1000)
+            close(connection, run)
+
+
+def enter(connection: psycopg.Connection, run: Run) -> int:
+    """Writes the row of a run that begins; gives its number, whose lock is held from now on."""
+    row = connection.execute(
+        "INSERT INTO ops.runs (command, parameters, versions) VALUES (%s, %s, %s) RETURNING run",
+        [run.command, json.dumps(run.parameters, default=str), json.dumps(versions())],
+    ).fetchone()
+    assert row is not None  # noqa: S101  # INSERT … RETURNING gives the row it inserted
+    connection.execute("SELECT pg_advisory_lock(%s, %s::integer)", [LOCK_CLASS, row[0]])
+    return int(row[0])
+
+
+def close(connection: psycopg.Connection, run: Run) -> None:
+    """Writes a run's end; after a database restart on a new connection, else with a warning."""
+    values = {
+        "run": run.number,
+        "outcome": run.outcome,
+        "message": run.message,
+        "start": run.window[0],
+        "end": run.window[1],
+        **asdict(run.counts),
+    }
+    statement = """
+        UPDATE ops.runs SET outcome = %(outcome)s, message = %(message)s,
+            window_start = %(start)s, window_end = %(end)s, rows_read = %(read)s,
+            rows_written = %(written)s, rows_late = %(late)s, rows_unchanged = %(unchanged)s,
+            rows_refused = %(refused)s, finished_at = clock_timestamp()
+        WHERE run = %(run)s"""
+    try:
+        if connection.closed or connection.broken:
+            with connect(autocommit=True) as fresh:
+                fresh.execute(statement, values)
+        else:
+            connection.execute(statement, values)
+    except (StreamflowError, psycopg.Error) as error:
+        log.warning("run not closed in the ledger", extra={"run": run.number, "reason": str(error)})
+
+
+def recent(limit: int) -> list[dict[str, Any]]:
+    """The newest `limit` runs, newest first; `outcome` is "killed" where nobody ended the run."""
+    with connect() as connection:
+        schema.require(connection)
+        return (
+            connection.cursor(row_factory=dict_row)
+            .execute(
+                """
+                SELECT run, command, window_start, window_end, rows_read, rows_written,
+                       rows_late, rows_unchanged, rows_refused, started_at,
+                       finished_at - started_at AS duration, message, versions, parameters,
+                       CASE WHEN outcome = 'running' AND NOT EXISTS (
+                           SELECT FROM pg_locks
+                           WHERE locktype = 'advisory' AND objsubid = 2
+                             AND classid = %s AND objid = run::integer::oid
+                             AND database = (SELECT oid FROM pg_database
+                                             WHERE datname = current_database()))
+                       THEN 'killed' ELSE outcome END AS outcome
+                FROM ops.runs ORDER BY run DESC LIMIT %s""",
+                [LOCK_CLASS, limit],
+            )
+            .fetchall()
+        )
+
+
+@cache
+def versions() -> dict[str, str]:
+    """What ran: StreamFlow with its git commit, Feast, Python."""
+    return {
+        "streamflow": version("streamflow"),
+        "commit": commit(),
+        "feast": version("feast"),
+        "python": platform.python_version(),
+    }
+
+
+def commit() -> str:
+    """The git commit of this code, with "+" after it when files differ, or "unknown"."""
+    given = settings.streamflow().commit
+    if given:
+        return given
+    git = ["git", "-C", str(settings.FEATURE_REPO), "describe", "--always", "--abbrev=12"]
+    try:
+        found = subprocess.run(  # noqa: S603  # a fixed command
+            [*git, "--dirty=+", "--exclude=*"], capture_output=True, text=True, timeout=5, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return "unknown"
+    return found.stdout.strip()
+
+
+def iso(instant: datetime | None) -> str | None:
+    """`2024-01-31T00:00:00Z`, or None."""
+    return None if instant is None else instant.isoformat().replace("+00:00", "Z")

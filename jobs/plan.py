@@ -1,0 +1,178 @@
+"""What `apply` would change: the definitions beside the registry, object by object.
+
+Compared are Feast's own protobuf forms, so that every property counts, less what Feast fills
+in by itself (times, inferred join keys, materialized intervals).
+"""
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from feature_repo.errors import ConfigurationError
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.repo_contents import RepoContents
+
+SIGNS = {"added": "+", "changed": "~", "removed": "-"}
+FILLED_IN = frozenset({"meta", "project", "entity_columns", "state"})
+DUMMY_ENTITY = "__dummy"
+"""Feast's stand-in for views without an entity; not a definition of ours."""
+
+Objects = dict[tuple[str, str], Any]
+"""Feast objects by (kind, name), in Feast's order of kinds."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One difference between what is there and what the feature repository says."""
+
+    action: str
+    """added, changed or removed."""
+    kind: str
+    name: str
+    details: tuple[str, ...] = ()
+    """What differs, a line each."""
+
+    def __str__(self) -> str:
+        head = f"{SIGNS[self.action]} {self.kind} {self.name}"
+        return "\n".join([head, *(f"    {detail}" for detail in self.details)])
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What `apply` would do."""
+
+    changes: tuple[Change, ...]
+    blocked: tuple[str, ...] = ()
+    """Why it needs --allow-removal: views to be removed that a registered service uses."""
+
+    def __str__(self) -> str:
+        if not self.changes:
+            return "nothing to do: database and registry are as the feature repository says"
+        return "\n".join(map(str, self.changes))
+
+
+def load(repo: Path) -> "RepoContents":
+    """What `definitions.py` and its neighbours define, by Feast's own loader.
+
+    Raises:
+        ConfigurationError: the code does not load; says where.
+    """
+    from feast.repo_operations import get_repo_files, parse_repo, py_path_to_module
+
+    try:
+        with contextlib.chdir(repo), on_path(repo):
+            for file in get_repo_files(repo.resolve()):
+                sys.modules.pop(py_path_to_module(file), None)
+            return parse_repo(repo.resolve())
+    except Exception as error:
+        raise ConfigurationError(
+            f"{repo}: the definitions do not load: {type(error).__name__}: {error}"
+        ) from error
+
+
+@contextlib.contextmanager
+def on_path(folder: Path) -> Iterator[None]:
+    """Lets Python import from `folder` first."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))
+
+
+def defined(contents: "RepoContents") -> Objects:
+    """The objects of the feature repository."""
+    from feast.infra.registry.registry import FeastObjectType
+
+    return keyed(FeastObjectType.get_objects_from_repo_contents(contents))
+
+
+def registered(store: "FeatureStore") -> Objects:
+    """The objects of the registry."""
+    from feast.infra.registry.registry import FeastObjectType
+
+    return keyed(FeastObjectType.get_objects_from_registry(store.registry, store.project))
+
+
+def keyed(objects: dict[Any, list[Any]]) -> Objects:
+    """Feast's lists by kind as one dictionary."""
+    return {
+        (kind.value, found.name): found
+        for kind, several in objects.items()
+        for found in sorted(several, key=lambda one: str(one.name))
+        if found.name != DUMMY_ENTITY
+    }
+
+
+def compare(now: Objects, then: Objects) -> Plan:
+    """The changes that make `then` out of `now`."""
+    changes = [Change("added", *key) for key in then if key not in now]
+    for key in now.keys() & then.keys():
+        if details := differences(plain(now[key]), plain(then[key])):
+            changes.append(Change("changed", *key, details))
+    removed = [key for key in now if key not in then]
+    changes += [Change("removed", *key) for key in removed]
+    order = list({**then, **now})
+    changes.sort(key=lambda change: order.index((change.kind, change.name)))
+    return Plan(tuple(changes), in_use(now, removed))
+
+
+def in_use(now: Objects, removed: list[tuple[str, str]]) -> tuple[str, ...]:
+    """Which of `removed` a registered service reads."""
+    services = [found for (kind, _), found in now.items() if kind == "feature service"]
+    return tuple(
+        f"{kind} {name} is used by feature service {service.name}"
+        for kind, name in removed
+        for service in services
+        if name in (projection.name for projection in service.feature_view_projections)
+    )
+
+
+def plain(found: Any) -> dict[str, str]:
+    """An object's properties by their path, e.g. `features.monthly_fee.value_type`."""
+    from google.protobuf.json_format import MessageToDict
+
+    return dict(flat(MessageToDict(found.to_proto(), preserving_proto_field_name=True)))
+
+
+def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """`value` as (path, text) pairs; list entries by their name where they have one."""
+    if isinstance(value, dict):
+        # A view carries its whole source, a service all its views'; the source is an object
+        # of its own, so here its name is enough.
+        if path.endswith("batch_source"):
+            value = {"name": value["name"]}
+        for key, inner in value.items():
+            if key not in FILLED_IN:
+                yield from flat(inner, key if path in ("", "spec") else f"{path}.{key}")
+    elif isinstance(value, list):
+        for place, inner in enumerate(value):
+            yield from flat(inner, f"{path}.{entry_name(inner, place)}")
+    else:
+        yield path, str(value)
+
+
+def entry_name(entry: Any, place: int) -> str:
+    """The name of a list's entry, or its place."""
+    names = ("name", "feature_view_name") if isinstance(entry, dict) else ()
+    return next((str(entry[name]) for name in names if name in entry), str(place))
+
+
+def differences(now: dict[str, str], then: dict[str, str]) -> tuple[str, ...]:
+    """One line per property that differs."""
+    lines = []
+    for path in sorted(now.keys() | then.keys()):
+        before, after = (one_line(side.get(path)) for side in (now, then))
+        if before != after:
+            lines.append(f"{path}: {before} → {after}")
+    return tuple(lines)
+
+
+def one_line(value: str | None) -> str:
+    """A property's text on one line; an absent one as a dash."""
+    return "–" if value is None else " ".join(value.split())

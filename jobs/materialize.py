@@ -19,7 +19,7 @@ from psycopg import Connection
 
 from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, UnknownName
-from feature_repo.store import open_store, translated
+from feature_repo.store import open_store
 from jobs.ledger import Counts, Run, iso
 
 if TYPE_CHECKING:
@@ -59,8 +59,11 @@ def materialize(
         raise ConfigurationError(f"--start {iso(start)} is after --end {iso(end)}")
     if end > now:
         raise ConfigurationError(f"--end {iso(end)} is in the future; leave it out for now")
-    store = open_store()
-    with connect(autocommit=True) as connection, lock(connection, "materialize") as waited, translated():
+    with (
+        open_store() as store,
+        connect(autocommit=True) as connection,
+        lock(connection, "materialize") as waited,
+    ):
         if waited:
             log.info("waited for another materialization to end")
         chosen = choose(store, views)

@@ -49,22 +49,25 @@ class Reader:
         if not self._ends_whole(raw):
             return
         # A byte that is no UTF-8, and a NUL, become U+FFFD, which no rule accepts.
-        file = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
-        lines = csv.reader((line.replace("\0", "\ufffd") for line in file), strict=True)
+        with io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="") as file:
+            lines = csv.reader((line.replace("\0", "\ufffd") for line in file), strict=True)
+            try:
+                yield from self._checked(lines, raw)
+            except csv.Error as error:
+                rule = f"not readable as CSV from here on: {error}"
+                self.fault(rule, max(lines.line_num, 1))
+
+    def _checked(self, lines: "csv._reader", raw: io.BufferedReader) -> Iterator[pd.DataFrame]:
+        if not self._header_fits(header := next(lines, [])):
+            return
         seen = 0
-        try:
-            if not self._header_fits(header := next(lines, [])):
-                return
-            for block, at in self._rows(lines, len(header)):
-                yield frame(header, block, at)
-                self.rows += len(block)
-                self.advance(raw.tell() - seen)
-                seen = raw.tell()
-        except csv.Error as error:
-            self.fault(f"not readable as CSV from here on: {error}", max(lines.line_num, 1))
-        else:
-            if not self.rows and not self.faults:
-                self.fault("the file has a header and no rows")
+        for block, at in self._rows(lines, len(header)):
+            yield frame(header, block, at)
+            self.rows += len(block)
+            self.advance(raw.tell() - seen)
+            seen = raw.tell()
+        if not self.rows and not self.faults:
+            self.fault("the file has a header and no rows")
 
     def _rows(
         self, lines: "csv._reader", width: int

@@ -22,7 +22,7 @@ from feature_repo import schema
 from feature_repo.contract import Contract, contract_of
 from feature_repo.database import connect
 from feature_repo.errors import ConfigurationError, StreamflowError, VerificationFailed
-from feature_repo.store import open_store, translated
+from feature_repo.store import open_store
 from jobs.ledger import Run, versions
 
 if TYPE_CHECKING:
@@ -73,9 +73,9 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
         UnknownName: the registry has no such service.
     """
     target = Target(out)
-    store = open_store()
-    contract = contract_of(store, service)
-    table = join(store, contract, as_of)
+    with open_store() as store:
+        contract = contract_of(store, service)
+        table = join(store, contract, as_of)
     data = parquet(table)
     manifest = describe(contract, as_of, table, data)
     target.write(data, manifest.text())
@@ -103,14 +103,14 @@ def verify(out: str) -> Manifest:
             f"{out}: the file is not the one its manifest describes "
             f"(sha256 {found[:12]}…, manifest {manifest.sha256[:12]}…)"
         )
-    store = open_store()
-    contract = contract_of(store, manifest.service)
-    if contract.hash != manifest.contract:
-        raise VerificationFailed(
-            f"{out}: {manifest.service} has other features now "
-            f"(contract {contract.hash}, manifest {manifest.contract})"
-        )
-    again = join(store, contract, date.fromisoformat(manifest.as_of))
+    with open_store() as store:
+        contract = contract_of(store, manifest.service)
+        if contract.hash != manifest.contract:
+            raise VerificationFailed(
+                f"{out}: {manifest.service} has other features now "
+                f"(contract {contract.hash}, manifest {manifest.contract})"
+            )
+        again = join(store, contract, date.fromisoformat(manifest.as_of))
     if parquet(again) != data:
         difference = first_difference(pq.read_table(io.BytesIO(data)), again)
         raise VerificationFailed(f"{out}: {difference}")
@@ -129,11 +129,10 @@ def join(store: "FeatureStore", contract: Contract, as_of: date) -> pa.Table:
         months = ", ".join(str(row[0].date()) for row in known)
     if not labels or not labels[0]:
         raise ConfigurationError(f"no labels of {as_of}; there are those of: {months or 'no day'}")
-    with translated():
-        found = store.get_historical_features(
-            entity_df=LABELS.format(as_of=instant.isoformat()),
-            features=store.get_feature_service(contract.service),
-        ).to_arrow()
+    found = store.get_historical_features(
+        entity_df=LABELS.format(as_of=instant.isoformat()),
+        features=store.get_feature_service(contract.service),
+    ).to_arrow()
     return sorted_by_user(found.select(columns(contract).names).cast(columns(contract)))
 
 

@@ -1,0 +1,121 @@
+"""What every test may use: a real PostgreSQL with a database of its own, and months of data."""
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+ROOT = Path(__file__).parent
+REAL_MONTHS = ROOT.parent / "shared" / "data"
+"""Two real months, where they are beside the checkout; elsewhere tests use generated ones."""
+
+for variable in [name for name in os.environ if name.startswith(("PG", "PREFECT_"))]:
+    del os.environ[variable]
+
+
+@pytest.fixture(scope="session")
+def server() -> dict[str, str]:
+    """The PG* variables of a PostgreSQL that only the tests use, without fsync."""
+    from feature_repo import embedded
+
+    variables = embedded.start(ROOT / ".streamflow" / "tests" / "postgres")
+    with admin(variables) as connection:
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+        leftovers = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'test%'")
+        for (name,) in leftovers.fetchall():
+            drop(connection, name)
+    return variables
+
+
+@pytest.fixture
+def empty_database(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a database without any table; PG* points at it."""
+    with database_of(server, "template0", monkeypatch) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def template(server: dict[str, str]) -> Iterator[str]:
+    """A database with schema and registry applied, to be copied in 25 ms."""
+    from jobs.apply import apply
+
+    with pytest.MonkeyPatch.context() as monkeypatch, database_of(server, "template0", monkeypatch) as name:
+        apply()
+        yield name
+
+
+@pytest.fixture
+def database(server: dict[str, str], template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """The name of a database with schema and registry applied; PG* points at it."""
+    with database_of(server, template, monkeypatch) as name:
+        yield name
+
+
+@pytest.fixture(scope="session")
+def small_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two generated months of 50 users: month_000 and month_001."""
+    from jobs.sample import write_months
+
+    out = tmp_path_factory.mktemp("small")
+    write_months(out, users=50, months=2, seed=7)
+    return out
+
+
+@pytest.fixture(scope="session")
+def full_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with two months of 7,043 users: the real ones where they are, else generated."""
+    from jobs.sample import write_months
+
+    if REAL_MONTHS.is_dir():
+        return REAL_MONTHS
+    out = tmp_path_factory.mktemp("full")
+    write_months(out, users=7_043, months=2, seed=7)
+    return out
+
+
+def admin(variables: dict[str, str]) -> psycopg.Connection:
+    """A connection that may create and drop databases."""
+    return psycopg.connect(
+        host=variables["PGHOST"],
+        port=variables["PGPORT"],
+        user=variables["PGUSER"],
+        dbname="postgres",
+        autocommit=True,
+    )
+
+
+def drop(connection: psycopg.Connection, name: str) -> None:
+    """Drops the database `name` whoever is connected."""
+    connection.execute(
+        sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
+    )
+
+
+class database_of:  # noqa: N801  # reads as the context manager it is
+    """A new database copied from `template`, with PG* set to it; dropped at the end."""
+
+    def __init__(
+        self, server: dict[str, str], template: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        self.server, self.template, self.monkeypatch = server, template, monkeypatch
+        self.name = f"test_{uuid.uuid4().hex[:12]}"
+
+    def __enter__(self) -> str:
+        with admin(self.server) as connection:
+            connection.execute(
+                sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(
+                    sql.Identifier(self.name), sql.Identifier(self.template)
+                )
+            )
+        for variable, value in {**self.server, "PGDATABASE": self.name}.items():
+            self.monkeypatch.setenv(variable, value)
+        return self.name
+
+    def __exit__(self, *_: object) -> None:
+        with admin(self.server) as connection:
+            drop(connection, self.name)

@@ -44,13 +44,18 @@ def template(server: dict[str, str]) -> Iterator[str]:
     """A database with schema and registry applied, to be copied in 25 ms."""
     from jobs.apply import apply
 
-    with pytest.MonkeyPatch.context() as monkeypatch, database_of(server, "template0", monkeypatch) as name:
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        database_of(server, "template0", monkeypatch) as name,
+    ):
         apply()
         yield name
 
 
 @pytest.fixture
-def database(server: dict[str, str], template: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+def database(
+    server: dict[str, str], template: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
     """The name of a database with schema and registry applied; PG* points at it."""
     with database_of(server, template, monkeypatch) as name:
         yield name

@@ -5,6 +5,7 @@ stops with the last of them, or stays until `stop` once `keep` was asked for.
 """
 
 import atexit
+import contextlib
 import os
 import warnings
 from pathlib import Path
@@ -113,7 +114,8 @@ def create_database(variables: dict[str, str], name: str) -> None:
     ) as connection:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             return
-        try:
-            connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
-        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
-            pass  # another command was faster
+        another_was_faster = (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation)
+        with contextlib.suppress(*another_was_faster):
+            connection.execute(
+                psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name))
+            )

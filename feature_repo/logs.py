@@ -6,6 +6,8 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
+from feature_repo.errors import StreamflowError
+
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
@@ -13,11 +15,15 @@ class FieldsFormatter(logging.Formatter):
     """`2024-02-01T00:00:00.000Z INFO jobs.ingest month loaded written=7043`, times in UTC."""
 
     def format(self, record: logging.LogRecord) -> str:
+        """The record as one line, with the traceback below where an error is not one of ours."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = f"{time.replace('+00:00', 'Z')} {record.levelname} {record.name} {record.getMessage()}"
+        line = (
+            f"{time.replace('+00:00', 'Z')} {record.levelname} {record.name} {record.getMessage()}"
+        )
         for name, value in fields(record).items():
             line += f" {name}={text(value)}"
-        if record.exc_info:
+        # Prefect logs every failure with its traceback; ours say all in their message.
+        if record.exc_info and not isinstance(record.exc_info[1], StreamflowError):
             line += "\n" + self.formatException(record.exc_info)
         return line
 
@@ -38,7 +44,11 @@ def fields(record: logging.LogRecord) -> dict[str, Any]:
 def text(value: Any) -> str:
     """A field's value without ambiguity: quoted as JSON when it holds a blank or a quote."""
     plain = str(value)
-    return plain if plain and plain.isprintable() and not set(' "=') & set(plain) else json.dumps(plain)
+    return (
+        plain
+        if plain and plain.isprintable() and not set(' "=') & set(plain)
+        else json.dumps(plain)
+    )
 
 
 def configure(level: str = "INFO") -> None:

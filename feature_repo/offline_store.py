@@ -18,7 +18,7 @@ warnings.filterwarnings("ignore", message="pandas only supports SQLAlchemy", cat
 class StreamflowOfflineStoreConfig(ConnectionFromEnvironment, PostgreSQLOfflineStoreConfig):
     """The stock store's settings, its connection taken from PG*."""
 
-    type: StrictStr = "feature_repo.offline_store.StreamflowOfflineStore"  # type: ignore[assignment]
+    type: StrictStr = "feature_repo.offline_store.StreamflowOfflineStore"
     db_schema: StrictStr = "source"
     # Entities given as SQL stay inside the query: no scratch table that a killed run leaves.
     entity_select_mode: EntitySelectMode = EntitySelectMode.embed_query

@@ -27,7 +27,7 @@ Row = tuple[EntityKey, dict[str, Value], datetime, datetime | None]
 class StreamflowOnlineStoreConfig(ConnectionFromEnvironment, PostgreSQLOnlineStoreConfig):
     """The stock store's settings, its connection taken from PG*."""
 
-    type: StrictStr = "feature_repo.online_store.StreamflowOnlineStore"  # type: ignore[assignment]
+    type: StrictStr = "feature_repo.online_store.StreamflowOnlineStore"
     db_schema: StrictStr = "online"
     min_conn: int = 0
     max_conn: int = 8
@@ -42,6 +42,7 @@ class StreamflowOnlineStore(PostgreSQLOnlineStore):
 
     rows_written: dict[str, int]
     """Rows that this process wrote, by feature view."""
+    _conn_pool: ConnectionPool | None = None
 
     def __init__(self) -> None:
         self.rows_written = {}

@@ -17,7 +17,7 @@ def version() -> str:
 
 
 def state(connection: psycopg.Connection) -> State:
-    """How the database stands to schema.sql: never applied, applied by another version, or equal."""
+    """How the database stands to schema.sql: never applied, of another version, or equal."""
     found = connection.execute("SELECT to_regclass('ops.schema_version')").fetchone()
     if found is None or found[0] is None:
         return "missing"

@@ -67,7 +67,7 @@ def postgres() -> PostgresSettings:
     os.environ.setdefault("PGTZ", "UTC")
     os.environ.setdefault("PGAPPNAME", "streamflow")
     try:
-        return PostgresSettings()  # type: ignore[call-arg]  # fields come from the environment
+        return PostgresSettings()
     except ValidationError as error:
         raise ConfigurationError(explain(error)) from None
 

@@ -16,7 +16,7 @@ from feature_repo.database import connect, lock
 from feature_repo.errors import RemovalNotAllowed, SchemaMissing
 from feature_repo.store import open_store
 from jobs.ledger import Run, recorded
-from jobs.plan import Change, Objects, Plan, compare, defined, load, registered
+from jobs.plan import SIGNS, Change, Objects, Plan, compare, defined, load, registered
 
 if TYPE_CHECKING:
     from feast.repo_contents import RepoContents
@@ -97,5 +97,5 @@ def register(contents: "RepoContents", what: Plan) -> None:
         now = registered(store)
         gone = [now[one.kind, one.name] for one in what.changes if one.action == "removed"]
         store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
-    for one in what.changes:
-        log.info("applied", extra={"action": one.action, "kind": one.kind, "object": one.name})
+    actions = [one.action for one in what.changes if one.kind != "schema"]
+    log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})

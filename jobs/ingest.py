@@ -109,7 +109,9 @@ def stage(
         )
     )
     reader = Reader(directory / f"{name}.csv", columns, advance)
-    copy = sql.SQL("COPY {} (line, {}) FROM STDIN (FORMAT csv)").format(sql.Identifier(name), fields)
+    copy = sql.SQL("COPY {} (line, {}) FROM STDIN (FORMAT csv)").format(
+        sql.Identifier(name), fields
+    )
     found: list[Fault] = []
     with connection.cursor().copy(copy) as stream:
         for block in reader.blocks():

@@ -26,6 +26,10 @@ LOCK_CLASS = 1_398_034_502
 """First half of the advisory lock that a run holds while it lives; the second is its number."""
 
 
+ended: dict[str, "Run"] = {}
+"""By command: the run of this process that ended last, for the line that tells of it."""
+
+
 @dataclass
 class Counts:
     """Rows of one run: each source row is counted in exactly one of the last four."""
@@ -61,7 +65,7 @@ class Run:
         """The run as the one JSON line that ends every command."""
         start, end = self.window
         return {
-            "run": self.number,
+            "run": self.number or None,
             "command": self.command,
             "outcome": self.outcome,
             "window": {"start": iso(start), "end": iso(end)},
@@ -98,6 +102,7 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
             raise
         finally:
             run.duration_ms = round((time.monotonic() - run.started) * 1000)
+            ended[command] = run
             close(connection, run)
 
 
@@ -142,25 +147,24 @@ def recent(limit: int) -> list[dict[str, Any]]:
     """The newest `limit` runs, newest first; `outcome` is "killed" where nobody ended the run."""
     with connect() as connection:
         schema.require(connection)
-        return (
-            connection.cursor(row_factory=dict_row)
-            .execute(
-                """
-                SELECT run, command, window_start, window_end, rows_read, rows_written,
-                       rows_late, rows_unchanged, rows_refused, started_at,
-                       finished_at - started_at AS duration, message, versions, parameters,
-                       CASE WHEN outcome = 'running' AND NOT EXISTS (
-                           SELECT FROM pg_locks
-                           WHERE locktype = 'advisory' AND objsubid = 2
-                             AND classid = %s AND objid = run::integer::oid
-                             AND database = (SELECT oid FROM pg_database
-                                             WHERE datname = current_database()))
-                       THEN 'killed' ELSE outcome END AS outcome
-                FROM ops.runs ORDER BY run DESC LIMIT %s""",
-                [LOCK_CLASS, limit],
-            )
-            .fetchall()
-        )
+        cursor = connection.cursor(row_factory=dict_row)
+        return cursor.execute(RECENT, [LOCK_CLASS, limit]).fetchall()
+
+
+RECENT = """
+    SELECT run, command,
+           CASE WHEN outcome = 'running' AND NOT EXISTS (
+               SELECT FROM pg_locks
+               WHERE locktype = 'advisory' AND objsubid = 2
+                 AND classid = %s AND objid = run::integer::oid
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+           THEN 'killed' ELSE outcome END AS outcome,
+           window_start, window_end, rows_read AS read, rows_written AS written,
+           rows_late AS late, rows_unchanged AS unchanged, rows_refused AS refused,
+           started_at, finished_at - started_at AS duration,
+           versions->>'streamflow' || ' ' || (versions->>'commit') AS version, message
+    FROM ops.runs ORDER BY run DESC LIMIT %s"""
+"""The ledger for people; a run that says "running" without its lock was killed."""
 
 
 @cache
@@ -182,11 +186,20 @@ def commit() -> str:
     git = ["git", "-C", str(settings.FEATURE_REPO), "describe", "--always", "--abbrev=12"]
     try:
         found = subprocess.run(  # noqa: S603  # a fixed command
-            [*git, "--dirty=+", "--exclude=*"], capture_output=True, text=True, timeout=5, check=True
+            [*git, "--dirty=+", "--exclude=*"],
+            capture_output=True,
+            text=True,
+            timeout=5,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return "unknown"
     return found.stdout.strip()
+
+
+def failed(command: str, error: StreamflowError) -> dict[str, Any]:
+    """The summary of a command that failed before it could enter the ledger."""
+    return Run(command, {}, outcome="failed", message=str(error)).summary()
 
 
 def iso(instant: datetime | None) -> str | None:

@@ -95,7 +95,11 @@ def newest_end(view: "FeatureView") -> list[datetime]:
 
 
 def one_view(
-    store: "FeatureStore", connection: Connection, view: "FeatureView", start: datetime, end: datetime
+    store: "FeatureStore",
+    connection: Connection,
+    view: "FeatureView",
+    start: datetime,
+    end: datetime,
 ) -> Counts:
     """Materializes one view and counts: rows in the window, users written, late rows."""
     began = time.monotonic()

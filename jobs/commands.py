@@ -1,0 +1,54 @@
+"""The four pieces of work that change data, each recorded in the run ledger.
+
+`jobs/flows.py` gives the same four to Prefect; without Prefect the command line calls these.
+Each returns the run's summary: run, outcome, window, rows, duration_ms, versions.
+"""
+
+from datetime import date, datetime
+from pathlib import Path
+from typing import Any
+
+from jobs import console
+from jobs.ledger import recorded
+
+Summary = dict[str, Any]
+
+
+def ingest_month(directory: str, as_of: date) -> Summary:
+    """Loads the month in `directory`; see `jobs/ingest.py`."""
+    from jobs.ingest import ingest
+
+    with (
+        recorded("ingest", directory=directory, as_of=as_of) as run,
+        console.progress("checking and loading", console.size(directory), True) as advance,
+    ):
+        ingest(run, Path(directory), as_of, advance)
+    return run.summary()
+
+
+def apply_registry(allow_removal: bool = False) -> Summary:
+    """Brings database and registry to what the feature repository says; see `jobs/apply.py`."""
+    from jobs.apply import apply
+
+    _, run = apply(allow_removal, show=console.say)
+    return run.summary()
+
+
+def build_training_dataset(as_of: date, service: str, out: str) -> Summary:
+    """Writes a service's training set for the labels of `as_of`; see `jobs/training_set.py`."""
+    from jobs.training_set import build
+
+    with recorded("training-set", as_of=as_of, service=service, out=out) as run:
+        build(run, as_of, service, out)
+    return run.summary()
+
+
+def materialize_features(
+    start: datetime | None, end: datetime | None, views: list[str], force: bool = False
+) -> Summary:
+    """Copies the newest values of a window into the online store; see `jobs/materialize.py`."""
+    from jobs.materialize import materialize
+
+    with recorded("materialize", start=start, end=end, views=views, force=force) as run:
+        materialize(run, start, end, views, force)
+    return run.summary()

@@ -1,0 +1,70 @@
+"""The work as Prefect flows, with retries and a table of counts as each run's artifact.
+
+Imported only where PREFECT_API_URL names a server: Prefect takes seconds to import, and
+without a server it would start one of its own. A step is tried again when the database went
+away, never when its input was refused.
+"""
+
+from datetime import date, datetime
+from typing import Any
+
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from feature_repo.errors import StoreUnavailable
+from jobs import commands
+from jobs.commands import Summary
+
+
+def database_went_away(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed step is worth another try."""
+    return isinstance(state.result(raise_on_failure=False), StoreUnavailable)
+
+
+step = task(
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=database_went_away,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+"""Each step runs in its own transaction and may run again."""
+
+
+def published(summary: Summary) -> Summary:
+    """Shows the counts of a run as a table on the Prefect server; gives them back."""
+    create_table_artifact(
+        key=f"{summary['command']}-counts",
+        table=[{"rows": name, "count": count} for name, count in summary["rows"].items()],
+        description=f"Run {summary['run']}: {summary['outcome']} in {summary['duration_ms']} ms",
+    )
+    return summary
+
+
+@flow
+def ingest_month(directory: str, as_of: date) -> Summary:
+    """Checks a month's six files and stores all of them or nothing."""
+    return published(step(commands.ingest_month)(directory, as_of))
+
+
+@flow
+def apply_registry(allow_removal: bool = False) -> Summary:
+    """Brings database and registry to what the feature repository says."""
+    return published(step(commands.apply_registry)(allow_removal))
+
+
+@flow
+def build_training_dataset(as_of: date, service: str, out: str) -> Summary:
+    """Joins a month's labels point-in-time with a service's features, as Parquet."""
+    return published(step(commands.build_training_dataset)(as_of, service, out))
+
+
+@flow
+def materialize_features(
+    start: datetime | None, end: datetime | None, views: list[str], force: bool = False
+) -> Summary:
+    """Copies the newest values of a window into the online store."""
+    return published(step(commands.materialize_features)(start, end, views, force))

@@ -1,0 +1,64 @@
+"""The stock `feast` command works from the folder, with PG* variables and nothing else."""
+
+import os
+import subprocess
+import sys
+from datetime import date
+from pathlib import Path
+
+import psycopg
+
+from feature_repo.settings import FEATURE_REPO
+from jobs.ingest import ingest
+from jobs.ledger import recorded
+from jobs.plan import compare, defined, load, registered
+
+FEAST = str(Path(sys.executable).with_name("feast"))
+
+
+def feast(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
+    """Runs `feast` inside the feature repository; gives exit code and output."""
+    done = subprocess.run(
+        [FEAST, *arguments],
+        cwd=FEATURE_REPO,
+        env=environment or dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_apply_and_materialize_work_as_they_are(database: str, small_months: Path) -> None:
+    with recorded("ingest") as run:
+        ingest(run, small_months / "month_000", date(2024, 1, 31))
+    assert feast("apply")[0] == 0
+
+    code, said = feast("materialize", "2024-01-01T00:00:00", "2024-02-01T00:00:00")
+    assert code == 0, said
+    with psycopg.connect() as connection:
+        count = "SELECT count(DISTINCT entity_key) FROM online.streamflow_usage_agg_30d_fv"
+        assert connection.execute(count).fetchone() == (50,)
+
+    code, said = feast("feature-views", "list")
+    assert code == 0
+    for view in (
+        "subs_profile_fv",
+        "usage_agg_30d_fv",
+        "payments_agg_90d_fv",
+        "support_agg_90d_fv",
+    ):
+        assert view in said
+
+    from feature_repo.store import open_store
+
+    with open_store() as store:
+        assert compare(registered(store), defined(load(FEATURE_REPO))).changes == ()
+
+
+def test_an_unset_variable_is_named(database: str) -> None:
+    without = {name: value for name, value in os.environ.items() if name != "PGUSER"}
+    code, said = feast("feature-views", "list", environment=without)
+    assert code != 0
+    assert "not set: PGUSER (environment variables)" in said

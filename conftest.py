@@ -49,6 +49,8 @@ def template(server: dict[str, str]) -> Iterator[str]:
         database_of(server, "template0", monkeypatch) as name,
     ):
         apply()
+        with psycopg.connect(autocommit=True) as connection:
+            connection.execute("TRUNCATE ops.runs RESTART IDENTITY")
         yield name
 
 

@@ -5,6 +5,7 @@ without a server it would start one of its own. A step is tried again when the d
 away, never when its input was refused.
 """
 
+from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
@@ -14,7 +15,7 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from feature_repo.errors import StoreUnavailable
+from feature_repo.errors import InputRefused, StoreUnavailable
 from jobs import commands
 from jobs.commands import Summary
 
@@ -47,7 +48,15 @@ def published(summary: Summary) -> Summary:
 @flow
 def ingest_month(directory: str, as_of: date) -> Summary:
     """Checks a month's six files and stores all of them or nothing."""
-    return published(step(commands.ingest_month)(directory, as_of))
+    try:
+        return published(step(commands.ingest_month)(directory, as_of))
+    except InputRefused as refused:
+        create_table_artifact(
+            key="ingest-faults",
+            table=[asdict(fault) for fault in refused.faults],
+            description=f"{directory} as of {as_of}: {refused}",
+        )
+        raise
 
 
 @flow

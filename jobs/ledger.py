@@ -127,20 +127,23 @@ def close(connection: psycopg.Connection, run: Run) -> None:
         "end": run.window[1],
         **asdict(run.counts),
     }
-    statement = """
-        UPDATE ops.runs SET outcome = %(outcome)s, message = %(message)s,
-            window_start = %(start)s, window_end = %(end)s, rows_read = %(read)s,
-            rows_written = %(written)s, rows_late = %(late)s, rows_unchanged = %(unchanged)s,
-            rows_refused = %(refused)s, finished_at = clock_timestamp()
-        WHERE run = %(run)s"""
     try:
-        if connection.closed or connection.broken:
+        try:
+            connection.execute(CLOSE, values)
+        except psycopg.OperationalError:
             with connect(autocommit=True) as fresh:
-                fresh.execute(statement, values)
-        else:
-            connection.execute(statement, values)
+                fresh.execute(CLOSE, values)
     except (StreamflowError, psycopg.Error) as error:
         log.warning("run not closed in the ledger", extra={"run": run.number, "reason": str(error)})
+
+
+CLOSE = """
+    UPDATE ops.runs SET outcome = %(outcome)s, message = %(message)s,
+        window_start = %(start)s, window_end = %(end)s, rows_read = %(read)s,
+        rows_written = %(written)s, rows_late = %(late)s, rows_unchanged = %(unchanged)s,
+        rows_refused = %(refused)s, finished_at = clock_timestamp()
+    WHERE run = %(run)s"""
+"""Ends a run in the ledger."""
 
 
 def recent(limit: int) -> list[dict[str, Any]]:

@@ -1,0 +1,213 @@
+"""`apply`: the plan, the change, nothing twice, nothing removed by accident."""
+
+import os
+import shutil
+import subprocess
+import sys
+import textwrap
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from feature_repo import schema
+from feature_repo.contract import contract_of
+from feature_repo.database import connect
+from feature_repo.errors import ConfigurationError, RemovalNotAllowed
+from feature_repo.settings import FEATURE_REPO
+from feature_repo.store import open_store
+from jobs.apply import apply, plan
+from jobs.ledger import recent
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the feature repository that a test may edit."""
+    for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
+        shutil.copy(FEATURE_REPO / name, tmp_path)
+    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
+    return tmp_path
+
+
+def edit(repo: Path, before: str, after: str) -> None:
+    """Replaces text in the definitions."""
+    file = repo / "definitions.py"
+    text = file.read_text()
+    assert before in text
+    file.write_text(text.replace(before, after))
+
+
+def remove(repo: Path, start: str, end: str) -> None:
+    """Cuts the definitions from `start` up to `end`."""
+    file = repo / "definitions.py"
+    text = file.read_text()
+    file.write_text(text[: text.index(start)] + text[text.index(end) :])
+
+
+def test_an_empty_database_gets_schema_and_registry(empty_database: str) -> None:
+    shown: list[str] = []
+    what, run = apply(show=shown.append)
+    assert shown == [str(what)]
+    assert str(what).splitlines() == [
+        "+ schema source, registry, online, ops",
+        "+ project streamflow",
+        "+ data source payments_agg_90d_source",
+        "+ data source subs_profile_source",
+        "+ data source support_agg_90d_source",
+        "+ data source usage_agg_30d_source",
+        "+ entity user",
+        "+ feature view payments_agg_90d_fv",
+        "+ feature view subs_profile_fv",
+        "+ feature view support_agg_90d_fv",
+        "+ feature view usage_agg_30d_fv",
+        "+ feature service churn_v1",
+        "+ feature service profile_v1",
+    ]
+    assert (run.outcome, run.counts.written, run.counts.unchanged) == ("done", 12, 0)
+    with open_store() as store:
+        assert len(contract_of(store, "churn_v1").features) == 14
+
+
+def test_a_second_apply_finds_nothing_to_do(database: str) -> None:
+    what, run = apply()
+    assert what.changes == ()
+    assert str(what).startswith("nothing to do")
+    assert (run.counts.written, run.counts.unchanged) == (0, 12)
+
+
+def test_plan_changes_nothing(empty_database: str) -> None:
+    assert len(plan().changes) == 13
+    with connect() as connection:
+        assert schema.state(connection) == "missing"
+        tables = "SELECT count(*) FROM pg_class WHERE relnamespace >= 16384"
+        assert connection.execute(tables).fetchone() == (0,)
+
+
+def test_a_changed_definition_is_shown_with_its_difference(database: str, repo: Path) -> None:
+    edit(repo, '"fresh_for_days": "38"', '"fresh_for_days": "40"')
+    edit(repo, "Payments over the last 90 days.", "Payments of the last 90 days.")
+    shown = str(plan()).splitlines()
+    at = shown.index("~ feature view payments_agg_90d_fv")
+    assert shown[at + 1 : at + 3] == [
+        "    description: Payments over the last 90 days. → Payments of the last 90 days.",
+        "    tags.fresh_for_days: 38 → 40",
+    ]
+    apply()
+    assert plan().changes == ()
+
+
+def test_an_added_feature_is_shown_applied_and_served(database: str, repo: Path) -> None:
+    edit(
+        repo,
+        "plan_stream_movies, net_service\n",
+        "plan_stream_movies, net_service, contract_type\n",
+    )
+    edit(
+        repo,
+        '        Field(\n            name="net_service",',
+        '        Field(name="contract_type", dtype=String, description="Contract term."),\n'
+        '        Field(\n            name="net_service",',
+    )
+    shown = str(plan())
+    assert "    features.contract_type.value_type: – → STRING" in shown
+    assert "~ feature service churn_v1" in shown
+    apply()
+    with open_store() as store:
+        names = [one.name for one in contract_of(store, "churn_v1").features]
+    assert names.index("contract_type") == names.index("net_service") - 1
+
+
+def test_a_view_in_use_is_removed_only_on_request(database: str, repo: Path) -> None:
+    edit(
+        repo,
+        "usage_agg_30d_fv, payments_agg_90d_fv, support_agg_90d_fv]",
+        "usage_agg_30d_fv, payments_agg_90d_fv]",
+    )
+    remove(repo, "support_agg_90d_fv = FeatureView(", "churn_v1 = FeatureService(")
+    remove(repo, "support_agg_90d_source = PostgreSQLSource(", "subs_profile_fv = FeatureView(")
+    with pytest.raises(RemovalNotAllowed) as refused:
+        apply()
+    assert str(refused.value) == (
+        "feature view support_agg_90d_fv is used by feature service churn_v1; "
+        "nothing was changed, --allow-removal removes it"
+    )
+    with open_store() as store:
+        assert len(contract_of(store, "churn_v1").features) == 14
+
+    what, _ = apply(allow_removal=True)
+    assert "- feature view support_agg_90d_fv" in str(what)
+    assert "- data source support_agg_90d_source" in str(what)
+    with open_store() as store:
+        assert len(contract_of(store, "churn_v1").features) == 12
+        assert "support_agg_90d_fv" not in {view.name for view in store.list_feature_views()}
+    with connect() as connection:
+        gone = connection.execute("SELECT to_regclass('online.streamflow_support_agg_90d_fv')")
+        assert gone.fetchone() == (None,)
+    assert plan().changes == ()
+
+
+def test_a_service_nobody_needs_is_removed_without_asking(database: str, repo: Path) -> None:
+    file = repo / "definitions.py"
+    text = file.read_text()
+    file.write_text(text[: text.index("profile_v1 = FeatureService(")])
+    what, _ = apply()
+    assert [str(change) for change in what.changes] == ["- feature service profile_v1"]
+
+
+def test_definitions_that_do_not_load_change_nothing(database: str, repo: Path) -> None:
+    edit(repo, "dtype=Float32", "dtype=Float31")
+    with pytest.raises(
+        ConfigurationError, match=r"the definitions do not load: NameError: .*Float31"
+    ):
+        apply()
+    assert recent(1) == []
+
+
+def test_an_older_schema_is_migrated_and_keeps_its_rows(database: str) -> None:
+    with psycopg.connect() as connection:
+        connection.execute("INSERT INTO source.labels_snapshots VALUES ('a', '2024-01-31', true)")
+        connection.execute("ALTER TABLE ops.runs RENAME TO runs_of_an_older_version")
+        connection.execute("UPDATE ops.schema_version SET sha256 = 'older'")
+    what, _ = apply()
+    assert [(one.action, one.kind) for one in what.changes] == [("changed", "schema")]
+    with connect() as connection:
+        assert schema.state(connection) == "current"
+        kept = connection.execute("SELECT user_id FROM source.labels_snapshots").fetchall()
+        assert kept == [("a",)]
+    assert len(recent(5)) == 1
+
+
+def test_eight_at_once_on_an_empty_database(empty_database: str) -> None:
+    # One process loads Feast and forks, so that eight copies start at the same instant.
+    code = textwrap.dedent("""
+        import os, sys, warnings
+        warnings.simplefilter("ignore")
+        import feast.feature_store, feast.repo_operations, feast.infra.registry.sql
+        from feature_repo import logs
+        from jobs.apply import apply
+        children = []
+        for _ in range(8):
+            child = os.fork()
+            if child == 0:
+                try:
+                    what, run = apply()
+                    print(run.counts.written, flush=True)
+                    os._exit(0)
+                except BaseException as error:
+                    print(repr(error), flush=True)
+                    os._exit(1)
+            children.append(child)
+        sys.exit(sum(os.waitpid(child, 0)[1] for child in children))
+    """)
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert sorted(done.stdout.split()) == ["0"] * 7 + ["12"], done.stdout + done.stderr
+    assert done.returncode == 0
+    outcomes = [run["outcome"] for run in recent(20)]
+    assert outcomes == ["done"] * 8

@@ -1,0 +1,170 @@
+"""The flows on a real Prefect server, without one, and with one that is away."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+COMMAND = [sys.executable, "-W", "error::ResourceWarning", "-m", "jobs"]
+
+
+@pytest.fixture(scope="module")
+def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The API URL of a Prefect server of the test's own."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    home = tmp_path_factory.mktemp("prefect")
+    environment = {
+        **os.environ,
+        "PREFECT_HOME": str(home),
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+    }
+    start = ["server", "start", "--host", "127.0.0.1", "--port", str(port), "--no-ui"]
+    with (home / "server.log").open("wb") as log:
+        server = subprocess.Popen(
+            [sys.executable, "-m", "prefect", *start], env=environment, stdout=log, stderr=log
+        )
+        try:
+            url = f"http://127.0.0.1:{port}/api"
+            wait_for(url, home / "server.log")
+            yield url
+        finally:
+            server.terminate()
+            server.wait(timeout=30)
+
+
+def wait_for(url: str, log: Path) -> None:
+    """Returns when the server answers."""
+    give_up = time.monotonic() + 60
+    while time.monotonic() < give_up:
+        try:
+            if httpx.get(f"{url}/health", timeout=2).is_success:
+                return
+        except httpx.TransportError:
+            time.sleep(0.3)
+    raise AssertionError(log.read_text())
+
+
+def streamflow(tmp_path: Path, *arguments: str, url: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command with PREFECT_API_URL set."""
+    environment = {**os.environ, "PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path)}
+    return subprocess.run(
+        [*COMMAND, *arguments],
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
+def newest(url: str, what: str, **query: Any) -> list[dict[str, Any]]:
+    """Objects of the Prefect server by its filter API."""
+    answer = httpx.post(f"{url}/{what}/filter", json=query, timeout=10)
+    answer.raise_for_status()
+    found: list[dict[str, Any]] = answer.json()
+    return found
+
+
+def test_a_run_appears_with_parameters_logs_and_counts(
+    database: str, small_months: Path, tmp_path: Path, prefect: str
+) -> None:
+    month = str(small_months / "month_000")
+    done = streamflow(tmp_path, "ingest", month, "--as-of", "2024-01-31", url=prefect)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["rows"]["written"] == 300
+
+    (run,) = newest(prefect, "flow_runs")
+    assert run["state_name"] == "Completed"
+    assert run["parameters"] == {"directory": month, "as_of": "2024-01-31"}
+    (step,) = newest(prefect, "task_runs")
+    assert step["name"].startswith("ingest_month")
+    assert step["empirical_policy"]["retries"] == 3
+    (artifact,) = newest(prefect, "artifacts")
+    assert artifact["key"] == "ingest-counts"
+    assert {row["rows"]: row["count"] for row in json.loads(artifact["data"])}["written"] == 300
+
+    give_up = time.monotonic() + 15  # Prefect sends its logs in batches
+    messages: list[str] = []
+    while time.monotonic() < give_up and "month stored" not in messages:
+        messages = [line["message"] for line in newest(prefect, "logs")]
+    assert "month stored" in messages
+
+
+def test_a_refused_month_fails_there_once_and_says_why_here(
+    database: str, tmp_path: Path, prefect: str
+) -> None:
+    done = streamflow(tmp_path, "ingest", str(tmp_path), "--as-of", "2024-01-31", url=prefect)
+    assert done.returncode == 3
+    assert "Traceback" not in done.stderr
+    assert "  users.csv: the file is missing" in done.stderr.splitlines()
+    runs = newest(prefect, "flow_runs", sort="START_TIME_DESC")
+    assert runs[0]["state_name"] == "Failed"
+    steps = newest(prefect, "task_runs", sort="EXPECTED_START_TIME_DESC")
+    assert steps[0]["run_count"] == 1
+    artifacts = newest(prefect, "artifacts", sort="CREATED_DESC")
+    assert artifacts[0]["key"] == "ingest-faults"
+    assert json.loads(artifacts[0]["data"])[0]["rule"] == "the file is missing"
+
+
+def test_every_flow_runs_there(
+    database: str, small_months: Path, tmp_path: Path, prefect: str
+) -> None:
+    code = f"""
+from datetime import UTC, date, datetime
+from jobs import tracking
+tracking.run("apply_registry")
+tracking.run("ingest_month", directory={str(small_months / "month_000")!r}, as_of=date(2024, 1, 31))
+tracking.run("build_training_dataset", as_of=date(2024, 1, 31), service="profile_v1",
+             out={str(tmp_path / "t.parquet")!r})
+tracking.run("materialize_features", start=None, end=datetime(2024, 2, 1, tzinfo=UTC), views=[])
+"""
+    before = len(newest(prefect, "flow_runs"))
+    environment = {**os.environ, "PREFECT_API_URL": prefect, "PREFECT_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", code], env=environment, timeout=120, check=True)
+    states = [run["state_name"] for run in newest(prefect, "flow_runs", sort="START_TIME_DESC")]
+    assert len(states) == before + 4
+    assert states[:4] == ["Completed"] * 4
+    flows = {flow["name"] for flow in newest(prefect, "flows")}
+    assert flows == {
+        "apply-registry",
+        "ingest-month",
+        "build-training-dataset",
+        "materialize-features",
+    }
+
+
+def test_with_the_server_away_the_work_is_done_and_the_log_says_so(
+    database: str, small_months: Path, tmp_path: Path
+) -> None:
+    url = "http://127.0.0.1:1/api"
+    month = str(small_months / "month_000")
+    done = streamflow(tmp_path, "ingest", month, "--as-of", "2024-01-31", url=url)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout.splitlines()[-1])["rows"]["written"] == 300
+    assert "run not tracked, Prefect does not answer" in done.stderr
+
+
+def test_without_a_server_prefect_is_not_even_imported(database: str, small_months: Path) -> None:
+    code = (
+        "import sys; from datetime import date; from jobs import tracking;"
+        f"tracking.run('ingest_month', directory={str(small_months / 'month_000')!r},"
+        " as_of=date(2024, 1, 31)); print('prefect' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=dict(os.environ),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert done.stdout == "False\n"

@@ -1,0 +1,151 @@
+"""`materialize`: the newest values of a window, never older over newer ones by accident."""
+
+import threading
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from feature_repo.contract import contract_of
+from feature_repo.errors import ConfigurationError, UnknownName
+from feature_repo.online import Vector, read
+from feature_repo.store import open_store
+from jobs.ingest import ingest
+from jobs.ledger import Run, recent, recorded
+from jobs.materialize import materialize
+
+JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
+JANUARY_WINDOW = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
+
+
+@pytest.fixture
+def both_months(database: str, small_months: Path) -> None:
+    """January and February are in the snapshot tables, nothing is online."""
+    for month, day in (("month_000", JANUARY), ("month_001", FEBRUARY)):
+        with recorded("ingest") as run:
+            ingest(run, small_months / month, day)
+
+
+def go(*window: datetime, views: tuple[str, ...] = (), force: bool = False) -> Run:
+    """One recorded materialization."""
+    with recorded("materialize", views=list(views)) as run:
+        materialize(run, *window, views=views, force=force)
+    return run
+
+
+def vector(user: str = "0002-ORFBO") -> Vector:
+    """The online features of a user."""
+    with open_store() as store:
+        return read(store, contract_of(store, "churn_v1"), [user])[0]
+
+
+def value(name: str) -> object:
+    """One online feature of the known user."""
+    return next(value for reference, value in vector().values.items() if reference.endswith(name))
+
+
+@pytest.mark.usefixtures("both_months")
+def test_a_window_serves_its_month() -> None:
+    run = go(*JANUARY_WINDOW)
+    assert (run.counts.read, run.counts.written, run.counts.late) == (200, 200, 0)
+    found = vector()
+    assert found.values["subs_profile_fv:months_active"] == 9
+    assert found.values["subs_profile_fv:monthly_fee"] == 65.5999984741211
+    assert found.values["usage_agg_30d_fv:watch_hours_30d"] == 30.80069923400879
+    assert set(found.as_of.values()) == {datetime(2024, 1, 31, tzinfo=UTC)}
+    assert vector("7590-VHVEG").values["subs_profile_fv:monthly_fee"] == 29.850000381469727
+
+
+@pytest.mark.usefixtures("both_months")
+def test_without_a_window_the_newest_month_is_served() -> None:
+    run = go()
+    assert (run.counts.read, run.counts.written) == (400, 200)
+    assert value("months_active") == 10
+    assert set(vector().as_of.values()) == {datetime(2024, 2, 29, tzinfo=UTC)}
+
+
+@pytest.mark.usefixtures("both_months")
+def test_an_older_window_never_replaces_newer_values() -> None:
+    go()
+    go(*JANUARY_WINDOW)
+    assert value("months_active") == 10
+
+
+@pytest.mark.usefixtures("both_months")
+def test_force_serves_exactly_the_window() -> None:
+    go()
+    go(*JANUARY_WINDOW, force=True)
+    assert value("months_active") == 9
+
+
+@pytest.mark.usefixtures("both_months")
+def test_one_view_alone() -> None:
+    run = go(views=("usage_agg_30d_fv",))
+    assert run.counts.written == 50
+    found = vector()
+    assert found.as_of["usage_agg_30d_fv"] == datetime(2024, 2, 29, tzinfo=UTC)
+    assert found.as_of["subs_profile_fv"] is None
+    assert found.values["subs_profile_fv:months_active"] is None
+
+
+@pytest.mark.usefixtures("both_months")
+def test_a_late_correction_is_picked_up_and_counted(small_months: Path, tmp_path: Path) -> None:
+    go()
+    corrected = tmp_path / "month"
+    corrected.mkdir()
+    for file in (small_months / "month_001").iterdir():
+        text = file.read_text()
+        if file.name == "subscriptions.csv":
+            line = next(line for line in text.splitlines() if line.startswith("0002-ORFBO"))
+            text = text.replace(line, line.replace(",65.6,", ",70.1,"))
+        (corrected / file.name).write_text(text)
+    with recorded("ingest") as run:
+        ingest(run, corrected, FEBRUARY)
+    assert run.counts.written == 1
+    assert go().counts.late == 1
+    assert value("monthly_fee") == pytest.approx(70.1, abs=1e-5)
+
+
+@pytest.mark.usefixtures("both_months")
+def test_two_at_once_both_end_well() -> None:
+    runs: list[Run] = []
+    threads = [threading.Thread(target=lambda: runs.append(go())) for _ in range(2)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert [run.outcome for run in runs] == ["done", "done"]
+    assert value("months_active") == 10
+
+
+def test_nothing_to_materialize_is_no_failure(database: str) -> None:
+    run = go()
+    assert (run.outcome, run.counts.read, run.counts.written) == ("done", 0, 0)
+    assert not vector().found
+
+
+def test_an_upside_down_window_is_refused(database: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"--start 2024-02-01.* is after --end 2024-01-01"):
+        go(*reversed(JANUARY_WINDOW))
+    assert [run["outcome"] for run in recent(1)] == ["failed"]
+
+
+def test_an_end_in_the_future_is_refused(database: str) -> None:
+    with pytest.raises(ConfigurationError, match="--end 2999-01-01T00:00:00Z is in the future"):
+        go(JANUARY_WINDOW[0], datetime(2999, 1, 1, tzinfo=UTC))
+
+
+def test_an_unknown_view_is_named_with_the_known_ones(database: str) -> None:
+    with pytest.raises(
+        UnknownName, match="unknown feature view 'nope'; known: payments_agg_90d_fv"
+    ):
+        go(views=("nope",))
+
+
+@pytest.mark.usefixtures("both_months")
+def test_online_times_are_right_where_the_database_is_not_in_utc(database: str) -> None:
+    with psycopg.connect(autocommit=True) as connection:
+        connection.execute(f"ALTER DATABASE {database} SET TimeZone = 'Pacific/Auckland'")
+    go(*JANUARY_WINDOW)
+    assert set(vector().as_of.values()) == {datetime(2024, 1, 31, tzinfo=UTC)}

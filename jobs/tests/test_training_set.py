@@ -1,0 +1,226 @@
+"""`training-set`: point-in-time, typed, sorted, the same bytes twice, never from the future."""
+
+import json
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import fsspec
+import psycopg
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from feature_repo.errors import ConfigurationError, StreamflowError, UnknownName, VerificationFailed
+from jobs.ingest import ingest
+from jobs.ledger import recorded
+from jobs.training_set import Manifest, build, verify
+
+JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
+
+
+def load(folder: Path, month: str, day: date) -> None:
+    """Ingests one month."""
+    with recorded("ingest") as run:
+        ingest(run, folder / month, day)
+
+
+def make(out: Path | str, as_of: date = JANUARY, service: str = "churn_v1") -> Manifest:
+    """Builds one training set."""
+    with recorded("training-set") as run:
+        return build(run, as_of, service, str(out))
+
+
+def execute(statement: str, *values: object) -> None:
+    """Changes a row behind the ingest's back."""
+    with psycopg.connect() as connection:
+        connection.execute(statement, values)
+
+
+@pytest.fixture
+def january(database: str, small_months: Path) -> None:
+    """January alone is in the snapshot tables."""
+    load(small_months, "month_000", JANUARY)
+
+
+@pytest.mark.usefixtures("january")
+def test_it_has_a_row_per_label_in_the_types_of_the_view(tmp_path: Path) -> None:
+    manifest = make(tmp_path / "t.parquet")
+    table = pq.read_table(tmp_path / "t.parquet")
+    assert table.num_rows == manifest.rows == 50
+    assert table.column_names[0:3] == ["user_id", "event_timestamp", "months_active"]
+    assert table.column_names[-1] == "churn_label"
+    assert len(table.column_names) == 17
+    assert table.schema.field("monthly_fee").type == pa.float32()
+    assert table.schema.field("months_active").type == pa.int64()
+    assert table.schema.field("plan_stream_tv").type == pa.bool_()
+    assert set(table["event_timestamp"].to_pylist()) == {datetime(2024, 1, 31, tzinfo=UTC)}
+    users = table["user_id"].to_pylist()
+    assert users == sorted(users, key=str.encode)
+    row = table.to_pylist()[users.index("0002-ORFBO")]
+    assert row["monthly_fee"] == 65.5999984741211
+    assert row["watch_hours_30d"] == 30.80069923400879
+
+
+@pytest.mark.usefixtures("january")
+def test_the_manifest_says_what_it_is(tmp_path: Path) -> None:
+    make(tmp_path / "t.parquet", service="profile_v1")
+    manifest = json.loads((tmp_path / "t.parquet.manifest.json").read_text())
+    assert manifest["service"] == "profile_v1"
+    assert manifest["as_of"] == "2024-01-31"
+    assert [(one["name"], one["type"]) for one in manifest["features"]] == [
+        ("months_active", "Int64"),
+        ("monthly_fee", "Float32"),
+        ("paperless_billing", "Bool"),
+    ]
+    assert manifest["null_counts"]["monthly_fee"] == 0
+    assert len(manifest["sha256"]) == 64
+    assert set(manifest["versions"]) == {"streamflow", "commit", "feast", "python"}
+
+
+@pytest.mark.usefixtures("january")
+def test_twice_gives_the_same_bytes(tmp_path: Path) -> None:
+    first, second = make(tmp_path / "1.parquet"), make(tmp_path / "2.parquet")
+    assert first == second
+    assert (tmp_path / "1.parquet").read_bytes() == (tmp_path / "2.parquet").read_bytes()
+
+
+def test_a_later_month_loaded_first_changes_nothing(
+    database: str, small_months: Path, tmp_path: Path
+) -> None:
+    load(small_months, "month_001", FEBRUARY)
+    load(small_months, "month_000", JANUARY)
+    make(tmp_path / "t.parquet")
+    row = next(
+        row
+        for row in pq.read_table(tmp_path / "t.parquet").to_pylist()
+        if row["user_id"] == "0002-ORFBO"
+    )
+    assert row["months_active"] == 9
+    assert row["watch_hours_30d"] == 30.80069923400879
+    assert row["churn_label"] is False
+
+
+@pytest.mark.usefixtures("january")
+def test_a_later_month_leaves_the_bytes_as_they_were(small_months: Path, tmp_path: Path) -> None:
+    before = make(tmp_path / "t.parquet")
+    load(small_months, "month_001", FEBRUARY)
+    assert make(tmp_path / "t.parquet") == before
+
+
+@pytest.mark.usefixtures("january")
+@pytest.mark.parametrize(
+    ("time", "expected"),
+    [
+        ("2024-01-31T00:00:00.000001Z", 9),  # a microsecond later is the future
+        ("2024-02-10T00:00:00Z", 9),
+        ("2024-01-15T00:00:00Z", 9),  # a late row of an earlier day does not replace the newer
+    ],
+)
+def test_a_row_of_another_time_never_gets_in(tmp_path: Path, time: str, expected: int) -> None:
+    execute(
+        "INSERT INTO source.subscriptions_profile_snapshots SELECT user_id, %s, 999,"
+        " plan_stream_tv, plan_stream_movies, contract_type, paperless_billing, monthly_fee,"
+        " total_paid, net_service, now() FROM source.subscriptions_profile_snapshots",
+        time,
+    )
+    make(tmp_path / "t.parquet")
+    table = pq.read_table(tmp_path / "t.parquet").to_pylist()
+    assert next(row for row in table if row["user_id"] == "0002-ORFBO")["months_active"] == expected
+    assert all(row["months_active"] != 999 for row in table)
+
+
+@pytest.mark.usefixtures("january")
+def test_the_same_instant_counts(tmp_path: Path) -> None:
+    execute("UPDATE source.labels_snapshots SET as_of = '2024-02-20'")
+    execute("UPDATE source.subscriptions_profile_snapshots SET as_of = '2024-02-20'")
+    make(tmp_path / "t.parquet", as_of=date(2024, 2, 20))
+    table = pq.read_table(tmp_path / "t.parquet")
+    assert table["months_active"].null_count == 0
+
+
+@pytest.mark.usefixtures("january")
+def test_a_user_without_a_snapshot_has_nulls(tmp_path: Path) -> None:
+    execute("DELETE FROM source.usage_agg_30d_snapshots WHERE user_id = '0002-ORFBO'")
+    manifest = make(tmp_path / "t.parquet")
+    assert manifest.rows == 50
+    assert manifest.null_counts["watch_hours_30d"] == 1
+    assert manifest.null_counts["months_active"] == 0
+
+
+@pytest.mark.usefixtures("january")
+def test_verify_accepts_what_the_database_still_says(tmp_path: Path) -> None:
+    made = make(tmp_path / "t.parquet")
+    assert verify(str(tmp_path / "t.parquet")) == made
+
+
+@pytest.mark.usefixtures("january")
+def test_verify_names_the_first_difference(tmp_path: Path) -> None:
+    make(tmp_path / "t.parquet")
+    execute("UPDATE source.usage_agg_30d_snapshots SET skips_7d = 8 WHERE user_id = '0002-ORFBO'")
+    with pytest.raises(VerificationFailed, match=r"user 0002-ORFBO, skips_7d: file 7, database 8$"):
+        verify(str(tmp_path / "t.parquet"))
+
+
+@pytest.mark.usefixtures("january")
+def test_verify_names_a_row_too_many(tmp_path: Path) -> None:
+    make(tmp_path / "t.parquet")
+    execute("DELETE FROM source.labels_snapshots WHERE user_id = '0002-ORFBO'")
+    with pytest.raises(VerificationFailed, match="user 0002-ORFBO is in the file only"):
+        verify(str(tmp_path / "t.parquet"))
+
+
+@pytest.mark.usefixtures("january")
+def test_verify_notices_an_edited_file(tmp_path: Path) -> None:
+    out = tmp_path / "t.parquet"
+    make(out)
+    out.write_bytes(out.read_bytes()[:-1] + b"x")
+    with pytest.raises(VerificationFailed, match="not the one its manifest describes"):
+        verify(str(out))
+
+
+@pytest.mark.parametrize("content", [None, "{", '{"rows": 1}', "[]"])
+def test_verify_needs_a_manifest(database: str, tmp_path: Path, content: str | None) -> None:
+    (tmp_path / "t.parquet").write_bytes(b"")
+    if content is not None:
+        (tmp_path / "t.parquet.manifest.json").write_text(content)
+    with pytest.raises(ConfigurationError, match=r"t\.parquet: no .*training set"):
+        verify(str(tmp_path / "t.parquet"))
+
+
+@pytest.mark.usefixtures("january")
+def test_any_fsspec_url_will_do() -> None:
+    make("memory://sets/january.parquet")
+    assert verify("memory://sets/january.parquet").rows == 50
+    assert sorted(fsspec.filesystem("memory").ls("/sets", detail=False)) == [
+        "/sets/january.parquet",
+        "/sets/january.parquet.manifest.json",
+    ]
+
+
+@pytest.mark.usefixtures("january")
+def test_a_day_without_labels_is_told_which_there_are(tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        make(tmp_path / "t.parquet", as_of=date(2024, 1, 30))
+    assert str(refused.value) == "no labels of 2024-01-30; there are those of: 2024-01-31"
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.usefixtures("january")
+def test_an_unknown_service_is_named(tmp_path: Path) -> None:
+    with pytest.raises(
+        UnknownName, match="unknown feature service 'x'; known: churn_v1, profile_v1"
+    ):
+        make(tmp_path / "t.parquet", service="x")
+
+
+@pytest.mark.usefixtures("january")
+def test_a_place_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    with pytest.raises(StreamflowError, match="cannot be written"):
+        make(tmp_path / "file" / "t.parquet")
+    assert [entry.name for entry in tmp_path.iterdir()] == ["file"]
+
+
+def test_an_unknown_kind_of_url_is_refused(database: str) -> None:
+    with pytest.raises(ConfigurationError, match="--out nosuch://x: Protocol not known"):
+        make("nosuch://x")

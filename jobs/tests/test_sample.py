@@ -16,7 +16,8 @@ import pandas as pd
 import pytest
 
 from feature_repo.errors import ConfigurationError, StreamflowError
-from jobs.sample import last_day, user_ids, write_months
+from jobs.sample import write_months
+from jobs.sample_users import last_day, user_ids
 
 HEADERS = {
     "users": "user_id,signup_date,user_gender,user_is_senior,has_family,has_dependents",

@@ -51,7 +51,7 @@ def main() -> int:
         wait_ready(url)
         for user in USERS:
             path = f"/features/{user}"
-            console.say(f"\n$ curl http://127.0.0.1:8000{path}")
+            console.say(f"\n$ curl {url}{path}")
             with urlopen(url + path, timeout=10) as answer:  # noqa: S310  # our own server
                 console.say(answer.read().decode())
     console.say(

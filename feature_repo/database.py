@@ -4,8 +4,10 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Literal
 
 import psycopg
+from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from feature_repo import settings
@@ -71,21 +73,46 @@ def lock_key(name: str) -> int:
 
 
 @contextmanager
-def lock(connection: psycopg.Connection, name: str) -> Iterator[bool]:
-    """Holds the advisory lock `name` on `connection`, waiting for it as long as it takes.
+def lock(
+    connection: psycopg.Connection, name: str, wait: bool = True
+) -> Iterator[Literal["free", "waited", "busy"]]:
+    """Holds the advisory lock `name` on `connection`; it goes with a killed process.
 
-    Yields whether it had to wait. A lock goes with its connection, so that a killed
-    process leaves none.
+    Yields how it was got: it was free, or after a wait as long as it took. With `wait` False
+    it may also be busy, and is then not held.
     """
-    key = lock_key(name)
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", [key]).fetchone()
-    waited = row is None or not row[0]
-    if waited:
-        connection.execute("SELECT pg_advisory_lock(%s)", [key])
+    key = [lock_key(name)]
+    row = connection.execute("SELECT pg_try_advisory_lock(%s)", key).fetchone()
+    if row is not None and row[0]:
+        got: Literal["free", "waited"] = "free"
+    elif wait:
+        connection.execute("SELECT pg_advisory_lock(%s)", key)
+        got = "waited"
+    else:
+        yield "busy"
+        return
     try:
-        yield waited
+        yield got
     finally:
-        if not connection.closed and not connection.broken:
-            if connection.info.transaction_status == TransactionStatus.INERROR:
-                connection.rollback()
-            connection.execute("SELECT pg_advisory_unlock(%s)", [key])
+        unlock(connection, name)
+
+
+def unlock(connection: psycopg.Connection, name: str) -> None:
+    """Gives the advisory lock `name` back, also after a failed statement."""
+    if connection.closed or connection.broken:
+        return
+    if connection.info.transaction_status == TransactionStatus.INERROR:
+        connection.rollback()
+    connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(name)])
+
+
+def create_database(name: str) -> bool:
+    """Creates the database `name` on the server of the PG* variables; False if it was there."""
+    with connect(autocommit=True) as connection:
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
+            return False
+        try:
+            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+        except (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation):
+            return False  # another command was faster
+    return True

@@ -5,15 +5,13 @@ stops with the last of them, or stays until `stop` once `keep` was asked for.
 """
 
 import atexit
-import contextlib
 import os
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import psycopg
-
 from feature_repo import settings
+from feature_repo.database import create_database
 from feature_repo.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -34,6 +32,8 @@ def ensure() -> bool:
     if settings.names_a_database(os.environ):
         return False
     os.environ.update(start(settings.streamflow().home / "postgres"))
+    create_database(DATABASE)
+    os.environ["PGDATABASE"] = DATABASE
     return True
 
 
@@ -41,15 +41,13 @@ def start(data: Path) -> dict[str, str]:
     """Starts the server on the folder `data`, or joins it; gives the PG* variables to reach it."""
     server = attach(data)
     where = server.get_postmaster_info()
-    variables = {
+    return {
         "PGHOST": str(where.socket_dir),
         "PGPORT": str(where.port),
         "PGUSER": "postgres",
-        "PGDATABASE": DATABASE,
+        "PGDATABASE": "postgres",
         "PGTZ": "UTC",
     }
-    create_database(variables, DATABASE)
-    return variables
 
 
 def attach(data: Path) -> "PostgresServer":
@@ -101,21 +99,3 @@ def stop(data: Path) -> bool:
 def kept(data: Path) -> Path:
     """The file whose presence says that the server outlives the commands."""
     return data.parent / "postgres.keep"
-
-
-def create_database(variables: dict[str, str], name: str) -> None:
-    """Creates the database `name` on the server of `variables` unless it is there."""
-    with psycopg.connect(
-        host=variables["PGHOST"],
-        port=variables["PGPORT"],
-        user=variables["PGUSER"],
-        dbname="postgres",
-        autocommit=True,
-    ) as connection:
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
-            return
-        another_was_faster = (psycopg.errors.DuplicateDatabase, psycopg.errors.UniqueViolation)
-        with contextlib.suppress(*another_was_faster):
-            connection.execute(
-                psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name))
-            )

@@ -50,6 +50,8 @@ class StreamflowSettings(BaseSettings):
     """Folder of the embedded PostgreSQL and of the demo's files."""
     commit: str = ""
     """Git commit of the code, set in images; a checkout asks git."""
+    wait_s: int = Field(0, ge=0)
+    """Seconds that a job waits for the database, the registry or its month to be there."""
     connect_timeout_s: int = Field(5, ge=1)
     """Seconds until an unreachable server is an error; a failover takes longer, callers retry."""
 

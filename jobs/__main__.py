@@ -3,22 +3,15 @@
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing changed).
 """
 
-import os
-import shlex
-from collections.abc import Iterator
-from contextlib import contextmanager
-from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from feature_repo import embedded, logs, schema, settings
-from feature_repo.database import connect
-from feature_repo.errors import ConfigurationError, InputRefused, StreamflowError, UnknownName
-from jobs import console, ledger, tracking
-
-FAILED, WRONG_USE, REFUSED = 1, 2, 3
+from feature_repo.errors import StreamflowError
+from jobs import console, db, ledger, waiting
+from jobs.reporting import reporting, run
+from jobs.times import AsOf, End, Start, scheduled_time
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -27,73 +20,7 @@ app = typer.Typer(
     help="StreamFlow's feature store: from a month of CSV files to features over HTTP.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused.",
 )
-db = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL.")
-app.add_typer(db, name="db")
-
-
-def parse_day(text: str) -> date:
-    """An ISO day, e.g. 2024-01-31."""
-    try:
-        return date.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(f"{text!r} is not a day; write it like 2024-01-31") from None
-
-
-def parse_instant(text: str) -> datetime:
-    """An ISO time or day, aware; UTC where it names no zone."""
-    try:
-        parsed = datetime.fromisoformat(text)
-    except ValueError:
-        raise typer.BadParameter(
-            f"{text!r} is not a time; write it like 2024-02-01 or 2024-02-01T00:00:00Z"
-        ) from None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-
-
-AsOf = Annotated[
-    date, typer.Option(parser=parse_day, metavar="DATE", help="The day the month describes.")
-]
-Start = Annotated[
-    datetime | None,
-    typer.Option(parser=parse_instant, metavar="TIME", help="From here on; unset: all rows."),
-]
-End = Annotated[
-    datetime | None,
-    typer.Option(parser=parse_instant, metavar="TIME", help="Up to here, included; unset: now."),
-]
-
-
-@contextmanager
-def reporting(database: bool = True) -> Iterator[None]:
-    """Runs a command's body; an error of ours becomes one line and an exit code."""
-    logs.configure()
-    try:
-        if database:
-            embedded.ensure()
-        yield
-    except StreamflowError as error:
-        console.fail(error)
-        raise typer.Exit(exit_code(error)) from None
-
-
-def run(command: str, name: str, **parameters: Any) -> None:
-    """Does the work `name` and ends with its JSON line, also when it fails."""
-    with reporting():
-        try:
-            summary = tracking.run(name, **parameters)
-        except StreamflowError as error:
-            ended = ledger.ended.get(command)
-            console.fail(error)
-            console.end(ended.summary() if ended else ledger.failed(command, error))
-            raise typer.Exit(exit_code(error)) from None
-        console.end(summary)
-
-
-def exit_code(error: StreamflowError) -> int:
-    """The exit code that tells a caller what kind of error it was."""
-    if isinstance(error, InputRefused):
-        return REFUSED
-    return WRONG_USE if isinstance(error, ConfigurationError | UnknownName) else FAILED
+app.add_typer(db.app, name="db")
 
 
 @app.command()
@@ -118,7 +45,7 @@ def ingest(
     as_of: AsOf,
 ) -> None:
     """Check a month and store all of it, or refuse it and change nothing."""
-    run("ingest", "ingest_month", directory=str(directory), as_of=as_of)
+    run("ingest", "ingest_month", {"directory": str(directory), "as_of": as_of})
 
 
 @app.command()
@@ -130,7 +57,7 @@ def apply(
 ) -> None:
     """Create or migrate the database and the feature registry; print the plan first."""
     if not plan:
-        run("apply", "apply_registry", allow_removal=allow_removal)
+        run("apply", "apply_registry", {"allow_removal": allow_removal}, needs="database")
         return
     with reporting():
         from jobs.apply import plan as planned
@@ -143,9 +70,13 @@ def training_set(
     as_of: AsOf,
     out: Annotated[str, typer.Option(help="Parquet file: a path or any fsspec URL.")],
     service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
+    allow_empty: Annotated[
+        bool, typer.Option("--allow-empty", help="Without labels of that day, say so and end 0.")
+    ] = False,
 ) -> None:
     """Join a month's labels point-in-time with a service's features; write Parquet and manifest."""
-    run("training-set", "build_training_dataset", as_of=as_of, service=service, out=out)
+    what = {"as_of": as_of, "service": service, "out": out, "allow_empty": allow_empty}
+    run("training-set", "build_training_dataset", what)
 
 
 @app.command()
@@ -168,10 +99,17 @@ def materialize(
     force: Annotated[
         bool, typer.Option("--force", help="Serve this window even over newer values.")
     ] = False,
+    scheduled: Annotated[
+        str, typer.Option(metavar="JOB", help="Up to the time that ends a CronJob's job name.")
+    ] = "",
+    skip_if_running: Annotated[
+        bool, typer.Option("--skip-if-running", help="End 0 when another one runs.")
+    ] = False,
 ) -> None:
     """Copy the newest values of a window into the online store. Times without a zone are UTC."""
-    window = {"start": start, "end": end, "views": view or [], "force": force}
-    run("materialize", "materialize_features", **window)
+    window = {"start": start, "end": end or scheduled_time(scheduled), "views": view or []}
+    how = {"force": force, "skip_if_running": skip_if_running}
+    run("materialize", "materialize_features", {**window, **how})
 
 
 @app.command()
@@ -206,33 +144,38 @@ def features(
 
 
 @app.command()
+def compare(
+    api: Annotated[str, typer.Option(metavar="URL", help="Where the API is.")],
+    users: Annotated[int, typer.Option(min=1, max=1000, help="How many users.")] = 20,
+    service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
+) -> None:
+    """Compare what the API serves with what training would see; name the first difference."""
+    with reporting():
+        from jobs.compare import compare as compared
+
+        found = compared(api, service, users)
+        if not found.users:
+            console.say("no user is both known and online: nothing to compare")
+        else:
+            console.say(f"{found.users} users, {found.values} values: served as trained on")
+
+
+@app.command()
+def wait(
+    need: Annotated[str, typer.Option("--for", help="database or registry.")] = "registry",
+) -> None:
+    """Wait for the database or the registry, STREAMFLOW_WAIT_S seconds at most."""
+    if need not in ("database", "registry"):
+        raise typer.BadParameter(f"{need!r} is not one of: database, registry")
+    with reporting():
+        waiting.wait_for("database" if need == "database" else "registry")
+
+
+@app.command()
 def runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20) -> None:
     """Print the run ledger: what ran, its window, counts, outcome and duration."""
     with reporting():
         console.table(ledger.recent(limit))
-
-
-@db.command("env")
-def db_env() -> None:
-    """Start the embedded PostgreSQL, leave it running, and print its PG* variables for a shell."""
-    with reporting(database=False):
-        if embedded.ensure():
-            embedded.keep(settings.streamflow().home / "postgres")
-            # Feast's own commands create their tables, not the schemas these are in.
-            with connect(autocommit=True) as connection:
-                if schema.state(connection) == "missing":
-                    schema.migrate(connection)
-        for name in (*settings.CONNECTION_VARIABLES, "PGTZ"):
-            if name in os.environ:
-                console.say(f"export {name}={shlex.quote(os.environ[name])}")
-
-
-@db.command("stop")
-def db_stop() -> None:
-    """Stop the embedded PostgreSQL."""
-    with reporting(database=False):
-        stopped = embedded.stop(settings.streamflow().home / "postgres")
-        console.say("stopped" if stopped else "was not running")
 
 
 def main() -> None:

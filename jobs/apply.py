@@ -45,8 +45,8 @@ def apply(
         RemovalNotAllowed: a view in use would be removed; nothing was changed.
         ConfigurationError: the definitions do not load.
     """
-    with connect(autocommit=True) as connection, lock(connection, "apply") as waited:
-        if waited:
+    with connect(autocommit=True) as connection, lock(connection, "apply") as got:
+        if got == "waited":
             log.info("waited for another apply to end")
         contents = load(settings.streamflow().feature_repo)
         what = planned(connection, contents)

@@ -34,21 +34,32 @@ def apply_registry(allow_removal: bool = False) -> Summary:
     return run.summary()
 
 
-def build_training_dataset(as_of: date, service: str, out: str) -> Summary:
+def build_training_dataset(
+    as_of: date, service: str, out: str, allow_empty: bool = False
+) -> Summary:
     """Writes a service's training set for the labels of `as_of`; see `jobs/training_set.py`."""
-    from jobs.training_set import build
+    from jobs.training_set import NoLabels, build
 
     with recorded("training-set", as_of=as_of, service=service, out=out) as run:
-        build(run, as_of, service, out)
+        try:
+            build(run, as_of, service, out)
+        except NoLabels as missing:
+            if not allow_empty:
+                raise
+            run.message = f"nothing written: {missing}"
     return run.summary()
 
 
 def materialize_features(
-    start: datetime | None, end: datetime | None, views: list[str], force: bool = False
+    start: datetime | None,
+    end: datetime | None,
+    views: list[str],
+    force: bool = False,
+    skip_if_running: bool = False,
 ) -> Summary:
     """Copies the newest values of a window into the online store; see `jobs/materialize.py`."""
     from jobs.materialize import materialize
 
     with recorded("materialize", start=start, end=end, views=views, force=force) as run:
-        materialize(run, start, end, views, force)
+        materialize(run, start, end, views, force, skip_if_running)
     return run.summary()

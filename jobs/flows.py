@@ -66,14 +66,22 @@ def apply_registry(allow_removal: bool = False) -> Summary:
 
 
 @flow
-def build_training_dataset(as_of: date, service: str, out: str) -> Summary:
+def build_training_dataset(
+    as_of: date, service: str, out: str, allow_empty: bool = False
+) -> Summary:
     """Joins a month's labels point-in-time with a service's features, as Parquet."""
-    return published(step(commands.build_training_dataset)(as_of, service, out))
+    work = step(commands.build_training_dataset)
+    return published(work(as_of, service, out, allow_empty))
 
 
 @flow
 def materialize_features(
-    start: datetime | None, end: datetime | None, views: list[str], force: bool = False
+    start: datetime | None,
+    end: datetime | None,
+    views: list[str],
+    force: bool = False,
+    skip_if_running: bool = False,
 ) -> Summary:
     """Copies the newest values of a window into the online store."""
-    return published(step(commands.materialize_features)(start, end, views, force))
+    work = step(commands.materialize_features)
+    return published(work(start, end, views, force, skip_if_running))

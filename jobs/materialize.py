@@ -36,6 +36,7 @@ def materialize(
     end: datetime | None = None,
     views: Sequence[str] = (),
     force: bool = False,
+    skip_if_running: bool = False,
 ) -> None:
     """Materializes the rows with start <= as_of <= end; the newest of each user is served.
 
@@ -48,6 +49,7 @@ def materialize(
         end: aware, not in the future; None for now.
         views: feature views by name; none for all.
         force: serve exactly the window, although newer values were materialized.
+        skip_if_running: do nothing when another materialization runs, instead of waiting.
 
     Raises:
         ConfigurationError: the window is upside down or ends in the future.
@@ -62,9 +64,13 @@ def materialize(
     with (
         open_store() as store,
         connect(autocommit=True) as connection,
-        lock(connection, "materialize") as waited,
+        lock(connection, "materialize", wait=not skip_if_running) as got,
     ):
-        if waited:
+        if got == "busy":
+            run.message = "another materialization is running, nothing to do"
+            log.info(run.message)
+            return
+        if got == "waited":
             log.info("waited for another materialization to end")
         chosen = choose(store, views)
         run.window = (start, end)

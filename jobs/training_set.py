@@ -18,17 +18,23 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo import schema
 from feature_repo.contract import Contract, contract_of
 from feature_repo.database import connect
 from feature_repo.errors import ConfigurationError, StreamflowError, VerificationFailed
 from feature_repo.store import open_store
+from jobs import waiting
 from jobs.ledger import Run, versions
+from jobs.waiting import NotThereYet
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 log = logging.getLogger(__name__)
+
+
+class NoLabels(NotThereYet):
+    """The day has no labels, so there is nothing to train on."""
+
 
 LABELS = """
     SELECT user_id, as_of AS event_timestamp, churn_label
@@ -69,7 +75,8 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
         out: a path or any fsspec URL; the manifest goes beside it as `OUT.manifest.json`.
 
     Raises:
-        ConfigurationError: no labels for that day, or `out` cannot be written.
+        NoLabels: the day has none, also after STREAMFLOW_WAIT_S seconds.
+        ConfigurationError: `out` is no place for a file.
         UnknownName: the registry has no such service.
     """
     target = Target(out)
@@ -120,20 +127,22 @@ def verify(out: str) -> Manifest:
 def join(store: "FeatureStore", contract: Contract, as_of: date) -> pa.Table:
     """The point-in-time join, by Feast, in the types of the contract and sorted by user."""
     instant = datetime.combine(as_of, midnight(), UTC)
-    with connect() as connection:
-        schema.require(connection)
-        labels = connection.execute(
-            "SELECT count(*) FROM source.labels_snapshots WHERE as_of = %s", [instant]
-        ).fetchone()
-        known = connection.execute("SELECT DISTINCT as_of FROM source.labels_snapshots ORDER BY 1")
-        months = ", ".join(str(row[0].date()) for row in known)
-    if not labels or not labels[0]:
-        raise ConfigurationError(f"no labels of {as_of}; there are those of: {months or 'no day'}")
+    waiting.until(lambda: require_labels(instant), f"the labels of {as_of}")
     found = store.get_historical_features(
         entity_df=LABELS.format(as_of=instant.isoformat()),
         features=store.get_feature_service(contract.service),
     ).to_arrow()
     return sorted_by_user(found.select(columns(contract).names).cast(columns(contract)))
+
+
+def require_labels(instant: datetime) -> None:
+    """Returns when there are labels of `instant`, else raises NoLabels."""
+    with connect() as connection:
+        known = connection.execute("SELECT DISTINCT as_of FROM source.labels_snapshots ORDER BY 1")
+        instants = [row[0] for row in known]
+    if instant not in instants:
+        days = ", ".join(str(one.date()) for one in instants)
+        raise NoLabels(f"no labels of {instant.date()}; there are those of: {days or 'no day'}")
 
 
 def columns(contract: Contract) -> pa.Schema:

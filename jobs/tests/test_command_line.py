@@ -133,7 +133,7 @@ def test_an_unreachable_database_ends_with_1(database: str) -> None:
 def test_an_empty_database_is_told_what_to_run(empty_database: str) -> None:
     done = streamflow("materialize")
     assert done.returncode == 2
-    assert done.stderr == "error: the database is empty; run: streamflow apply\n"
+    assert done.stderr == "error: the feature registry is empty; run: streamflow apply\n"
 
 
 def test_an_unknown_user_ends_with_1(database: str) -> None:

@@ -54,6 +54,7 @@ lock: $(STAMP) ## Resolve requirements/*.txt anew from pyproject.toml
 	$(LOCK) pyproject.toml --extra api --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/api.txt
 	$(LOCK) pyproject.toml --extra jobs --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/jobs.txt
 	echo uv | $(LOCK) -c requirements/dev.txt - -o requirements/uv.txt
+	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
 
 clean: ## Stop the embedded PostgreSQL and remove what the other targets made
 	@test ! -x $(BIN)/streamflow || $(BIN)/streamflow db stop

@@ -1,0 +1,70 @@
+"""`compare` proves the served against the trained-on, through the real API."""
+
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from datetime import date
+from pathlib import Path
+
+import httpx
+import psycopg
+import pytest
+
+from feature_repo.errors import StreamflowError, VerificationFailed
+from jobs.compare import compare
+from jobs.ingest import ingest
+from jobs.ledger import recorded
+from jobs.materialize import materialize
+
+
+@pytest.fixture
+def api(database: str) -> Iterator[str]:
+    """The API as a process of its own on the test's database."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen(
+        [sys.executable, "-m", "api", "--port", str(port)], env={**os.environ}
+    )
+    try:
+        url = f"http://127.0.0.1:{port}"
+        give_up = time.monotonic() + 60
+        while time.monotonic() < give_up:
+            try:
+                if httpx.get(f"{url}/readyz").is_success:
+                    break
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=30)
+
+
+def test_it_finds_everything_equal_and_one_planted_difference(api: str, small_months: Path) -> None:
+    assert compare(api, "churn_v1", 20).users == 0
+
+    with recorded("ingest") as run:
+        ingest(run, small_months / "month_000", date(2024, 1, 31))
+    with recorded("materialize", views=[]) as run:
+        materialize(run)
+    found = compare(api, "churn_v1", 20)
+    assert (found.users, found.values) == (20, 20 * 14)
+
+    with psycopg.connect() as connection:
+        connection.execute("UPDATE source.usage_agg_30d_snapshots SET skips_7d = skips_7d + 1")
+    with pytest.raises(VerificationFailed, match=r"user .*, skips_7d as of 2024-01-31T00:00:00Z"):
+        compare(api, "churn_v1", 20)
+
+
+def test_an_api_that_does_not_answer_is_an_error(database: str) -> None:
+    with psycopg.connect() as connection:
+        connection.execute(
+            "INSERT INTO source.users VALUES ('a', now(), now(), 'Male', false, false, false)"
+        )
+    with pytest.raises(StreamflowError, match=r"^http://127\.0\.0\.1:1 does not answer"):
+        compare("http://127.0.0.1:1", "churn_v1", 20)

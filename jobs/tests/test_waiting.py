@@ -1,0 +1,125 @@
+"""Jobs wait, bounded, for what they need, and the scheduled one knows its time."""
+
+import threading
+import time
+from datetime import UTC, date, datetime
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from feature_repo.database import connect, create_database, lock
+from feature_repo.errors import SchemaMissing, StoreUnavailable
+from jobs import commands, waiting
+from jobs.apply import apply
+from jobs.ingest import ingest
+from jobs.ledger import recorded
+from jobs.times import scheduled_time
+from jobs.training_set import NoLabels, build
+
+
+def test_it_gives_up_at_once_where_nothing_was_said_about_waiting(
+    monkeypatch: pytest.MonkeyPatch, database: str
+) -> None:
+    monkeypatch.setenv("PGHOST", "127.0.0.1")
+    monkeypatch.setenv("PGPORT", "1")
+    began = time.monotonic()
+    with pytest.raises(StoreUnavailable):
+        waiting.wait_for("database")
+    assert time.monotonic() - began < 2
+
+
+def test_it_waits_until_the_registry_is_applied(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("STREAMFLOW_WAIT_S", "60")
+    monkeypatch.setattr(waiting, "EVERY_S", 0.1)
+    caplog.set_level("INFO", "jobs")
+    applying = threading.Timer(0.5, apply)
+    applying.start()
+    waiting.wait_for("registry")
+    applying.join()
+    assert "waiting for the registry" in caplog.messages
+
+
+def test_it_gives_up_when_the_time_is_up(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMFLOW_WAIT_S", "1")
+    monkeypatch.setattr(waiting, "EVERY_S", 0.2)
+    began = time.monotonic()
+    with pytest.raises(SchemaMissing, match="run: streamflow apply"):
+        waiting.wait_for("registry")
+    assert 1 <= time.monotonic() - began < 5
+
+
+def test_a_training_set_waits_for_its_labels(
+    database: str, small_months: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMFLOW_WAIT_S", "60")
+    monkeypatch.setattr(waiting, "EVERY_S", 0.1)
+
+    def load() -> None:
+        with recorded("ingest") as run:
+            ingest(run, small_months / "month_000", date(2024, 1, 31))
+
+    loading = threading.Timer(0.5, load)
+    loading.start()
+    with recorded("training-set") as run:
+        manifest = build(run, date(2024, 1, 31), "profile_v1", str(tmp_path / "t.parquet"))
+    loading.join()
+    assert manifest.rows == 50
+
+
+def test_without_labels_it_says_so_and_ends_well_where_that_is_allowed(
+    database: str, tmp_path: Path
+) -> None:
+    out = str(tmp_path / "t.parquet")
+    with pytest.raises(NoLabels):
+        commands.build_training_dataset(date(2024, 1, 31), "churn_v1", out)
+    summary = commands.build_training_dataset(date(2024, 1, 31), "churn_v1", out, allow_empty=True)
+    assert summary["outcome"] == "done"
+    assert summary["message"] == (
+        "nothing written: no labels of 2024-01-31; there are those of: no day"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_second_materialization_may_leave_the_work_to_the_first(database: str) -> None:
+    with connect(autocommit=True) as first, lock(first, "materialize"):
+        summary = commands.materialize_features(None, None, [], skip_if_running=True)
+    assert summary["outcome"] == "done"
+    assert summary["message"] == "another materialization is running, nothing to do"
+    assert "message" not in commands.materialize_features(None, None, [], skip_if_running=True)
+
+
+def test_a_lock_is_free_again_after_an_error(database: str) -> None:
+    with pytest.raises(psycopg.errors.DivisionByZero), connect() as one, lock(one, "x"):
+        one.execute("SELECT 1 / 0")
+    with connect() as other, lock(other, "x", wait=False) as got:
+        assert got == "free"
+
+
+@pytest.mark.parametrize(
+    ("job", "time"),
+    [
+        ("streamflow-materialize-28445940", datetime(2024, 2, 1, 3, 0, tzinfo=UTC)),
+        ("streamflow-materialize-manual", None),
+        ("by-hand-2024", None),
+        ("", None),
+    ],
+)
+def test_a_scheduled_job_ends_its_window_at_its_scheduled_time(
+    job: str, time: datetime | None
+) -> None:
+    assert scheduled_time(job) == time
+
+
+def test_another_database_is_created_once(database: str) -> None:
+    name = f"{database}_prefect"
+    try:
+        assert create_database(name) is True
+        assert create_database(name) is False
+    finally:
+        with psycopg.connect(autocommit=True) as connection:
+            connection.execute(f"DROP DATABASE {name}")

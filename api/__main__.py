@@ -1,0 +1,101 @@
+"""`python -m api`: serves the online features over HTTP."""
+
+import argparse
+import logging
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import uvicorn
+from fastapi import FastAPI
+
+from api.app import create_app
+from feature_repo import embedded, logs, settings
+from feature_repo.errors import ConfigurationError, StoreUnavailable
+
+log = logging.getLogger("api")
+
+FAILED, MISCONFIGURED = 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Serves until SIGTERM or Ctrl-C; gives the exit code."""
+    options = parser().parse_args(arguments)
+    logs.configure()
+    # Before uvicorn takes them over and after: it sends itself the signal again at its end,
+    # which would kill this process before the embedded server is released.
+    signal.signal(signal.SIGTERM, leave)
+    signal.signal(signal.SIGINT, leave)
+    try:
+        app = create_app()
+        with listen(options.host, options.port) as listener:
+            prepare()
+            serve(app, listener)
+    except ConfigurationError as error:
+        print(f"api: {error}", file=sys.stderr)
+        return MISCONFIGURED
+    except (OSError, StoreUnavailable) as error:
+        print(f"api: {error}", file=sys.stderr)
+        return FAILED
+    return 0
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    found = argparse.ArgumentParser(prog="python -m api", description=__doc__)
+    found.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    found.add_argument(
+        "--port", type=int, default=8000, help="port to listen on, 0 for any free one (%(default)s)"
+    )
+    return found
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens there.
+
+    Raises:
+        ConfigurationError: there is no such address.
+        OSError: the port is taken, or may not be used; the message says which.
+    """
+    if not 0 <= port <= 65535:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: a port is 0 to 65535")
+    try:
+        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except socket.gaierror as error:
+        raise ConfigurationError(f"cannot listen on {host}:{port}: {error}") from None
+    except OSError as error:
+        raise OSError(f"cannot listen on {host}:{port}: {os.strerror(error.errno or 0)}") from None
+
+
+def prepare() -> None:
+    """Finds the database, the embedded one where none is named.
+
+    Raises:
+        ConfigurationError: a variable is missing or wrong.
+    """
+    os.environ.setdefault("PGAPPNAME", "streamflow-api")
+    # Connections that Feast opens without a timeout of their own take it from here.
+    os.environ.setdefault("PGCONNECT_TIMEOUT", str(settings.streamflow().connect_timeout_s))
+    embedded.ensure()
+    settings.postgres()
+
+
+def serve(app: FastAPI, listener: socket.socket) -> None:
+    """Answers requests on `listener` until a signal ends it."""
+    host, port = listener.getsockname()[:2]
+    log.info("listening", extra={"host": host, "port": port})
+    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none")
+    uvicorn.Server(config).run(sockets=[listener])
+
+
+def leave(_: int, __: FrameType | None) -> None:
+    """Ends the process with 0, its exit handlers included."""
+    raise SystemExit(0)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

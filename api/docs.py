@@ -1,0 +1,130 @@
+"""The documentation: an OpenAPI description and Swagger UI from files of our own.
+
+Swagger UI's usual page loads its files from a CDN, which a cluster may not reach; they come
+from the package swagger-ui-bundle instead. It has Swagger UI 4, which reads OpenAPI 3.0.
+"""
+
+from http import HTTPStatus
+from typing import Any
+
+from fastapi import APIRouter, FastAPI, Request
+from fastapi.openapi.docs import get_swagger_ui_html
+from fastapi.openapi.utils import get_openapi
+from starlette.exceptions import HTTPException
+from starlette.responses import FileResponse, HTMLResponse, JSONResponse
+from swagger_ui_bundle import swagger_ui_path
+
+from api.schemas import Problem
+
+SCRIPT, STYLE, ICON = "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"
+VERSION = "3.0.3"
+INSTANCE = "urn:uuid:3f6f2a0e-5d0c-4f6e-9a35-9e2b8c1d7a10"
+EXAMPLES: dict[int, dict[str, Any]] = {
+    404: {
+        "type": "urn:streamflow:problem:unknown-user",
+        "title": "Unknown user",
+        "detail": "No features for user '0000-NOONE'.",
+    },
+    413: {
+        "type": "about:blank",
+        "title": "Request Entity Too Large",
+        "detail": "The body has more than 1048576 bytes.",
+    },
+    422: {
+        "type": "urn:streamflow:problem:unknown-name",
+        "title": "Unknown name",
+        "detail": "Unknown feature service 'churn_v9'; known: churn_v1, profile_v1.",
+        "known": ["churn_v1", "profile_v1"],
+    },
+    503: {
+        "type": "urn:streamflow:problem:not-ready",
+        "title": "Features cannot be read now",
+        "detail": "The database does not answer.",
+    },
+}
+
+
+def problem_responses(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """The problems that a route answers, for its `responses`."""
+    return {
+        status: {
+            "description": HTTPStatus(status).phrase,
+            "content": {
+                "application/problem+json": {
+                    "schema": {"$ref": "#/components/schemas/Problem"},
+                    "example": {**EXAMPLES[status], "status": status, "instance": INSTANCE},
+                }
+            },
+        }
+        for status in statuses
+    }
+
+
+router = APIRouter(include_in_schema=False)
+
+
+@router.get("/docs")
+async def page(request: Request) -> HTMLResponse:
+    """Swagger UI."""
+    root = request.scope.get("root_path", "")
+    return get_swagger_ui_html(
+        openapi_url=f"{root}/openapi.json",
+        title=request.app.title,
+        swagger_js_url=f"{root}/docs/{SCRIPT}",
+        swagger_css_url=f"{root}/docs/{STYLE}",
+        swagger_favicon_url=f"{root}/docs/{ICON}",
+    )
+
+
+@router.get("/docs/{name}")
+async def asset(name: str) -> FileResponse:
+    """A file that Swagger UI needs."""
+    if name not in (SCRIPT, STYLE, ICON):
+        raise HTTPException(HTTPStatus.NOT_FOUND)
+    return FileResponse(swagger_ui_path / name, headers={"Cache-Control": "max-age=86400"})
+
+
+@router.get("/openapi.json")
+async def openapi(request: Request) -> JSONResponse:
+    """The OpenAPI description."""
+    return JSONResponse(request.app.openapi())
+
+
+def register(app: FastAPI) -> None:
+    """Adds the documentation of all routes that `app` has."""
+    app.openapi = lambda: description(app)  # type: ignore[method-assign]  # FastAPI's own way
+    app.include_router(router)
+
+
+def description(app: FastAPI) -> dict[str, Any]:
+    """The OpenAPI 3.0 description of `app`."""
+    if app.openapi_schema is not None:
+        return app.openapi_schema
+    schema = get_openapi(
+        title=app.title,
+        version=app.version,
+        openapi_version=VERSION,
+        description=app.description,
+        routes=app.routes,
+        tags=app.openapi_tags,
+    )
+    schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    app.openapi_schema = as_3_0(schema)
+    return app.openapi_schema
+
+
+def as_3_0(node: Any) -> Any:
+    """`node` of an OpenAPI 3.1 description as 3.0 writes it: null and examples differ."""
+    if isinstance(node, list):
+        return [as_3_0(one) for one in node]
+    if not isinstance(node, dict):
+        return node
+    node = {key: value if key == "example" else as_3_0(value) for key, value in node.items()}
+    if isinstance(node.get("examples"), list):
+        node["example"] = node.pop("examples")[0]
+    options = node.get("anyOf")
+    if isinstance(options, list) and {"type": "null"} in options:
+        rest = [one for one in options if one != {"type": "null"}]
+        del node["anyOf"]
+        node |= {"nullable": True, **(rest[0] if len(rest) == 1 else {"anyOf": rest})}
+    return node

@@ -1,0 +1,147 @@
+"""The one table from error to HTTP: every failure is an RFC 9457 application/problem+json."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from api.features import NotReady
+from feature_repo.errors import StreamflowError, UnknownName, UnknownUser, shorten
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER = {"Retry-After": "1"}
+ERRORS_SHOWN = 10
+WORDS = {
+    "json_invalid": "is not JSON",
+    "model_attributes_type": "is not a JSON object sent as application/json",
+    "extra_forbidden": "is not known here",
+}
+"""Faults that pydantic names in words of its own inside."""
+
+
+class NoSuchResource(UnknownName):
+    """The path names something that the registry does not have."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of problem; `title` is the same for every problem of the kind."""
+
+    status: HTTPStatus
+    name: str
+    """Its `type` is `urn:streamflow:problem:{name}`."""
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The URI that identifies the kind."""
+        return f"urn:streamflow:problem:{self.name}"
+
+
+INVALID = Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid")
+KINDS: dict[type[StreamflowError], Kind] = {
+    UnknownUser: Kind(HTTPStatus.NOT_FOUND, "unknown-user", "Unknown user"),
+    NoSuchResource: Kind(HTTPStatus.NOT_FOUND, "unknown-name", "Unknown name"),
+    UnknownName: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "unknown-name", "Unknown name"),
+    NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "Features cannot be read now"),
+}
+"""What a client is told of our errors; of all others it learns the request's id alone."""
+
+
+def register(app: FastAPI) -> None:
+    """Makes every error that a request raises a problem; crashes are the middleware's."""
+    app.add_exception_handler(StreamflowError, of_streamflow)
+    app.add_exception_handler(RequestValidationError, of_validation)
+    app.add_exception_handler(HTTPException, of_http)
+
+
+def of_streamflow(request: Request, error: Exception) -> Response:
+    """One of our errors, by the table; those that are not in it crash."""
+    for kind in (KINDS.get(base) for base in type(error).__mro__):
+        if kind is not None:
+            known = {"known": error.known} if isinstance(error, UnknownName) else {}
+            headers = RETRY_AFTER if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
+            detail = sentence(str(error))
+            return problem(request, kind.status, kind.type, kind.title, detail, headers, **known)
+    raise error
+
+
+def of_validation(request: Request, error: Exception) -> Response:
+    """A parameter or body that is not as described: each fault with its place, no values."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # as registered
+    found = error.errors()
+    faults = [
+        {"where": place(one["loc"]), "what": WORDS.get(one["type"], one["msg"])}
+        for one in found[:ERRORS_SHOWN]
+    ]
+    detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
+    if len(found) > ERRORS_SHOWN:
+        detail += f"; and {len(found) - ERRORS_SHOWN} more"
+    return problem(
+        request, INVALID.status, INVALID.type, INVALID.title, f"{detail}.", errors=faults
+    )
+
+
+def of_http(request: Request, error: Exception) -> Response:
+    """What the framework refuses: an unknown path, another method, a body too large."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # as registered
+    status = HTTPStatus(error.status_code)
+    detail = error.detail if error.detail != status.phrase else status.description
+    return problem(
+        request, status, "about:blank", status.phrase, sentence(detail), error.headers or {}
+    )
+
+
+def of_crash(request: Request) -> Response:
+    """A mistake of ours: the id under which the log has it, and nothing else."""
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    detail = "The service made a mistake; its log has it under this request's id."
+    return problem(request, status, "about:blank", status.phrase, detail)
+
+
+def problem(
+    request: Request,
+    status: HTTPStatus,
+    kind: str,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Response:
+    """The problem as a response; `instance` is the request's id."""
+    body = {
+        "type": kind,
+        "title": title,
+        "status": status.value,
+        "detail": detail,
+        "instance": instance(request.state.request_id),
+        **members,
+    }
+    return Response(orjson.dumps(body), status, dict(headers or {}), MEDIA_TYPE)
+
+
+def instance(request_id: str) -> str:
+    """A request's id as the URI that RFC 9457 wants: `urn:uuid:` where it is a UUID."""
+    try:
+        return uuid.UUID(request_id).urn
+    except ValueError:  # the caller's own; the letters it may have are allowed in a URI
+        return f"urn:streamflow:request:{request_id}"
+
+
+def place(location: Sequence[str | int]) -> str:
+    """`body.user_ids.0`; a key of the client's own making is quoted, cut and made printable."""
+    return ".".join(
+        str(part) if isinstance(part, int) or part.isidentifier() else shorten(part)
+        for part in location
+    )
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."

@@ -1,0 +1,219 @@
+"""What is asked and answered, as pydantic models; their examples are the documentation's."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+USER = "7590-VHVEG"
+CONTRACT = "3c0829dcc18ce4d1"
+FEATURES: JsonDict = {"user_id": USER, "months_active": 1, "monthly_fee": 29.850000381469727}
+VIEWS: JsonDict = {
+    "subs_profile_fv": {"as_of": "2024-01-31T00:00:00Z", "age_seconds": 86400, "status": "fresh"}
+}
+
+
+def without_nul(text: str) -> str:
+    """`text`, which PostgreSQL can store: it has no NUL character."""
+    if "\0" in text:
+        raise PydanticCustomError("nul", "a NUL character cannot be in a user id")
+    return text
+
+
+UserId = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(without_nul)]
+
+
+class Selection(BaseModel):
+    """Which features: a service's, or single ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service: Annotated[
+        str | None,
+        Field(description="A feature service; without it and without `features` the default one."),
+    ] = None
+    features: Annotated[
+        list[str] | None,
+        Field(
+            description="Single features as `view:name` instead of a service; several are "
+            "repeated or separated by commas, and one given twice is answered once.",
+        ),
+    ] = None
+
+    @field_validator("features")
+    @classmethod
+    def references(cls, given: list[str] | None) -> list[str] | None:
+        """Each `view:name` on its own, commas taken apart."""
+        if given is None:
+            return None
+        found = [one.strip() for some in given for one in some.split(",")]
+        if not all(found) or not found:
+            raise PydanticCustomError("empty", "is empty; give view:name, or leave it out")
+        for one in found:
+            view, _, name = one.partition(":")
+            if not view or not name:
+                raise PydanticCustomError("reference", "a feature is written view:name")
+        return found
+
+    @model_validator(mode="after")
+    def one_of_both(self) -> Self:
+        """A service and single features exclude each other."""
+        if self.service is not None and self.features is not None:
+            raise PydanticCustomError("both", "give service or features, not both")
+        return self
+
+
+class Batch(Selection):
+    """The features of many users."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"user_ids": [USER, "0002-ORFBO"], "service": "churn_v1"}}
+    )
+
+    user_ids: Annotated[
+        list[UserId],
+        Field(min_length=1, description="In the order they are answered; 1000 at most by default."),
+    ]
+
+
+class Answered(BaseModel):
+    """An answer: exactly these members."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ViewStatus(Answered):
+    """How old the values of one feature view are."""
+
+    as_of: Annotated[datetime | None, Field(description="The instant they describe, UTC.")]
+    age_seconds: Annotated[int | None, Field(description="Whole seconds since then.")]
+    status: Annotated[
+        Literal["fresh", "stale", "missing"],
+        Field(description="`stale` past the view's own limit, `missing` where it has no values."),
+    ]
+
+
+class Metadata(Answered):
+    """What the features of one user are, and how old."""
+
+    service: Annotated[str | None, Field(description="Null when single features were asked for.")]
+    contract: Annotated[
+        str,
+        Field(description="Equal for equal features in equal order; a training set has it too."),
+    ]
+    views: dict[str, ViewStatus]
+
+
+class UserFeatures(Answered):
+    """The features of one user."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "user_id": USER,
+                "features": FEATURES,
+                "metadata": {"service": "profile_v1", "contract": CONTRACT, "views": VIEWS},
+            }
+        }
+    )
+
+    user_id: str
+    features: Annotated[
+        dict[str, Any],
+        Field(
+            description="`user_id`, then the features in the contract's order; a 32-bit float as "
+            "the number it is. `view__name` where two views have a feature of one name."
+        ),
+    ]
+    metadata: Metadata
+
+
+class Result(Answered):
+    """One user of a batch."""
+
+    user_id: str
+    features: dict[str, Any]
+    views: dict[str, ViewStatus]
+
+
+class BatchMetadata(Answered):
+    """What the features of all users of a batch are."""
+
+    service: str | None
+    contract: str
+
+
+class BatchFeatures(Answered):
+    """The features of many users."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "results": [{"user_id": USER, "features": FEATURES, "views": VIEWS}],
+                "unknown": ["0000-NOONE"],
+                "metadata": {"service": "profile_v1", "contract": CONTRACT},
+            }
+        }
+    )
+
+    results: Annotated[list[Result], Field(description="Known users, in the order asked for.")]
+    unknown: Annotated[list[str], Field(description="Users without any feature, in that order.")]
+    metadata: BatchMetadata
+
+
+class ServiceSummary(Answered):
+    """A feature service."""
+
+    name: Annotated[str, Field(examples=["churn_v1"])]
+    description: str
+    contract: Annotated[str, Field(examples=[CONTRACT])]
+    features: Annotated[int, Field(description="How many it has.", examples=[14])]
+
+
+class Services(Answered):
+    """All feature services."""
+
+    services: list[ServiceSummary]
+
+
+class FeatureDescription(Answered):
+    """One feature of a service."""
+
+    view: Annotated[str, Field(examples=["subs_profile_fv"])]
+    name: Annotated[str, Field(examples=["months_active"])]
+    type: Annotated[str, Field(examples=["Int64"])]
+    description: str
+
+
+class ServiceContract(Answered):
+    """What a feature service promises: its features in order."""
+
+    name: Annotated[str, Field(examples=["churn_v1"])]
+    description: str
+    contract: Annotated[str, Field(examples=[CONTRACT])]
+    features: list[FeatureDescription]
+
+
+class Status(Answered):
+    """That it is."""
+
+    status: Annotated[str, Field(examples=["ready"])]
+
+
+class Problem(BaseModel):
+    """RFC 9457: what went wrong."""
+
+    type: Annotated[str, Field(description="Identifies the kind of problem.")]
+    title: str
+    status: int
+    detail: str
+    instance: Annotated[str, Field(description="The request's id, as the log has it.")]
+    known: Annotated[
+        list[str] | None, Field(description="For an unknown name: the names there are.")
+    ] = None
+    errors: Annotated[
+        list[dict[str, str]] | None,
+        Field(description="For a request that is not valid: where and what, the first ten."),
+    ] = None

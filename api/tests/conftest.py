@@ -1,0 +1,173 @@
+"""A database with materialized features, and the real server in front of it."""
+
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+
+from api.app import create_app
+from api.settings import ApiSettings
+from conftest import database_of
+
+ODD_USERS = {
+    "a/b": 1,
+    "a/b/": 2,
+    "Zoë 🎬": 3,
+    """it's "quoted" \\ <&>""": 4,
+    "%2F": 5,
+    "x" * 128: 6,
+    "'; DROP TABLE users; --": 7,
+    "with\nnewline": 8,
+    "a?b#c": 9,
+    "nothing": None,
+}
+"""Users that only `odd_fv` has, with its feature `n`."""
+
+
+@pytest.fixture(scope="session")
+def loaded_template(server: dict[str, str], template: str, small_months: Path) -> Iterator[str]:
+    """A database with month_000 and some odd views materialized, to be copied."""
+    from feature_repo.store import open_store
+    from jobs.ingest import ingest
+    from jobs.ledger import recorded
+    from jobs.materialize import materialize
+
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        database_of(server, template, monkeypatch) as name,
+    ):
+        with open_store("auto") as store:
+            store.apply(odd_objects(), partial=True)
+        with recorded("ingest") as run:
+            ingest(run, small_months / "month_000", date(2024, 1, 31))
+        with recorded("materialize", views=[]) as run:
+            materialize(run)
+        yield name
+
+
+@pytest.fixture(scope="module")
+def loaded(server: dict[str, str], loaded_template: str) -> Iterator[str]:
+    """The name of a database with features; PG* points at it."""
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        database_of(server, loaded_template, monkeypatch) as name,
+    ):
+        yield name
+
+
+@pytest.fixture(scope="module")
+def client(loaded: str) -> Iterator[httpx.Client]:
+    """Talks to a server in front of `loaded`."""
+    with serving() as client:
+        wait_until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+@contextmanager
+def serving(app: Any = None, **settings: Any) -> Iterator[httpx.Client]:
+    """The real server on a free port, with these settings; gives a client of it."""
+    chosen = app or create_app(ApiSettings(**settings))
+    config = uvicorn.Config(chosen, log_config=None, access_log=False, ws="none")
+    server = uvicorn.Server(config)
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        thread = threading.Thread(target=server.run, args=[[listener]], name="server")
+        thread.start()
+        url = f"http://127.0.0.1:{listener.getsockname()[1]}"
+        try:
+            with httpx.Client(base_url=url, timeout=30) as client:
+                yield client
+        finally:
+            server.should_exit = True
+            thread.join(30)
+            assert not thread.is_alive()
+
+
+def wait_until(holds: Callable[[], bool], seconds: float = 20) -> float:
+    """Returns as soon as `holds` does, with how long that took."""
+    began = time.monotonic()
+    while not holds():
+        assert time.monotonic() - began < seconds, "it never came"
+        time.sleep(0.05)
+    return time.monotonic() - began
+
+
+INTERNAL = (
+    "psycopg",
+    "sqlalchemy",
+    "feast.",
+    "traceback",
+    "select ",
+    "postgres",
+    ".s.pgsql",
+    "pool",
+)
+
+
+def assert_problem(
+    response: httpx.Response, status: int, name: str | None, detail: str = ""
+) -> dict[str, Any]:
+    """The response is this problem and tells nothing internal; gives its body.
+
+    Args:
+        name: of one of our kinds; None for one that HTTP itself defines.
+    """
+    assert response.status_code == status, response.text
+    assert response.headers["content-type"] == "application/problem+json"
+    body: dict[str, Any] = response.json()
+    assert body["type"] == (f"urn:streamflow:problem:{name}" if name else "about:blank")
+    assert body["status"] == status
+    assert body["title"]
+    assert body["instance"] == f"urn:uuid:{response.headers['x-request-id']}"
+    assert detail.lower() in body["detail"].lower()
+    assert body["detail"].endswith(".")
+    assert not [word for word in INTERNAL if word in response.text.lower()], response.text
+    assert (response.headers.get("retry-after") == "1") is (status == 503)
+    return body
+
+
+def odd_objects() -> list[Any]:
+    """Views and a service that StreamFlow has not, but that the service has to stand."""
+    from feast import Entity, FeatureService, FeatureView, Field, ValueType
+    from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+        PostgreSQLSource,
+    )
+    from feast.types import Float32, Int64
+
+    user = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
+
+    def view(name: str, columns: str, rows: str, fields: list[Field], **tags: str) -> FeatureView:
+        source = PostgreSQLSource(
+            name=f"{name}_source",
+            query=f"SELECT user_id, as_of, now() AS loaded_at, {columns} FROM {rows}",
+            timestamp_field="as_of",
+            created_timestamp_column="loaded_at",
+        )
+        return FeatureView(name=name, entities=[user], schema=fields, source=source, tags=tags)
+
+    profile = "source.subscriptions_profile_snapshots"
+    today = "(SELECT user_id, now() - interval '1 day' AS as_of FROM source.users) AS rows"
+    # A percent sign in a source's query would be taken for a placeholder on its way.
+    literals = ", ".join(
+        f"(convert_from('\\x{one.encode().hex()}', 'UTF8'), {'NULL' if n is None else n})"
+        for one, n in ODD_USERS.items()
+    )
+    odd = f"(VALUES {literals}) AS u (user_id, n), (VALUES (timestamptz '2024-01-31')) AS t (as_of)"
+    months, score = Field(name="months_active", dtype=Int64), Field(name="score", dtype=Float32)
+    subs = view("subs_copy_fv", "months_active + 1000 AS months_active", profile, [months])
+    return [
+        user,
+        subs,
+        view("today_fv", "0.1::real AS score", today, [score], fresh_for_days="1.5"),
+        view("yesterday_fv", "0.1::real AS score", today, [score], fresh_for_days="0.5"),
+        view("wrong_tag_fv", "0.1::real AS score", today, [score], fresh_for_days="soon"),
+        view("odd_fv", "n::bigint AS n", odd, [Field(name="n", dtype=Int64)]),
+        FeatureService(name="copies_v1", features=[subs]),
+    ]

@@ -1,0 +1,131 @@
+"""`python -m api` as a process: it starts soon, says what is wrong, and ends when asked to."""
+
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+import pytest
+
+from api import __main__ as command
+from api.tests.conftest import wait_until
+
+
+@contextmanager
+def process(**environment: str) -> Iterator[tuple[subprocess.Popen[str], httpx.Client, list[str]]]:
+    """The service as a process on a free port, a client of it, and its lines until it listened."""
+    started = subprocess.Popen(
+        [sys.executable, "-m", "api", "--port", "0"],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, **environment},
+    )
+    assert started.stderr is not None
+    lines = []
+    try:
+        for line in started.stderr:
+            lines.append(line)
+            if found := re.search(r"listening host=127.0.0.1 port=(\d+)", line):
+                break
+        assert found, lines
+        with httpx.Client(base_url=f"http://127.0.0.1:{found[1]}", timeout=30) as client:
+            yield started, client, lines
+    finally:
+        started.kill()
+        started.communicate()
+
+
+def test_it_serves_and_ends_with_0_on_sigterm(database: str) -> None:
+    with process() as (started, client, lines):
+        assert client.get("/livez", timeout=5).status_code == 200
+        assert client.get("/readyz").json()["detail"] == "The service is starting."
+        wait_until(lambda: client.get("/readyz").status_code == 200, 60)
+        assert client.get("/features/nobody", headers={"X-Request-ID": "me"}).status_code == 404
+        started.send_signal(signal.SIGTERM)
+        _, rest = started.communicate(timeout=20)
+    assert started.returncode == 0, rest
+    shape = (
+        r"[\d-]{10}T[\d:]{8}\.\d{3}Z INFO api\.access request answered method=GET"
+        r" route=/features/{user_id} status=404 duration_ms=[\d.]+ request_id=me"
+    )
+    assert re.search(f"^{shape}$", rest, re.MULTILINE)
+    assert re.search(r"INFO api\.features features ready", rest)
+    assert not re.search("WARNING|ERROR|Traceback", "".join(lines) + rest)
+
+
+@pytest.fixture
+def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No PG* variable names a database."""
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+
+
+@pytest.mark.usefixtures("no_database")
+def test_without_a_database_named_it_uses_the_embedded_one(tmp_path: Path) -> None:
+    with process(STREAMFLOW_HOME=str(tmp_path)) as (started, client, _):
+        applied = "Nothing was applied to the database."
+        wait_until(lambda: client.get("/readyz").json()["detail"] == applied, 60)
+        assert (tmp_path / "postgres" / "postmaster.pid").exists()
+        started.send_signal(signal.SIGINT)
+        _, rest = started.communicate(timeout=30)
+    assert started.returncode == 0, rest
+    assert not (tmp_path / "postgres" / "postmaster.pid").exists()
+
+
+@pytest.fixture
+def here(no_database: None, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lets `main` run in this process, up to where it would serve."""
+    monkeypatch.setattr(command, "serve", lambda *_: pytest.fail("it serves"))
+    monkeypatch.setattr(command.logs, "configure", lambda: None)
+    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+
+
+@pytest.mark.usefixtures("here")
+def test_a_port_that_is_taken_is_one_line_and_1(capsys: pytest.CaptureFixture[str]) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        assert command.main(["--port", str(port)]) == 1
+    expected = f"api: cannot listen on 127.0.0.1:{port}: Address already in use\n"
+    assert capsys.readouterr().err == expected
+
+
+@pytest.mark.usefixtures("here")
+@pytest.mark.parametrize(
+    ("environment", "options", "said"),
+    [
+        ({"PGHOST": "db"}, [], "not set: PGUSER, PGDATABASE (environment variables)"),
+        ({"STREAMFLOW_API_THREADS": "0"}, [], "STREAMFLOW_API_THREADS: input should be greater"),
+        ({}, ["--port", "70000"], "cannot listen on 127.0.0.1:70000: "),
+        ({}, ["--host", "no host"], "cannot listen on no host:8000: "),
+    ],
+)
+def test_a_wrong_configuration_is_one_line_and_2(
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    environment: dict[str, str],
+    options: list[str],
+    said: str,
+) -> None:
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert command.main(options or ["--port", "0"]) == 2
+    out = capsys.readouterr()
+    assert out.err.startswith(f"api: {said}")
+    assert out.err.count("\n") == 1
+    assert not out.out
+
+
+def test_listening_needs_no_feast() -> None:
+    """Importing Feast takes seconds, in which /livez has to answer already."""
+    began = time.monotonic()
+    code = "import sys, api.__main__; print(*[m for m in ('feast', 'pandas') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == ""
+    assert time.monotonic() - began < 10

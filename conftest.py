@@ -5,6 +5,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from psycopg import sql
@@ -26,9 +27,10 @@ def server() -> dict[str, str]:
     with admin(variables) as connection:
         connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("SELECT pg_reload_conf()")
-        leftovers = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'test%'")
-        for (name,) in leftovers.fetchall():
-            drop(connection, name)
+        found = connection.execute("SELECT datname FROM pg_database WHERE datname LIKE 'test%'")
+        for (name,) in found.fetchall():
+            if not psutil.pid_exists(int(name.split("_")[1])):  # left by a run that was killed
+                drop(connection, name)
     return variables
 
 
@@ -110,7 +112,7 @@ class database_of:  # noqa: N801  # reads as the context manager it is
         self, server: dict[str, str], template: str, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         self.server, self.template, self.monkeypatch = server, template, monkeypatch
-        self.name = f"test_{uuid.uuid4().hex[:12]}"
+        self.name = f"test_{os.getpid()}_{uuid.uuid4().hex[:8]}"
 
     def __enter__(self) -> str:
         with admin(self.server) as connection:

@@ -6,8 +6,9 @@ only the rows that differ. A run that is killed leaves nothing behind.
 
 import io
 import logging
-from collections.abc import Callable
-from dataclasses import dataclass, field
+import os
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
@@ -21,7 +22,7 @@ from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, Fault, InputRefused
 from jobs.ledger import Counts, Run
 from jobs.month import Reader
-from jobs.validate import faults, schemas
+from jobs.validate import FAULTS_SHOWN, faults, schemas
 
 log = logging.getLogger(__name__)
 
@@ -35,23 +36,6 @@ TABLES = {
 }
 """File (without .csv) to table of schema `source`, in the order they are loaded."""
 
-FAULTS_SHOWN = 10
-
-
-@dataclass
-class Report:
-    """The first faults of a month and the number of all."""
-
-    first: list[Fault] = field(default_factory=list)
-    total: int = 0
-    unread: bool = False
-    """Whether a whole file is missing, empty or has another header."""
-
-    def add(self, found: list[Fault]) -> None:
-        """Counts `found` and keeps the first ones."""
-        self.total += len(found)
-        self.first += found[: FAULTS_SHOWN - len(self.first)]
-
 
 def ingest(
     run: Run, directory: Path, as_of: date, advance: Callable[[int], None] = lambda _: None
@@ -63,65 +47,65 @@ def ingest(
         advance: called with bytes read, for a progress bar.
 
     Raises:
-        ConfigurationError: the folder is not there, or the day lies in the future.
+        ConfigurationError: the folder cannot be read, or the day lies in the future.
         InputRefused: the month has faults; nothing was stored.
     """
-    if not directory.is_dir():
-        raise ConfigurationError(f"{directory}: no such folder")
+    require_folder(directory)
     if as_of > datetime.now(UTC).date():
         raise ConfigurationError(f"--as-of {as_of} is in the future; give the month's last day")
     instant = datetime.combine(as_of, time(), UTC)
     run.window = (instant, instant)
-    with connect() as connection, lock(connection, "ingest") as waited:
-        if waited:
+    with connect() as connection, lock(connection, "ingest") as got:
+        if got == "waited":
             log.info("waited for another ingest to end")
-        report = Report()
+        connection.commit()  # so that now(), which becomes loaded_at, comes after the wait
+        readers = {}
         for name, schema in schemas(as_of).items():
-            run.counts.read += stage(connection, directory, name, schema, report, advance)
-        # Where a file could not be read at all, every row of the others would be a fault too.
-        if not report.unread:
-            for name in TABLES:
-                report.add(faults_across_rows(connection, name))
-        if report.total:
-            raise InputRefused(report.first, report.total)
-        for name, table in TABLES.items():
-            counts = merge(connection, name, table, instant)
-            log.info("file stored", extra={"file": f"{name}.csv", **counts.__dict__})
-            run.counts.add(counts)
+            readers[name] = stage(connection, directory / f"{name}.csv", schema, advance)
+            run.counts.read += readers[name].rows
+        refuse_faults(connection, readers)
+        late = holds_later(connection, instant)
+        stored = {name: merge(connection, name, table, instant) for name, table in TABLES.items()}
         connection.commit()
+    for name, counts in stored.items():
+        counts.late = counts.written if late else 0
+        run.counts.add(counts)
+        log.info("file stored", extra={"file": f"{name}.csv", **asdict(counts)})
+
+
+def require_folder(directory: Path) -> None:
+    """Returns when `directory` is a folder that can be read; raises ConfigurationError."""
+    try:
+        with os.scandir(directory):
+            pass
+    except (OSError, ValueError) as error:  # ValueError: a NUL in the path
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise ConfigurationError(f"{directory}: not a folder to read ({reason})") from error
 
 
 def stage(
     connection: Connection,
-    directory: Path,
-    name: str,
+    path: Path,
     schema: pandera.DataFrameSchema,
-    report: Report,
     advance: Callable[[int], None],
-) -> int:
-    """Copies a file as text into a temporary table, faults included; gives its rows."""
+) -> Reader:
+    """Copies a file as text into a temporary table, faults included; gives its reader."""
     columns = list(schema.columns)
-    fields = sql.SQL(", ").join(sql.Identifier(column) for column in columns)
+    file = sql.Identifier(path.stem)
     connection.execute(
         sql.SQL("CREATE TEMPORARY TABLE {} (line bigint, {}) ON COMMIT DROP").format(
-            sql.Identifier(name),
-            sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(c)) for c in columns),
+            file, sql.SQL(", ").join(sql.SQL("{} text").format(sql.Identifier(c)) for c in columns)
         )
     )
-    reader = Reader(directory / f"{name}.csv", columns, advance)
-    copy = sql.SQL("COPY {} (line, {}) FROM STDIN (FORMAT csv)").format(
-        sql.Identifier(name), fields
-    )
-    found: list[Fault] = []
+    reader = Reader(path, columns, advance)
+    copy = sql.SQL("COPY {} (line, {}) FROM STDIN (FORMAT csv)").format(file, names(columns))
     with connection.cursor().copy(copy) as stream:
         for block in reader.blocks():
-            found += faults(schema, reader.path.name, block)
+            found = faults(schema, path.name, block)
+            reader.report.add(found.first, found.total)
             stream.write(as_csv(block[columns]))
-    found += reader.faults
-    report.add(sorted(found, key=lambda fault: fault.line or 0))
-    report.unread |= bool(reader.faults) and not reader.rows
-    connection.execute(sql.SQL("ANALYZE {}").format(sql.Identifier(name)))
-    return reader.rows
+    connection.execute(sql.SQL("ANALYZE {}").format(file))
+    return reader
 
 
 def as_csv(block: pd.DataFrame) -> bytes:
@@ -132,66 +116,91 @@ def as_csv(block: pd.DataFrame) -> bytes:
     return out.getvalue()
 
 
-def faults_across_rows(connection: Connection, name: str) -> list[Fault]:
-    """Users that occur twice in a file, that users.csv does not have, or that have no label."""
-    # One row per fault: line, user, rule. A user's first line counts, later ones are faults.
+def refuse_faults(connection: Connection, readers: dict[str, Reader]) -> None:
+    """Raises InputRefused when a file or the files together have faults."""
+    for name, reader in readers.items():
+        reader.report.add(*faults_across_rows(connection, name, readers))
+    total = sum(reader.report.total for reader in readers.values())
+    if total:
+        first = [fault for reader in readers.values() for fault in reader.report.first]
+        raise InputRefused(first[:FAULTS_SHOWN], total)
+
+
+OCCURS_TWICE = """
+    SELECT line, user_id, 'occurs already in line ' || first_line AS rule
+    FROM {file} JOIN (
+        SELECT user_id, min(line) AS first_line FROM {file} GROUP BY 1 HAVING count(*) > 1
+    ) AS twice USING (user_id) WHERE line > first_line"""
+"""Lines whose user stands in an earlier line of the same file."""
+
+MISSING_FROM = """
+    SELECT line, user_id, {rule} FROM {file} AS rows WHERE user_id IS NOT NULL
+    AND NOT EXISTS (SELECT FROM {other} WHERE {other}.user_id = rows.user_id)"""
+"""Lines whose user is not in another file."""
+
+
+def faults_across_rows(
+    connection: Connection, name: str, readers: dict[str, Reader]
+) -> tuple[list[Fault], int]:
+    """Users that occur twice, or are unknown to users.csv or labels.csv: the first and how many.
+
+    Where a line of those two could not be read, nobody is said to be missing from it.
+    """
+    file = sql.Identifier(name)
+    searched = [sql.SQL(OCCURS_TWICE).format(file=file)]
+    other, rule = ("labels", "has no row in labels.csv")
+    if name != "users":
+        other, rule = ("users", "is not in users.csv")
+    if readers[other].whole:
+        searched.append(
+            sql.SQL(MISSING_FROM).format(file=file, other=sql.Identifier(other), rule=rule)
+        )
     found = connection.execute(
-        sql.SQL("""
-            SELECT line, user_id, 'occurs already in line ' || first_line FROM (
-                SELECT line, user_id, min(line) OVER (PARTITION BY user_id) AS first_line
-                FROM {file} WHERE user_id IS NOT NULL) AS rows
-            WHERE line > first_line
-            UNION ALL
-            SELECT line, user_id, 'is not in users.csv' FROM {file} AS rows
-            WHERE user_id IS NOT NULL AND NOT EXISTS (
-                SELECT FROM users WHERE users.user_id = rows.user_id)
-            UNION ALL
-            SELECT line, user_id, 'has no row in labels.csv' FROM {file} AS rows
-            WHERE {is_users} AND user_id IS NOT NULL AND NOT EXISTS (
-                SELECT FROM labels WHERE labels.user_id = rows.user_id)
-            ORDER BY 1""").format(file=sql.Identifier(name), is_users=sql.Literal(name == "users"))
-    )
-    return [Fault(f"{name}.csv", line, "user_id", user, rule) for line, user, rule in found]
+        sql.SQL("SELECT *, count(*) OVER () FROM ({}) AS found ORDER BY line LIMIT {}").format(
+            sql.SQL(" UNION ALL ").join(searched), FAULTS_SHOWN
+        )
+    ).fetchall()
+    first = [Fault(f"{name}.csv", line, "user_id", user, rule) for line, user, rule, _ in found]
+    return first, found[0][3] if found else 0
+
+
+def holds_later(connection: Connection, as_of: datetime) -> bool:
+    """Whether a later month was stored before: then it is some user's newest."""
+    query = "SELECT EXISTS (SELECT FROM source.users WHERE as_of > %s)"
+    row = connection.execute(query, [as_of]).fetchone()
+    return bool(row and row[0])
 
 
 def merge(connection: Connection, name: str, table: str, as_of: datetime) -> Counts:
     """Moves a staged file into its table: new rows in, differing rows corrected, others left."""
     columns = typed_columns(connection, name, table)
     values = ["as_of", *(column for column in columns if column != "user_id")]
-    # `users` has one row per user, which an older month must not change.
-    key = "(user_id)" if name == "users" else "(user_id, as_of)"
-    late = connection.execute(
-        sql.SQL("SELECT EXISTS (SELECT FROM source.{} WHERE as_of > %s)").format(
-            sql.Identifier(table)
-        ),
-        [as_of],
-    ).fetchone()
+    typed = [sql.SQL("{}::{}").format(sql.Identifier(c), sql.SQL(t)) for c, t in columns.items()]
     written = connection.execute(
         sql.SQL("""
             INSERT INTO source.{table} AS kept (as_of, {columns})
-            SELECT %s, {typed} FROM {file}
-            ON CONFLICT {key} DO UPDATE
-                SET loaded_at = now(), {assign}
-                WHERE ({kept}) IS DISTINCT FROM ({given}) AND kept.as_of <= EXCLUDED.as_of""").format(
+            SELECT %s, {typed} FROM {file} ORDER BY user_id COLLATE "C"
+            ON CONFLICT ({key}) DO UPDATE SET (loaded_at, {values}) = (now(), {given})
+            WHERE ({kept}) IS DISTINCT FROM ({given}) AND kept.as_of <= EXCLUDED.as_of""").format(
             table=sql.Identifier(table),
-            columns=sql.SQL(", ").join(map(sql.Identifier, columns)),
-            typed=sql.SQL(", ").join(
-                sql.SQL("{}::{}").format(sql.Identifier(c), sql.SQL(kind))
-                for c, kind in columns.items()
-            ),
+            columns=names(columns),
+            typed=sql.SQL(", ").join(typed),
             file=sql.Identifier(name),
-            key=sql.SQL(key),
-            assign=sql.SQL(", ").join(
-                sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(c)) for c in values
-            ),
-            kept=sql.SQL(", ").join(sql.Identifier("kept", c) for c in values),
-            given=sql.SQL(", ").join(sql.Identifier("excluded", c) for c in values),
+            # `users` has one row per user, which an older month must not change.
+            key=names(["user_id"] if name == "users" else ["user_id", "as_of"]),
+            values=names(values),
+            given=names(values, of="excluded"),
+            kept=names(values, of="kept"),
         ),
         [as_of],
     ).rowcount
-    total = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)))
-    rows = int((total.fetchone() or [0])[0])
-    return Counts(0, written, written if late and late[0] else 0, rows - written)
+    rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)))
+    return Counts(written=written, unchanged=int((rows.fetchone() or [0])[0]) - written)
+
+
+def names(columns: Iterable[str], of: str | None = None) -> sql.Composed:
+    """The columns, of the table `of` where given, separated by commas."""
+    return sql.SQL(", ").join(sql.Identifier(*([of] if of else []), column) for column in columns)
 
 
 def typed_columns(connection: Connection, name: str, table: str) -> dict[str, str]:

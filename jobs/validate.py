@@ -6,6 +6,7 @@ users, labels) is checked by `jobs/ingest.py` where the rows are, in PostgreSQL.
 """
 
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from datetime import date
 
 import pandas as pd
@@ -17,10 +18,29 @@ from feature_repo.errors import Fault
 
 TEXT = pd.ArrowDtype(pa.string())
 MAX_ID_LENGTH = 128
+EARLIEST_DAY = date(1900, 1, 1)
+FAULTS_SHOWN = 10
+
 SMALLEST_REAL = 1.2e-38
-"""Below it PostgreSQL's `real` has no exact value and refuses the number."""
+"""Nearer to zero, PostgreSQL's `real` loses digits and in the end refuses the number."""
+SMALLEST_DOUBLE = 2.3e-308
+"""The same of `double precision`."""
 
 Accepts = Callable[[pa.Array], pa.Array]
+Rules = pandera.Check | list[pandera.Check]
+
+
+@dataclass
+class Report:
+    """The first faults by line, and the number of all."""
+
+    first: list[Fault] = field(default_factory=list)
+    total: int = 0
+
+    def add(self, found: list[Fault], total: int | None = None) -> None:
+        """Adds faults; where `found` is only the first of them, `total` is the number of all."""
+        self.first = sorted(self.first + found, key=lambda fault: fault.line or 0)[:FAULTS_SHOWN]
+        self.total += len(found) if total is None else total
 
 
 def rule(text: str, accepts: Accepts) -> pandera.Check:
@@ -54,17 +74,28 @@ def whole_number(low: int, high: int) -> pandera.Check:
     return rule(f"a whole number from {low} to {high}", accepts)
 
 
-def number(low: float, high: float) -> pandera.Check:
-    """A finite decimal number within [low, high], no NaN, infinity or thousands separator."""
+def number(low: int, high: int, smallest: float = SMALLEST_REAL) -> list[pandera.Check]:
+    """A finite decimal number within [low, high], no NaN, infinity or thousands separator.
+
+    Args:
+        smallest: the least that is not 0.
+    """
     parse = numbers(r"^-?[0-9]+(\.[0-9]+)?([eE][+-]?[0-9]{1,3})?$", pa.float64())
 
-    def accepts(fields: pa.Array) -> pa.Array:
+    def inside(fields: pa.Array) -> pa.Array:
         value = parse(fields)
-        inside = pc.and_(pc.greater_equal(value, low), pc.less_equal(value, high))
-        exact = pc.or_(pc.equal(value, 0.0), pc.greater_equal(pc.abs(value), SMALLEST_REAL))
-        return pc.and_(inside, exact)
+        return pc.and_(pc.greater_equal(value, low), pc.less_equal(value, high))
 
-    return rule(f"a number from {low:g} to {high:,.0f}", accepts)
+    def storable(fields: pa.Array) -> pa.Array:
+        value = parse(fields)
+        tiny = pc.and_(pc.greater_equal(value, 0), pc.less(value, smallest)).fill_null(False)
+        zero = pc.match_substring_regex(fields, r"^-?[0.]+([eE]|$)")
+        return pc.or_(pc.invert(tiny), zero)
+
+    return [
+        rule(f"a number from {low} to {high}", inside),
+        rule(f"0 or at least {smallest}", storable),
+    ]
 
 
 def one_of(*values: str) -> pandera.Check:
@@ -84,18 +115,21 @@ def day(latest: date) -> pandera.Check:
     def accepts(fields: pa.Array) -> pa.Array:
         shaped = pc.match_substring_regex(fields, r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")
         days = pd.to_datetime(fields.to_pandas(), format="%Y-%m-%d", errors="coerce")
-        return pc.and_(shaped, pa.array((days <= pd.Timestamp(latest)).to_numpy()))
+        inside = (days >= pd.Timestamp(EARLIEST_DAY)) & (days <= pd.Timestamp(latest))
+        return pc.and_(shaped, pa.array(inside.to_numpy()))
 
-    return rule(f"a day as YYYY-MM-DD, not after {latest}", accepts)
+    return rule(f"a day from {EARLIEST_DAY} to {latest} as YYYY-MM-DD", accepts)
 
 
 def identifier() -> pandera.Check:
     """Any printable text of 1 to 128 characters without blanks around it."""
+    around = r"[\pZ\p{Cf}]"  # blanks of all scripts, and marks that nobody sees
+    anywhere = r"[\p{Cc}\p{Zl}\p{Zp}\x{fffd}]"  # controls, line breaks, unreadable bytes
+    strange = f"^{around}|{around}$|{anywhere}"
 
     def accepts(fields: pa.Array) -> pa.Array:
-        strange = pc.match_substring_regex(fields, r"^\s|\s$|[\x00-\x1f\x7f\x{fffd}]")
         fits = pc.less_equal(pc.utf8_length(fields), MAX_ID_LENGTH)
-        return pc.and_(pc.invert(strange), fits)
+        return pc.and_(pc.invert(pc.match_substring_regex(fields, strange)), fits)
 
     return rule(f"1 to {MAX_ID_LENGTH} printable characters in UTF-8, no blanks around", accepts)
 
@@ -106,7 +140,7 @@ def schemas(as_of: date) -> dict[str, pandera.DataFrameSchema]:
     Args:
         as_of: the day the month describes; nothing in it may lie after that day.
     """
-    files: dict[str, dict[str, pandera.Check]] = {
+    files: dict[str, dict[str, Rules]] = {
         "users": {
             "signup_date": day(as_of),
             "user_gender": one_of("Female", "Male"),
@@ -121,7 +155,7 @@ def schemas(as_of: date) -> dict[str, pandera.DataFrameSchema]:
             "contract_type": one_of("Month-to-month", "One year", "Two year"),
             "paperless_billing": truth(),
             "monthly_fee": number(0, 1_000),
-            "total_paid": number(0, 1_000_000),
+            "total_paid": number(0, 1_000_000, SMALLEST_DOUBLE),
             "net_service": one_of("DSL", "Fiber optic", "No"),
         },
         "usage_agg_30d": {
@@ -154,24 +188,23 @@ MAY_BE_EMPTY = frozenset({"plan_stream_tv", "plan_stream_movies"})
 """Columns where an empty field means unknown."""
 
 
-def faults(schema: pandera.DataFrameSchema, file: str, rows: pd.DataFrame) -> list[Fault]:
-    """Every field of `rows` that breaks its rule, by line.
+def faults(schema: pandera.DataFrameSchema, file: str, rows: pd.DataFrame) -> Report:
+    """The fields of `rows` that break their rule, by line and in a line by column.
 
     Args:
         rows: one text column per field, empty fields null, indexed by line in the file.
     """
+    report = Report()
     try:
         schema.validate(rows, lazy=True)
     except pandera.errors.SchemaErrors as error:
-        found = error.failure_cases.sort_values(["index", "column"], kind="stable")
-        return [
-            Fault(
-                file,
-                int(case["index"]),
-                case["column"],
-                None if pd.isna(case["failure_case"]) else str(case["failure_case"]),
-                "must not be empty" if case["check"] == "not_nullable" else case["check"],
-            )
-            for case in found.to_dict("records")
-        ]
-    return []
+        # Not error.failure_cases, which lists every fault of what may be a million lines.
+        for one in error.schema_errors:
+            cases = one.failure_cases.sort_values("index").head(FAULTS_SHOWN)
+            text = "must not be empty" if one.check == "not_nullable" else one.check.error
+            found = [
+                Fault(file, int(line), one.schema.name, None if pd.isna(value) else value, text)
+                for line, value in zip(cases["index"], cases["failure_case"], strict=True)
+            ]
+            report.add(found, len(one.failure_cases))
+    return report

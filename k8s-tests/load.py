@@ -1,0 +1,59 @@
+"""Runs inside the cluster: asks the API at a steady rate for a while, then says how it went.
+
+Usage: load.py URL RATE SECONDS. Prints one JSON line: requests, failed (by reason), contracts
+seen, and the time in which nothing succeeded. A refused connection counts as failed: that is
+what a client sees.
+"""
+
+import asyncio
+import collections
+import itertools
+import json
+import sys
+import time
+
+import httpx
+
+
+async def main(url: str, rate: float, seconds: float) -> None:
+    """Sends requests at fixed times whether or not earlier ones were answered."""
+    failed: collections.Counter[str] = collections.Counter()
+    contracts: collections.Counter[str] = collections.Counter()
+    wrong: list[str] = []
+    succeeded: list[float] = []
+    # A new connection each time, as the clients of a Service balance over its pods.
+    limits = httpx.Limits(max_keepalive_connections=0, max_connections=200)
+
+    async def one(client: httpx.AsyncClient) -> None:
+        try:
+            answer = await client.get(url)
+        except httpx.HTTPError as error:
+            failed[type(error).__name__] += 1
+            return
+        if answer.status_code != 200:
+            failed[str(answer.status_code)] += 1
+            return
+        body = answer.json()
+        contracts[body["metadata"]["contract"]] += 1
+        if body["features"]["monthly_fee"] != 65.5999984741211 and len(wrong) < 5:
+            wrong.append(answer.text)
+        succeeded.append(time.monotonic())
+
+    began = time.monotonic()
+    async with httpx.AsyncClient(timeout=10, limits=limits) as client, asyncio.TaskGroup() as group:
+        for number in range(int(rate * seconds)):
+            await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+            group.create_task(one(client))
+    moments = sorted([began, *succeeded, time.monotonic()])
+    gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    summary = {
+        "requests": int(rate * seconds),
+        "failed": dict(failed),
+        "contracts": dict(contracts),
+        "wrong": wrong,
+        "longest_gap_s": round(max(gaps), 2),
+    }
+    print(json.dumps(summary), flush=True)
+
+
+asyncio.run(main(sys.argv[1], float(sys.argv[2]), float(sys.argv[3])))

@@ -1,5 +1,6 @@
 """The one module that opens connections to PostgreSQL."""
 
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -37,6 +38,8 @@ def connect(autocommit: bool = False) -> Iterator[psycopg.Connection]:
             connect_timeout=settings.streamflow().connect_timeout_s,
             autocommit=autocommit,
             keepalives_idle=30,
+            # A killed process's statement ends soon, also one that waits for a lock.
+            options=f"{os.environ.get('PGOPTIONS', '')} -c client_connection_check_interval=5s",
         )
         with connection:
             yield connection

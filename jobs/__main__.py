@@ -3,6 +3,7 @@
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing changed).
 """
 
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -41,11 +42,20 @@ def sample(
 
 @app.command()
 def ingest(
-    directory: Annotated[Path, typer.Argument(metavar="DIR", help="Folder with the six files.")],
+    source: Annotated[
+        str, typer.Argument(metavar="DIR", help="Folder with the six files, or its fsspec URL.")
+    ],
     as_of: AsOf,
+    materialize: Annotated[
+        bool, typer.Option("--materialize", help="Then put what was loaded online.")
+    ] = False,
 ) -> None:
     """Check a month and store all of it, or refuse it and change nothing."""
-    run("ingest", "ingest_month", {"directory": str(directory), "as_of": as_of})
+    run("ingest", "ingest_month", {"source": source, "as_of": as_of})
+    if materialize:
+        instant = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
+        window = {"start": instant, "end": instant, "views": []}
+        run("materialize", "materialize_features", window)
 
 
 @app.command()

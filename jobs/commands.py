@@ -5,7 +5,6 @@ Each returns the run's summary: run, outcome, window, rows, duration_ms, version
 """
 
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 from jobs import console
@@ -14,15 +13,17 @@ from jobs.ledger import recorded
 Summary = dict[str, Any]
 
 
-def ingest_month(directory: str, as_of: date) -> Summary:
-    """Loads the month in `directory`; see `jobs/ingest.py`."""
+def ingest_month(source: str, as_of: date) -> Summary:
+    """Loads the month in the folder or at the URL `source`; see `jobs/ingest.py`."""
     from jobs.ingest import ingest
+    from jobs.source import local_folder
 
     with (
-        recorded("ingest", directory=directory, as_of=as_of) as run,
-        console.progress("checking and loading", console.size(directory), True) as advance,
+        recorded("ingest", source=source, as_of=as_of) as run,
+        local_folder(source) as folder,
+        console.progress("checking and loading", console.size(folder), True) as advance,
     ):
-        ingest(run, Path(directory), as_of, advance)
+        ingest(run, folder, as_of, advance)
     return run.summary()
 
 

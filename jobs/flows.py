@@ -46,15 +46,15 @@ def published(summary: Summary) -> Summary:
 
 
 @flow
-def ingest_month(directory: str, as_of: date) -> Summary:
+def ingest_month(source: str, as_of: date) -> Summary:
     """Checks a month's six files and stores all of them or nothing."""
     try:
-        return published(step(commands.ingest_month)(directory, as_of))
+        return published(step(commands.ingest_month)(source, as_of))
     except InputRefused as refused:
         create_table_artifact(
             key="ingest-faults",
             table=[asdict(fault) for fault in refused.faults],
-            description=f"{directory} as of {as_of}: {refused}",
+            description=f"{source} as of {as_of}: {refused}",
         )
         raise
 

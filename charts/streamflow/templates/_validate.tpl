@@ -1,0 +1,148 @@
+{{/*
+What the schema cannot say: values that are impossible together. All of them at once, each with
+its mend.
+*/}}
+{{- define "streamflow.validate" -}}
+{{- $faults := list -}}
+{{- range list "api" "jobs" "postgres" "prefect" "cluster" -}}
+{{- $faults = append $faults (include (printf "streamflow.validate.%s" .) $) -}}
+{{- end -}}
+{{- with $faults | join "\n" | splitList "\n" | compact -}}
+{{- fail (printf "\n\nThese values cannot work:\n%s\n" (join "\n" .)) -}}
+{{- end -}}
+{{- end }}
+
+{{- define "streamflow.validate.api" -}}
+{{- with .Values.api -}}
+{{- if .enabled -}}
+{{- if .autoscaling.enabled -}}
+{{- if not (dig "requests" "cpu" "" (.resources | default dict)) }}
+- api.autoscaling is on, but api.resources.requests.cpu is not set, of which it takes a percentage: set it, e.g. to 250m, or set api.autoscaling.enabled=false
+{{- end }}
+{{- if gt (int .autoscaling.minReplicas) (int .autoscaling.maxReplicas) }}
+- api.autoscaling.minReplicas ({{ .autoscaling.minReplicas }}) is above api.autoscaling.maxReplicas ({{ .autoscaling.maxReplicas }}): raise the one or lower the other
+{{- end }}
+{{- end }}
+{{- if and .podDisruptionBudget.enabled (has (include "streamflow.text" .podDisruptionBudget.maxUnavailable) (list "0" "0%")) }}
+- api.podDisruptionBudget.maxUnavailable is {{ include "streamflow.text" .podDisruptionBudget.maxUnavailable }}, so that no node with a pod of the API could ever be drained, least of all one with a single replica: set it to 1 or more
+{{- end }}
+{{- $longest := add (int .preStopSeconds) (int .deadlineSeconds) }}
+{{- if le (int .terminationGracePeriodSeconds) (int $longest) }}
+- api.terminationGracePeriodSeconds ({{ .terminationGracePeriodSeconds }}) ends a pod before its last request: set it above api.preStopSeconds + api.deadlineSeconds ({{ $longest }})
+{{- end }}
+{{- range $name, $value := dict "SERVICE" "api.defaultService" "THREADS" "api.poolSize" "DEADLINE_S" "api.deadlineSeconds" }}
+{{- if hasKey ($.Values.api.settings | default dict) $name }}
+- api.settings.{{ $name }} has a value of its own: set {{ $value }} instead
+{{- end }}
+{{- end }}
+{{- if and .ingress.enabled (not .ingress.hosts) }}
+- api.ingress is on, but has no host: set api.ingress.hosts, e.g. [features.example.com]
+{{- end }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "streamflow.validate.jobs" -}}
+{{- with .Values.jobs.ingest -}}
+{{- $days := dict -}}
+{{- range $index, $month := .months -}}
+{{- $here := printf "jobs.ingest.months[%d]" $index -}}
+{{- include "streamflow.validate.day" (dict "here" $here "asOf" .asOf) -}}
+{{- if and .asOf (hasKey $days .asOf) }}
+- {{ $here }}: there is another month with asOf {{ .asOf }}; remove one of the two, or correct its day
+{{- end }}
+{{- if .asOf }}{{ $_ := set $days .asOf true }}{{ end }}
+{{- if and (eq .source "sample") (not .month) }}
+- {{ $here }}: a month of source sample needs month, e.g. month: month_000 for 2024-01-31
+{{- else if and (eq .source "pvc") (not $.Values.jobs.ingest.pvc.claimName) }}
+- {{ $here }}: a month of source pvc needs a claim: set jobs.ingest.pvc.claimName to a PersistentVolumeClaim in this namespace
+{{- else if and (eq .source "url") (not .url) }}
+- {{ $here }}: a month of source url needs url, e.g. url: s3://bucket/2024-01
+{{- end }}
+{{- end -}}
+{{- end -}}
+{{- $sets := dict -}}
+{{- range $index, $set := .Values.jobs.trainingSet.datasets -}}
+{{- $here := printf "jobs.trainingSet.datasets[%d]" $index -}}
+{{- include "streamflow.validate.day" (dict "here" $here "asOf" .asOf) -}}
+{{- $key := .out | default (printf "%s of %s" (.service | default $.Values.api.defaultService) .asOf) -}}
+{{- if hasKey $sets $key }}
+- {{ $here }}: {{ $key }} is written by another entry as well; remove one of the two
+{{- end }}
+{{- $_ := set $sets $key true }}
+{{- end -}}
+{{- $backfills := dict -}}
+{{- range $index, $backfill := .Values.jobs.materialize.backfills -}}
+{{- if hasKey $backfills (toJson .) }}
+- jobs.materialize.backfills[{{ $index }}] is there twice; remove one of the two
+{{- end }}
+{{- $_ := set $backfills (toJson .) true }}
+{{- end -}}
+{{- end }}
+
+{{/* Call with here and asOf. */}}
+{{- define "streamflow.validate.day" -}}
+{{- if not .asOf }}
+- {{ .here }} has no asOf; give the day that it describes, e.g. asOf: "2024-01-31"
+{{- else if ne .asOf (toDate "2006-01-02" .asOf | date "2006-01-02") }}
+- {{ .here }}: asOf {{ .asOf }} is no day of the calendar; write it like 2024-01-31
+{{- end -}}
+{{- end }}
+
+{{- define "streamflow.validate.prefect" -}}
+{{- if and .Values.prefect.apiUrl (not .Values.prefect.enabled) }}
+- prefect.apiUrl is set, but prefect.enabled is false: leave prefect.enabled true to report to that server (none is deployed then), or remove prefect.apiUrl
+{{- end -}}
+{{- end }}
+
+{{- define "streamflow.validate.postgres" -}}
+{{- with .Values.postgres.external -}}
+{{- if .enabled -}}
+{{- if not .host }}
+- postgres.external is on, but has no host; set postgres.external.host, e.g. to postgres.example.com
+{{- end }}
+{{- if not $.Values.postgres.auth.existingSecret }}
+- postgres.external is on, but nothing says its password; set postgres.auth.existingSecret to a Secret in this namespace: kubectl create secret generic streamflow-database --from-literal={{ $.Values.postgres.auth.passwordKey }}=…
+{{- end }}
+{{- if and .ca.secret .ca.configMap }}
+- postgres.external.ca names both a secret and a configMap; remove one of the two
+{{- end }}
+{{- if and (hasPrefix "verify-" .sslmode) (not (or .ca.secret .ca.configMap .ca.path)) }}
+- postgres.external.sslmode {{ .sslmode }} needs the certificate of a CA; set postgres.external.ca.secret or .configMap, or .path to /etc/ssl/certs/ca-certificates.crt for a publicly signed server
+{{- end }}
+{{- else -}}
+{{- $needed := include "streamflow.postgres.connections" $ | int -}}
+{{- $allowed := dig "max_connections" 100 ($.Values.postgres.parameters | default dict) | int -}}
+{{- if gt $needed $allowed }}
+- postgres.parameters.max_connections is {{ $allowed }}, but this release may open {{ $needed }}; set it to {{ $needed }} or more, or lower api.autoscaling.maxReplicas ({{ $.Values.api.autoscaling.maxReplicas }}) or api.poolSize ({{ $.Values.api.poolSize }})
+{{- end }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/*
+What only a cluster can tell; nothing while there is none (`helm template`) or before the
+namespace is made. Every namespace has the ConfigMap kube-root-ca.crt.
+*/}}
+{{- define "streamflow.validate.cluster" -}}
+{{- $namespace := .Release.Namespace -}}
+{{- $name := include "streamflow.postgres.secret" . -}}
+{{- if lookup "v1" "ConfigMap" $namespace "kube-root-ca.crt" -}}
+{{- $found := lookup "v1" "Secret" $namespace $name -}}
+{{- $key := .Values.postgres.auth.passwordKey -}}
+{{- if and .Values.postgres.auth.existingSecret (not $found) }}
+- postgres.auth.existingSecret: there is no Secret {{ $name }} in namespace {{ $namespace }}; create it: kubectl -n {{ $namespace }} create secret generic {{ $name }} --from-literal={{ $key }}=…
+{{- else if $found }}
+{{- range without (list $key .Values.postgres.auth.userKey) "" }}
+{{- if not (hasKey ($found.data | default dict) .) }}
+- Secret {{ $name }} in namespace {{ $namespace }} has no key {{ . }}, only: {{ keys ($found.data | default dict) | sortAlpha | join ", " }}; correct postgres.auth.passwordKey and .userKey, or the Secret
+{{- end }}
+{{- end }}
+{{- else if and (not .Values.postgres.external.enabled) .Values.postgres.persistence.enabled }}
+{{- $claim := printf "data-%s-0" (include "streamflow.postgres.name" .) }}
+{{- if lookup "v1" "PersistentVolumeClaim" $namespace $claim }}
+- PersistentVolumeClaim {{ $claim }} has the data of an earlier release, but its password, Secret {{ $name }}, is gone; create that Secret again: kubectl -n {{ $namespace }} create secret generic {{ $name }} --from-literal={{ $key }}=… and set postgres.auth.existingSecret={{ $name }}, or delete the claim and the data with it
+{{- end }}
+{{- end }}
+{{- end -}}
+{{- end }}

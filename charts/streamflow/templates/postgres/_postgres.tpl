@@ -1,0 +1,128 @@
+{{/* The path of the server's CA in a pod; empty where none is given. */}}
+{{- define "streamflow.postgres.ca.path" -}}
+{{- with .Values.postgres.external -}}
+{{- if and .enabled (or .ca.secret .ca.configMap) -}}
+/etc/streamflow/postgres-ca/{{ .ca.key }}
+{{- else if .enabled -}}
+{{ .ca.path }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The volume with the server's CA; empty where none is needed. */}}
+{{- define "streamflow.postgres.ca.volume" -}}
+{{- with .Values.postgres.external -}}
+{{- if and .enabled .ca.secret -}}
+{{ dict "name" "postgres-ca" "secret" (dict "secretName" .ca.secret) | toYaml }}
+{{- else if and .enabled .ca.configMap -}}
+{{ dict "name" "postgres-ca" "configMap" (dict "name" .ca.configMap) | toYaml }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "streamflow.postgres.host" -}}
+{{- .Values.postgres.external.enabled | ternary .Values.postgres.external.host (include "streamflow.postgres.name" .) -}}
+{{- end }}
+{{- define "streamflow.postgres.port" -}}
+{{- .Values.postgres.external.enabled | ternary .Values.postgres.external.port 5432 | int -}}
+{{- end }}
+
+{{/* `value:` or `valueFrom:` of the user's name. */}}
+{{- define "streamflow.postgres.user" -}}
+{{- if .Values.postgres.auth.userKey -}}
+valueFrom:
+  secretKeyRef:
+    name: {{ include "streamflow.postgres.secret" . }}
+    key: {{ .Values.postgres.auth.userKey }}
+{{- else -}}
+value: {{ .Values.postgres.auth.user | quote }}
+{{- end -}}
+{{- end }}
+
+{{/* `valueFrom:` of the password. */}}
+{{- define "streamflow.postgres.passwordFrom" -}}
+valueFrom:
+  secretKeyRef:
+    name: {{ include "streamflow.postgres.secret" . }}
+    key: {{ .Values.postgres.auth.passwordKey }}
+{{- end }}
+
+{{/* libpq's variables, which every program of every part reads. */}}
+{{- define "streamflow.postgres.env" -}}
+- name: PGHOST
+  value: {{ include "streamflow.postgres.host" . | quote }}
+- name: PGPORT
+  value: {{ include "streamflow.postgres.port" . | quote }}
+- name: PGDATABASE
+  value: {{ .Values.postgres.auth.database | quote }}
+- name: PGUSER
+  {{- include "streamflow.postgres.user" . | nindent 2 }}
+- name: PGPASSWORD
+  {{- include "streamflow.postgres.passwordFrom" . | nindent 2 }}
+- name: PGSSLMODE
+  value: {{ .Values.postgres.external.enabled | ternary .Values.postgres.external.sslmode "disable" }}
+{{- with include "streamflow.postgres.ca.path" . }}
+- name: PGSSLROOTCERT
+  value: {{ . }}
+{{- end }}
+- name: PGTZ
+  value: UTC
+{{- end }}
+
+{{/*
+The bundled PostgreSQL's password: the one in its Secret, else a new one. Made once per
+rendering and kept where every template sees it.
+*/}}
+{{- define "streamflow.postgres.password" -}}
+{{- if not (hasKey .Release "postgresPassword") -}}
+{{- $found := (lookup "v1" "Secret" .Release.Namespace (include "streamflow.postgres.secret" .)).data | default dict -}}
+{{- $password := get $found .Values.postgres.auth.passwordKey | b64dec | default (randAlphaNum 32) -}}
+{{- $_ := set .Release "postgresPassword" $password -}}
+{{- end -}}
+{{- .Release.postgresPassword -}}
+{{- end }}
+
+{{/*
+Changes with the credentials, so that pods that read them at start are replaced by the upgrade
+after. An existing Secret is looked up, which `helm template` cannot.
+*/}}
+{{- define "streamflow.postgres.checksum" -}}
+{{- if or .Values.postgres.external.enabled .Values.postgres.auth.existingSecret -}}
+{{- lookup "v1" "Secret" .Release.Namespace (include "streamflow.postgres.secret" .) | dig "data" dict | toJson | sha256sum -}}
+{{- else -}}
+{{- include "streamflow.postgres.password" . | sha256sum -}}
+{{- end -}}
+{{- end }}
+
+{{/*
+How many connections the release may open at once. An API pod: its pool, and three to look at
+the registry; one pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
+most; all that are listed, `apply` and two materializations. `feast`: its UI and a person's command.
+*/}}
+{{- define "streamflow.postgres.connections" -}}
+{{- $api := .Values.api -}}
+{{- $jobs := .Values.jobs -}}
+{{- $atOnce := add 3 (len $jobs.ingest.months) (len $jobs.materialize.backfills) (len $jobs.trainingSet.datasets) -}}
+{{- $needed := mul 6 $atOnce -}}
+{{- if $api.enabled -}}
+{{- $pods := $api.autoscaling.enabled | ternary $api.autoscaling.maxReplicas $api.replicaCount | int | add1 -}}
+{{- $needed = int $api.poolSize | add 3 | mul $pods | add $needed -}}
+{{- end -}}
+{{- if include "streamflow.prefect.own" . }}{{ $needed = add $needed 15 }}{{ end -}}
+{{- if .Values.feast.enabled }}{{ $needed = add $needed 8 }}{{ end -}}
+{{- $needed -}}
+{{- end }}
+
+{{/* The variables of the bundled server; they matter when it makes a new data directory. */}}
+{{- define "streamflow.postgres.serverEnv" -}}
+- name: POSTGRES_USER
+  {{- include "streamflow.postgres.user" . | nindent 2 }}
+- name: POSTGRES_PASSWORD
+  {{- include "streamflow.postgres.passwordFrom" . | nindent 2 }}
+- name: POSTGRES_DB
+  value: {{ .Values.postgres.auth.database | quote }}
+- name: POSTGRES_INITDB_ARGS
+  value: {{ .Values.postgres.initdbArgs | quote }}
+- name: PGDATA
+  value: /var/lib/postgresql/18/docker
+{{- end }}

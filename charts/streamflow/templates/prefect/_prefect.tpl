@@ -1,0 +1,40 @@
+{{/* "true" when this release runs Prefect's server itself, else empty. */}}
+{{- define "streamflow.prefect.own" -}}
+{{- if and .Values.prefect.enabled (not .Values.prefect.apiUrl) -}}true{{- end -}}
+{{- end }}
+
+{{/* Where the jobs report their runs; empty when they do not. */}}
+{{- define "streamflow.prefect.url" -}}
+{{- if .Values.prefect.apiUrl -}}
+{{ .Values.prefect.apiUrl }}
+{{- else if .Values.prefect.enabled -}}
+http://{{ include "streamflow.prefect.name" . }}:4200/api
+{{- end -}}
+{{- end }}
+
+{{/*
+The variables of Prefect's server. The database in parts, since a password in a URL would have
+to be encoded; asyncpg takes TLS from libpq's variables.
+*/}}
+{{- define "streamflow.prefect.env" -}}
+{{ include "streamflow.postgres.env" . }}
+- name: PREFECT_SERVER_DATABASE_DRIVER
+  value: postgresql+asyncpg
+- name: PREFECT_SERVER_DATABASE_HOST
+  value: {{ include "streamflow.postgres.host" . | quote }}
+- name: PREFECT_SERVER_DATABASE_PORT
+  value: {{ include "streamflow.postgres.port" . | quote }}
+- name: PREFECT_SERVER_DATABASE_NAME
+  value: {{ .Values.prefect.database | quote }}
+- name: PREFECT_SERVER_DATABASE_USER
+  {{- include "streamflow.postgres.user" . | nindent 2 }}
+- name: PREFECT_SERVER_DATABASE_PASSWORD
+  {{- include "streamflow.postgres.passwordFrom" . | nindent 2 }}
+- name: PREFECT_SERVER_ANALYTICS_ENABLED
+  value: "false"
+# Where the server unpacks its UI, with the address of the API that the browser uses.
+- name: PREFECT_UI_STATIC_DIRECTORY
+  value: /tmp/prefect/ui
+- name: PREFECT_UI_API_URL
+  value: {{ .Values.prefect.uiApiUrl | quote }}
+{{- end }}

@@ -1,0 +1,226 @@
+"""What the chart renders: the parts, the Jobs' names, the notes."""
+
+import re
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from render import (
+    CHART,
+    EXAMPLES,
+    EXTERNAL,
+    FULL,
+    KUBERNETES,
+    helm,
+    job_names,
+    named,
+    notes,
+    pods,
+    render,
+    template,
+)
+
+HELMS = pytest.mark.parametrize("tool", ["helm", "helm4"])
+
+
+def identity(manifests: list[dict[str, Any]]) -> set[str]:
+    return {f"{one['kind']}/{one['metadata']['name']}" for one in manifests}
+
+
+def environment(container: dict[str, Any]) -> dict[str, Any]:
+    return {one["name"]: one.get("value", one.get("valueFrom")) for one in container["env"]}
+
+
+@HELMS
+@pytest.mark.parametrize(
+    "example", [None, *EXAMPLES], ids=lambda path: path.stem if path else "default"
+)
+def test_it_renders_and_lints_with_no_values_and_with_every_example(
+    tool: str, example: Path | None
+) -> None:
+    options = ("--values", example) if example else ()
+    assert named(render(None, *options, tool=tool), "Deployment")["streamflow-api"]
+    done = helm("lint", "--strict", CHART, "--kube-version", KUBERNETES, *options, tool=tool)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+@HELMS
+def test_both_helms_render_the_same(tool: str) -> None:
+    assert render(FULL, tool=tool) == render(FULL)
+
+
+def test_the_same_values_give_the_same_manifests() -> None:
+    assert template(FULL) == template(FULL)
+
+
+def test_the_generated_password_is_in_its_secret_alone() -> None:
+    text = template()
+    (secret,) = named(list(filter(None, yaml.safe_load_all(text))), "Secret").values()
+    assert text.count(secret["data"]["password"]) == 1
+    again = template()
+    assert again != text
+
+    def without_password(text: str) -> str:
+        return re.sub(r"(password|checksum/secret): \S+", "", text)
+
+    assert without_password(again) == without_password(text)
+
+
+@pytest.mark.parametrize(
+    ("values", "renamed"),
+    [
+        ({"jobs.image.tag": "2"}, {"apply", "ingest", "backfill", "training-set"}),
+        (
+            {"jobs.image.digest": f"sha256:{'1' * 64}"},
+            {"apply", "ingest", "backfill", "training-set"},
+        ),
+        ({"postgres.auth.database": "b"}, {"apply", "ingest", "backfill", "training-set"}),
+        ({"jobs.resources.limits.memory": "3Gi"}, {"apply", "ingest", "backfill", "training-set"}),
+        ({"jobs.apply.allowRemoval": True}, {"apply"}),
+        ({"jobs.ingest.materialize": False}, {"ingest", "training-set"}),
+        ({"jobs.ingest.sample.seed": 8}, {"ingest", "training-set"}),
+        ({"jobs.trainingSet.envFrom": [{"secretRef": {"name": "s3"}}]}, {"training-set"}),
+        ({"jobs.materialize.backfills": [{"force": True}]}, {"backfill"}),
+        ({"jobs.materialize.schedule": "0 4 1 * *"}, set()),
+        ({"api.image.tag": "2", "api.poolSize": 4, "feast.enabled": False}, {"training-set"}),
+        ({"prefect.resources.limits.memory": "2Gi", "jobs.annotations": {"a": "b"}}, set()),
+    ],
+    ids=str,
+)
+def test_a_job_has_another_name_exactly_when_it_runs_something_else(
+    values: dict[str, Any], renamed: set[str]
+) -> None:
+    before, after = job_names(render(FULL)), job_names(render({**FULL, **values}))
+    pattern = re.compile(r"streamflow-([a-z-]+?)(-[\d-]{10})?-[0-9a-f]{8}$")
+    assert all(pattern.match(name) for name in before | after)
+    assert {pattern.match(name)[1] for name in before ^ after} == renamed  # type: ignore[index]
+
+
+def test_a_month_of_a_later_day_does_not_build_a_training_set_again() -> None:
+    later = FULL["jobs.ingest.months"][:1]
+    assert {name for name in job_names(render(FULL)) if "training" in name} == {
+        name
+        for name in job_names(render({**FULL, "jobs.ingest.months": later}))
+        if "training" in name
+    }
+
+
+def test_a_new_version_of_the_chart_alone_runs_no_job_and_restarts_no_pod(tmp_path: Path) -> None:
+    chart = tmp_path / "streamflow"
+    shutil.copytree(CHART, chart)
+    text = (chart / "Chart.yaml").read_text().replace("\nversion: ", "\nversion: 1")
+    (chart / "Chart.yaml").write_text(text)
+    after = render(FULL, chart=chart)
+    assert job_names(after) == job_names(render(FULL))
+    assert (
+        pods(after)["Deployment/streamflow-api"] == pods(render(FULL))["Deployment/streamflow-api"]
+    )
+
+
+@pytest.mark.parametrize("release", ["x", "a" * 53, f"streamflow-{'b' * 40}"])
+def test_names_stay_within_what_kubernetes_takes(release: str) -> None:
+    longest = {"CronJob": 52, "StatefulSet": 52, "Service": 63, "Job": 63, "Deployment": 63}
+    manifests = render(FULL, release=release)
+    for one in manifests:
+        name = one["metadata"]["name"]
+        assert len(name) <= longest.get(one["kind"], 253), name
+        assert re.fullmatch(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", name)
+    names = [f"{one['kind']}/{one['metadata']['name']}" for one in manifests]
+    assert len(names) == len(set(names))
+
+
+@pytest.mark.parametrize(
+    ("values", "gone"),
+    [
+        ({"api.enabled": False}, "-api|-test"),
+        ({"feast.enabled": False}, "-feast"),
+        ({"prefect.enabled": False}, "-prefect"),
+        ({"prefect.apiUrl": "https://prefect.example.com/api"}, "-prefect"),
+        ({"jobs.apply.enabled": False}, "-apply"),
+        ({"jobs.materialize.enabled": False}, "-materialize"),
+        ({"api.autoscaling.enabled": False}, "HorizontalPodAutoscaler"),
+        ({"api.podDisruptionBudget.enabled": False}, "PodDisruptionBudget"),
+        (EXTERNAL, "-postgres|StatefulSet"),
+        ({"jobs.trainingSet.persistence.existingClaim": "mine"}, "PersistentVolumeClaim"),
+        ({"api.serviceAccount.create": False}, "ServiceAccount/streamflow-api"),
+    ],
+    ids=str,
+)
+def test_what_is_switched_off_leaves_nothing_behind(values: dict[str, Any], gone: str) -> None:
+    def without_hash(names: set[str]) -> set[str]:
+        return {re.sub(r"-[0-9a-f]{8}$", "", name) for name in names}
+
+    before, after = (without_hash(identity(render(one))) for one in (FULL, {**FULL, **values}))
+    assert after < before
+    assert before - after == {name for name in before if re.search(gone, name)}
+
+
+def test_a_prefect_elsewhere_is_told_of_the_runs_and_none_is_when_it_is_off() -> None:
+    url = "https://prefect.example.com/api"
+    for values, expected in (({"prefect.apiUrl": url}, url), ({"prefect.enabled": False}, None)):
+        (job,) = named(render(values), "Job").values()
+        pod = job["spec"]["template"]["spec"]
+        assert environment(pod["containers"][0]).get("PREFECT_API_URL") == expected
+        assert ("initContainers" in pod) == (expected is not None)
+
+
+def test_every_part_finds_an_external_server_and_verifies_it() -> None:
+    ca = {"postgres.external.ca.configMap": "ca", "postgres.external.sslmode": "verify-full"}
+    for name, pod in pods(render({**FULL, **EXTERNAL, **ca})).items():
+        variables = environment(pod["spec"]["containers"][0])
+        assert variables["PGHOST"] == "db.example.com", name
+        assert variables["PGSSLMODE"] == "verify-full"
+        assert variables["PGPASSWORD"] == {"secretKeyRef": {"name": "known", "key": "password"}}
+        (mount,) = [
+            one
+            for one in pod["spec"]["containers"][0]["volumeMounts"]
+            if one["name"] == "postgres-ca"
+        ]
+        assert variables["PGSSLROOTCERT"] == f"{mount['mountPath']}/ca.crt"
+
+
+def test_an_own_variable_replaces_the_charts() -> None:
+    own = [{"name": "STREAMFLOW_WAIT_S", "value": "5"}]
+    for name, pod in pods(render({**FULL, "jobs.extraEnv": own})).items():
+        for container in pod["spec"]["containers"]:
+            names = [one["name"] for one in container.get("env", [])]
+            assert len(names) == len(set(names)), name
+    (job,) = named(render({"jobs.extraEnv": own}), "Job").values()
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert environment(container)["STREAMFLOW_WAIT_S"] == "5"
+
+
+def test_a_month_comes_from_a_sample_a_volume_or_a_url() -> None:
+    arguments = {}
+    for name, job in named(render(FULL), "Job").items():
+        pod = job["spec"]["template"]["spec"]
+        arguments[name[:-9]] = [
+            one.get("args") for one in [*pod["initContainers"][1:], *pod["containers"]]
+        ]
+    sample = ["sample", "--out", "/data", "--users", "7043", "--months", "1", "--seed", "7"]
+    day = "streamflow-ingest-2024"
+    assert arguments[f"{day}-01-31"][0] == sample
+    for as_of, source in (
+        ("2024-01-31", "/data/month_000"),
+        ("2024-02-29", "/data/month_001"),
+        ("2024-03-31", "s3://months/2024-03"),
+    ):
+        expected = ["ingest", source, "--as-of", as_of, "--materialize"]
+        assert arguments[f"streamflow-ingest-{as_of}"][-1] == expected
+
+
+def test_the_notes_tell_what_is_so(tmp_path: Path) -> None:
+    default = notes(tmp_path)
+    assert "none yet: the API answers 404" in default
+    assert "single pod without backups" in default
+    assert "sample" not in default
+    laptop = notes(tmp_path, None, "--values", CHART / "examples" / "laptop.yaml")
+    assert "2024-01-31 is generated sample data" in laptop
+    assert "may run as a single pod" in laptop
+    assert "cat /training/churn_v1_2024-01-31.parquet >" in laptop
+    assert "has no volume" in notes(tmp_path, {"postgres.persistence.enabled": False})
+    external = notes(tmp_path, EXTERNAL)
+    assert "without backups" not in external
+    assert "identity of db.example.com is not verified" in external

@@ -10,10 +10,10 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock clean
+.PHONY: help setup demo serve test check format lock clean cluster cluster-test cluster-down
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Make .venv with every tool and the project itself, from pinned hashes
 
@@ -32,7 +32,7 @@ $(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
 demo: $(STAMP) ## Run the whole pipeline and ask the API (DATA=folder with your own months)
 	@$(BIN)/python -m jobs.demo $(if $(DATA),--data $(DATA))
 
-serve: $(STAMP) ## Serve the demo's features on http://127.0.0.1:$(PORT) (PORT=8000)
+serve: $(STAMP) ## Serve the demo's features on 127.0.0.1 (PORT=8000)
 	@$(BIN)/python -m api --port $(PORT)
 
 test: $(STAMP) ## Run every test
@@ -48,6 +48,15 @@ check: $(STAMP) ## What CI runs: format, lint, types, imports, tests
 format: $(STAMP) ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+cluster: $(STAMP) ## From this clone to an answering API on a local kind cluster
+	@$(BIN)/python k8s-tests/cluster.py up
+
+cluster-test: $(STAMP) ## The story of a release on a kind cluster of its own (KEEP=1 leaves it)
+	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest k8s-tests $(if $(KEEP),--keep-cluster)
+
+cluster-down: $(STAMP) ## Remove the cluster that `make cluster` made, with its data
+	@$(BIN)/python k8s-tests/cluster.py down
 
 lock: $(STAMP) ## Resolve requirements/*.txt anew from pyproject.toml
 	$(LOCK) pyproject.toml --extra api --extra jobs --group dev -o requirements/dev.txt

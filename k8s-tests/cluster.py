@@ -7,7 +7,10 @@ import subprocess
 import sys
 import time
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
+
+from kubernetes import config, dynamic
 
 ROOT = Path(__file__).parent.parent
 CHART = ROOT / "charts" / "streamflow"
@@ -122,6 +125,11 @@ class Cluster:
     def kubectl(self, *arguments: str, timeout: float = 300, stdin: str | None = None) -> str:
         """Runs kubectl on it."""
         return run("kubectl", "--context", self.context, *arguments, timeout=timeout, stdin=stdin)
+
+    @cached_property
+    def api(self) -> dynamic.DynamicClient:
+        """A client of its API server."""
+        return dynamic.DynamicClient(config.new_client_from_config(context=self.context))
 
     def helm(self, *arguments: str, timeout: float = 900) -> str:
         """Runs helm on it."""

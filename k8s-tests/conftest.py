@@ -39,7 +39,9 @@ def namespace(
     cluster: Cluster, images: Images, request: pytest.FixtureRequest
 ) -> Iterator[Namespace]:
     """A namespace for a module's tests, in which they follow on each other."""
-    found = make_namespace(cluster, images, request.module.__name__.replace("_", "-"))
+    found = make_namespace(
+        cluster, images, request.module.__name__.split(".")[-1].replace("_", "-")
+    )
     request.session.stash[NAMESPACE] = found
     yield found
     cluster.kubectl("delete", "namespace", found.name, "--wait=false")

@@ -10,6 +10,14 @@ from typing import Any
 
 from cluster import CHART, Cluster, CommandFailedError, Images
 
+API_VERSIONS = {
+    "CronJob": "batch/v1",
+    "Deployment": "apps/v1",
+    "HorizontalPodAutoscaler": "autoscaling/v2",
+    "Job": "batch/v1",
+    "StatefulSet": "apps/v1",
+}
+"""Of the kinds that are not in v1."""
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 LOAD = Path(__file__).with_name("load.py").read_text()
 
@@ -26,9 +34,11 @@ class Namespace:
         """Runs kubectl in this namespace."""
         return self.cluster.kubectl("--namespace", self.name, *arguments, **options)
 
-    def get(self, *what: str) -> Any:
-        """Objects of this namespace, as parsed JSON."""
-        return json.loads(self.kubectl("get", *what, "--output", "json"))
+    def get(self, kind: str, name: str | None = None, selector: str | None = None) -> Any:
+        """An object, or the list of all of a kind, as the API server has it."""
+        found = self.cluster.api.resources.get(kind=kind, api_version=API_VERSIONS.get(kind, "v1"))
+        objects = found.get(namespace=self.name, name=name, label_selector=selector).to_dict()
+        return objects if name else objects["items"]
 
     def helm(self, *arguments: str) -> str:
         """Runs helm in this namespace."""
@@ -44,7 +54,7 @@ class Namespace:
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """The Jobs by name."""
-        return {one["metadata"]["name"]: one for one in self.get("jobs")["items"]}
+        return {one["metadata"]["name"]: one for one in self.get("Job")}
 
     def log(self, job: str) -> str:
         """What the newest pod of a Job printed."""
@@ -103,7 +113,7 @@ class Namespace:
     def finished(self, name: str, timeout: float = 300) -> str:
         """What a pod printed, once it has ended well."""
         phase = until(
-            lambda: self.get("pod", name)["status"].get("phase"),
+            lambda: self.get("Pod", name)["status"].get("phase"),
             lambda phase: phase in ("Succeeded", "Failed"),
             timeout,
         )
@@ -153,7 +163,7 @@ def state(namespace: Namespace) -> str:
     ]
     said = []
     try:
-        pods = [one["metadata"]["name"] for one in namespace.get("pods")["items"]]
+        pods = [one["metadata"]["name"] for one in namespace.get("Pod")]
         commands += [["describe", "pod", pod] for pod in pods]
         commands += [["logs", pod, "--all-containers", "--tail=30"] for pod in pods]
     except (CommandFailedError, OSError) as error:

@@ -40,7 +40,7 @@ def values(months: list[dict[str, Any]], *more: str) -> list[str]:
 
 def pods(namespace: Namespace, part: str) -> list[dict[str, Any]]:
     """The pods of a part that are not about to end."""
-    found = namespace.get("pods", "--selector", f"app.kubernetes.io/component={part}")["items"]
+    found = namespace.get("Pod", selector=f"app.kubernetes.io/component={part}")
     return [one for one in found if "deletionTimestamp" not in one["metadata"]]
 
 
@@ -48,11 +48,11 @@ def identity(namespace: Namespace) -> set[tuple[str, int]]:
     """Every pod of the release with its restarts, and every Job."""
     found = {
         (one["metadata"]["uid"], status["restartCount"])
-        for one in namespace.get("pods")["items"]
+        for one in namespace.get("Pod")
         if one["metadata"]["labels"].get("app.kubernetes.io/instance")
         for status in one["status"]["containerStatuses"]
     }
-    return found | {(one["metadata"]["uid"], 0) for one in namespace.get("jobs")["items"]}
+    return found | {(one["metadata"]["uid"], 0) for one in namespace.get("Job")}
 
 
 def job_of(namespace: Namespace, what: str) -> str:
@@ -65,7 +65,8 @@ def ready(namespace: Namespace) -> bool:
     """Whether every Deployment and the StatefulSet have all their pods."""
     return all(
         one["status"].get("readyReplicas", 0) == one["spec"].get("replicas", 1)
-        for one in namespace.get("deployments,statefulsets")["items"]
+        for kind in ("Deployment", "StatefulSet")
+        for one in namespace.get(kind)
     )
 
 
@@ -277,7 +278,7 @@ def test_load_raises_the_number_of_pods_and_quiet_lets_it_fall(namespace: Namesp
     if not METRICS_SERVER.exists():
         pytest.skip("no metrics-server for this cluster: its manifest is not here")
     namespace.cluster.kubectl("apply", "--filename", str(METRICS_SERVER))
-    autoscaler = ("horizontalpodautoscaler", "streamflow-api")
+    autoscaler = ("HorizontalPodAutoscaler", "streamflow-api")
     known = lambda: namespace.get(*autoscaler)["status"].get("currentMetrics")  # noqa: E731
     until(known, bool, 180)
     summary = namespace.load(rate=120, seconds=90)
@@ -330,7 +331,7 @@ def test_a_backfill_is_a_job_of_its_own_and_serves_nothing_older(namespace: Name
 def test_a_reinstalled_release_finds_its_data(namespace: Namespace) -> None:
     namespace.helm("uninstall", "streamflow", "--wait")
     namespace.kubectl("delete", "jobs", "--all")
-    claims = {one["metadata"]["name"] for one in namespace.get("pvc")["items"]}
+    claims = {one["metadata"]["name"] for one in namespace.get("PersistentVolumeClaim")}
     assert "data-streamflow-postgres-0" in claims
     namespace.install()
     until(lambda: namespace.ask("/features/0002-ORFBO")["features"]["monthly_fee"], bool, 60)

@@ -48,9 +48,19 @@ def parser() -> argparse.ArgumentParser:
     found = argparse.ArgumentParser(prog="python -m api", description=__doc__)
     found.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
     found.add_argument(
-        "--port", type=int, default=8000, help="port to listen on, 0 for any free one (%(default)s)"
+        "--port",
+        type=port_number,
+        default=8000,
+        help="port to listen on, 0 for any free one (%(default)s)",
     )
     return found
+
+
+def port_number(text: str) -> int:
+    """A port from the command line."""
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"{text} is no port, which is 0 to 65535")
+    return int(text)
 
 
 def listen(host: str, port: int) -> socket.socket:

@@ -6,7 +6,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import orjson
-from fastapi import Response
+from starlette.responses import JSONResponse
 
 from api.catalog import Catalog, Service
 from api.features import Answer
@@ -14,10 +14,8 @@ from feature_repo.contract import Contract
 from feature_repo.online import Vector
 
 
-class Json(Response):
+class Json(JSONResponse):
     """JSON with floats as the shortest text that reads back equal, and times ending in Z."""
-
-    media_type = "application/json"
 
     def render(self, content: Any) -> bytes:
         """The body."""

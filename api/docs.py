@@ -108,7 +108,14 @@ def description(app: FastAPI) -> dict[str, Any]:
         routes=app.routes,
         tags=app.openapi_tags,
     )
-    schema["components"]["schemas"]["Problem"] = Problem.model_json_schema()
+    # FastAPI's own error body, which is never answered: see problems.py.
+    for operation in (one for path in schema["paths"].values() for one in path.values()):
+        if "application/json" in operation["responses"].get("422", {}).get("content", {}):
+            del operation["responses"]["422"]
+    models = schema["components"]["schemas"]
+    for name in ("HTTPValidationError", "ValidationError"):
+        models.pop(name, None)
+    models["Problem"] = Problem.model_json_schema()
     app.openapi_schema = as_3_0(schema)
     return app.openapi_schema
 

@@ -10,15 +10,13 @@ import importlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
-from typing import TypeVar
 
 from api.catalog import Catalog, Service
-from api.session import Session
+from api.session import Session, bounded
 from api.settings import ApiSettings
 from feature_repo.contract import Contract
 from feature_repo.errors import (
@@ -30,8 +28,6 @@ from feature_repo.errors import (
 from feature_repo.online import Vector
 
 log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 class NotReady(StreamflowError):
@@ -208,27 +204,3 @@ def public(error: Exception) -> str:
     if isinstance(error, ConfigurationError):
         return "the service is not configured"
     return "the feature store could not be opened"
-
-
-def bounded(call: Callable[[], T], seconds: float) -> T:
-    """What `call` gives, in a thread of its own that is left behind when it takes longer.
-
-    A connection to a server that vanished without a word hangs until the kernel gives up,
-    after a quarter of an hour.
-
-    Raises:
-        StoreUnavailable: it took longer.
-    """
-    result: Future[T] = Future()
-
-    def run() -> None:
-        try:
-            result.set_result(call())
-        except BaseException as error:  # handed over to the caller
-            result.set_exception(error)
-
-    threading.Thread(target=run, name="features-look", daemon=True).start()
-    try:
-        return result.result(seconds)
-    except TimeoutError:
-        raise StoreUnavailable(f"PostgreSQL: no answer in {seconds:g} s") from None

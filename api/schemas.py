@@ -32,7 +32,10 @@ class Selection(BaseModel):
 
     service: Annotated[
         str | None,
-        Field(description="A feature service; without it and without `features` the default one."),
+        Field(
+            description="A feature service; without it and without `features` the default one.",
+            examples=["churn_v1"],
+        ),
     ] = None
     features: Annotated[
         list[str] | None,

@@ -1,9 +1,11 @@
 """The one seam to the Feast SDK: an open FeatureStore and what its registry said last."""
 
 import logging
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from api.catalog import Catalog, Service, View, fresh_for
 from feature_repo.contract import Contract, Feature, contract_of
@@ -16,6 +18,8 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 NOBODY = "nobody"
 """The user that a probe reads; whether there is such a user makes no difference."""
@@ -120,3 +124,27 @@ def view_of(found: Any) -> View:
         for field in found.features
     }
     return View(found.name, features, fresh)
+
+
+def bounded(call: Callable[[], T], seconds: float) -> T:
+    """What `call` gives, in a thread of its own that is left behind when it takes longer.
+
+    A connection to a server that vanished without a word hangs until the kernel gives up,
+    after a quarter of an hour.
+
+    Raises:
+        StoreUnavailable: it took longer.
+    """
+    result: Future[T] = Future()
+
+    def run() -> None:
+        try:
+            result.set_result(call())
+        except BaseException as error:  # handed over to the caller
+            result.set_exception(error)
+
+    threading.Thread(target=run, name="features-look", daemon=True).start()
+    try:
+        return result.result(seconds)
+    except TimeoutError:
+        raise StoreUnavailable(f"PostgreSQL: no answer in {seconds:g} s") from None

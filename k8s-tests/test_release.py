@@ -33,6 +33,8 @@ def values(months: list[dict[str, Any]], *more: str) -> list[str]:
         *("--set-json", f"jobs.ingest.months={json.dumps(months)}"),
         *("--set", "jobs.ingest.pvc.claimName=months"),
         *("--set-json", f"jobs.trainingSet.datasets={json.dumps([DATASET])}"),
+        # So that a test's load is a load, and quiet is noticed while the test looks.
+        *("--set", "api.autoscaling.targetCPUUtilizationPercentage=40"),
         *("--set", "api.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=10"),
         *more,
     ]
@@ -240,7 +242,7 @@ def test_a_new_feature_is_added_and_rolled_back_without_a_failed_request(
     tag = image_with_another_feature(namespace)
     before = set(namespace.jobs())
     old = namespace.ask("/services/churn_v1")["contract"]
-    summary = namespace.load(rate=50, seconds=150)
+    summary = namespace.load(rate=50, seconds=120)
     namespace.install(*values([JANUARY]), "--set", f"jobs.image.tag={tag}")
     assert any(name.startswith("streamflow-apply-") for name in set(namespace.jobs()) - before)
     new = until(

@@ -15,7 +15,6 @@ import uvicorn
 
 from api.app import create_app
 from api.settings import ApiSettings
-from conftest import database_of
 
 ODD_USERS = {
     "a/b": 1,
@@ -33,7 +32,15 @@ ODD_USERS = {
 
 
 @pytest.fixture(scope="session")
-def loaded_template(server: dict[str, str], template: str, small_months: Path) -> Iterator[str]:
+def databases(pytestconfig: pytest.Config) -> Any:
+    """The module of the root conftest.py, for its helpers; its name is not its alone."""
+    return pytestconfig.pluginmanager.get_plugin(str(pytestconfig.rootpath / "conftest.py"))
+
+
+@pytest.fixture(scope="session")
+def loaded_template(
+    databases: Any, server: dict[str, str], template: str, small_months: Path
+) -> Iterator[str]:
     """A database with month_000 and some odd views materialized, to be copied."""
     from feature_repo.store import open_store
     from jobs.ingest import ingest
@@ -42,7 +49,7 @@ def loaded_template(server: dict[str, str], template: str, small_months: Path) -
 
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
-        database_of(server, template, monkeypatch) as name,
+        databases.database_of(server, template, monkeypatch) as name,
     ):
         with open_store("auto") as store:
             store.apply(odd_objects(), partial=True)
@@ -54,11 +61,11 @@ def loaded_template(server: dict[str, str], template: str, small_months: Path) -
 
 
 @pytest.fixture(scope="module")
-def loaded(server: dict[str, str], loaded_template: str) -> Iterator[str]:
+def loaded(databases: Any, server: dict[str, str], loaded_template: str) -> Iterator[str]:
     """The name of a database with features; PG* points at it."""
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
-        database_of(server, loaded_template, monkeypatch) as name,
+        databases.database_of(server, loaded_template, monkeypatch) as name,
     ):
         yield name
 
@@ -69,6 +76,15 @@ def client(loaded: str) -> Iterator[httpx.Client]:
     with serving() as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
         yield client
+
+
+@pytest.fixture
+def copy(
+    databases: Any, server: dict[str, str], loaded_template: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The name of a database with features that a test may spoil; PG* points at it."""
+    with databases.database_of(server, loaded_template, monkeypatch) as name:
+        yield name
 
 
 @contextmanager
@@ -88,6 +104,16 @@ def serving(app: Any = None, **settings: Any) -> Iterator[httpx.Client]:
             server.should_exit = True
             thread.join(30)
             assert not thread.is_alive()
+
+
+def ready(client: httpx.Client) -> bool:
+    """Whether /readyz says so."""
+    return client.get("/readyz").status_code == 200
+
+
+def unready(client: httpx.Client, detail: str) -> Callable[[], bool]:
+    """Whether /readyz gives that reason, as a condition to wait for."""
+    return lambda: detail in client.get("/readyz").json().get("detail", "")
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 20) -> float:

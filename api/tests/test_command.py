@@ -42,24 +42,6 @@ def process(**environment: str) -> Iterator[tuple[subprocess.Popen[str], httpx.C
         started.communicate()
 
 
-def test_it_serves_and_ends_with_0_on_sigterm(database: str) -> None:
-    with process() as (started, client, lines):
-        assert client.get("/livez", timeout=5).status_code == 200
-        assert client.get("/readyz").json()["detail"] == "The service is starting."
-        wait_until(lambda: client.get("/readyz").status_code == 200, 60)
-        assert client.get("/features/nobody", headers={"X-Request-ID": "me"}).status_code == 404
-        started.send_signal(signal.SIGTERM)
-        _, rest = started.communicate(timeout=20)
-    assert started.returncode == 0, rest
-    shape = (
-        r"[\d-]{10}T[\d:]{8}\.\d{3}Z INFO api\.access request answered method=GET"
-        r" route=/features/{user_id} status=404 duration_ms=[\d.]+ request_id=me"
-    )
-    assert re.search(f"^{shape}$", rest, re.MULTILINE)
-    assert re.search(r"INFO api\.features features ready", rest)
-    assert not re.search("WARNING|ERROR|Traceback", "".join(lines) + rest)
-
-
 @pytest.fixture
 def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
     """No PG* variable names a database."""
@@ -68,15 +50,25 @@ def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.usefixtures("no_database")
-def test_without_a_database_named_it_uses_the_embedded_one(tmp_path: Path) -> None:
-    with process(STREAMFLOW_HOME=str(tmp_path)) as (started, client, _):
+def test_it_answers_at_once_on_the_embedded_database_and_ends_with_0(tmp_path: Path) -> None:
+    with process(STREAMFLOW_HOME=str(tmp_path)) as (started, client, lines):
+        assert client.get("/livez", timeout=5).status_code == 200
+        assert client.get("/readyz").json()["detail"] == "The service is starting."
+        assert client.get("/features/me", headers={"X-Request-ID": "mine"}).status_code == 503
         applied = "Nothing was applied to the database."
         wait_until(lambda: client.get("/readyz").json()["detail"] == applied, 60)
         assert (tmp_path / "postgres" / "postmaster.pid").exists()
-        started.send_signal(signal.SIGINT)
+        started.send_signal(signal.SIGTERM)
         _, rest = started.communicate(timeout=30)
     assert started.returncode == 0, rest
     assert not (tmp_path / "postgres" / "postmaster.pid").exists()
+    shape = (
+        r"[\d-]{10}T[\d:]{8}\.\d{3}Z INFO api\.access request answered method=GET"
+        r" route=/features/{user_id} status=503 duration_ms=[\d.]+ request_id=mine"
+    )
+    assert re.search(f"^{shape}$", rest, re.MULTILINE)
+    assert re.search(r'WARNING api\.features features not ready reason="nothing was appl', rest)
+    assert not re.search("ERROR|Traceback", "".join(lines) + rest)
 
 
 @pytest.fixture
@@ -102,7 +94,6 @@ def test_a_port_that_is_taken_is_one_line_and_1(capsys: pytest.CaptureFixture[st
     [
         ({"PGHOST": "db"}, [], "not set: PGUSER, PGDATABASE (environment variables)"),
         ({"STREAMFLOW_API_THREADS": "0"}, [], "STREAMFLOW_API_THREADS: input should be greater"),
-        ({}, ["--port", "70000"], "cannot listen on 127.0.0.1:70000: "),
         ({}, ["--host", "no host"], "cannot listen on no host:8000: "),
     ],
 )
@@ -120,6 +111,16 @@ def test_a_wrong_configuration_is_one_line_and_2(
     assert out.err.startswith(f"api: {said}")
     assert out.err.count("\n") == 1
     assert not out.out
+
+
+@pytest.mark.parametrize("port", ["70000", "-1", "http"])
+def test_a_port_that_is_none_is_a_usage_error(
+    capsys: pytest.CaptureFixture[str], port: str
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command.main([f"--port={port}"])
+    assert ended.value.code == 2
+    assert f"{port} is no port, which is 0 to 65535" in capsys.readouterr().err
 
 
 def test_listening_needs_no_feast() -> None:

@@ -71,6 +71,25 @@ def test_every_operation_is_described_with_its_problems(described: dict[str, Any
         for path, operations in described["paths"].items()
         for method, operation in operations.items()
     }
+    models = {
+        f"{method} {path}": operation["responses"]["200"]["content"]
+        .get("application/json", {})
+        .get("schema", {})
+        .get("$ref", "")
+        .rpartition("/")[2]
+        for path, operations in described["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert models == {
+        "get /features/{user_id}": "UserFeatures",
+        "post /features": "BatchFeatures",
+        "get /services": "Services",
+        "get /services/{name}": "ServiceContract",
+        "get /livez": "Status",
+        "get /readyz": "Status",
+        "get /metrics": "",
+    }
+    assert "HTTPValidationError" not in json.dumps(described)
     assert problems == {
         "get /features/{user_id}": [404, 422, 503],
         "post /features": [413, 422, 503],

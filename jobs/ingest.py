@@ -66,6 +66,8 @@ def ingest(
         refuse_faults(connection, readers)
         late = holds_later(connection, instant)
         stored = {name: merge(connection, name, table, instant) for name, table in TABLES.items()}
+        for table in TABLES.values():  # a join before the statistics come by themselves is slow
+            connection.execute(sql.SQL("ANALYZE source.{}").format(sql.Identifier(table)))
         connection.commit()
     for name, counts in stored.items():
         counts.late = counts.written if late else 0

@@ -642,3 +642,14 @@ def test_the_ledger_tells_what_was_done(database, january):
     assert [first[column] for column in columns] == [MONTH_ROWS, MONTH_ROWS, 0, 0, 0]
     assert [second[column] for column in columns] == [MONTH_ROWS, 0, 0, MONTH_ROWS, 0]
     assert first["window_start"] == first["window_end"] == datetime(2024, 1, 31, tzinfo=UTC)
+
+
+def test_a_join_right_after_finds_statistics(database: str, small_months: Path) -> None:
+    with recorded("ingest") as run:
+        ingest(run, small_months / "month_000", date(2024, 1, 31))
+    with psycopg.connect() as connection:
+        rows = connection.execute(
+            "SELECT min(reltuples), max(reltuples) FROM pg_class"
+            " WHERE relnamespace = 'source'::regnamespace AND relkind = 'r'"
+        ).fetchone()
+    assert rows == (50, 50)

@@ -13,13 +13,15 @@ from feature_repo.store import require_registry
 log = logging.getLogger(__name__)
 
 EVERY_S = 2
+SAY_EVERY_S = 15
+"""Between two lines that say the same."""
 Need = Literal["database", "registry"]
 
 
 def wait_for(need: Need) -> None:
     """Returns when the database answers (or the registry is applied, too).
 
-    Tries for STREAMFLOW_WAIT_S seconds, 0 by default; says every few seconds what is missing.
+    Tries for STREAMFLOW_WAIT_S seconds, 0 by default; says what is missing.
 
     Raises:
         StoreUnavailable, SchemaMissing: it is still not there.
@@ -31,15 +33,17 @@ def wait_for(need: Need) -> None:
 def until(check: Callable[[], None], what: str) -> None:
     """Calls `check` until it no longer says that `what` is missing, or the time is up."""
     give_up = time.monotonic() + settings.streamflow().wait_s
+    said, said_at = "", 0.0
     while True:
         try:
             return check()
         except (StoreUnavailable, SchemaMissing, NotThereYet) as error:
             if time.monotonic() >= give_up:
                 raise
-            left = round(give_up - time.monotonic())
-            extra = {"reason": str(error), "seconds_left": left}
-            log.info(f"waiting for {what}", extra=extra)
+            if str(error) != said or time.monotonic() - said_at >= SAY_EVERY_S:
+                said, said_at = str(error), time.monotonic()
+                extra = {"reason": said, "seconds_left": round(give_up - said_at)}
+                log.info(f"waiting for {what}", extra=extra)
             time.sleep(EVERY_S)
 
 

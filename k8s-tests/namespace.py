@@ -76,7 +76,7 @@ class Namespace:
             self.kubectl("exec", "deploy/streamflow-feast", "--", "python", "-c", code)
         )
 
-    def run_pod(self, name: str, *command: str, claim: str = "") -> None:
+    def run_pod(self, name: str, *command: str, claim: str = "", node: str = "") -> None:
         """Starts a restricted pod of the jobs image; a claim is mounted at /volume."""
         volume = [{"name": "volume", "persistentVolumeClaim": {"claimName": claim}}]
         pod = {
@@ -85,6 +85,7 @@ class Namespace:
             "metadata": {"name": name},
             "spec": {
                 "restartPolicy": "Never",
+                **({"nodeName": node} if node else {}),
                 "automountServiceAccountToken": False,
                 "securityContext": {
                     "runAsNonRoot": True,
@@ -121,11 +122,11 @@ class Namespace:
         assert phase == "Succeeded", said
         return said
 
-    def load(self, rate: float, seconds: float) -> Callable[[], dict[str, Any]]:
+    def load(self, rate: float, seconds: float, node: str = "") -> Callable[[], dict[str, Any]]:
         """Starts a bounded load on the API from inside; call the result for its summary."""
         name = f"load-{uuid.uuid4().hex[:6]}"
         url = "http://streamflow-api/features/0002-ORFBO"
-        self.run_pod(name, "python", "-c", LOAD, url, str(rate), str(seconds))
+        self.run_pod(name, "python", "-c", LOAD, url, str(rate), str(seconds), node=node)
         self.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
 
         def summary() -> dict[str, Any]:

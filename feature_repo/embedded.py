@@ -92,7 +92,9 @@ def stop(data: Path) -> bool:
     kept(data).unlink(missing_ok=True)
     if not (data / "postmaster.pid").exists():
         return False
-    attach(data).stop()
+    server = attach(data)
+    server.stop()
+    server.cleanup_mode = None  # else the library stops it once more at exit, and complains
     return True
 
 

@@ -4,7 +4,9 @@ Compared are Feast's own protobuf forms, so that every property counts, less wha
 in by itself (times, inferred join keys, materialized intervals).
 """
 
+import base64
 import contextlib
+import json
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -147,6 +149,11 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         # of its own, so here its name is enough.
         if path.endswith("batch_source"):
             value = {"name": value["name"]}
+        # PostgreSQL's sources keep their query in JSON as bytes; others keep what they like.
+        if path.endswith("custom_options"):
+            with contextlib.suppress(ValueError):
+                yield from flat(json.loads(base64.b64decode(value["configuration"])), path)
+                return
         for key, inner in value.items():
             if key not in FILLED_IN:
                 yield from flat(inner, key if path in ("", "spec") else f"{path}.{key}")

@@ -111,6 +111,7 @@ def test_an_added_feature_is_shown_applied_and_served(database: str, repo: Path)
     shown = str(plan())
     assert "    features.contract_type.value_type: – → STRING" in shown
     assert "~ feature service churn_v1" in shown
+    assert "plan_stream_movies, net_service FROM source.subscriptions_profile_snapshots → " in shown
     apply()
     with open_store() as store:
         names = [one.name for one in contract_of(store, "churn_v1").features]

@@ -152,7 +152,8 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         # PostgreSQL's sources keep their query in JSON as bytes; others keep what they like.
         if path.endswith("custom_options"):
             with contextlib.suppress(ValueError):
-                yield from flat(json.loads(base64.b64decode(value["configuration"])), path)
+                kept = json.loads(base64.b64decode(value["configuration"]))
+                yield from flat(kept, path.removesuffix("custom_options").rstrip("."))
                 return
         for key, inner in value.items():
             if key not in FILLED_IN:

@@ -46,13 +46,12 @@ def template(server: dict[str, str]) -> Iterator[str]:
     """A database with schema and registry applied, to be copied in 25 ms."""
     from jobs.apply import apply
 
-    with (
-        pytest.MonkeyPatch.context() as monkeypatch,
-        database_of(server, "template0", monkeypatch) as name,
-    ):
+    monkeypatch = pytest.MonkeyPatch()
+    with database_of(server, "template0", monkeypatch) as name:
         apply()
         with psycopg.connect(autocommit=True) as connection:
             connection.execute("TRUNCATE ops.runs RESTART IDENTITY")
+        monkeypatch.undo()
         yield name
 
 

@@ -162,7 +162,9 @@ class Features:
             # Many requests may fail at once; one look per moment is enough for all of them.
             self._closing.wait(0.1)
             self._wake.clear()
-        self._drop(self._session)
+        session, self._session = self._session, None
+        if session is not None:
+            session.close()
 
     def _look(self) -> None:
         """Opens the store or looks whether it still is what it was; never raises."""
@@ -172,10 +174,10 @@ class Features:
             bounded(session.refresh, self.settings.deadline_s)
             reason = bounded(partial(self._wanting, session), self.settings.deadline_s)
         except Exception as error:  # whatever it is, the next look may find it mended
-            self._drop(session)
             if not isinstance(error, StreamflowError) and self._reason != public(error):
                 log.exception("features not opened")
             self._say(public(error), cause=str(error))
+            self._drop(session)
         else:
             self._session = session
             self._say(reason, duration_ms=round((time.monotonic() - began) * 1000))

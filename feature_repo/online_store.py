@@ -16,7 +16,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from psycopg import Connection
 from psycopg_pool import ConnectionPool
-from pydantic import StrictStr
+from pydantic import Field, StrictStr
 
 from feature_repo import settings
 from feature_repo.feast_connection import ConnectionFromEnvironment
@@ -30,8 +30,7 @@ class StreamflowOnlineStoreConfig(ConnectionFromEnvironment, PostgreSQLOnlineSto
     type: StrictStr = "feature_repo.online_store.StreamflowOnlineStore"
     db_schema: StrictStr = "online"
     min_conn: int = 0
-    max_conn: int = 8
-    """Connections of one process; the API's threads wait for a free one beyond that."""
+    max_conn: int = Field(default_factory=lambda: settings.streamflow().pool_size)
 
 
 class StreamflowOnlineStore(PostgreSQLOnlineStore):
@@ -72,10 +71,16 @@ def open_pool(config: StreamflowOnlineStoreConfig) -> ConnectionPool:
     timeout = settings.streamflow().connect_timeout_s
     return ConnectionPool(
         _get_conninfo(config),
-        kwargs={**_get_conn_kwargs(config), "connect_timeout": timeout},
+        kwargs={
+            **_get_conn_kwargs(config),
+            "connect_timeout": timeout,
+            "keepalives_idle": 30,
+            "tcp_user_timeout": 15_000,  # milliseconds: a server that vanished without a word
+        },
         min_size=config.min_conn,
         max_size=config.max_conn,
         timeout=timeout,
+        reconnect_timeout=timeout,  # else the pauses between attempts grow to minutes
         check=ConnectionPool.check_connection,
         open=True,
     )

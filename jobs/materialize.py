@@ -140,6 +140,7 @@ def count(
     A row is late when the view had been materialized past its time before it was loaded.
     """
     source = view.batch_source
+    query = source.get_table_query_string().replace("%", "%%")
     row = connection.execute(
         f"""
         SELECT count(*), count(*) FILTER (WHERE as_of <= %(passed)s AND loaded_at > (
@@ -148,7 +149,7 @@ def count(
               AND (parameters->'views' = '[]' OR parameters->'views' ? %(view)s)))
         FROM (SELECT "{source.timestamp_field}" AS as_of,
                      "{source.created_timestamp_column or source.timestamp_field}" AS loaded_at
-              FROM {source.get_table_query_string()} AS source) AS rows
+              FROM {query} AS source) AS rows
         WHERE as_of BETWEEN %(start)s AND %(end)s""",  # noqa: S608  # names from our definitions
         {
             "passed": max(newest_end(view), default=BEGINNING),

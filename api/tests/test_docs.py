@@ -121,27 +121,19 @@ def test_the_documented_example_is_answered(
     assert answered["metadata"]["contract"] == example["metadata"]["contract"]
 
 
-@pytest.mark.parametrize("status", [404, 422, 503])
+@pytest.mark.parametrize(
+    ("status", "path"), [(404, "/features/0000-NOONE"), (422, "/features/x?service=churn_v9")]
+)
 def test_problems_are_as_they_are_described(
-    client: httpx.Client, described: dict[str, Any], status: int
+    client: httpx.Client, described: dict[str, Any], status: int, path: str
 ) -> None:
     response = described["paths"]["/features/{user_id}"]["get"]["responses"][str(status)]
     example = response["content"]["application/problem+json"]["example"]
-    answers = {
-        404: client.get("/features/0000-NOONE"),
-        422: client.get("/features/x?service=churn_v9"),
-    }
-    schema = schemas.Problem.model_json_schema()
-    jsonschema.validate(example, schema)
-    if status in answers:
-        body = answers[status].json()
-        jsonschema.validate(body, schema)
-        assert {**body, "instance": "", "known": "", "detail": ""} == {
-            **example,
-            "instance": "",
-            "known": "",
-            "detail": "",
-        } | ({} if "known" in body else {"known": ""})
+    answered = client.get(path).json()
+    jsonschema.validate(answered, schemas.Problem.model_json_schema())
+    assert set(answered) == set(example)
+    same = ("type", "title", "status")
+    assert [answered[name] for name in same] == [example[name] for name in same]
 
 
 def test_a_nullable_schema_keeps_what_else_it_says() -> None:

@@ -358,3 +358,12 @@ def test_a_reinstalled_release_finds_its_data(namespace: Namespace) -> None:
     assert "data-streamflow-postgres-0" in claims
     namespace.install()
     until(lambda: namespace.ask("/features/0002-ORFBO")["features"]["monthly_fee"], bool, 60)
+
+
+def test_without_persistence_the_data_goes_with_the_release(namespace: Namespace) -> None:
+    namespace.helm("uninstall", "streamflow", "--wait")
+    namespace.kubectl("delete", "pvc", "data-streamflow-postgres-0")
+    said = namespace.install("--set", "postgres.persistence.enabled=false")
+    assert "persistence" in said[said.index("Mind:") : said.index("Next:")]
+    with pytest.raises(CommandFailedError, match="HTTP Error 404"):
+        namespace.ask("/features/0002-ORFBO")

@@ -153,6 +153,7 @@ def up(cluster: Cluster) -> None:
 
     step(f"cluster {cluster.name}: three nodes")
     cluster.create()
+    run("kubectl", "config", "use-context", cluster.context)  # what is printed at the end needs it
     step("images: build and load")
     images = cluster.fill()
     step("chart: install, with two months of sample data, and wait for every job")

@@ -1,0 +1,30 @@
+"""`make demo` tells its story to the end, on a server of its own."""
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+
+def test_the_demo_ends_with_the_answers_of_the_running_api(small_months: Path) -> None:
+    home = tempfile.mkdtemp(prefix="sf-")  # short enough for a Unix socket
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("PG")}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.demo", "--data", str(small_months)],
+            env={**environment, "STREAMFLOW_HOME": home},
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr
+        assert "50 rows, equal to the database" in done.stdout
+        first, second = [line for line in done.stdout.splitlines() if line.startswith('{"user_id"')]
+        assert '"months_active":1,"monthly_fee":29.850000381469727' in first
+        assert '"months_active":9,"monthly_fee":65.5999984741211' in second
+        assert not (Path(home) / "postgres" / "postmaster.pid").exists()
+    finally:
+        shutil.rmtree(home, ignore_errors=True)

@@ -6,14 +6,18 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+    PostgreSQLSource,
+)
 
 from feature_repo.contract import contract_of
+from feature_repo.database import connect
 from feature_repo.errors import ConfigurationError, UnknownName
 from feature_repo.online import Vector, read
 from feature_repo.store import open_store
 from jobs.ingest import ingest
 from jobs.ledger import Run, recent, recorded
-from jobs.materialize import materialize
+from jobs.materialize import count, materialize
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 JANUARY_WINDOW = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
@@ -149,3 +153,16 @@ def test_online_times_are_right_where_the_database_is_not_in_utc(database: str) 
         connection.execute(f"ALTER DATABASE {database} SET TimeZone = 'Pacific/Auckland'")
     go(*JANUARY_WINDOW)
     assert set(vector().as_of.values()) == {datetime(2024, 1, 31, tzinfo=UTC)}
+
+
+@pytest.mark.usefixtures("both_months")
+def test_a_source_query_may_hold_a_percent_sign() -> None:
+    with open_store() as store, connect() as connection:
+        view = store.get_feature_view("payments_agg_90d_fv")
+        view.batch_source = PostgreSQLSource(
+            name="some",
+            query="SELECT * FROM source.payments_agg_90d_snapshots WHERE user_id LIKE '7590-%'",
+            timestamp_field="as_of",
+            created_timestamp_column="loaded_at",
+        )
+        assert count(connection, view, *JANUARY_WINDOW) == (1, 0)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from feature_repo.errors import UnknownName
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    from feast import FeatureService, FeatureStore
 
 
 @dataclass(frozen=True)
@@ -59,11 +59,16 @@ def contract_of(store: "FeatureStore", service: str) -> Contract:
     known = {found.name: found for found in store.list_feature_services()}
     if service not in known:
         raise UnknownName("feature service", service, known)
+    return contract_of_service(known[service])
+
+
+def contract_of_service(service: "FeatureService") -> Contract:
+    """The contract of a feature service object."""
     return Contract(
-        service,
+        service.name,
         tuple(
             Feature(projection.name_to_use(), field.name, str(field.dtype), field.description)
-            for projection in known[service].feature_view_projections
+            for projection in service.feature_view_projections
             for field in projection.features
         ),
     )

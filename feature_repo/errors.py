@@ -5,6 +5,7 @@ StreamflowError
 │   ├── SchemaMissing       the database was never applied, or by another version
 │   └── RemovalNotAllowed   applying would remove a view that a service still uses
 ├── InputRefused            a month has faults; nothing of it was stored
+├── StaleFeatures           a row is older than its view's ttl, and the policy is to refuse it
 ├── StoreUnavailable        PostgreSQL does not answer, or stopped answering
 ├── UnknownName             a service, view or feature that the registry does not have
 ├── UnknownUser             no view has a value for this user
@@ -13,6 +14,7 @@ StreamflowError
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import timedelta
 
 
 class StreamflowError(Exception):
@@ -57,6 +59,16 @@ class InputRefused(StreamflowError):
         self.total = total
         noun = "fault" if total == 1 else "faults"
         super().__init__(f"{total} {noun}, nothing was stored")
+
+
+class StaleFeatures(StreamflowError):
+    """A row is older than its view's ttl, and the policy is to refuse it."""
+
+    def __init__(self, view: str, age: timedelta, ttl: timedelta) -> None:
+        self.view, self.age, self.ttl = view, age, ttl
+        super().__init__(
+            f"the values of {view} are {age} old, its ttl is {ttl}; run: streamflow materialize"
+        )
 
 
 class StoreUnavailable(StreamflowError):

@@ -144,3 +144,33 @@ CREATE TABLE IF NOT EXISTS ops.schema_version (
     sha256     text        NOT NULL,
     applied_at timestamptz NOT NULL DEFAULT now()
 );
+
+-- What the registry says, compiled for the API; written by `apply` in the transaction that
+-- migrates the online tables, so that a reader sees both or neither.
+CREATE TABLE IF NOT EXISTS ops.catalog (
+    only_row   boolean     NOT NULL PRIMARY KEY DEFAULT true CHECK (only_row),
+    version    bigint      NOT NULL,
+    format     integer     NOT NULL,
+    document   json        NOT NULL,
+    applied_at timestamptz NOT NULL DEFAULT now()
+);
+COMMENT ON COLUMN ops.catalog.version  IS 'Counts up with every change of the document.';
+COMMENT ON COLUMN ops.catalog.format   IS 'Form of the document; a reader refuses a later one than it knows.';
+COMMENT ON COLUMN ops.catalog.document IS 'Services, views and features with the tables and columns that hold them.';
+
+-- Tells the API that the catalog, or the rows of an online table, are others from now on. It is
+-- heard when the writer's transaction commits, never before and never without it.
+CREATE OR REPLACE FUNCTION ops.notify_catalog() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    NOTIFY streamflow_catalog;
+    RETURN NULL;
+END $$;
+CREATE OR REPLACE TRIGGER notify_catalog
+    AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON ops.catalog
+    FOR EACH STATEMENT EXECUTE FUNCTION ops.notify_catalog();
+
+CREATE OR REPLACE FUNCTION ops.notify_online() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_notify('streamflow_online', TG_TABLE_NAME);
+    RETURN NULL;
+END $$;

@@ -36,12 +36,9 @@ def open_store(schema_mode: Literal["auto", "verify"] = "verify") -> Iterator["F
         repo = settings.streamflow().feature_repo
         config = load_repo_config(repo, repo / "feature_store.yaml")
         config.registry.schema_mode = schema_mode
-        store = FeatureStore(config=config)
-        try:
+        with closing_store(FeatureStore(config=config)) as store:
             store.registry.refresh(store.project)  # connects, which Feast would do at first use
             yield store
-        finally:
-            close(store)
 
 
 def require_registry() -> None:
@@ -52,16 +49,18 @@ def require_registry() -> None:
         raise SchemaMissing("the feature registry is empty; run: streamflow apply")
 
 
-def close(store: "FeatureStore") -> None:
-    """Closes the connections of `store`, which Feast leaves to the garbage collector."""
-    registry = store._registry
-    if registry is not None:
-        registry.write_engine.dispose()
-        registry.read_engine.dispose()
-    if store._provider is not None:
-        pool = store._provider.online_store._conn_pool
-        if pool is not None:
-            pool.close()
+@contextmanager
+def closing_store(store: "FeatureStore") -> Iterator["FeatureStore"]:
+    """`store`, its connections closed at the end; Feast leaves them to the garbage collector."""
+    try:
+        yield store
+    finally:
+        registry = store._registry
+        if registry is not None:
+            registry.write_engine.dispose()
+            registry.read_engine.dispose()
+        if store._provider is not None:
+            store._provider.online_store.release()
 
 
 @contextmanager

@@ -132,11 +132,13 @@ CREATE TABLE IF NOT EXISTS ops.runs (
     rows_late      bigint      NOT NULL DEFAULT 0,
     rows_unchanged bigint      NOT NULL DEFAULT 0,
     rows_refused   bigint      NOT NULL DEFAULT 0,
+    rows_older     bigint      NOT NULL DEFAULT 0,
     started_at     timestamptz NOT NULL DEFAULT clock_timestamp(),
     finished_at    timestamptz,
     message        text        NOT NULL DEFAULT '',
     versions       jsonb       NOT NULL
 );
+ALTER TABLE ops.runs ADD COLUMN IF NOT EXISTS rows_older bigint NOT NULL DEFAULT 0;
 
 -- The version of this file that was applied last, as the sha256 of its text.
 CREATE TABLE IF NOT EXISTS ops.schema_version (
@@ -174,3 +176,23 @@ BEGIN
     PERFORM pg_notify('streamflow_online', TG_TABLE_NAME);
     RETURN NULL;
 END $$;
+
+-- What was materialized, one row per view and run, written in the transaction that wrote the
+-- values. Feast's registry has the same intervals; two writers at once lose some of those.
+CREATE TABLE IF NOT EXISTS ops.materializations (
+    materialization bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
+    project         text        NOT NULL,
+    view            text        NOT NULL,
+    window_start    timestamptz NOT NULL,
+    window_end      timestamptz NOT NULL,
+    seen_at         timestamptz NOT NULL,
+    way             text        NOT NULL,
+    rows_read       bigint      NOT NULL,
+    rows_written    bigint      NOT NULL,
+    rows_late       bigint      NOT NULL,
+    rows_unchanged  bigint      NOT NULL,
+    rows_older      bigint      NOT NULL
+);
+CREATE INDEX IF NOT EXISTS materializations_view ON ops.materializations (project, view, seen_at);
+COMMENT ON COLUMN ops.materializations.seen_at IS 'Begin of the transaction: rows loaded later were not seen.';
+COMMENT ON COLUMN ops.materializations.way     IS 'database: inside PostgreSQL; feast: through Feast''s own engine.';

@@ -32,14 +32,16 @@ ended: dict[str, "Run"] = {}
 
 @dataclass
 class Counts:
-    """Rows of one run: each source row is counted in exactly one of the last four."""
+    """Rows of one run: each one read was written, unchanged, refused or older."""
 
     read: int = 0
     written: int = 0
     late: int = 0
-    """Of those written, how many came after their time: a later month was there before them."""
+    """How many came after their time: a later month was there before them."""
     unchanged: int = 0
     refused: int = 0
+    older: int = 0
+    """Materialization: not the newest of their user."""
 
     def add(self, other: "Counts") -> None:
         """Adds `other` to this."""
@@ -141,7 +143,7 @@ CLOSE = """
     UPDATE ops.runs SET outcome = %(outcome)s, message = %(message)s,
         window_start = %(start)s, window_end = %(end)s, rows_read = %(read)s,
         rows_written = %(written)s, rows_late = %(late)s, rows_unchanged = %(unchanged)s,
-        rows_refused = %(refused)s, finished_at = clock_timestamp()
+        rows_refused = %(refused)s, rows_older = %(older)s, finished_at = clock_timestamp()
     WHERE run = %(run)s"""
 """Ends a run in the ledger."""
 
@@ -164,6 +166,7 @@ RECENT = """
            THEN 'killed' ELSE outcome END AS outcome,
            window_start, window_end, rows_read AS read, rows_written AS written,
            rows_late AS late, rows_unchanged AS unchanged, rows_refused AS refused,
+           rows_older AS older,
            started_at, finished_at - started_at AS duration,
            versions->>'streamflow' || ' ' || (versions->>'commit') AS version, message
     FROM ops.runs ORDER BY run DESC LIMIT %s"""

@@ -50,6 +50,7 @@ def test_the_story_of_a_month(database: str, small_months: Path, tmp_path: Path)
         "late": 0,
         "unchanged": 0,
         "refused": 0,
+        "older": 0,
     }
 
     out = str(tmp_path / "january.parquet")

@@ -31,6 +31,7 @@ def test_a_run_has_window_counts_duration_and_versions(database: str, small_mont
         "late": 0,
         "unchanged": 0,
         "refused": 0,
+        "older": 0,
     }
     assert summary["window"] == {"start": "2024-01-31T00:00:00Z", "end": "2024-01-31T00:00:00Z"}
 

@@ -11,13 +11,12 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 )
 
 from feature_repo.contract import contract_of
-from feature_repo.database import connect
 from feature_repo.errors import ConfigurationError, UnknownName
 from feature_repo.online import Vector, read
 from feature_repo.store import open_store
 from jobs.ingest import ingest
 from jobs.ledger import Run, recent, recorded
-from jobs.materialize import count, materialize
+from jobs.materialize import materialize
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 JANUARY_WINDOW = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
@@ -157,7 +156,7 @@ def test_online_times_are_right_where_the_database_is_not_in_utc(database: str) 
 
 @pytest.mark.usefixtures("both_months")
 def test_a_source_query_may_hold_a_percent_sign() -> None:
-    with open_store() as store, connect() as connection:
+    with open_store() as store:
         view = store.get_feature_view("payments_agg_90d_fv")
         view.batch_source = PostgreSQLSource(
             name="some",
@@ -165,4 +164,6 @@ def test_a_source_query_may_hold_a_percent_sign() -> None:
             timestamp_field="as_of",
             created_timestamp_column="loaded_at",
         )
-        assert count(connection, view, *JANUARY_WINDOW) == (1, 0)
+        store.registry.apply_feature_view(view, store.project)
+    run = go(*JANUARY_WINDOW, views=("payments_agg_90d_fv",))
+    assert (run.counts.read, run.counts.written) == (1, 1)

@@ -122,6 +122,14 @@ def service_of(service: "FeatureService", views: dict[str, View]) -> Service:
     )
 
 
+def is_current(connection: Connection, found: Catalog) -> bool:
+    """Whether the database has this very catalog, whatever its version."""
+    if connection.execute("SELECT to_regclass('ops.catalog')").fetchone() == (None,):
+        return False
+    row = connection.execute("SELECT format, document::text FROM ops.catalog").fetchone()
+    return row == (catalog.FORMAT, found.document())
+
+
 def write(connection: Connection, found: Catalog) -> None:
     """Makes `found` the catalog, with the next version unless it is the same already."""
     connection.execute(

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 from feast import FeatureView
+from feast.feature_view import DUMMY_ENTITY_ID
 from feast.infra.common.materialization_job import MaterializationTask
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
@@ -71,7 +72,7 @@ def source_of(
             expression(name, "", column.type)
             for name, column in zip(layout.join_keys, layout.keys, strict=True)
         )
-        if view.entity_columns
+        if layout.join_keys != (DUMMY_ENTITY_ID,)
         else (sql.Composed([sql.SQL("''::text")]),),
         event=instant(source.timestamp_field),
         created=(

@@ -8,6 +8,7 @@ from typing import Any
 from feast.protos.feast.types import Value_pb2
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 from google.protobuf import json_format
 
 from feature_repo.online_layout import JSON, column_type
@@ -50,6 +51,8 @@ def written(value: Value, value_type: str) -> Any:
             f"{field.removesuffix('_val')} where {wanted.removesuffix('_val')} belongs"
         )
     found = getattr(value, field)
+    if value_type == "UNIX_TIMESTAMP" and found == NULL_TIMESTAMP_INT_VALUE:
+        return None
     if column_type(value_type).endswith("[]"):
         found = list(found.val)
     texts = found if isinstance(found, list) else [found]

@@ -6,17 +6,29 @@ one completes, because every step may be done again.
 """
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
 from feature_repo import schema, settings
+from feature_repo.compile import compiled, is_current
 from feature_repo.database import connect, lock
 from feature_repo.errors import RemovalNotAllowed, SchemaMissing
 from feature_repo.store import open_store
 from jobs.ledger import Run, recorded
-from jobs.plan import SIGNS, Change, Objects, Plan, compare, defined, load, registered
+from jobs.plan import (
+    ONLINE,
+    SCHEMA,
+    SIGNS,
+    Change,
+    Objects,
+    Plan,
+    compare,
+    defined,
+    load,
+    registered,
+)
 
 if TYPE_CHECKING:
     from feast.repo_contents import RepoContents
@@ -59,43 +71,60 @@ def apply(
             schema.migrate(connection)
             log.info("schema migrated", extra={"version": schema.version()[:12]})
         with recorded("apply", allow_removal=allow_removal) as run:
+            objects = [one for one in what.changes if one.kind not in (SCHEMA, ONLINE)]
             run.counts.read = len(defined(contents))
-            run.counts.written = len([one for one in what.changes if one.kind != "schema"])
+            run.counts.written = len(objects)
             run.counts.unchanged = run.counts.read - len(
-                [one for one in what.changes if one.action != "removed" and one.kind != "schema"]
+                [one for one in objects if one.action != "removed"]
             )
-            if run.counts.written:
-                register(contents, what)
+            if objects:
+                register(contents, objects)
+            elif any(one.kind == ONLINE for one in what.changes):
+                complete()
         return what, run
 
 
 def planned(connection: Connection, contents: "RepoContents") -> Plan:
-    """The schema's change, if any, before those of the registry."""
+    """The schema's change, if any, before those of the registry and of the online tables."""
     found = schema.state(connection)
     changes: list[Change] = []
     if found == "missing":
-        changes.append(Change("added", "schema", "source, registry, online, ops"))
+        changes.append(Change("added", SCHEMA, "source, registry, online, ops"))
     elif found == "outdated":
         details = (f"schema.sql → version {schema.version()[:12]}",)
-        changes.append(Change("changed", "schema", "source, registry, online, ops", details))
-    registry = compare(registered_now(), defined(contents))
+        changes.append(Change("changed", SCHEMA, "source, registry, online, ops", details))
+    there, online_is_current = now(connection)
+    registry = compare(there, defined(contents))
+    if not registry.changes and not online_is_current:
+        changes.append(Change("changed", ONLINE, "as the registry says"))
     return Plan((*changes, *registry.changes), registry.blocked)
 
 
-def registered_now() -> Objects:
-    """What the registry has; nothing where there is none yet."""
+def now(connection: Connection) -> tuple[Objects, bool]:
+    """What the registry has, and whether online tables and catalog are as it says.
+
+    They are not where an `apply` was killed, or an earlier version applied last.
+    """
     try:
         with open_store() as store:
-            return registered(store)
+            policy = store.config.online_store.ttl_policy
+            return registered(store), is_current(connection, compiled(store, policy))
     except SchemaMissing:
-        return {}
+        return {}, True
 
 
-def register(contents: "RepoContents", what: Plan) -> None:
+def register(contents: "RepoContents", changes: Sequence[Change]) -> None:
     """Applies all definitions through Feast and removes what is no longer defined."""
     with open_store("auto") as store:
-        now = registered(store)
-        gone = [now[one.kind, one.name] for one in what.changes if one.action == "removed"]
+        there = registered(store)
+        gone = [there[one.kind, one.name] for one in changes if one.action == "removed"]
         store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
-    actions = [one.action for one in what.changes if one.kind != "schema"]
+    actions = [one.action for one in changes]
     log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})
+
+
+def complete() -> None:
+    """Brings online tables and catalog to what the registry says, which is right already."""
+    with open_store() as store:
+        store._get_provider().online_store.update(store.config, [], [], [], [], partial=True)
+    log.info("online tables and catalog completed")

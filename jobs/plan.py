@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 FILLED_IN = frozenset({"meta", "project", "entity_columns", "state"})
+SCHEMA, ONLINE = "schema", "online tables"
+"""Kinds of changes that are none of Feast's objects."""
 DUMMY_ENTITY = "__dummy"
 """Feast's stand-in for views without an entity; not a definition of ours."""
 

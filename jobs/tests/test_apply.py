@@ -212,3 +212,31 @@ def test_eight_at_once_on_an_empty_database(empty_database: str) -> None:
     assert done.returncode == 0
     outcomes = [run["outcome"] for run in recent(20)]
     assert outcomes == ["done"] * 8
+
+
+def test_what_a_killed_apply_left_undone_is_completed(database: str) -> None:
+    """Feast writes the registry first: a run that is killed then leaves the tables as they were."""
+    with psycopg.connect(autocommit=True) as connection:
+        connection.execute('DROP TABLE online."streamflow:user_id"')
+        connection.execute("DELETE FROM ops.catalog")
+    what, run = apply()
+    assert str(what) == "~ online tables as the registry says"
+    assert (run.counts.read, run.counts.written) == (12, 0)
+    with psycopg.connect(autocommit=True) as connection:
+        connection.execute('SELECT "subs_profile_fv:monthly_fee" FROM online."streamflow:user_id"')
+    assert str(apply()[0]).startswith("nothing to do")
+
+
+def test_the_catalog_changes_only_with_the_definitions(repo: Path, database: str) -> None:
+    def version() -> int:
+        with psycopg.connect(autocommit=True) as connection:
+            row = connection.execute("SELECT version FROM ops.catalog").fetchone()
+            assert row is not None
+            return int(row[0])
+
+    before = version()
+    apply()
+    assert version() == before
+    edit(repo, "Subscription profile at the month's end.", "Subscription profile.")
+    apply()
+    assert version() == before + 1

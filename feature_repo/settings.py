@@ -53,9 +53,7 @@ class StreamflowSettings(BaseSettings):
     wait_s: int = Field(0, ge=0)
     """Seconds that a job waits for the database, the registry or its month to be there."""
     pool_size: int = Field(10, ge=1)
-    """Connections to the online tables of one process; more threads than that wait for one.
-
-    The API needs one more than STREAMFLOW_API_THREADS, for its readiness."""
+    """Connections to the online tables of one process; more reads than that wait for one."""
     connect_timeout_s: int = Field(5, ge=1)
     """Seconds until an unreachable server is an error; a failover takes longer, callers retry."""
 

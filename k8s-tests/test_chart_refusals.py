@@ -9,8 +9,8 @@ MONTH = {"asOf": "2024-01-31", "source": "sample", "month": "month_000"}
 VERIFY = {**EXTERNAL, "postgres.external.sslmode": "verify-full"}
 
 IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
-    ({"postgres.parameters.max_connections": 100}, "may open 162; set it to 162 or more"),
-    ({"api.autoscaling.maxReplicas": 20}, "lower api.autoscaling.maxReplicas (20)"),
+    ({"postgres.parameters.max_connections": 100}, "may open 107; set it to 107 or more"),
+    ({"api.autoscaling.maxReplicas": 40}, "lower api.autoscaling.maxReplicas (40)"),
     ({"api.poolSize": 40}, "or api.poolSize (40)"),
     ({"api.resources.requests.cpu": None}, "set it, e.g. to 250m"),
     (
@@ -24,8 +24,8 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
         "above api.preStopSeconds + api.deadlineSeconds (15)",
     ),
     (
-        {"api.settings": {"THREADS": 9}},
-        "api.settings.THREADS has a value of its own: set api.poolSize",
+        {"api.settings": {"DEADLINE_S": 9}},
+        "api.settings.DEADLINE_S has a value of its own: set api.deadlineSeconds",
     ),
     ({"api.ingress.enabled": True}, "set api.ingress.hosts"),
     (

@@ -2,7 +2,6 @@
 {{- define "streamflow.api.settings" -}}
 {{- with .Values.api -}}
 STREAMFLOW_API_SERVICE: {{ .defaultService | quote }}
-STREAMFLOW_API_THREADS: {{ .poolSize | int | quote }}
 STREAMFLOW_POOL_SIZE: {{ add 1 .poolSize | quote }} {{- /* one more, for readiness */}}
 STREAMFLOW_API_DEADLINE_S: {{ .deadlineSeconds | int | quote }}
 {{- range $name, $value := .settings }}

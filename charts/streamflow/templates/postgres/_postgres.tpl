@@ -95,8 +95,8 @@ after. An existing Secret is looked up, which `helm template` cannot.
 {{- end }}
 
 {{/*
-How many connections the release may open at once. An API pod: its pool, and three to look at
-the registry; one pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
+How many connections the release may open at once. An API pod: its pool, one for readiness and one that
+listens; one pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
 most; all that are listed, `apply` and two materializations. `feast`: its UI and a person's command.
 */}}
 {{- define "streamflow.postgres.connections" -}}
@@ -106,7 +106,7 @@ most; all that are listed, `apply` and two materializations. `feast`: its UI and
 {{- $needed := mul 6 $atOnce -}}
 {{- if $api.enabled -}}
 {{- $pods := $api.autoscaling.enabled | ternary $api.autoscaling.maxReplicas $api.replicaCount | int | add1 -}}
-{{- $needed = int $api.poolSize | add 3 | mul $pods | add $needed -}}
+{{- $needed = int $api.poolSize | add 2 | mul $pods | add $needed -}}
 {{- end -}}
 {{- if include "streamflow.prefect.own" . }}{{ $needed = add $needed 15 }}{{ end -}}
 {{- if .Values.feast.enabled }}{{ $needed = add $needed 8 }}{{ end -}}

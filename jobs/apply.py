@@ -17,6 +17,7 @@ from feature_repo.database import connect, lock
 from feature_repo.errors import RemovalNotAllowed, SchemaMissing
 from feature_repo.store import open_store
 from jobs.ledger import Run, recorded
+from jobs.materialize import BEGINNING, choose, through_feast
 from jobs.plan import (
     ONLINE,
     SCHEMA,
@@ -31,6 +32,7 @@ from jobs.plan import (
 )
 
 if TYPE_CHECKING:
+    from feast import FeatureStore
     from feast.repo_contents import RepoContents
 
 log = logging.getLogger(__name__)
@@ -119,8 +121,26 @@ def register(contents: "RepoContents", changes: Sequence[Change]) -> None:
         there = registered(store)
         gone = [there[one.kind, one.name] for one in changes if one.action == "removed"]
         store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
-    actions = [one.action for one in changes]
-    log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})
+        actions = [one.action for one in changes]
+        log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})
+        fill(store, [one.name for one in changes if one.kind == "feature view"])
+
+
+def fill(store: "FeatureStore", changed: Sequence[str]) -> None:
+    """Materializes changed views again, so that a new feature is served with its values.
+
+    Only as far as they were materialized before; a view that never was stays empty.
+    """
+    with connect() as connection:
+        ends = connection.execute(
+            "SELECT view, max(window_end) FROM ops.materializations"
+            " WHERE project = %s AND view = ANY(%s) GROUP BY view ORDER BY view",
+            [store.project, list(changed)],
+        ).fetchall()
+    served = set(choose(store, ()))
+    for view, end in ends:
+        if view in served:
+            through_feast(store, BEGINNING, end, [view], force=False)
 
 
 def complete() -> None:

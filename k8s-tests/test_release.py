@@ -35,6 +35,7 @@ def values(months: list[dict[str, Any]], *more: str) -> list[str]:
         *("--set-json", f"jobs.trainingSet.datasets={json.dumps([DATASET])}"),
         # So that a test's load is a load, and quiet is noticed while the test looks.
         *("--set", "api.autoscaling.targetCPUUtilizationPercentage=40"),
+        *("--set", "api.resources.requests.cpu=50m"),
         *("--set", "api.autoscaling.behavior.scaleDown.stabilizationWindowSeconds=10"),
         *more,
     ]

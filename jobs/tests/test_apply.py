@@ -5,6 +5,7 @@ import shutil
 import subprocess
 import sys
 import textwrap
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 import psycopg
@@ -14,10 +15,13 @@ from feature_repo import schema
 from feature_repo.contract import contract_of
 from feature_repo.database import connect
 from feature_repo.errors import ConfigurationError, RemovalNotAllowed
+from feature_repo.online import read
 from feature_repo.settings import FEATURE_REPO
 from feature_repo.store import open_store
 from jobs.apply import apply, plan
-from jobs.ledger import recent
+from jobs.ingest import ingest
+from jobs.ledger import recent, recorded
+from jobs.materialize import materialize
 
 
 @pytest.fixture
@@ -35,6 +39,21 @@ def edit(repo: Path, before: str, after: str) -> None:
     text = file.read_text()
     assert before in text
     file.write_text(text.replace(before, after))
+
+
+def with_contract_type(repo: Path) -> None:
+    """Makes `contract_type` a feature of subs_profile_fv."""
+    edit(
+        repo,
+        "plan_stream_movies, net_service\n",
+        "plan_stream_movies, net_service, contract_type\n",
+    )
+    edit(
+        repo,
+        '        Field(\n            name="net_service",',
+        '        Field(name="contract_type", dtype=String, description="Contract term."),\n'
+        '        Field(\n            name="net_service",',
+    )
 
 
 def remove(repo: Path, start: str, end: str) -> None:
@@ -97,17 +116,7 @@ def test_a_changed_definition_is_shown_with_its_difference(database: str, repo: 
 
 
 def test_an_added_feature_is_shown_applied_and_served(database: str, repo: Path) -> None:
-    edit(
-        repo,
-        "plan_stream_movies, net_service\n",
-        "plan_stream_movies, net_service, contract_type\n",
-    )
-    edit(
-        repo,
-        '        Field(\n            name="net_service",',
-        '        Field(name="contract_type", dtype=String, description="Contract term."),\n'
-        '        Field(\n            name="net_service",',
-    )
+    with_contract_type(repo)
     shown = str(plan())
     assert "    features.contract_type.value_type: – → STRING" in shown
     assert "~ feature service churn_v1" in shown
@@ -240,3 +249,20 @@ def test_the_catalog_changes_only_with_the_definitions(repo: Path, database: str
     edit(repo, "Subscription profile at the month's end.", "Subscription profile.")
     apply()
     assert version() == before + 1
+
+
+def test_a_new_feature_is_filled_as_far_as_its_view_was_materialized(
+    repo: Path, database: str, small_months: Path
+) -> None:
+    for month, day in (("month_000", date(2024, 1, 31)), ("month_001", date(2024, 2, 29))):
+        with recorded("ingest") as run:
+            ingest(run, small_months / month, day)
+    with recorded("materialize") as run:
+        materialize(run, end=datetime(2024, 2, 1, tzinfo=UTC))
+    with_contract_type(repo)
+    apply()
+    with open_store() as store:
+        (found,) = read(store, contract_of(store, "churn_v1"), ["0002-ORFBO"])
+    assert found.values["subs_profile_fv:contract_type"] == "One year"
+    assert found.values["subs_profile_fv:months_active"] == 9
+    assert found.as_of["subs_profile_fv"] == datetime(2024, 1, 31, tzinfo=UTC)

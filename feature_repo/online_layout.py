@@ -3,7 +3,9 @@
 All views with the same join keys share one table in schema `online`, for example
 `streamflow:user_id`: its primary key is the join keys, and each view has its own columns
 `VIEW@event_ts`, `VIEW@created_ts` and `VIEW:FEATURE`. So a request is one read by primary key,
-however many views it names, and newest-wins stays a matter of each view.
+however many views it names, and newest-wins stays a matter of each view. A key that is not text
+has its type in the table's name (`streamflow:user_id bigint`): a view whose key changes its type
+moves to another table, and its sisters that do not stay where they are.
 """
 
 import hashlib
@@ -65,7 +67,8 @@ class Layout:
     @property
     def table(self) -> str:
         """The table in schema `online`."""
-        return identifier(f"{self.project}:{','.join(self.join_keys)}")
+        keys = (one.name if one.type == "text" else f"{one.name} {one.type}" for one in self.keys)
+        return identifier(f"{self.project}:{','.join(keys)}")
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -73,12 +76,25 @@ class Layout:
         return (self.event, self.created, *self.features.values())
 
 
-def identifier(name: str) -> str:
-    """`name`, or where it is too long its beginning and a hash: no two names become one."""
-    if len(name.encode()) <= MOST_BYTES and "~" not in name:
+def identifier(name: str, reserved: str = "~") -> str:
+    """`name`, or where that could be another's too its beginning and a hash.
+
+    Args:
+        name: any text without a NUL.
+        reserved: characters that a name stays as it is without; `~` marks the ones with a hash.
+    """
+    if len(name.encode()) <= MOST_BYTES and not set(name) & set(reserved):
         return name
     beginning = name.encode()[:42].decode(errors="ignore")
     return f"{beginning}~{hashlib.sha256(name.encode()).hexdigest()[:20]}"
+
+
+def key_column(join_key: str) -> str:
+    """The column of a join key: never that of a view, and one word of its table's name.
+
+    Feast lets neither views nor projects have these characters in their names.
+    """
+    return identifier(join_key, "~:@, ")
 
 
 def column_type(value_type: str) -> str:
@@ -110,7 +126,7 @@ def layout_of(
         project=project,
         view=name,
         join_keys=tuple(sorted(keys)),
-        keys=tuple(Column(identifier(key), key_type(view, key, keys[key])) for key in sorted(keys)),
+        keys=tuple(Column(key_column(key), key_type(view, key, keys[key])) for key in sorted(keys)),
         event=Column(identifier(f"{name}@event_ts"), "timestamp with time zone"),
         created=Column(identifier(f"{name}@created_ts"), "timestamp with time zone"),
         features={

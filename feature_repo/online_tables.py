@@ -7,9 +7,9 @@ readers forms behind it.
 
 import logging
 import time
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import psycopg
 from psycopg import sql
@@ -20,43 +20,41 @@ from feature_repo.online_layout import SCHEMA, Column, Layout, tables
 
 log = logging.getLogger(__name__)
 
-LOCK_WAIT_MS = 200
-"""How long a reader may have to wait behind a change that waits itself."""
 ATTEMPTS = 100
+LOCK_WAIT_MS = 200
+"""How long a reader may have to wait behind a change that waits itself, and the pause after."""
+LONG_WAIT_MS = 1_100
+"""The same, of every tenth attempt: PostgreSQL ends an autovacuum that is in the way after 1 s."""
 MOST_COLUMNS = 1600
 """PostgreSQL's limit for a table; dropped columns count."""
+REBUILT = "~rebuilt"
+"""The name of a table while it is copied; no other has it."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Existing:
     """A table as the database has it."""
 
-    keys: tuple[Column, ...]
-    columns: dict[str, str]
-    """PostgreSQL's type by column, the primary key's left out."""
-    views: dict[str, str]
-    """The view (with its version) that each column belongs to."""
     ever: int
     """Columns the table ever had, dropped ones included."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """PostgreSQL's type by column, the primary key's left out."""
 
 
 def migrate(
     connection: psycopg.Connection,
     project: str,
-    layouts: Sequence[Layout],
-    keep: Collection[str],
-    also: Callable[[], None] = lambda: None,
+    wanted: Callable[[], Iterable[Layout]],
 ) -> None:
-    """Makes the tables of `project` those of `layouts`, in one transaction.
+    """Makes the tables of `project` those of the layouts `wanted`, in one transaction.
 
     A column whose type changed, or that is new, is null until the next materialization.
 
     Args:
         connection: in autocommit mode.
         project: Feast's project; tables of others stay as they are.
-        layouts: of all views that are stored.
-        keep: names of views whose older versions (`view@v1`) stay.
-        also: runs in the same transaction, after the change.
+        wanted: gives the layouts of all views that are stored, all others' values go. It is
+            called inside the transaction while nobody else migrates, anew for each attempt.
 
     Raises:
         ConfigurationError: an entity's views have more columns than a table can.
@@ -65,56 +63,69 @@ def migrate(
     for attempt in range(1, ATTEMPTS + 1):
         try:
             with alone(connection):
-                change(connection, project, tables(layouts), keep)
-                also()
+                layouts = tables(wanted())
+                wait_ms = LOCK_WAIT_MS if attempt % 10 else LONG_WAIT_MS
+                connection.execute(f"SET LOCAL lock_timeout = {wait_ms}")
+                change(connection, project, layouts)
                 return
         except psycopg.errors.LockNotAvailable as error:
+            log.info("online tables in use, trying again", extra={"attempt": attempt})
             if attempt == ATTEMPTS:
                 raise StoreUnavailable(
-                    "the online tables are in use by long statements; nothing was changed"
+                    f"an online table is in use by {holder(connection)}; tables and catalog "
+                    "stay as they were: apply again when it has ended"
                 ) from error
-            time.sleep(LOCK_WAIT_MS / 1000)
+        time.sleep(LOCK_WAIT_MS / 1000)
 
 
 @contextmanager
 def alone(connection: psycopg.Connection) -> Iterator[None]:
-    """A transaction in which nobody else changes tables; its locks are not waited for long."""
+    """A transaction in which nobody else changes tables."""
     with connection.transaction():
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("online tables")])
-        connection.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
         yield
 
 
+def holder(connection: psycopg.Connection) -> str:
+    """Who has used the online tables for longest, for a message."""
+    found = connection.execute(
+        """
+        SELECT a.pid, a.application_name, date_trunc('second', now() - a.xact_start)
+        FROM pg_locks l
+        JOIN pg_class c ON c.oid = l.relation AND c.relnamespace = %s::regnamespace
+        JOIN pg_stat_activity a USING (pid)
+        WHERE a.pid <> pg_backend_pid() AND a.datname = current_database()
+        ORDER BY a.xact_start LIMIT 1""",
+        [SCHEMA],
+    ).fetchone()
+    if found is None:
+        return "long statements"
+    pid, name, age = found
+    return f"process {pid} ({name or 'without a name'}), whose transaction is {age} old"
+
+
 def change(
-    connection: psycopg.Connection,
-    project: str,
-    wanted: Mapping[str, Sequence[Layout]],
-    keep: Collection[str],
+    connection: psycopg.Connection, project: str, wanted: Mapping[str, Sequence[Layout]]
 ) -> None:
     """Brings every table of `project` to what is wanted."""
     there = existing(connection, project)
     for table, layouts in wanted.items():
-        require_room(table, layouts)
-        found = there.get(table)
-        if found is not None and found.keys != layouts[0].keys:
-            log.info("online table made anew, its keys have other types", extra={"table": table})
-            drop(connection, table)
-            found = None
-        if found is None:
-            create(connection, project, table, layouts[0].keys)
-            found = Existing(layouts[0].keys, {}, {}, 0)
-        alter(connection, table, layouts, found, keep)
-    for table in there.keys() - wanted.keys():
-        if not any(base(view) in keep for view in there[table].views.values()):
-            drop(connection, table)
+        columns = [column for layout in layouts for column in layout.columns]
+        keys = layouts[0].keys
+        require_room(table, len(keys) + len(columns))
+        if table in there:
+            alter(connection, project, table, keys, columns, there[table])
+        else:
+            create(connection, project, table, keys, columns)
+    for table in sorted(there.keys() - wanted.keys()):
+        drop(connection, table)
 
 
 def existing(connection: psycopg.Connection, project: str) -> dict[str, Existing]:
     """The online tables of `project` as they are."""
     rows = connection.execute(
         """
-        SELECT c.relname, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull,
-               col_description(c.oid, a.attnum), c.relnatts
+        SELECT c.relname, c.relnatts, a.attname, format_type(a.atttypid, a.atttypmod), a.attnotnull
         FROM pg_class c
         JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
         WHERE c.relnamespace = %s::regnamespace AND c.relkind = 'r'
@@ -123,33 +134,29 @@ def existing(connection: psycopg.Connection, project: str) -> dict[str, Existing
         [SCHEMA, comment_of(project)],
     ).fetchall()
     found: dict[str, Existing] = {}
-    for table, column, kind, is_key, view, ever in rows:
-        before = found.get(table, Existing((), {}, {}, ever))
-        if is_key:
-            found[table] = Existing(
-                (*before.keys, Column(column, kind)), before.columns, before.views, ever
-            )
-        else:
-            found[table] = before
-            before.columns[column], before.views[column] = kind, view or ""
+    for table, ever, column, kind, is_key in rows:
+        one = found.setdefault(table, Existing(ever))
+        if not is_key:
+            one.columns[column] = kind
     return found
 
 
 def create(
-    connection: psycopg.Connection, project: str, table: str, keys: Sequence[Column]
+    connection: psycopg.Connection,
+    project: str,
+    table: str,
+    keys: Sequence[Column],
+    columns: Sequence[Column],
 ) -> None:
     """An empty table with its primary key and the trigger that tells readers of writes."""
     name = sql.Identifier(SCHEMA, table)
-    columns = [sql.SQL("{} {} NOT NULL").format(sql.Identifier(k.name), kind(k)) for k in keys]
+    parts = [sql.SQL("{} NOT NULL").format(definition(key)) for key in keys]
+    parts += [definition(column) for column in columns]
+    parts.append(sql.SQL("PRIMARY KEY ({})").format(names(keys)))
     connection.execute(
-        sql.SQL(
-            "CREATE TABLE {} ({}, PRIMARY KEY ({}))"
-            # A month rewrites every row: vacuum soon, and not after a fifth of a million.
-            " WITH (autovacuum_vacuum_scale_factor = 0.05)"
-        ).format(
-            name,
-            sql.SQL(", ").join(columns),
-            sql.SQL(", ").join(sql.Identifier(k.name) for k in keys),
+        # A month rewrites every row: vacuum soon, and not after a fifth of a million.
+        sql.SQL("CREATE TABLE {} ({}) WITH (autovacuum_vacuum_scale_factor = 0.05)").format(
+            name, sql.SQL(", ").join(parts)
         )
     )
     connection.execute(
@@ -165,62 +172,56 @@ def create(
 
 def alter(
     connection: psycopg.Connection,
+    project: str,
     table: str,
-    layouts: Sequence[Layout],
+    keys: Sequence[Column],
+    columns: Sequence[Column],
     found: Existing,
-    keep: Collection[str],
 ) -> None:
     """Adds what is missing, drops what is not wanted, both for a column of another type."""
-    wanted = {column.name: (layout.view, column) for layout in layouts for column in layout.columns}
-    live = {layout.view for layout in layouts}
-    gone = [
-        column
-        for column, type_ in found.columns.items()
-        if (column in wanted and wanted[column][1].type != type_)
-        or (
-            column not in wanted
-            and (found.views[column] in live or base(found.views[column]) not in keep)
-        )
-    ]
-    new = [one for one in wanted.values() if found.columns.get(one[1].name) != one[1].type]
+    new = [one for one in columns if found.columns.get(one.name) != one.type]
+    kept = [one for one in columns if found.columns.get(one.name) == one.type]
+    gone = found.columns.keys() - {one.name for one in kept}
     if found.ever + len(new) > MOST_COLUMNS:
-        rebuild(connection, table)
-    if gone or new:
-        parts = [sql.SQL("DROP COLUMN {}").format(sql.Identifier(column)) for column in gone]
-        parts += [
-            sql.SQL("ADD COLUMN {} {}").format(sql.Identifier(column.name), kind(column))
-            for _, column in new
-        ]
-        name = sql.Identifier(SCHEMA, table)
-        connection.execute(sql.SQL("ALTER TABLE {} {}").format(name, sql.SQL(", ").join(parts)))
-        for view, column in new:
-            connection.execute(
-                sql.SQL("COMMENT ON COLUMN {} IS {}").format(
-                    sql.Identifier(SCHEMA, table, column.name), sql.Literal(view)
-                )
+        rebuild(connection, project, table, keys, kept, new)
+    elif gone or new:
+        parts = [sql.SQL("DROP COLUMN {}").format(sql.Identifier(one)) for one in sorted(gone)]
+        parts += [sql.SQL("ADD COLUMN {}").format(definition(one)) for one in new]
+        connection.execute(
+            sql.SQL("ALTER TABLE {} {}").format(
+                sql.Identifier(SCHEMA, table), sql.SQL(", ").join(parts)
             )
+        )
 
 
-def rebuild(connection: psycopg.Connection, table: str) -> None:
-    """Copies a table that had too many columns in its life; the one change that takes time."""
-    old, new = sql.Identifier(SCHEMA, table), sql.Identifier(SCHEMA, f"{table[:40]}~rebuilt")
-    project = sql.SQL("SELECT obj_description({}::regclass, 'pg_class')").format(
-        sql.Literal(old.as_string(connection))
-    )
-    row = connection.execute(project).fetchone()
-    connection.execute(sql.SQL("CREATE TABLE {} (LIKE {} INCLUDING ALL)").format(new, old))
-    connection.execute(sql.SQL("INSERT INTO {} TABLE {}").format(new, old))
-    connection.execute(sql.SQL("DROP TABLE {}").format(old))
-    connection.execute(sql.SQL("ALTER TABLE {} RENAME TO {}").format(new, sql.Identifier(table)))
+def rebuild(
+    connection: psycopg.Connection,
+    project: str,
+    table: str,
+    keys: Sequence[Column],
+    kept: Sequence[Column],
+    new: Sequence[Column],
+) -> None:
+    """Copies a table that had too many columns in its life; the one change that takes time.
+
+    Writers wait meanwhile, readers do not.
+    """
+    old = sql.Identifier(SCHEMA, table)
+    connection.execute(sql.SQL("LOCK TABLE {} IN SHARE MODE").format(old))
+    create(connection, project, REBUILT, keys, [*kept, *new])
+    copied = names([*keys, *kept])
     connection.execute(
-        sql.SQL("COMMENT ON TABLE {} IS {}").format(old, sql.Literal(row[0] if row else ""))
+        sql.SQL("INSERT INTO {} ({columns}) SELECT {columns} FROM {}").format(
+            sql.Identifier(SCHEMA, REBUILT), old, columns=copied
+        )
     )
+    drop(connection, table)
     connection.execute(
-        sql.SQL(
-            "CREATE TRIGGER notify_online AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON {}"
-            " FOR EACH STATEMENT EXECUTE FUNCTION ops.notify_online()"
-        ).format(old)
+        sql.SQL("ALTER TABLE {} RENAME TO {}").format(
+            sql.Identifier(SCHEMA, REBUILT), sql.Identifier(table)
+        )
     )
+    log.info("online table copied, it had used up its columns", extra={"table": table})
 
 
 def drop(connection: psycopg.Connection, table: str) -> None:
@@ -228,9 +229,8 @@ def drop(connection: psycopg.Connection, table: str) -> None:
     connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(SCHEMA, table)))
 
 
-def require_room(table: str, layouts: Sequence[Layout]) -> None:
-    """Returns when a table can have all columns of `layouts`."""
-    count = len(layouts[0].keys) + sum(len(layout.columns) for layout in layouts)
+def require_room(table: str, count: int) -> None:
+    """Returns when a table can have `count` columns."""
     if count > MOST_COLUMNS:
         raise ConfigurationError(
             f"the views of {table} have {count} columns, a table can have {MOST_COLUMNS}: "
@@ -243,11 +243,11 @@ def comment_of(project: str) -> str:
     return f"Online values of Feast project {project}"
 
 
-def base(view: str) -> str:
-    """The name of a view without its version."""
-    return view.partition("@v")[0]
+def names(columns: Collection[Column]) -> sql.Composed:
+    """The columns' names with commas between them."""
+    return sql.SQL(", ").join(sql.Identifier(column.name) for column in columns)
 
 
-def kind(column: Column) -> sql.SQL:
-    """A column's type as SQL; it comes from online_layout.SCALARS, never from outside."""
-    return sql.SQL(column.type)
+def definition(column: Column) -> sql.Composed:
+    """A column with its type, which comes from online_layout.SCALARS, never from outside."""
+    return sql.SQL("{} {}").format(sql.Identifier(column.name), sql.SQL(column.type))

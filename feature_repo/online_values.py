@@ -5,90 +5,129 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from feast.protos.feast.types import Value_pb2
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 from google.protobuf import json_format
 
-from feature_repo.online_layout import JSON, column_type
+from feature_repo.online_layout import JSON, Layout, column_type
 
-AS_BYTES = ("PDF_BYTES", "IMAGE_BYTES")
-"""Value types that Feast keeps in the field of plain bytes."""
+FIELDS = {
+    "PDF_BYTES": "bytes_val",
+    "IMAGE_BYTES": "bytes_val",
+    "VALUE_LIST": "list_val",
+    "VALUE_SET": "set_val",
+}
+"""The fields of Feast's Value that are not called as the value type that they hold."""
+ALSO = {"UNIX_TIMESTAMP_LIST": "int64_list_val"}
+"""Fields in which Feast hands over a value type besides its own (a list that came as JSON)."""
 
 
 def field_of(value_type: str) -> str:
     """The field of Feast's Value that holds a value type: INT64 is in `int64_val`."""
-    return "bytes_val" if value_type in AS_BYTES else f"{value_type.lower()}_val"
+    return FIELDS.get(value_type, f"{value_type.lower()}_val")
 
 
 @cache
-def reader(value_type: str) -> Callable[[Any], Value]:
-    """Makes Feast's Value of a column's value; null is the empty Value."""
-    if column_type(value_type) == JSON:
-        return lambda found: Value() if found is None else json_format.ParseDict(found, Value())
+def reader(value_type: str) -> Callable[[Value, Any], Any]:
+    """Puts what the driver gives for a column, not null, into an empty Value of Feast's."""
     field = field_of(value_type)
+    if column_type(value_type) == JSON:
+        return lambda value, found: json_format.ParseDict(found, value)
     if column_type(value_type).endswith("[]"):
         message = type(getattr(Value(), field))
-        return lambda found: Value() if found is None else Value(**{field: message(val=found)})
-    return lambda found: Value() if found is None else Value(**{field: found})
+        return lambda value, found: getattr(value, field).CopyFrom(message(val=found))
+    return lambda value, found: setattr(value, field, found)
 
 
-def written(value: Value, value_type: str) -> Any:
-    """What the driver writes into the column of `value_type`; None for null.
+@cache
+def writer(value_type: str) -> Callable[[Value], Any]:
+    """Makes what the driver writes into a column of Feast's Value; None for null.
 
-    Raises:
-        ValueError: the value is of another type, or a text that PostgreSQL cannot hold.
+    It raises ValueError for a value of another type, and for a text that PostgreSQL cannot hold.
     """
-    field = value.WhichOneof("val")
-    if field is None or field == "null_val":
-        return None
-    if column_type(value_type) == JSON:
-        return json_format.MessageToJson(value, indent=None)
-    wanted = field_of(value_type)
-    if field != wanted:
-        raise ValueError(
-            f"{field.removesuffix('_val')} where {wanted.removesuffix('_val')} belongs"
-        )
-    found = getattr(value, field)
-    if value_type == "UNIX_TIMESTAMP" and found == NULL_TIMESTAMP_INT_VALUE:
-        return None
-    if column_type(value_type).endswith("[]"):
-        found = list(found.val)
-    texts = found if isinstance(found, list) else [found]
-    if any(isinstance(text, str) and "\0" in text for text in texts):
+    field, also, kind = field_of(value_type), ALSO.get(value_type), column_type(value_type)
+    taken: Callable[[Value, str], Any] = getattr
+    if kind == JSON:
+        taken = as_json
+    elif kind.endswith("[]"):
+        taken = as_list
+    elif kind == "text":
+        taken = as_text
+
+    def written(value: Value) -> Any:
+        found = value.WhichOneof("val")
+        if found == field:
+            return taken(value, field)
+        if found is None or found == "null_val":
+            return None
+        if found == also:
+            return taken(value, found)
+        raise ValueError(f"{named(found)} where {named(field)} belongs")
+
+    return written
+
+
+def named(field: str) -> str:
+    """A field of Feast's Value as a message names it."""
+    return field.removesuffix("_val")
+
+
+def as_json(value: Value, field: str) -> str:
+    """The whole Value as protobuf's JSON."""
+    found: str = json_format.MessageToJson(value, indent=None)
+    return found
+
+
+def as_list(value: Value, field: str) -> list[Any]:
+    """The elements of a list or set."""
+    found = list(getattr(value, field).val)
+    if any(isinstance(one, str) and "\0" in one for one in found):
         raise ValueError("a text with a NUL character, which PostgreSQL cannot hold")
     return found
 
 
-def key_of(entity_key: EntityKey, join_keys: tuple[str, ...]) -> tuple[Any, ...]:
-    """The values of a row's primary key, in the order of `join_keys`.
+def as_text(value: Value, field: str) -> str:
+    """A text."""
+    found: str = getattr(value, field)
+    if "\0" in found:
+        raise ValueError("a text with a NUL character, which PostgreSQL cannot hold")
+    return found
+
+
+def key_of(entity_key: EntityKey, layout: Layout) -> tuple[Any, ...]:
+    """The values of a row's primary key, in the layout's order.
 
     Raises:
-        ValueError: a key is missing, null, or a text that PostgreSQL cannot hold.
+        ValueError: a key is missing, null, of another type, or a text that PostgreSQL cannot
+            hold.
     """
-    given = dict(zip(entity_key.join_keys, entity_key.entity_values, strict=True))
-    if given.keys() != set(join_keys):
-        raise ValueError(f"join keys {sorted(given)} where {list(join_keys)} belong")
-    found = []
-    for name in join_keys:
-        field = given[name].WhichOneof("val")
-        value = getattr(given[name], field) if field and field != "null_val" else None
-        if value is None:
-            raise ValueError(f"join key {name} is null")
-        if isinstance(value, str) and "\0" in value:
-            raise ValueError(f"join key {name} has a NUL character, which PostgreSQL cannot hold")
-        found.append(value)
-    return tuple(found)
+    given = dict(zip(entity_key.join_keys, entity_key.entity_values, strict=False))
+    if given.keys() != set(layout.join_keys):
+        raise ValueError(f"join keys {sorted(given)} where {list(layout.join_keys)} belong")
+    return tuple(
+        key_value(given[name], name, column.type)
+        for name, column in zip(layout.join_keys, layout.keys, strict=True)
+    )
+
+
+def key_value(value: Value, name: str, wanted: str) -> Any:
+    """The value of the join key `name`, whose column has the type `wanted`; raises as `key_of`."""
+    field = value.WhichOneof("val")
+    if field is None or field == "null_val":
+        raise ValueError(f"join key {name} is null")
+    if column_type(named(field).upper()) != wanted:
+        raise ValueError(f"join key {name} is {named(field)} where {wanted} belongs")
+    found = getattr(value, field)
+    if wanted == "text" and "\0" in found:
+        raise ValueError(f"join key {name} has a NUL character, which PostgreSQL cannot hold")
+    return found
 
 
 def key_types(entity_key: EntityKey) -> dict[str, str]:
     """The value types by join key of an entity key, as far as its values tell."""
-    fields = Value_pb2.Value.DESCRIPTOR.fields_by_name
     return {
         name: (value.WhichOneof("val") or "string_val").removesuffix("_val").upper()
-        for name, value in zip(entity_key.join_keys, entity_key.entity_values, strict=True)
-        if (value.WhichOneof("val") or "string_val") in fields
+        for name, value in zip(entity_key.join_keys, entity_key.entity_values, strict=False)
     }
 
 

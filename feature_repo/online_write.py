@@ -1,20 +1,23 @@
 """Writes of batches into the typed online tables: binary COPY, then one merge.
 
 Newest wins: a row replaces what is stored when its (event time, created time) is not older.
-An equal one may correct, and an unchanged one is not written again.
+An equal one may correct, and an unchanged one is not written again. Rows of a batch count as
+written one after the other, from the oldest to the newest.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import psycopg
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from psycopg import Connection, sql
 
+from feature_repo.database import first_line
 from feature_repo.online_layout import JSON, SCHEMA, Layout
-from feature_repo.online_values import in_utc, key_of, written
+from feature_repo.online_values import in_utc, key_of, writer
 
 COPY_TYPES = {
     kind + suffix: short + suffix
@@ -33,15 +36,17 @@ COPY_TYPES = {
 FeastRow = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Row:
     """One entity's values of one view, ready for the driver."""
 
     key: tuple[Any, ...]
     event: datetime
     created: datetime | None
-    values: dict[str, Any]
-    """By feature; features that are not in it stay as they are stored."""
+    features: tuple[str, ...]
+    """In the view's order; the others stay as they are stored."""
+    values: list[Any]
+    """Of `features`."""
 
     @property
     def age(self) -> tuple[datetime, bool, datetime]:
@@ -49,8 +54,8 @@ class Row:
         return (self.event, self.created is not None, self.created or self.event)
 
 
-def rows_of(layout: Layout, types: Mapping[str, str], data: Sequence[FeastRow]) -> list[Row]:
-    """The rows of a batch, one for each key: what later ones say of a feature wins.
+def rows_of(layout: Layout, types: Mapping[str, str], data: Sequence[FeastRow]) -> list[list[Row]]:
+    """The rows of a batch in rounds to be written one after the other, no key twice in a round.
 
     Args:
         layout: of the view.
@@ -58,52 +63,84 @@ def rows_of(layout: Layout, types: Mapping[str, str], data: Sequence[FeastRow]) 
         data: as Feast's provider hands them over; naive times are UTC.
 
     Raises:
-        ValueError: naming the row, the feature and what is wrong with its value.
+        ValueError: naming the view, the row, the feature and what is wrong with its value.
     """
+    writers = {name: writer(types[name]) for name in layout.features}
     found: dict[tuple[Any, ...], list[Row]] = {}
-    for number, (entity_key, values, event, created) in enumerate(data, 1):
+    for number, given in enumerate(data, 1):
         try:
-            key = key_of(entity_key, layout.join_keys)
+            row = row_of(layout, writers, given)
         except ValueError as error:
             raise ValueError(f"feature view {layout.view}, row {number}: {error}") from error
-        row = Row(key, in_utc(event), in_utc(created) if created else None, {})
-        for name in types.keys() & values.keys():
-            try:
-                row.values[name] = written(values[name], types[name])
-            except ValueError as error:
-                raise ValueError(
-                    f"feature view {layout.view}, row {number}, feature {name}: {error}"
-                ) from error
-        found.setdefault(key, []).append(row)
-    return [merged(rows) for rows in found.values()]
+        found.setdefault(row.key, []).append(row)
+    rounds: list[list[Row]] = []
+    for rows in found.values():
+        for turn, row in enumerate(needed(rows) if len(rows) > 1 else rows):
+            if turn == len(rounds):
+                rounds.append([])
+            rounds[turn].append(row)
+    return rounds
 
 
-def merged(rows: list[Row]) -> Row:
-    """The rows of one key as one; the newest of them says when it is from."""
-    if len(rows) == 1:
-        return rows[0]
+def row_of(layout: Layout, writers: Mapping[str, Callable[[Value], Any]], given: FeastRow) -> Row:
+    """A row as the driver takes it.
+
+    Raises:
+        ValueError: naming the feature and what is wrong with its value.
+    """
+    entity_key, values, event, created = given
+    key = key_of(entity_key, layout)
+    if event is None or event != event:  # pandas' NaT, which no comparison finds equal
+        raise ValueError("it has no event time")
+    if created is not None and created != created:
+        created = None
+    names = tuple(name for name in layout.features if name in values)
+    cells = []
+    for name in names:
+        try:
+            cells.append(writers[name](values[name]))
+        except ValueError as error:
+            raise ValueError(f"feature {name}: {error}") from error
+    return Row(key, in_utc(event), created and in_utc(created), names, cells)
+
+
+def needed(rows: list[Row]) -> list[Row]:
+    """The rows of one key from old to new, without those whose features newer ones all have."""
     rows.sort(key=lambda row: row.age)
-    newest = rows[-1]
-    values: dict[str, Any] = {}
-    for row in rows:
-        values |= row.values
-    return Row(newest.key, newest.event, newest.created, values)
+    newer: set[str] = set()
+    found: list[Row] = []
+    for row in reversed(rows):
+        if not found or not newer.issuperset(row.features):
+            found.append(row)
+            newer.update(row.features)
+    return found[::-1]
 
 
-def write(connection: Connection, layout: Layout, rows: Sequence[Row], force: bool) -> int:
-    """Merges `rows` into the view's columns; gives how many were new or changed.
+def write(
+    connection: Connection, layout: Layout, rounds: Sequence[Sequence[Row]], force: bool
+) -> int:
+    """Merges rows into the view's columns; gives how many were new or changed.
 
     Args:
         connection: inside a transaction.
         layout: of the view.
-        rows: no key twice.
+        rounds: one after the other; no key twice in any of them.
         force: also over newer values.
+
+    Raises:
+        ValueError: a row is too long for PostgreSQL.
     """
-    groups: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        features = tuple(name for name in layout.features if name in row.values)
-        groups.setdefault(features, []).append(row)
-    return sum(write_group(connection, layout, *group, force) for group in sorted(groups.items()))
+    count = 0
+    for rows in rounds:
+        groups: dict[tuple[str, ...], list[Row]] = {}
+        for row in rows:
+            groups.setdefault(row.features, []).append(row)
+        for features, group in sorted(groups.items()):
+            try:
+                count += write_group(connection, layout, features, group, force)
+            except psycopg.errors.ProgramLimitExceeded as error:
+                raise ValueError(f"feature view {layout.view}: {first_line(error)}") from error
+    return count
 
 
 def write_group(
@@ -124,9 +161,7 @@ def write_group(
         with cursor.copy("COPY staged FROM STDIN (FORMAT binary)") as copy:
             copy.set_types([COPY_TYPES.get(kind, kind) for kind in types])
             for row in rows:
-                copy.write_row(
-                    (*row.key, row.event, row.created, *(row.values[name] for name in features))
-                )
+                copy.write_row((*row.key, row.event, row.created, *row.values))
         count = cursor.execute(merge(layout, features, force)).rowcount
         cursor.execute("DROP TABLE staged")
     return count
@@ -154,8 +189,8 @@ def merge(layout: Layout, features: Sequence[str], force: bool) -> sql.Composed:
             sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(one.name)) for one in own
         ),
         "newest": sql.SQL("true") if force else not_older(layout),
-        "stored": row_of(own, "o"),
-        "given": row_of(own, "EXCLUDED"),
+        "stored": record_of(own, "o"),
+        "given": record_of(own, "EXCLUDED"),
     }
     return sql.SQL(
         "INSERT INTO {table} AS o ({columns}) SELECT {selected} FROM staged ORDER BY {order}"
@@ -171,7 +206,7 @@ def not_older(layout: Layout) -> sql.Composed:
     ).format(event=sql.Identifier(layout.event.name), created=sql.Identifier(layout.created.name))
 
 
-def row_of(columns: Sequence[Any], alias: str) -> sql.Composed:
+def record_of(columns: Sequence[Any], alias: str) -> sql.Composed:
     """The columns as a row, to be compared bit for bit with `*<>`."""
     return sql.SQL("ROW({})::record").format(  # else PostgreSQL compares column by column
         sql.SQL(", ").join(sql.SQL(f"{alias}.{{}}").format(sql.Identifier(c.name)) for c in columns)

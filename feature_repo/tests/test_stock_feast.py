@@ -38,7 +38,7 @@ def test_apply_and_materialize_work_as_they_are(database: str, small_months: Pat
     code, said = feast("materialize", "2024-01-01T00:00:00", "2024-02-01T00:00:00")
     assert code == 0, said
     with psycopg.connect() as connection:
-        count = "SELECT count(DISTINCT entity_key) FROM online.streamflow_usage_agg_30d_fv"
+        count = 'SELECT count("usage_agg_30d_fv@event_ts") FROM online."streamflow:user_id"'
         assert connection.execute(count).fetchone() == (50,)
 
     code, said = feast("feature-views", "list")

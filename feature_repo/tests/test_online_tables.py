@@ -1,0 +1,373 @@
+"""`apply` makes the online tables what the registry says, and locks nobody out meanwhile."""
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import psycopg
+import pytest
+from feast import Entity, FeatureStore, Project, RepoConfig, ValueType
+from feast.types import Array, Float64, Int32, Int64, String
+
+from feature_repo import online_tables
+from feature_repo.errors import ConfigurationError, SchemaMissing, StoreUnavailable
+from feature_repo.online_store import StreamflowOnlineStore
+from feature_repo.tests.online_projects import (
+    DRIVER,
+    T0,
+    USER,
+    applied,
+    apply,
+    catalog,
+    config_of,
+    opened,
+    prices,
+    tables,
+    values,
+    view_of,
+    write,
+)
+
+PRICES = {
+    "user_id": "text",
+    "prices@event_ts": "timestamp with time zone",
+    "prices@created_ts": "timestamp with time zone",
+    "prices:price": "bigint",
+    "prices:name": "text",
+}
+
+
+def one_price(store: FeatureStore, **keys: Any) -> None:
+    write(store, "prices", [(keys or {"user_id": "u"}, {"price": 5, "name": "x"}, T0, None)])
+
+
+def stored(store: FeatureStore, *features: str) -> list[Any]:
+    """The values of user `u`."""
+    references = [f"prices:{name}" for name in features]
+    found = values(store, references, {"user_id": ["u"]})
+    return [found[name][0] for name in features]
+
+
+def test_views_of_an_entity_share_a_table(feast_database: str) -> None:
+    with applied(
+        USER,
+        DRIVER,
+        prices(),
+        view_of("sizes", {"size": Array(Int32)}, USER),
+        view_of("trips", {"n": Int64}, USER, DRIVER),
+        view_of("world", {"n": Int64}),
+    ):
+        assert {table: list(columns) for table, columns in tables().items()} == {
+            "shop:user_id": [*sorted(PRICES | SIZES)],
+            "shop:driver_id bigint,user_id": sorted(
+                ["driver_id", "user_id", "trips@created_ts", "trips@event_ts", "trips:n"]
+            ),
+            "shop:__dummy_id": sorted(
+                ["__dummy_id", "world@created_ts", "world@event_ts", "world:n"]
+            ),
+        }
+        assert tables()["shop:user_id"] == PRICES | SIZES
+        assert catalog() == (1, "shop")
+
+
+SIZES = {
+    "sizes@event_ts": "timestamp with time zone",
+    "sizes@created_ts": "timestamp with time zone",
+    "sizes:size": "integer[]",
+}
+
+
+def test_a_feature_is_added_and_the_others_keep_their_values(feast_database: str) -> None:
+    with applied(USER, prices()) as store:
+        one_price(store)
+        apply(store, view_of("prices", {"price": Int64, "name": String, "new": Float64}, USER))
+        assert tables()["shop:user_id"] == PRICES | {"prices:new": "double precision"}
+        assert stored(store, "price", "name", "new") == [5, "x", None]
+
+
+def test_a_feature_is_dropped(feast_database: str) -> None:
+    with applied(USER, prices()) as store:
+        one_price(store)
+        apply(store, view_of("prices", {"name": String}, USER))
+        assert "prices:price" not in tables()["shop:user_id"]
+        assert stored(store, "name") == ["x"]
+
+
+def test_a_feature_of_another_type_is_null_until_it_is_written(feast_database: str) -> None:
+    with applied(USER, prices()) as store:
+        one_price(store)
+        apply(store, view_of("prices", {"price": Float64, "name": String}, USER))
+        assert tables()["shop:user_id"]["prices:price"] == "double precision"
+        assert stored(store, "price", "name") == [None, "x"]
+        write(store, "prices", [({"user_id": "u"}, {"price": 1.5, "name": "x"}, T0, None)])
+        assert stored(store, "price", "name") == [1.5, "x"]
+
+
+def test_a_view_is_removed_and_its_sister_stays(feast_database: str) -> None:
+    gone = view_of("sizes", {"size": Int64}, USER)
+    with applied(USER, prices(), gone) as store:
+        one_price(store)
+        apply(store, objects_to_delete=[gone], partial=False)
+        assert tables() == {"shop:user_id": PRICES}
+        assert stored(store, "price") == [5]
+
+
+def test_the_last_view_of_an_entity_takes_its_table_along(feast_database: str) -> None:
+    gone = view_of("trips", {"n": Int64}, DRIVER)
+    with applied(USER, DRIVER, prices(), gone) as store:
+        apply(store, objects_to_delete=[gone], partial=False)
+        assert tables() == {"shop:user_id": PRICES}
+
+
+def test_a_view_that_leaves_the_online_store_takes_its_values_along(feast_database: str) -> None:
+    with applied(USER, prices(), view_of("sizes", {"size": Int64}, USER)) as store:
+        apply(store, view_of("sizes", {"size": Int64}, USER, online=False))
+        assert tables() == {"shop:user_id": PRICES}
+
+
+def test_a_disabled_view_keeps_its_values(feast_database: str) -> None:
+    with applied(USER, prices()) as store:
+        one_price(store)
+        apply(store, prices(enabled=False))
+        with pytest.raises(ValueError, match="is disabled"):
+            stored(store, "price")
+        apply(store, prices(enabled=True))
+        assert stored(store, "price", "name") == [5, "x"]
+
+
+def test_a_view_that_changes_its_entity_moves(feast_database: str) -> None:
+    with applied(USER, DRIVER, prices(), view_of("sizes", {"size": Int64}, USER)) as store:
+        apply(store, view_of("sizes", {"size": Int64}, DRIVER))
+        assert tables() == {
+            "shop:user_id": PRICES,
+            "shop:driver_id bigint": {"driver_id": "bigint"} | {**SIZES, "sizes:size": "bigint"},
+        }
+
+
+def test_a_key_of_another_type_is_another_table(feast_database: str) -> None:
+    with applied(USER, prices(), view_of("sizes", {"size": Int64}, USER)) as store:
+        one_price(store)
+        number = Entity(name="user", join_keys=["user_id"], value_type=ValueType.INT64)
+        apply(store, number, view_of("sizes", {"size": Int64}, number))
+        assert set(tables()) == {"shop:user_id", "shop:user_id bigint"}
+        assert stored(store, "price") == [5]  # a view that was not applied anew keeps its type
+
+        apply(store, number, view_of("prices", {"price": Int64, "name": String}, number))
+        assert set(tables()) == {"shop:user_id bigint"}
+        one_price(store, user_id=7)
+        assert values(store, ["prices:price"], {"user_id": [7]})["price"] == [5]
+
+
+def test_an_apply_that_changes_nothing_leaves_tables_and_catalog(feast_database: str) -> None:
+    with applied(USER, prices()) as store:
+        before = oids()
+        apply(store, USER, prices())
+        assert oids() == before
+        assert catalog() == (1, "shop")
+
+
+def oids() -> list[Any]:
+    """What every change of the online tables would change."""
+    with psycopg.connect() as connection:
+        return connection.execute(
+            "SELECT c.oid, c.xmin::text, max(a.attnum) FROM pg_class c"
+            " JOIN pg_attribute a ON a.attrelid = c.oid"
+            " WHERE relnamespace = 'online'::regnamespace GROUP BY 1, 2 ORDER BY 1"
+        ).fetchall()
+
+
+def test_projects_in_one_database_do_not_touch_each_other(feast_database: str) -> None:
+    with (
+        applied(Project(name="shop"), USER, prices()) as store,
+        applied(Project(name="shop2"), USER, prices(), project="shop2") as other,
+    ):
+        one_price(store)
+        assert tables() == {"shop:user_id": PRICES, "shop2:user_id": PRICES}
+        assert catalog() == (1, "shop")
+        assert values(other, ["prices:price"], {"user_id": ["u"]})["price"] == [None]
+
+        apply(other, view_of("prices", {"price": Int64}, USER))
+        other.teardown()
+        assert tables() == {"shop:user_id": PRICES}
+        assert catalog() == (1, "shop")
+        assert stored(store, "price") == [5]
+
+
+def test_a_catalog_whose_project_was_torn_down_is_free(feast_database: str) -> None:
+    with applied(USER, prices()) as store:
+        store.teardown()
+        assert tables() == {}
+        assert catalog() == (2, "shop")
+    with applied(Project(name="other"), USER, prices(), project="other"):
+        assert catalog() == (3, "other")
+
+
+def test_too_many_columns_are_an_error_that_says_what_to_do(
+    feast_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with applied(USER, prices()) as store:
+        monkeypatch.setattr(online_tables, "MOST_COLUMNS", 7)
+        with pytest.raises(
+            ConfigurationError, match=r"shop:user_id have 8 columns, a table can have 7: give some"
+        ):
+            apply(store, view_of("sizes", {"size": Int64}, USER))
+        assert tables() == {"shop:user_id": PRICES}
+        assert catalog() == (1, "shop")
+
+
+def test_a_table_that_used_up_its_columns_is_copied(
+    feast_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with applied(USER, prices()) as store:
+        one_price(store)
+        monkeypatch.setattr(online_tables, "MOST_COLUMNS", 6)
+        for number, dtype in enumerate([Float64, Int64, Int32] * 2):
+            apply(store, view_of("prices", {"price": dtype, "name": String}, USER))
+            assert stored(store, "price", "name") == [None, "x"], number
+            assert max(row[2] for row in oids()) <= 6
+        apply(store, prices())
+        with psycopg.connect(autocommit=True) as listener:
+            listener.execute("LISTEN streamflow_online")
+            one_price(store)
+            told = [one.payload for one in listener.notifies(timeout=5, stop_after=1)]
+        assert told == ["shop:user_id"]
+        assert stored(store, "price", "name") == [5, "x"]
+        with psycopg.connect() as connection:
+            options = connection.execute(
+                "SELECT reloptions FROM pg_class WHERE relname = 'shop:user_id'"
+            ).fetchone()
+        assert options == (["autovacuum_vacuum_scale_factor=0.05"],)
+
+
+def test_no_row_is_lost_that_is_written_while_a_table_is_copied(
+    feast_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(online_tables, "MOST_COLUMNS", 5)
+    monkeypatch.setattr(online_tables, "LOCK_WAIT_MS", 10_000)
+    with applied(USER, prices()) as store, psycopg.connect() as writer:
+        one_price(store)
+        writer.execute("""INSERT INTO online."shop:user_id" (user_id) VALUES ('late')""")
+        copying = threading.Thread(
+            target=apply, args=[store, view_of("prices", {"price": Int32, "name": String}, USER)]
+        )
+        copying.start()
+        wait_until(waits_for_a_lock)
+        writer.commit()
+        copying.join()
+        found = writer.execute('SELECT user_id FROM online."shop:user_id" ORDER BY 1').fetchall()
+        assert found == [("late",), ("u",)]
+
+
+def waits_for_a_lock() -> bool:
+    with psycopg.connect() as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
+            " WHERE NOT l.granted AND c.relname = 'shop:user_id'"
+        ).fetchone()
+    return row is not None and row[0] > 0
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    for _ in range(1000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it never came to be")
+
+
+@pytest.fixture
+def long_reader(feast_database: str) -> Iterator[tuple[FeatureStore, psycopg.Connection]]:
+    """A project, and a transaction that has read its table and does not end."""
+    with applied(USER, prices()) as store, psycopg.connect() as reader:
+        reader.execute('SELECT FROM online."shop:user_id"')
+        yield store, reader
+
+
+def test_an_apply_waits_for_a_long_reader_in_short_turns(
+    long_reader: tuple[FeatureStore, psycopg.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, reader = long_reader
+    monkeypatch.setattr(online_tables, "LOCK_WAIT_MS", 10)
+    pauses: list[float] = []
+
+    def pause(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 3:
+            reader.commit()
+
+    monkeypatch.setattr("feature_repo.online_tables.time.sleep", pause)
+    apply(store, view_of("prices", {"price": Int64}, USER))
+    assert pauses == [0.01] * 3
+    assert "prices:name" not in tables()["shop:user_id"]
+
+
+def test_an_apply_gives_up_when_a_reader_never_ends(
+    long_reader: tuple[FeatureStore, psycopg.Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, reader = long_reader
+    monkeypatch.setattr(online_tables, "LOCK_WAIT_MS", 10)
+    monkeypatch.setattr(online_tables, "ATTEMPTS", 3)
+    with pytest.raises(
+        StoreUnavailable,
+        match=f"in use by process {reader.info.backend_pid} .* stay as they were: apply again",
+    ):
+        apply(store, view_of("prices", {"price": Int64}, USER))
+    assert tables() == {"shop:user_id": PRICES}
+    assert catalog() == (1, "shop")
+    reader.commit()
+    apply(store, view_of("prices", {"price": Int64}, USER))
+    assert catalog() == (2, "shop")
+
+
+@pytest.mark.parametrize("refresh", [True, False])
+def test_readers_notice_nothing_of_applies(feast_database: str, refresh: bool) -> None:
+    """With the newest definitions as with ones from before all the applies."""
+    done = threading.Event()
+    errors: list[BaseException] = []
+    seen: list[list[Any]] = []
+
+    def reads(config: RepoConfig) -> None:
+        features = ["price"] if refresh else ["price", "name", "changing"]
+        try:
+            with opened(config) as store:
+                while not done.is_set() or len(seen) < 10:
+                    if refresh:
+                        store.refresh_registry()
+                    seen.append(stored(store, *features))
+        except BaseException as error:
+            errors.append(error)
+
+    def changing(dtype: Any) -> Any:
+        return view_of("prices", {"price": Int64, "name": String, "changing": dtype}, USER)
+
+    with applied(USER, changing(String)) as store:
+        write(store, "prices", [({"user_id": "u"}, {"price": 5, "name": "x"}, T0, None)])
+        reader = threading.Thread(target=reads, args=[config_of()])
+        reader.start()
+        for number in range(20):
+            apply(
+                store,
+                prices() if number % 4 == 3 else changing([Int64, Float64, String][number % 4]),
+            )
+        done.set()
+        reader.join()
+    assert errors == []
+    assert {tuple(row) for row in seen} == {(5,) if refresh else (5, "x", None)}
+
+
+def test_a_registry_in_a_file_is_refused(feast_database: str) -> None:
+    """Feast writes it after it called the store, which therefore could not know what it says."""
+    config = config_of()
+    config.registry.registry_type = "file"
+    with pytest.raises(ConfigurationError, match="registry_type: sql"):
+        StreamflowOnlineStore().update(config, [], [prices()], [], [USER], partial=True)
+
+
+def test_a_database_without_our_schemas_is_named_as_such(feast_database: str) -> None:
+    with psycopg.connect() as connection:
+        connection.execute("DROP SCHEMA ops CASCADE")
+    with (
+        pytest.raises(SchemaMissing, match="run: streamflow apply"),
+        opened(config_of()) as store,
+    ):
+        apply(store, USER, prices())

@@ -1,28 +1,228 @@
-"""Where Feast reads history: its stock PostgreSQL offline store on the PG* variables."""
+"""Where Feast reads history and writes it: an offline store of our own on PostgreSQL.
 
-import warnings
+Point-in-time joins that are exact and never quadratic, rows in Arrow without a detour, in flat
+memory where they are streamed. Feast's monitoring keeps the stock store's SQL.
+"""
 
+from collections.abc import Callable, Iterable
+from datetime import datetime
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pyarrow as pa
+from feast import FeatureView
+from feast.data_source import DataSource
+from feast.errors import DataSourceNotFoundException, InvalidEntityType
+from feast.feature_logging import LoggingConfig, LoggingSource
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import (
     EntitySelectMode,
     PostgreSQLOfflineStore,
     PostgreSQLOfflineStoreConfig,
 )
+from feast.infra.offline_stores.offline_store import RetrievalMetadata
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.on_demand_feature_view import OnDemandFeatureView
+from feast.repo_config import RepoConfig
+from feast.type_map import pg_type_code_to_pg_type
+from feast.utils import compute_non_entity_date_range
+from psycopg import sql
 from pydantic import StrictStr
 
+from feature_repo.errors import SchemaMissing
 from feature_repo.feast_connection import ConnectionFromEnvironment
-
-# The stock store reads a query's columns through pandas, which says so every time.
-warnings.filterwarnings("ignore", message="pandas only supports SQLAlchemy", category=UserWarning)
+from feature_repo.offline_connection import connect
+from feature_repo.offline_entities import FrameEntities, QueryEntities, QueryMetadata
+from feature_repo.offline_history import History, postgres_source, requested, rows_of_window
+from feature_repo.offline_job import StreamflowRetrievalJob
+from feature_repo.offline_pull import Pull
+from feature_repo.offline_sql import text
+from feature_repo.offline_write import write_features, write_log
 
 
 class StreamflowOfflineStoreConfig(ConnectionFromEnvironment, PostgreSQLOfflineStoreConfig):
-    """The stock store's settings, its connection taken from PG*."""
+    """Where PostgreSQL is (from PG* unless given) and how it is used."""
 
     type: StrictStr = "feature_repo.offline_store.StreamflowOfflineStore"
     db_schema: StrictStr = "source"
-    # Entities given as SQL stay inside the query: no scratch table that a killed run leaves.
-    entity_select_mode: EntitySelectMode = EntitySelectMode.embed_query
+    """Where tables are looked for whose schema is not named; several with commas between."""
+    entity_select_mode: EntitySelectMode = EntitySelectMode.temp_table
+    """`embed_query` keeps entity rows given as SQL inside the query: for a role that may not
+    create temporary tables, or a standby. It runs slower, as nothing is known of the rows."""
+    work_mem: StrictStr = "64MB"
+    """PostgreSQL's memory per sort and hash of a query; beyond it, they use the disk."""
 
 
 class StreamflowOfflineStore(PostgreSQLOfflineStore):
-    """The stock store under a name of its own, so that its successor changes no definition."""
+    """PostgreSQL as Feast's offline store.
+
+    Dates and naive timestamps are UTC everywhere. Of rows with the same entity and time the one
+    created last counts, null being oldest. Jobs run when their rows are asked for.
+    """
+
+    @staticmethod
+    def get_historical_features(
+        config: RepoConfig,
+        feature_views: list[FeatureView],
+        feature_refs: list[str],
+        entity_df: pd.DataFrame | str | None,
+        registry: BaseRegistry,
+        project: str,
+        full_feature_names: bool = False,
+        filter_by_created_timestamp: bool = False,
+        **window: datetime | None,
+    ) -> StreamflowRetrievalJob:
+        """The newest features at each entity row's time: exactly the entity rows, in their order.
+
+        Args:
+            entity_df: a frame or a query with the join keys and a time, `event_timestamp` or the
+                only column that holds times; its other columns are given back unchanged. None
+                for each time and entity that has a row in the window.
+            window: `start_date` and `end_date`, where there are no entity rows.
+
+        Raises:
+            InvalidEntityType: `entity_df` is none of these.
+            EntityTimestampInferenceException, FeastEntityDFMissingColumnsError: the rows have no
+                time, or lack a join key; for a query when the job runs.
+        """
+        views = requested(
+            feature_refs,
+            feature_views,
+            registry,
+            project,
+            full_feature_names,
+            filter_by_created_timestamp,
+        )
+        keys = list(dict.fromkeys(key for view in views for key in view.join_keys))
+        entities: FrameEntities | QueryEntities
+        metadata: RetrievalMetadata
+        if entity_df is None:
+            start, end = compute_non_entity_date_range(
+                feature_views, window.get("start_date"), window.get("end_date")
+            )
+            views, entities = rows_of_window(views, start, end)
+            metadata = RetrievalMetadata(feature_refs, keys, start, end)
+        elif isinstance(entity_df, pd.DataFrame):
+            entities = FrameEntities(entity_df, keys)
+            metadata = entities.metadata(feature_refs)
+        elif isinstance(entity_df, str):
+            entities = QueryEntities(text(entity_df.rstrip().rstrip(";")))
+            connected = partial(connect, config.offline_store)
+            metadata = QueryMetadata(feature_refs, entities, connected)
+        else:
+            raise InvalidEntityType(type(entity_df))
+        embed = config.offline_store.entity_select_mode == EntitySelectMode.embed_query
+        return StreamflowRetrievalJob(
+            config,
+            History(views, entities, embed),
+            History(views, entities, embed=True),
+            full_feature_names,
+            OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
+            metadata,
+        )
+
+    @staticmethod
+    def pull_latest_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None,
+        start_date: datetime,
+        end_date: datetime,
+    ) -> StreamflowRetrievalJob:
+        """The newest row of each entity with start_date <= time <= end_date."""
+        pull = Pull(
+            source=postgres_source(data_source).get_table_query_string(),
+            keys=join_key_columns,
+            features=feature_name_columns,
+            timestamp=timestamp_field,
+            created=created_timestamp_column or "",
+            start=start_date,
+            end=end_date,
+            dummy=True,
+        )
+        return StreamflowRetrievalJob(config, lambda _: pull.latest())
+
+    @staticmethod
+    def pull_all_from_table_or_query(
+        config: RepoConfig,
+        data_source: DataSource,
+        join_key_columns: list[str],
+        feature_name_columns: list[str],
+        timestamp_field: str,
+        created_timestamp_column: str | None = None,
+        start_date: datetime | None = None,
+        end_date: datetime | None = None,
+    ) -> StreamflowRetrievalJob:
+        """All rows with start_date <= time <= end_date, None being no limit.
+
+        Materialization says what the created column is, if only that there is none, and needs
+        the key of views without entities; saved datasets and logs do neither.
+        """
+        pull = Pull(
+            source=postgres_source(data_source).get_table_query_string(),
+            keys=join_key_columns,
+            features=feature_name_columns,
+            timestamp=timestamp_field,
+            created=created_timestamp_column or "",
+            start=start_date,
+            end=end_date,
+            dummy=created_timestamp_column is not None,
+        )
+        return StreamflowRetrievalJob(config, lambda _: pull.all())
+
+    @staticmethod
+    def offline_write_batch(
+        config: RepoConfig,
+        feature_view: FeatureView,
+        table: pa.Table,
+        progress: Callable[[int], Any] | None,
+    ) -> None:
+        """Appends rows to the table that the view reads; see `offline_write.write_features`."""
+        write_features(config, feature_view, table, progress)
+
+    @staticmethod
+    def write_logged_features(
+        config: RepoConfig,
+        data: pa.Table | Path,
+        source: LoggingSource,
+        logging_config: LoggingConfig,
+        registry: BaseRegistry,
+    ) -> None:
+        """Appends a log to a PostgreSQLLoggingDestination; see `offline_write.write_log`."""
+        write_log(config, data, source, logging_config, registry)
+
+    def validate_data_source(self, config: RepoConfig, data_source: DataSource) -> None:
+        """Returns when the source can be read and has the columns that it names.
+
+        Raises:
+            DataSourceNotFoundException: its table, or one that its query reads, is not there.
+            ValueError: a column is not there; names all of them.
+        """
+        source = postgres_source(data_source)
+        columns = dict(self.get_table_column_names_and_types_from_data_source(config, source))
+        named = [source.timestamp_field, source.created_timestamp_column, *source.field_mapping]
+        if missing := [name for name in named if name and name not in columns]:
+            raise ValueError(f"data source {source.name} has no column {', '.join(missing)}")
+
+    def get_table_column_names_and_types_from_data_source(
+        self, config: RepoConfig, data_source: DataSource
+    ) -> Iterable[tuple[str, str]]:
+        """Each column of the source and PostgreSQL's name of its type.
+
+        Raises:
+            DataSourceNotFoundException: its table, or one that its query reads, is not there.
+        """
+        source = postgres_source(data_source)
+        query = sql.SQL("SELECT * FROM {} AS s LIMIT 0").format(
+            text(source.get_table_query_string())
+        )
+        try:
+            with connect(config.offline_store) as connection:
+                found = connection.execute(query).description or []
+        except SchemaMissing as error:
+            raise DataSourceNotFoundException(source.name) from error
+        return [(one.name, pg_type_code_to_pg_type(one.type_code)) for one in found]

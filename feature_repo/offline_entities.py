@@ -1,0 +1,252 @@
+"""The entity rows of a request: a data frame, an SQL query, or every row that the views have.
+
+They get a number, so that the answer has exactly these rows in this order. A data frame sends
+its join keys and times only; its columns stay here and are put beside the features unchanged.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Protocol
+
+import pandas as pd
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast.errors import (
+    EntityDFNotDateTime,
+    EntityTimestampInferenceException,
+    FeastEntityDFMissingColumnsError,
+)
+from feast.infra.offline_stores.offline_store import RetrievalMetadata
+from psycopg import Connection, sql
+
+from feature_repo.errors import ConfigurationError
+from feature_repo.offline_arrow import BATCH_ROWS, INSTANT
+from feature_repo.offline_copy import copy_in, microseconds, postgres_type
+from feature_repo.offline_sql import ENTITIES, EntityRows, numbered, qualified, text
+
+EVENT_TIMESTAMP = "event_timestamp"
+TIMES = {1082, 1114, 1184}
+"""Type OIDs of date, timestamp and timestamptz."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A column of the answer."""
+
+    expression: sql.Composed
+    name: str
+    utc: bool = True
+    """Whether a date or naive timestamp becomes an instant, or stays what it is."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Entity rows that a query can join with."""
+
+    rows: EntityRows
+    outputs: Sequence[Output]
+    """The entity rows' columns of the answer that come from the database …"""
+    beside: pa.Table | None = None
+    """… and those that never went there, in the same order of rows."""
+
+
+class Entities(Protocol):
+    """Entity rows before they are in the database."""
+
+    def load(
+        self, connection: Connection[Any], nulls: Mapping[str, sql.Composed], embed: bool
+    ) -> Loaded:
+        """Puts the rows into a temporary table that goes with the transaction.
+
+        Args:
+            nulls: the join keys, each with a null of the type that it has in a source.
+            embed: keep an SQL query inside the query instead, without a table.
+
+        Raises:
+            EntityTimestampInferenceException: no column has the rows' time.
+            FeastEntityDFMissingColumnsError: a join key is not there.
+            ConfigurationError: the role may not create temporary tables.
+        """
+
+
+class FrameEntities:
+    """Entity rows of a data frame; times are read to the microsecond, naive ones are UTC.
+
+    Raises:
+        EntityTimestampInferenceException, FeastEntityDFMissingColumnsError, EntityDFNotDateTime:
+            no column has times, or a join key is not there.
+    """
+
+    def __init__(self, frame: pd.DataFrame, keys: Sequence[str]) -> None:
+        kinds = {str(name): kind for name, kind in frame.dtypes.items()}
+        times = [one for one in kinds if pd.api.types.is_datetime64_any_dtype(kinds[one])]
+        self.timestamp = timestamp_among(list(kinds), times)
+        require(keys, list(kinds))
+        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
+        at = table.column_names.index(self.timestamp)
+        self.table = table.set_column(at, self.timestamp, instants(table.column(at)))
+
+    def load(
+        self, connection: Connection[Any], nulls: Mapping[str, sql.Composed], embed: bool
+    ) -> Loaded:
+        """Copies numbers, times and join keys into the temporary table."""
+        keys = [whole_numbers(self.table[key]) for key in nulls]
+        names = {key: f"c{number}" for number, key in enumerate(nulls, 1)}
+        columns: list[sql.Composable] = [sql.SQL("0::bigint AS n"), sql.SQL("now() AS ts")]
+        for (key, null), column in zip(nulls.items(), keys, strict=True):
+            known = column.null_count < len(column)
+            kind = text(f"NULL::{postgres_type(column.type)}") if known else null
+            columns.append(sql.SQL("{} AS {}").format(kind, sql.Identifier(names[key])))
+        create(connection, sql.SQL("SELECT {} LIMIT 0").format(sql.SQL(", ").join(columns)))
+        numbers = pa.array(range(1, len(self.table) + 1), pa.int64())
+        sent = pa.table(
+            [numbers, self.table[self.timestamp], *keys], names=["n", "ts", *names.values()]
+        )
+        copy_in(connection, ENTITIES, sent.column_names, sent.to_batches(BATCH_ROWS))
+        return Loaded(EntityRows(names), [], self.table)
+
+    def metadata(self, features: list[str]) -> RetrievalMetadata:
+        """What Feast wants to know of the request."""
+        span = pc.min_max(self.table[self.timestamp])
+        keys = [name for name in self.table.column_names if name != self.timestamp]
+        return RetrievalMetadata(features, keys, span["min"].as_py(), span["max"].as_py())
+
+
+@dataclass(frozen=True)
+class QueryEntities:
+    """Entity rows of an SQL query; its time is a timestamptz, or a date or timestamp in UTC."""
+
+    query: sql.Composable
+    own_names: Sequence[str] = ()
+    """What its columns are called, where not as the query says."""
+
+    def load(
+        self, connection: Connection[Any], nulls: Mapping[str, sql.Composed], embed: bool
+    ) -> Loaded:
+        """Runs the query into the temporary table, or keeps it for inside the query."""
+        names, timestamp = self.described(connection)
+        require(list(nulls), names)
+        short = {name: f"c{number}" for number, name in enumerate(names, 1)}
+        rows = numbered(self.query, len(names), names.index(timestamp))
+        outputs = [
+            Output(qualified("e", "ts"), name)
+            if name == timestamp
+            else Output(qualified("e", short[name]), name, utc=False)
+            for name in names
+        ]
+        if not embed:
+            create(connection, rows)
+        return Loaded(EntityRows(short, rows if embed else None), outputs)
+
+    def described(self, connection: Connection[Any]) -> tuple[list[str], str]:
+        """The query's columns, and which of them is the time."""
+        limited = sql.SQL("SELECT * FROM (\n{}\n) AS q LIMIT 0").format(self.query)
+        found = connection.execute(limited).description or []
+        names = list(self.own_names or [one.name for one in found])
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"the entity query has several columns named {', '.join(repeated)}")
+        kinds = zip(names, found, strict=True)
+        return names, timestamp_among(names, [n for n, one in kinds if one.type_code in TIMES])
+
+
+class QueryMetadata(RetrievalMetadata):
+    """What Feast wants to know of a request with an entity query, asked of the database then."""
+
+    def __init__(
+        self,
+        features: list[str],
+        entities: QueryEntities,
+        connected: Callable[[], AbstractContextManager[Connection[Any]]],
+    ) -> None:
+        self.features = features
+        self._entities = entities
+        self._connected = connected
+
+    @cached_property
+    def _found(self) -> tuple[list[str], datetime | None, datetime | None]:
+        with self._connected() as connection:
+            names, timestamp = self._entities.described(connection)
+            rows = numbered(self._entities.query, len(names), names.index(timestamp))
+            span = sql.SQL("SELECT min(ts), max(ts) FROM (\n{}\n) AS q").format(rows)
+            first, last = connection.execute(span).fetchone() or (None, None)
+        return [name for name in names if name != timestamp], first, last
+
+    @property
+    def keys(self) -> list[str]:
+        """All columns but the time."""
+        return self._found[0]
+
+    @property
+    def min_event_timestamp(self) -> datetime | None:
+        """The first time, None where there are no rows."""
+        return self._found[1]
+
+    @property
+    def max_event_timestamp(self) -> datetime | None:
+        """The last time, None where there are no rows."""
+        return self._found[2]
+
+
+def timestamp_among(names: Sequence[str], times: Sequence[str]) -> str:
+    """The column with the time: `event_timestamp`, else the only one that holds times."""
+    if EVENT_TIMESTAMP in names:
+        return EVENT_TIMESTAMP
+    if len(times) != 1:
+        raise EntityTimestampInferenceException(EVENT_TIMESTAMP)
+    return times[0]
+
+
+def require(keys: Sequence[str], names: Sequence[str]) -> None:
+    """Returns when every join key is there, else raises FeastEntityDFMissingColumnsError."""
+    missing = [key for key in keys if key not in names]
+    if missing:
+        raise FeastEntityDFMissingColumnsError(list(keys), missing)
+
+
+def create(connection: Connection[Any], rows: sql.Composed) -> None:
+    """Creates the temporary table; it ends with the transaction, also of a killed process."""
+    statement = sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\n{}")
+    try:
+        connection.execute(statement.format(ENTITIES, rows))
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
+        raise ConfigurationError(
+            f"entity rows need a temporary table: {error}; grant TEMPORARY on the database, or "
+            "give them as SQL and set entity_select_mode: embed_query in feature_store.yaml"
+        ) from error
+
+
+def whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Floats without a fraction as integers: pandas turns a key with a null into floats."""
+    if not pa.types.is_floating(column.type):
+        return column
+    try:
+        return column.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return column
+
+
+def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Times as UTC instants; dates, naive times and text without a zone are UTC.
+
+    Raises:
+        EntityDFNotDateTime: they are no times.
+    """
+    kind = column.type
+    if column.null_count == len(column):
+        return pa.chunked_array([pa.nulls(len(column), INSTANT)])
+    if pa.types.is_date(kind):
+        return column.cast(pa.timestamp("us")).cast(INSTANT)
+    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
+        try:
+            read = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
+        except ValueError as error:
+            raise EntityDFNotDateTime() from error
+        column = pa.chunked_array([pa.array(read)])
+    if not pa.types.is_timestamp(column.type):
+        raise EntityDFNotDateTime()
+    return microseconds(column).cast(INSTANT)

@@ -1,0 +1,112 @@
+"""The two ways to find the newest feature row of each entity row, as SQL.
+
+`newest` is the fastest where an entity has few entity rows, as in a training set of one month;
+`timeline` is never quadratic. Entity rows and rows of the source, milliseconds of the query for
+four views: 100,000 and 300,000 of as many entities: 1,100 and 2,600; 4,000 and 400,000 of 200
+entities: 13,400 and 3,800; 40,000 and 400,000 of those: over 100,000 and 3,100.
+"""
+
+from psycopg import sql
+
+from feature_repo.offline_sql import (
+    ENTITIES,
+    NOTHING,
+    EntityRows,
+    View,
+    conditions,
+    interval,
+    listed,
+    named,
+    qualified,
+    text,
+)
+
+FEW_ROWS = 4
+"""Up to so many entity rows per entity, `newest` is taken."""
+
+
+def newest(view: View, number: int, entities: EntityRows) -> sql.Composed:
+    """Joins every entity row with its history and keeps the newest row.
+
+    The work is the rows of the source times the entity rows that one entity has.
+    """
+    when = qualified("s", view.timestamp)
+    match = [*conditions(view, entities), sql.SQL("{} <= e.ts").format(when)]
+    order = sql.SQL("e.n, {} DESC").format(when)
+    if view.ttl:
+        match.append(sql.SQL("{} >= e.ts - {}").format(when, interval(view.ttl)))
+    if view.created:
+        created = qualified("s", view.created)
+        order = sql.SQL("{}, {} DESC NULLS LAST").format(order, created)
+        if view.known_only:
+            match.append(sql.SQL("{} <= e.ts").format(created))
+    return sql.SQL(
+        "{joined} (\n"
+        "    SELECT DISTINCT ON (e.n) e.n{features}\n"
+        "    FROM {entities} AS e JOIN {source} AS s ON {match}\n"
+        "    ORDER BY {order}\n"
+        ") AS {alias} ON {alias}.n = e.n"
+    ).format(
+        features=named(view),
+        entities=ENTITIES,
+        source=text(view.source),
+        match=listed(match, " AND "),
+        order=order,
+        joined=entities.joined,
+        alias=text(f"v{number}"),
+    )
+
+
+def timeline(view: View, number: int, entities: EntityRows) -> sql.Composed:
+    """Sorts entity rows and source rows into one line of time per entity and walks along it.
+
+    The work is that of sorting both, however many rows an entity has on either side. History
+    rows are ranked by time, then by creation; the highest rank so far is the newest row.
+    """
+    by = [entities.column(one) for one in view.join_keys]
+    present = [sql.SQL("{} IS NOT NULL").format(one) for one in by]
+    when = sql.SQL("{}::timestamptz").format(qualified("s", view.timestamp))
+    match = [*conditions(view, entities), sql.SQL("{} IS NOT NULL").format(when)]
+    order, known = when, when
+    if view.created:
+        created = qualified("s", view.created)
+        order = sql.SQL("{}, {} NULLS FIRST").format(when, created)
+        if view.known_only:
+            match.append(sql.SQL("{} IS NOT NULL").format(created))
+            known = sql.SQL("greatest({}, {}::timestamptz)").format(when, created)
+    fresh = sql.SQL(" AND h.ts >= t.ts - {}").format(interval(view.ttl)) if view.ttl else NOTHING
+    return sql.SQL(
+        "{joined} (\n"
+        "    WITH streamflow_entities AS MATERIALIZED (\n"
+        "        SELECT e.*, min(e.n) OVER ({same_entity}) AS g\n"
+        "        FROM {entities} AS e WHERE {present}\n"
+        "    ), streamflow_history AS MATERIALIZED (\n"
+        "        SELECT e.g, {when} AS ts, {known} AS known,\n"
+        "               row_number() OVER (PARTITION BY e.g ORDER BY {order}) AS r{features}\n"
+        "        FROM streamflow_entities AS e JOIN {source} AS s ON {match}\n"
+        "        WHERE e.n = e.g\n"
+        "    ), streamflow_timeline AS (\n"
+        "        SELECT g, n, ts, max(r) OVER (\n"
+        "            PARTITION BY g ORDER BY ts, n IS NOT NULL ROWS UNBOUNDED PRECEDING) AS r\n"
+        "        FROM (SELECT g, known AS ts, NULL::bigint AS n, r FROM streamflow_history\n"
+        "              UNION ALL\n"
+        "              SELECT g, ts, n, NULL::bigint FROM streamflow_entities) AS both_sides\n"
+        "    )\n"
+        "    SELECT t.n, h.*\n"
+        "    FROM streamflow_timeline AS t JOIN streamflow_history AS h USING (g, r)\n"
+        "    WHERE t.n IS NOT NULL{fresh}\n"
+        ") AS {alias} ON {alias}.n = e.n"
+    ).format(
+        same_entity=sql.SQL("PARTITION BY {}").format(listed(by)) if by else NOTHING,
+        entities=ENTITIES,
+        present=listed([sql.SQL("e.ts IS NOT NULL"), *present], " AND "),
+        when=when,
+        known=known,
+        order=order,
+        features=named(view),
+        source=text(view.source),
+        match=listed(match, " AND "),
+        fresh=fresh,
+        joined=entities.joined,
+        alias=text(f"v{number}"),
+    )

@@ -1,0 +1,161 @@
+"""A training set's files: Parquet written row by row, hashed on the way, with its manifest."""
+
+import hashlib
+import json
+import uuid
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import IO, Any
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from feature_repo.errors import ConfigurationError, StreamflowError
+
+BLOCK = 2**20
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """What a training set is, in a JSON file beside it."""
+
+    service: str
+    contract: str
+    """Hash of the service's ordered features; the API answers with the same one."""
+    as_of: str
+    rows: int
+    features: list[dict[str, str]]
+    """In column order: view, name, type, description."""
+    label: str
+    null_counts: dict[str, int]
+    sha256: str
+    """Of the Parquet file's bytes."""
+    versions: dict[str, str]
+
+    def text(self) -> bytes:
+        """The manifest as the bytes of its file."""
+        return (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode()
+
+
+class Sink:
+    """A file to write to that hashes what goes through; without a file it only hashes."""
+
+    closed = False
+
+    def __init__(self, file: IO[bytes] | None = None) -> None:
+        self.file = file
+        self.hash = hashlib.sha256()
+        self.size = 0
+
+    def write(self, data: bytes) -> int:
+        """Takes the next bytes."""
+        self.hash.update(data)
+        self.size += len(data)
+        if self.file is not None:
+            self.file.write(data)
+        return len(data)
+
+    def tell(self) -> int:
+        """How many bytes there are so far."""
+        return self.size
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def close(self) -> None:
+        """The file belongs to whoever opened it."""
+
+
+@dataclass(frozen=True)
+class Written:
+    """What went into a Parquet file."""
+
+    rows: int
+    null_counts: dict[str, int]
+    sha256: str
+    bytes: int
+
+
+def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, sink: Sink) -> Written:
+    """Writes batches as Parquet, each a row group: the same bytes for the same batches.
+
+    Holds one batch at a time.
+    """
+    rows, nulls = 0, Counter[str]()
+    with pq.ParquetWriter(sink, schema, compression="zstd", store_schema=False) as writer:
+        for batch in batches:
+            rows += batch.num_rows
+            for name, column in zip(schema.names, batch.columns, strict=True):
+                nulls[name] += column.null_count
+            writer.write_batch(batch)
+    counts = {name: nulls[name] for name in schema.names}
+    return Written(rows, counts, sink.hash.hexdigest(), sink.size)
+
+
+class Target:
+    """A training set's place: a path or fsspec URL, with the manifest beside it."""
+
+    def __init__(self, out: str) -> None:
+        try:
+            self.files, self.path = fsspec.core.url_to_fs(out)
+        except (ImportError, ValueError, OSError) as error:
+            raise ConfigurationError(f"--out {out}: {error}") from error
+        self.out = out
+        self.manifest = f"{self.path}.manifest.json"
+
+    def place(self, fill: Callable[[Sink], Manifest]) -> Manifest:
+        """Puts both files in place, the manifest last; nothing half under a final name.
+
+        Args:
+            fill: writes the data and says what it is.
+        """
+        scratch = f".{uuid.uuid4().hex}.tmp"
+        try:
+            self.files.makedirs(self.files._parent(self.path), exist_ok=True)
+            with self.files.open(self.path + scratch, "wb") as file:
+                manifest = fill(Sink(file))
+            self.files.pipe_file(self.manifest + scratch, manifest.text())
+            for path in (self.path, self.manifest):
+                self.files.mv(path + scratch, path)
+        except OSError as error:
+            raise StreamflowError(f"{self.out} cannot be written: {error}") from error
+        finally:
+            self.remove([self.path + scratch, self.manifest + scratch])
+        return manifest
+
+    def remove(self, paths: Iterable[str]) -> None:
+        """Removes those of the files that are there."""
+        for path in paths:
+            if self.files.exists(path):
+                self.files.rm_file(path)
+
+    def size(self) -> int:
+        """The bytes of the data."""
+        return int(self.files.size(self.path))
+
+    def described(self) -> tuple[str, Manifest]:
+        """The sha256 of the data as it is now, and the manifest.
+
+        Raises:
+            ConfigurationError: they are not a training set.
+        """
+        try:
+            with self.files.open(self.path, "rb") as file:
+                sink = Sink()
+                while block := file.read(BLOCK):
+                    sink.write(block)
+            text: Any = json.loads(self.files.cat_file(self.manifest))
+            return sink.hash.hexdigest(), Manifest(**text)
+        except FileNotFoundError as error:
+            raise ConfigurationError(f"{self.out}: no training set there ({error})") from error
+        except (OSError, ValueError, TypeError) as error:
+            raise ConfigurationError(f"{self.out}: no readable training set: {error}") from error
+
+    @contextmanager
+    def data(self) -> Iterator[pq.ParquetFile]:
+        """The data, to be read in batches."""
+        with self.files.open(self.path, "rb") as file, pq.ParquetFile(file) as data:
+            yield data

@@ -10,10 +10,10 @@ from collections.abc import Sequence
 from types import FrameType
 
 import uvicorn
-from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api.app import create_app
-from feature_repo import embedded, logs, settings
+from feature_repo import logs, settings
 from feature_repo.errors import ConfigurationError, StoreUnavailable
 
 log = logging.getLogger("api")
@@ -88,17 +88,25 @@ def prepare() -> None:
         ConfigurationError: a variable is missing or wrong.
     """
     os.environ.setdefault("PGAPPNAME", "streamflow-api")
-    # Connections that Feast opens without a timeout of their own take it from here.
-    os.environ.setdefault("PGCONNECT_TIMEOUT", str(settings.streamflow().connect_timeout_s))
-    embedded.ensure()
+    if not settings.names_a_database(os.environ):
+        from feature_repo import embedded  # needs another driver, which the image has not
+
+        embedded.ensure()
     settings.postgres()
 
 
-def serve(app: FastAPI, listener: socket.socket) -> None:
+def serve(app: ASGIApp, listener: socket.socket) -> None:
     """Answers requests on `listener` until a signal ends it."""
     host, port = listener.getsockname()[:2]
     log.info("listening", extra={"host": host, "port": port})
-    config = uvicorn.Config(app, log_config=None, access_log=False, server_header=False, ws="none")
+    config = uvicorn.Config(
+        app,
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        proxy_headers=False,  # nothing here depends on who asks
+        ws="none",
+    )
     uvicorn.Server(config).run(sockets=[listener])
 
 

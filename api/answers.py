@@ -1,117 +1,151 @@
-"""Shapes what was read into what is answered."""
+"""Rows as answers of /features: bytes, of which all that can be is made once per selection."""
 
 from collections import Counter
-from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
-from typing import Any
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import orjson
-from starlette.responses import JSONResponse
 
-from api.catalog import Catalog, Service
-from api.features import Answer
+from api import instants, values
+from api.freshness import Freshness, nulls, numbers, without_missing, without_old
+from api.plan import Plan
+from feature_repo.catalog import Service
 from feature_repo.contract import Contract
-from feature_repo.online import Vector
+
+Row = Any
+"""What a plan's query gives: a driver's record, or in tests a tuple."""
+VALUES = 2
+"""Where in a row the event times of the views begin, which the values follow."""
 
 
-class Json(JSONResponse):
-    """JSON with floats as the shortest text that reads back equal, and times ending in Z."""
+class Entry(NamedTuple):
+    """One user's answer but for what depends on the moment: ages and what they decide."""
 
-    def render(self, content: Any) -> bytes:
-        """The body."""
-        return orjson.dumps(content, option=orjson.OPT_UTC_Z)
-
-
-def one(answer: Answer) -> dict[str, Any]:
-    """The answer for the single user of a read."""
-    [vector] = answer.vectors
-    return {
-        "user_id": vector.user_id,
-        "features": features(keys(answer.contract), vector),
-        "metadata": {
-            **metadata(answer.contract),
-            "views": views(answer.catalog, vector, datetime.now(UTC)),
-        },
-    }
+    values: bytes
+    """`{"user_id":…,"features":{…}`, without the closing brace."""
+    as_of: tuple[int | None, ...]
+    """By view, the instant that its values describe; None where it has no row."""
+    begins: int
+    ends: int
+    """The values hold at instants after `begins` up to `ends`: where old ones are to be null,
+    a later answer has more nulls."""
 
 
-def many(answer: Answer) -> dict[str, Any]:
-    """The answer for many users: known ones with their features, then the unknown ones' ids."""
-    named, now = keys(answer.contract), datetime.now(UTC)
-    return {
-        "results": [
-            {
-                "user_id": vector.user_id,
-                "features": features(named, vector),
-                "views": views(answer.catalog, vector, now),
-            }
-            for vector in answer.vectors
-            if vector.found
-        ],
-        "unknown": [vector.user_id for vector in answer.vectors if not vector.found],
-        "metadata": metadata(answer.contract),
-    }
+class Answers:
+    """Writes the answers of one selection."""
+
+    def __init__(self, plan: Plan, entity: str) -> None:
+        views = len(plan.views)
+        self._as_of = slice(VALUES, VALUES + views)
+        self._values = slice(VALUES + views, None)
+        self._names = (entity, *names_of(plan.contract))
+        self._converts = converts(plan, values.plain)
+        self._numbers = numbers(plan)
+        self._nulls = nulls(plan, self._numbers)
+        self._views = [Freshness(one) for one in plan.views]
+        self._refuses = any(one.refuses for one in self._views)
+        about = orjson.dumps({"service": plan.service or None, "contract": plan.hash})
+        self._about = b',"metadata":' + about[:-1] + b',"views":{'
+        self._batch_about = b',"metadata":' + about + b"}"
+        self._last: tuple[tuple[int | None, ...], int, int, bytes] = ((), 0, 0, b"")
+
+    def entry(self, row: Row, user_id: str, key: Any, now: int) -> Entry | None:
+        """A row as an entry; None where no view has the user.
+
+        Args:
+            row: as the plan's query gives it.
+            user_id: as it was asked for.
+            key: the same as it is stored.
+            now: the moment that decides which values are too old.
+        """
+        as_of: tuple[int | None, ...] = row[self._as_of]
+        if as_of.count(None) == len(as_of):
+            return None
+        found, begins, ends = row[self._values], -instants.FOREVER, instants.FOREVER
+        if self._converts:
+            found = list(found)
+            for at, convert in self._converts:
+                if found[at] is not None:
+                    found[at] = convert(found[at])
+        if self._nulls or None in as_of:
+            found = list(found)
+            without_missing(found, as_of, self._numbers)
+            begins, ends = without_old(found, as_of, self._nulls, now)
+        content = dict(zip(self._names, (key, *found), strict=True))
+        body = orjson.dumps({"user_id": user_id, "features": content})
+        return Entry(body[:-1], as_of, begins, ends)
+
+    def one(self, entry: Entry, now: int, is_kept: bool = False) -> bytes:
+        """The answer for one user; `is_kept` marks one given although the database is away."""
+        end = b'},"source":"cache"}}' if is_kept else b"}}}"
+        return b"".join((entry.values, self._about, self._ages(entry.as_of, now), end))
+
+    def many(self, entries: Sequence[Entry | None], user_ids: Sequence[str], now: int) -> bytes:
+        """The answer for many users: known ones with features, then the unknown ones' ids."""
+        found = [one for one in entries if one is not None]
+        results = b",".join(
+            [
+                b"".join((one.values, b',"views":{', self._ages(one.as_of, now), b"}}"))
+                for one in found
+            ]
+        )
+        unknown = []
+        if len(found) < len(entries):
+            unknown = [id_ for id_, one in zip(user_ids, entries, strict=True) if one is None]
+        tail = (b'],"unknown":', orjson.dumps(unknown), self._batch_about)
+        return b"".join((b'{"results":[', results, *tail))
+
+    def _ages(self, as_of: tuple[int | None, ...], now: int) -> bytes:
+        """The members of `views`, which are the same for all users of a month for a second.
+
+        Raises:
+            StaleFeatures: a view's values are too old to be answered.
+        """
+        last_as_of, begins, ends, text = self._last
+        if as_of == last_as_of and begins <= now < ends:
+            return text
+        if self._refuses:
+            for view, instant in zip(self._views, as_of, strict=True):
+                view.require(instant, now)
+        text = b",".join(
+            [view.text(instant, now) for view, instant in zip(self._views, as_of, strict=True)]
+        )
+        ends = min(
+            view.changes(instant, now) for view, instant in zip(self._views, as_of, strict=True)
+        )
+        self._last = (as_of, now, ends, text)
+        return text
 
 
-def metadata(contract: Contract) -> dict[str, Any]:
-    """Which features they are."""
-    return {"service": contract.service or None, "contract": contract.hash}
+def converts(
+    plan: Plan, form: Callable[[Any], values.Convert | None]
+) -> list[tuple[int, values.Convert]]:
+    """Which values of a row have to be made others, by their number."""
+    found = ((at, form(column.feature)) for at, column in enumerate(plan.columns))
+    return [(at, convert) for at, convert in found if convert is not None]
 
 
-def keys(contract: Contract) -> list[tuple[str, str]]:
-    """Each feature's key in an answer with its reference, in the contract's order.
-
-    The key is the feature's name, or `view__name` where several views have that name.
-    """
+def names_of(contract: Contract) -> list[str]:
+    """Each feature's name in an answer: its own, or `view__name` where several have it."""
     uses = Counter(feature.name for feature in contract.features)
     return [
-        (
-            feature.name if uses[feature.name] == 1 else f"{feature.view}__{feature.name}",
-            feature.reference,
-        )
+        feature.name if uses[feature.name] == 1 else f"{feature.view}__{feature.name}"
         for feature in contract.features
     ]
 
 
-def features(named: Sequence[tuple[str, str]], vector: Vector) -> dict[str, Any]:
-    """The user's id, then its values under the keys of `named`."""
-    values = {key: vector.values[reference] for key, reference in named}
-    return {"user_id": vector.user_id, **values}
-
-
-def views(catalog: Catalog, vector: Vector, now: datetime) -> dict[str, Any]:
-    """How old the values of each view are, at the instant `now`."""
-    return {
-        view: freshness(as_of, catalog.fresh_for(view), now) for view, as_of in vector.as_of.items()
-    }
-
-
-def freshness(as_of: datetime | None, limit: timedelta | None, now: datetime) -> dict[str, Any]:
-    """How old values of the instant `as_of` are; stale when older than `limit`, None for never.
-
-    A clock that is behind the database's makes no age negative.
-    """
-    if as_of is None:
-        return {"as_of": None, "age_seconds": None, "status": "missing"}
-    age = max(now - as_of, timedelta())
-    stale = limit is not None and age > limit
-    return {
-        "as_of": as_of,
-        "age_seconds": age // timedelta(seconds=1),
-        "status": "stale" if stale else "fresh",
-    }
-
-
-def summary(service: Service) -> dict[str, Any]:
+def summary(service: Service, contract: Contract) -> dict[str, Any]:
     """A service in the list of all."""
+    unservable = {"unservable": service.unservable} if service.unservable else {}
     return {
         "name": service.name,
         "description": service.description,
-        "contract": service.contract.hash,
-        "features": len(service.contract.features),
+        "contract": service.contract,
+        "features": len(contract.features),
+        **unservable,
     }
 
 
-def contract(service: Service) -> dict[str, Any]:
+def described(service: Service, contract: Contract) -> dict[str, Any]:
     """A service with its features in order."""
-    return {**summary(service), "features": service.contract.described()}
+    return {**summary(service, contract), "features": contract.described()}

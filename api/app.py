@@ -1,20 +1,19 @@
 """The application and how it is wired."""
 
-import logging
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from importlib.metadata import version
 
-import anyio.to_thread
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from api import docs, middleware, problems, routes, settings
+from api.access import AccessLog
+from api.direct import Direct
 from api.features import Features
 from api.metrics import Metrics
 from api.settings import ApiSettings
-from api.threads import Threads
-
-log = logging.getLogger(__name__)
 
 DESCRIPTION = """\
 The newest feature values of StreamFlow's users, bit for bit those that models are trained on,
@@ -25,28 +24,23 @@ which the log has too, and which `X-Request-ID` may set.
 """
 
 
-def create_app(configuration: ApiSettings | None = None) -> FastAPI:
-    """The application; the environment's settings where none are given.
+def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
+    """The service; the environment's settings where none are given.
 
     Raises:
         ConfigurationError: a variable of the environment is wrong.
     """
     chosen = configuration or settings.load()
-    metrics = Metrics()
+    features = Features(chosen)
+    direct, metrics, access = Direct(features), Metrics(features), AccessLog()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[routes.State]:
-        features = Features(chosen)
-        metrics.ready.set_function(lambda: float(features.is_ready))
-        features.start()  # returns at once: /livez answers while Feast is being imported
-        yield routes.State(
-            settings=chosen,
-            features=features,
-            metrics=metrics,
-            reads=Threads(chosen.threads, chosen.deadline_s, features.doubt),
-            probes=Threads(1, chosen.deadline_s, features.doubt),
-        )
-        await anyio.to_thread.run_sync(features.close)
+        features.start()  # returns at once: /livez answers while there is no database
+        gc.freeze()  # what the imports made stays, and need not be looked through
+        yield routes.State(features=features, metrics=metrics, direct=direct)
+        await features.close()
+        access.flush()
 
     app = FastAPI(
         title="StreamFlow features",
@@ -60,5 +54,6 @@ def create_app(configuration: ApiSettings | None = None) -> FastAPI:
     problems.register(app)
     docs.register(app)
     app.add_middleware(middleware.LimitedBody, limit=chosen.max_body_bytes)
-    app.add_middleware(middleware.Observed, metrics=metrics)  # the last one added comes first
-    return app
+    app.add_middleware(middleware.Crashes)  # the last one added comes first
+    # In front of all that a framework wraps around its routes, which costs as much as an answer.
+    return middleware.Observed(app, direct, metrics, access)

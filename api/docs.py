@@ -25,6 +25,13 @@ EXAMPLES: dict[int, dict[str, Any]] = {
         "title": "Unknown user",
         "detail": "No features for user '0000-NOONE'.",
     },
+    409: {
+        "type": "urn:streamflow:problem:contract-mismatch",
+        "title": "Another contract",
+        "detail": "The features have contract 3c0829dcc18ce4d1, not 210c99bb71d5f508.",
+        "expected": "210c99bb71d5f508",
+        "actual": "3c0829dcc18ce4d1",
+    },
     413: {
         "type": "about:blank",
         "title": "Request Entity Too Large",
@@ -121,7 +128,7 @@ def description(app: FastAPI) -> dict[str, Any]:
 
 
 def as_3_0(node: Any) -> Any:
-    """`node` of an OpenAPI 3.1 description as 3.0 writes it: null and examples differ."""
+    """`node` of an OpenAPI 3.1 description as 3.0 writes null, examples and constants."""
     if isinstance(node, list):
         return [as_3_0(one) for one in node]
     if not isinstance(node, dict):
@@ -129,6 +136,8 @@ def as_3_0(node: Any) -> Any:
     node = {key: value if key == "example" else as_3_0(value) for key, value in node.items()}
     if isinstance(node.get("examples"), list):
         node["example"] = node.pop("examples")[0]
+    if "const" in node:
+        node["enum"] = [node.pop("const")]
     options = node.get("anyOf")
     if isinstance(options, list) and {"type": "null"} in options:
         rest = [one for one in options if one != {"type": "null"}]

@@ -1,208 +1,291 @@
-"""The online features as plain functions: what the routes call, in front of Feast.
+"""The online features as plain functions: what the routes call, in front of the database."""
 
-A thread of its own opens the feature store and looks at it every few seconds. So a request
-never waits for the registry or for a connection attempt that others make already, the
-service starts without a database, and it recovers by itself when there is one again.
-"""
-
-import gc
-import importlib
-import logging
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
 from functools import partial
+from typing import Any, TypeVar
 
-from api.catalog import Catalog, Service
-from api.session import Session, bounded
-from api.settings import ApiSettings
-from feature_repo.contract import Contract
-from feature_repo.errors import (
-    ConfigurationError,
-    SchemaMissing,
-    StoreUnavailable,
-    StreamflowError,
+from api import database, instants, keys
+from api.answers import VALUES, Answers, Entry, Row
+from api.cache import Cache
+from api.errors import (
+    Busy,
+    ContractMismatch,
+    InvalidRequest,
+    NotReady,
+    Outdated,
+    RefusedByCatalog,
+    public,
 )
-from feature_repo.online import Vector
+from api.follow import Follower
+from api.plan import NO_KEY, Plan, Selection, plan_of
+from api.pool import Pool
+from api.reads import Reads
+from api.settings import ApiSettings
+from feature_repo import settings as shared
+from feature_repo.catalog import Catalog
+from feature_repo.errors import SchemaMissing, StoreUnavailable, UnknownName, UnknownUser
 
-log = logging.getLogger(__name__)
+MOST_PLANS = 256
+"""Selections whose plans are kept; the least recently used goes first."""
+ATTEMPTS = 20
+"""How often a request begins anew because the catalog is another one."""
+NOBODY: dict[str, Any] = {"text": "nobody", "bytea": b"nobody", "boolean": False}
+"""Keys that a probe reads, 0 for numbers; whether there is such a row makes no difference."""
 
-
-class NotReady(StreamflowError):
-    """The service cannot answer now; why not is said without anything internal."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a read gives: vectors in the order of the users asked for, unknown ones empty."""
-
-    contract: Contract
-    vectors: list[Vector]
-    catalog: Catalog
+Arrays = Sequence[Sequence[Any]]
+T = TypeVar("T")
 
 
 class Features:
-    """The online features. Every method may be called from any thread.
+    """The online features. Belongs to one event loop.
 
-    `start` begins to open the store and returns at once; until that is done, and whenever the
-    database is away later, the methods raise NotReady without waiting for it.
+    `start` returns at once; until there is a catalog, and whenever the database is away later,
+    the methods raise NotReady without waiting for it.
     """
 
     def __init__(self, settings: ApiSettings) -> None:
         self.settings = settings
-        self._session: Session | None = None
-        self._reason: str | None = "the service is starting"
-        self._closing = threading.Event()
-        self._wake = threading.Event()
-        self._keeper = threading.Thread(target=self._keep, name="features", daemon=True)
+        own = shared.streamflow()
+        connect = partial(database.connect, own.connect_timeout_s, settings.deadline_s)
+        self.cache = Cache(settings.cache_users, settings.serve_stale)
+        self.pool = Pool(max(own.pool_size - 1, 1), connect)
+        self._probes = Pool(1, connect)  # beside the reads, which may all be waiting
+        self.follower = Follower(
+            settings, (self.pool, self._probes), self.cache, connect, self._probe
+        )
+        matches = self.follower.catalogs.matches
+        self.reads = Reads(settings, self.pool, self.cache, matches, self._entry)
+        self._probe_reads = Reads(settings, self._probes, self.cache, matches, self._entry)
+        self._plans: OrderedDict[Selection, Plan] = OrderedDict()
+        self._planned: Catalog | None = None
+        self.found = self.unknown = 0
+        """Users asked for, by whether any view had a row of them."""
 
     @property
     def is_ready(self) -> bool:
         """Whether the last look found everything in place."""
-        return self._reason is None
+        return self.follower.reason is None and self.follower.away is None
 
     def start(self) -> None:
-        """Begins to open the store, in a thread of its own."""
-        self._keeper.start()
+        """Begins to follow the database."""
+        self.follower.start()
 
-    def close(self) -> None:
-        """Closes the store; waits no longer than a request may take."""
-        self._closing.set()
-        self._wake.set()
-        self._keeper.join(self.settings.deadline_s)
+    async def close(self) -> None:
+        """Closes all connections; reads under way fail."""
+        await self.follower.close()
+        await self.reads.close()
+        for pool in (self.pool, self._probes):
+            pool.close()
 
-    def doubt(self) -> None:
-        """Asks for a look at the database now, because a request found it wanting."""
-        self._wake.set()
-
-    def services(self) -> list[Service]:
-        """All feature services, by name."""
-        catalog = self._opened().catalog
-        return [catalog.services[name] for name in sorted(catalog.services)]
-
-    def service(self, name: str) -> Service:
-        """The feature service called `name`.
-
-        Raises:
-            UnknownName: the registry has none.
-        """
-        return self._opened().catalog.service(name)
-
-    def read(
-        self, user_ids: Sequence[str], service: str | None = None, references: Sequence[str] = ()
-    ) -> Answer:
-        """The vectors of `user_ids`, in their order.
+    async def one(self, user_id: str, selection: Selection, expected: Sequence[str] = ()) -> bytes:
+        """The answer for one user.
 
         Args:
-            user_ids: at least one; one that occurs twice is answered twice.
-            service: the feature service to answer; None for the default one.
-            references: `view:name` of the features to answer instead of a service's.
+            user_id: a text also where the join key is none.
+            selection: what is asked for; an empty service is the default one.
+            expected: hashes of contracts, of which each has to be the selection's.
 
         Raises:
-            UnknownName: the registry has no such service, view or feature.
-            NotReady: the store cannot be read now.
+            UnknownUser: no view has a row.
+            UnknownName, Unservable, OtherKeys, ContractMismatch: the catalog is not for it.
+            InvalidRequest: the id cannot be one.
+            StaleFeatures: the values are too old to be answered.
+            NotReady: they cannot be read now.
         """
-        session = self._opened()
-        catalog = session.catalog
-        if references:
-            contract = catalog.selection(references)
-        else:
-            contract = catalog.service(service or self.settings.service).contract
-        with self._watched():
-            return Answer(contract, session.read(contract, user_ids), catalog)
+        return await self._attempts(partial(self._one, user_id, selection, expected))
 
-    def ready(self) -> None:
-        """Returns when the default service is in the registry and its features can be read.
+    async def many(
+        self, user_ids: Sequence[str], selection: Selection, expected: Sequence[str] = ()
+    ) -> bytes:
+        """The answer for many users, in one read; raises as `one` does."""
+        return await self._attempts(partial(self._many, user_ids, selection, expected))
+
+    async def rows(
+        self,
+        selection: Selection,
+        expected: Sequence[str],
+        arrays: Callable[[Plan, Catalog], Arrays],
+    ) -> tuple[Plan, Catalog, list[Row]]:
+        """The plan of a selection, the catalog, and the rows for the keys that `arrays` makes.
+
+        Raises as `one` does, and what `arrays` raises.
+        """
+
+        async def read() -> tuple[Plan, Catalog, list[Row]]:
+            catalog = self.follower.require()
+            plan = self._plan(catalog, selection, expected)
+            asked = arrays(plan, catalog)
+            with self._watched():
+                rows = await self.reads.many(plan, asked)
+            self._count(plan, rows)
+            return plan, catalog, rows
+
+        return await self._attempts(read)
+
+    async def ready(self) -> str | None:
+        """Returns when the default service can be read; with what is amiss nevertheless.
 
         Raises:
-            NotReady: says which of the two it is.
+            NotReady: says why it cannot.
         """
-        session = self._opened()
+        self.follower.require()
         with self._watched():
-            reason = self._wanting(session)
-        if reason is not None:
-            raise NotReady(reason)
+            await self._probe()
+        return self.follower.catalogs.newer
 
-    def _opened(self) -> Session:
-        session = self._session
-        if session is None:
-            raise NotReady(self._reason or "the service is starting")
-        return session
+    async def _attempts(self, work: Callable[[], Awaitable[T]]) -> T:
+        """What `work` gives, begun anew where the catalog turned out to be another one."""
+        for _ in range(ATTEMPTS):
+            try:
+                return await work()
+            except Outdated as error:
+                await self._renew(error)
+            except (RefusedByCatalog, UnknownName) as error:
+                await self._confirm(error)
+        raise NotReady("the catalog changes faster than it can be read")
 
-    def _wanting(self, session: Session) -> str | None:
-        """What the default service lacks; None for nothing."""
-        found = session.catalog.services.get(self.settings.service)
-        if found is None:
-            return f"the registry has no feature service {self.settings.service}"
+    async def _renew(self, error: Outdated) -> None:
+        """Returns when there is another catalog than the one that rows were asked by."""
+        if self._version != error.version:
+            return
+        await self.follower.refresh()
+        if self._version == error.version and isinstance(error.__cause__, SchemaMissing):
+            why = self.follower.catalogs.newer or "the online tables are not there yet"
+            raise NotReady(why) from error
+
+    @property
+    def _version(self) -> int | None:
+        found = self.follower.catalogs.current
+        return found.version if found else None
+
+    async def _confirm(self, error: RefusedByCatalog | UnknownName) -> None:
+        """Raises `error` unless the catalog that it came from is not the last one."""
+        catalog = self.follower.catalogs.current
+        if catalog is None or self.follower.away is not None:  # the best that is known
+            raise error
         try:
-            session.probe(found.contract)
-        except SchemaMissing:
-            return "the online tables are not there yet"
-        return None
+            is_last = await self.follower.confirm(catalog)
+        except NotReady:
+            raise error from None
+        if is_last:
+            raise error
+
+    async def _one(self, user_id: str, selection: Selection, expected: Sequence[str]) -> bytes:
+        follower, keeps = self.follower, self.settings.serve_stale
+        catalog = (follower.catalogs.current if keeps else None) or follower.require()
+        plan = self._plan(catalog, selection, expected)
+        key = self._key(plan, user_id, "path.user_id")
+        now = instants.now()
+        entry, is_kept = self.cache.get(plan, key, now), False
+        if entry is None:
+            try:
+                follower.require()
+                with self._watched():
+                    entry, now = await self.reads.one(plan, key)
+            except NotReady:
+                now = instants.now()
+                entry = self.cache.last_resort(plan, key, now) if keeps else None
+                if entry is None:
+                    raise
+                is_kept = True
+        if entry is None:
+            self.unknown += 1
+            raise UnknownUser(user_id)
+        self.found += 1
+        return self._answers(plan).one(entry, now, is_kept)
+
+    async def _many(
+        self, user_ids: Sequence[str], selection: Selection, expected: Sequence[str]
+    ) -> bytes:
+        if len(user_ids) > self.settings.max_users:
+            raise InvalidRequest([("body.user_ids", f"more than {self.settings.max_users} users")])
+        plan = self._plan(self.follower.require(), selection, expected)
+        asked = [self._key(plan, id_, f"body.user_ids.{at}") for at, id_ in enumerate(user_ids)]
+        distinct = list(dict.fromkeys(asked))
+        with self._watched():
+            rows = await self.reads.many(plan, plan.arrays(distinct))
+        now = instants.now()
+        entries = [self._entry(plan, *one, now) for one in zip(rows, distinct, strict=True)]
+        if len(distinct) < len(asked):
+            by_key = dict(zip(distinct, entries, strict=True))
+            entries = [by_key[key] for key in asked]
+        body = self._answers(plan).many(entries, user_ids, now)
+        unknown = entries.count(None)
+        self.unknown += unknown
+        self.found += len(entries) - unknown
+        return body
+
+    def _plan(self, catalog: Catalog, selection: Selection, expected: Sequence[str]) -> Plan:
+        if catalog is not self._planned:
+            self._plans.clear()
+            self._planned = catalog
+        plan = self._plans.get(selection)
+        if plan is None:
+            wanted = selection
+            if not selection.service and not selection.features:
+                wanted = Selection(self.settings.service)
+            plan = self._plans[selection] = plan_of(catalog, wanted)
+            if len(self._plans) > MOST_PLANS:
+                self._plans.popitem(last=False)
+        else:
+            self._plans.move_to_end(selection)
+        for one in expected:
+            if one != plan.hash:
+                raise ContractMismatch(one, plan.hash)
+        return plan
+
+    def _key(self, plan: Plan, user_id: str, where: str) -> Any:
+        type_ = plan.only_key(self.settings.entity)
+        return user_id if type_ == "text" else keys.from_text(user_id, type_, where)
+
+    def _answers(self, plan: Plan) -> Answers:
+        found: Answers | None = plan.forms.get(Answers)
+        if found is None:
+            found = plan.forms[Answers] = Answers(plan, self.settings.entity)
+        return found
+
+    def _entry(self, plan: Plan, row: Row, key: Any, now: int) -> Entry | None:
+        return self._answers(plan).entry(row, keys.as_text(key), keys.as_json(key), now)
+
+    async def _probe(self) -> None:
+        """Reads the default service as a request would.
+
+        Raises:
+            NotReady, StoreUnavailable: it cannot be read.
+        """
+        await self._attempts(self._probe_once)
+
+    async def _probe_once(self) -> None:
+        catalog = self.follower.require()
+        name = self.settings.service
+        if name not in catalog.services:
+            raise NotReady(f"the registry has no feature service {name}")
+        try:
+            plan = self._plan(catalog, Selection(name), ())
+        except RefusedByCatalog as error:
+            raise NotReady(str(error)) from error
+        nobody = [
+            ["" if key == NO_KEY else NOBODY.get(type_, 0)] for key, type_ in plan.keys.items()
+        ]
+        await self._probe_reads.many(plan, nobody)
+
+    def _count(self, plan: Plan, rows: Sequence[Row]) -> None:
+        times, missing = slice(VALUES, VALUES + len(plan.views)), len(plan.views)
+        found = sum(row[times].count(None) < missing for row in rows)
+        self.found += found
+        self.unknown += len(rows) - found
 
     @contextmanager
     def _watched(self) -> Iterator[None]:
+        """Translates the failures of a read, and has the database looked at."""
         try:
             yield
+        except NotReady as error:
+            if not isinstance(error, Busy):
+                self.follower.doubt()
+            raise
         except (StoreUnavailable, SchemaMissing) as error:
-            self.doubt()
+            self.follower.doubt()
             raise NotReady(public(error)) from error
-
-    def _keep(self) -> None:
-        # Takes seconds and needs no database, so it does not wait for one.
-        importlib.import_module("feature_repo.online_store")
-        # What the import made stays; looking through it for garbage stops every thread for 150 ms.
-        gc.freeze()
-        while not self._closing.is_set():
-            self._look()
-            settings = self.settings
-            self._wake.wait(settings.registry_refresh_s if self._session else settings.retry_s)
-            # Many requests may fail at once; one look per moment is enough for all of them.
-            self._closing.wait(0.1)
-            self._wake.clear()
-        session, self._session = self._session, None
-        if session is not None:
-            session.close()
-
-    def _look(self) -> None:
-        """Opens the store or looks whether it still is what it was; never raises."""
-        began, session = time.monotonic(), self._session
-        try:
-            session = session or bounded(Session.open, self.settings.deadline_s)
-            bounded(session.refresh, self.settings.deadline_s)
-            reason = bounded(partial(self._wanting, session), self.settings.deadline_s)
-        except Exception as error:  # whatever it is, the next look may find it mended
-            if not isinstance(error, StreamflowError) and self._reason != public(error):
-                log.exception("features not opened")
-            self._say(public(error), cause=str(error))
-            self._drop(session)
-        else:
-            self._session = session
-            self._say(reason, duration_ms=round((time.monotonic() - began) * 1000))
-
-    def _say(self, reason: str | None, **extra: object) -> None:
-        """Keeps why the service is not ready, None when it is, and logs a change of it."""
-        before, self._reason = self._reason, reason
-        if reason is None and before is not None:
-            log.info("features ready", extra=extra)
-        elif reason is not None and reason != before:
-            log.warning("features not ready", extra={"reason": reason, **extra})
-
-    def _drop(self, session: Session | None) -> None:
-        """Forgets the store and closes it without waiting: its connections may hang."""
-        self._session = None
-        if session is not None:
-            threading.Thread(target=session.close, name="features-close", daemon=True).start()
-
-
-def public(error: Exception) -> str:
-    """Why the service is not ready, for a client: no host, no statement, no driver's words."""
-    if isinstance(error, SchemaMissing):
-        return "nothing was applied to the database"
-    if isinstance(error, StoreUnavailable):
-        return "the database does not answer"
-    if isinstance(error, ConfigurationError):
-        return "the service is not configured"
-    return "the feature store could not be opened"

@@ -11,10 +11,11 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from api.features import NotReady
-from feature_repo.errors import StreamflowError, UnknownName, UnknownUser, shorten
+from api.errors import ContractMismatch, InvalidRequest, NotReady, OtherKeys, Unservable
+from api.replies import Reply
+from feature_repo.errors import StaleFeatures, StreamflowError, UnknownName, UnknownUser, shorten
 
-MEDIA_TYPE = "application/problem+json"
+MEDIA_TYPE = b"application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
 ERRORS_SHOWN = 10
 WORDS = {
@@ -44,12 +45,18 @@ class Kind:
         return f"urn:streamflow:problem:{self.name}"
 
 
-INVALID = Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "invalid-request", "The request is not valid")
+REFUSED, AWAY = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
+INVALID = Kind(REFUSED, "invalid-request", "The request is not valid")
 KINDS: dict[type[StreamflowError], Kind] = {
     UnknownUser: Kind(HTTPStatus.NOT_FOUND, "unknown-user", "Unknown user"),
     NoSuchResource: Kind(HTTPStatus.NOT_FOUND, "unknown-name", "Unknown name"),
-    UnknownName: Kind(HTTPStatus.UNPROCESSABLE_ENTITY, "unknown-name", "Unknown name"),
-    NotReady: Kind(HTTPStatus.SERVICE_UNAVAILABLE, "not-ready", "Features cannot be read now"),
+    UnknownName: Kind(REFUSED, "unknown-name", "Unknown name"),
+    InvalidRequest: INVALID,
+    OtherKeys: Kind(REFUSED, "other-keys", "Found by other keys"),
+    Unservable: Kind(REFUSED, "unservable", "Not in the online store"),
+    ContractMismatch: Kind(HTTPStatus.CONFLICT, "contract-mismatch", "Another contract"),
+    StaleFeatures: Kind(AWAY, "stale-features", "Features are too old"),
+    NotReady: Kind(AWAY, "not-ready", "Features cannot be read now"),
 }
 """What a client is told of our errors; of all others it learns the request's id alone."""
 
@@ -63,13 +70,36 @@ def register(app: FastAPI) -> None:
 
 def of_streamflow(request: Request, error: Exception) -> Response:
     """One of our errors, by the table; those that are not in it crash."""
+    return of_error(error, request.state.request_id).response()
+
+
+def of_error(error: Exception, request_id: str) -> Reply:
+    """The same for a request without a framework."""
+    if isinstance(error, InvalidRequest):
+        faults = [{"where": where, "what": what} for where, what in error.faults]
+        return of_faults(faults, len(faults), request_id)
     for kind in (KINDS.get(base) for base in type(error).__mro__):
         if kind is not None:
-            known = {"known": error.known} if isinstance(error, UnknownName) else {}
-            headers = RETRY_AFTER if kind.status == HTTPStatus.SERVICE_UNAVAILABLE else {}
-            detail = sentence(str(error))
-            return problem(request, kind.status, kind.type, kind.title, detail, headers, **known)
+            headers = RETRY_AFTER if kind.status == AWAY else {}
+            detail = sentence(detail_of(error))
+            return problem(
+                request_id, kind.status, kind.type, kind.title, detail, headers, **members_of(error)
+            )
     raise error
+
+
+def detail_of(error: Exception) -> str:
+    """What a client is told of an error; how to mend it is for those who run the service."""
+    return str(error).partition("; run: ")[0] if isinstance(error, StaleFeatures) else str(error)
+
+
+def members_of(error: Exception) -> dict[str, Any]:
+    """What a problem has besides its words."""
+    if isinstance(error, UnknownName):
+        return {"known": error.known}
+    if isinstance(error, ContractMismatch):
+        return {"expected": error.expected, "actual": error.actual}
+    return {}
 
 
 def of_validation(request: Request, error: Exception) -> Response:
@@ -80,11 +110,16 @@ def of_validation(request: Request, error: Exception) -> Response:
         {"where": place(one["loc"]), "what": WORDS.get(one["type"], one["msg"])}
         for one in found[:ERRORS_SHOWN]
     ]
+    return of_faults(faults, len(found), request.state.request_id).response()
+
+
+def of_faults(faults: Sequence[Mapping[str, str]], total: int, request_id: str) -> Reply:
+    """The first faults of `total` in a request that is not valid."""
     detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
-    if len(found) > ERRORS_SHOWN:
-        detail += f"; and {len(found) - ERRORS_SHOWN} more"
+    if total > len(faults):
+        detail += f"; and {total - len(faults)} more"
     return problem(
-        request, INVALID.status, INVALID.type, INVALID.title, f"{detail}.", errors=faults
+        request_id, INVALID.status, INVALID.type, INVALID.title, f"{detail}.", errors=faults
     )
 
 
@@ -94,36 +129,45 @@ def of_http(request: Request, error: Exception) -> Response:
     status = HTTPStatus(error.status_code)
     detail = error.detail if error.detail != status.phrase else status.description
     return problem(
-        request, status, "about:blank", status.phrase, sentence(detail), error.headers or {}
-    )
+        request.state.request_id,
+        status,
+        "about:blank",
+        status.phrase,
+        sentence(detail),
+        error.headers,
+    ).response()
 
 
-def of_crash(request: Request) -> Response:
+def of_crash(request_id: str) -> Reply:
     """A mistake of ours: the id under which the log has it, and nothing else."""
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     detail = "The service made a mistake; its log has it under this request's id."
-    return problem(request, status, "about:blank", status.phrase, detail)
+    return problem(request_id, status, "about:blank", status.phrase, detail)
 
 
 def problem(
-    request: Request,
+    request_id: str,
     status: HTTPStatus,
     kind: str,
     title: str,
     detail: str,
     headers: Mapping[str, str] | None = None,
     **members: Any,
-) -> Response:
-    """The problem as a response; `instance` is the request's id."""
+) -> Reply:
+    """The problem as an answer; `instance` is the request's id."""
     body = {
         "type": kind,
         "title": title,
         "status": status.value,
         "detail": detail,
-        "instance": instance(request.state.request_id),
+        "instance": instance(request_id),
         **members,
     }
-    return Response(orjson.dumps(body), status, dict(headers or {}), MEDIA_TYPE)
+    further = tuple(
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in (headers or {}).items()
+    )
+    return Reply(status.value, MEDIA_TYPE, orjson.dumps(body), further)
 
 
 def instance(request_id: str) -> str:

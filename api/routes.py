@@ -1,34 +1,31 @@
 """What can be asked, over HTTP: handlers translate, everything else decides."""
 
-from functools import partial
 from typing import Annotated, Any, TypedDict
 
-from fastapi import APIRouter, Path, Query, Request, Response
-from fastapi.exceptions import RequestValidationError
+import orjson
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.convertors import Convertor, register_url_convertor
 from starlette.responses import RedirectResponse
 
-from api import answers, schemas
-from api.answers import Json
+from api import answers, direct, feast_protocol, schemas
+from api.direct import Direct, contracts_of, selection_of
 from api.docs import problem_responses
-from api.features import Answer, Features
+from api.features import Features
 from api.metrics import Metrics
-from api.problems import NoSuchResource
-from api.settings import ApiSettings
-from api.threads import Threads
-from feature_repo.errors import UnknownName, UnknownUser
+from api.online_schemas import OnlineFeatures, OnlineRequest
+from api.plan import service_of
+from api.problems import NoSuchResource, sentence
+from api.replies import JSON, Reply
+from feature_repo.errors import UnknownName
 
 
 class State(TypedDict):
     """What the lifespan opens and `request.state` has."""
 
-    settings: ApiSettings
     features: Features
     metrics: Metrics
-    reads: Threads
-    probes: Threads
-    """Beside the reads, so that many of them do not make the service look dead."""
+    direct: Direct
 
 
 class AnyText(Convertor[str]):
@@ -46,7 +43,13 @@ class AnyText(Convertor[str]):
 
 
 register_url_convertor("any", AnyText())
-router = APIRouter(default_response_class=Json)
+router = APIRouter()
+
+IfContract = Annotated[
+    str | None,
+    Header(alias="If-Contract", pattern=schemas.HASH, description=schemas.EXPECTED),
+]
+Contract = Annotated[str | None, Query(pattern=schemas.HASH, description=schemas.EXPECTED)]
 
 
 @router.get(
@@ -54,7 +57,7 @@ router = APIRouter(default_response_class=Json)
     tags=["features"],
     summary="Features of one user",
     response_model=schemas.UserFeatures,
-    responses=problem_responses(404, 422, 503),
+    responses=problem_responses(404, 409, 422, 503),
 )
 async def features_of_user(
     request: Request,
@@ -65,40 +68,51 @@ async def features_of_user(
             examples=["7590-VHVEG"],
         ),
     ],
-    selection: Annotated[schemas.Selection, Query()],
+    asked: Annotated[schemas.Asked, Query()],
+    if_contract: IfContract = None,
 ) -> Response:
     """The newest values of one user, in the contract's order, with the age of each view."""
-    answer = await read(request, [user_id], selection)
-    if not answer.vectors[0].found:
-        raise UnknownUser(user_id)
-    return Json(answers.one(answer))
+    request.state.direct.remember(request.scope["query_string"], asked)
+    expected = contracts_of(asked.contract, if_contract)
+    body = await request.state.features.one(user_id, selection_of(asked), expected)
+    return Reply(200, JSON, body).response()
 
 
 @router.post(
-    "/features",
+    direct.USERS,
     tags=["features"],
     summary="Features of many users",
     response_model=schemas.BatchFeatures,
-    responses=problem_responses(413, 422, 503),
+    responses=problem_responses(409, 413, 422, 503),
 )
-async def features_of_users(request: Request, batch: schemas.Batch) -> Response:
+async def features_of_users(
+    request: Request,
+    batch: schemas.Batch,
+    contract: Contract = None,
+    if_contract: IfContract = None,
+) -> Response:
     """The newest values of many users in one read; a user named twice is answered twice."""
-    most = request.state.settings.max_users
-    if len(batch.user_ids) > most:
-        fault = {"loc": ("body", "user_ids"), "msg": f"more than {most} users", "type": "too_long"}
-        raise RequestValidationError([fault])
-    return Json(answers.many(await read(request, batch.user_ids, batch)))
+    expected = contracts_of(contract, if_contract)
+    body = await request.state.features.many(batch.user_ids, selection_of(batch), expected)
+    return Reply(200, JSON, body).response()
 
 
-async def read(request: Request, user_ids: list[str], selection: schemas.Selection) -> Answer:
-    """Reads in a thread and counts the users."""
-    state = request.state
-    answer: Answer = await state.reads.run(
-        partial(state.features.read, user_ids, selection.service, selection.features or ())
-    )
-    found = sum(vector.found for vector in answer.vectors)
-    state.metrics.read(found, len(answer.vectors) - found)
-    return answer
+@router.post(
+    direct.ONLINE,
+    tags=["features"],
+    summary="Features as Feast's own server answers them",
+    response_model=OnlineFeatures,
+    responses=problem_responses(409, 413, 422, 503),
+)
+async def online_features(
+    request: Request,
+    asked: OnlineRequest,
+    contract: Contract = None,
+    if_contract: IfContract = None,
+) -> Response:
+    """For a Feast SDK whose online store is `remote`, and for views with any join keys."""
+    expected = contracts_of(contract, if_contract)
+    return (await feast_protocol.answer(request.state.features, asked, expected)).response()
 
 
 @router.get(
@@ -110,7 +124,10 @@ async def read(request: Request, user_ids: list[str], selection: schemas.Selecti
 )
 async def services(request: Request) -> Response:
     """The feature services that can be asked for, by name."""
-    return Json({"services": [answers.summary(one) for one in request.state.features.services()]})
+    catalog = request.state.features.follower.require()
+    found = [catalog.services[name] for name in sorted(catalog.services)]
+    listed = [answers.summary(one, catalog.contracts[one.name]) for one in found]
+    return json({"services": listed})
 
 
 @router.get(
@@ -122,25 +139,27 @@ async def services(request: Request) -> Response:
 )
 async def service(request: Request, name: Annotated[str, Path(examples=["churn_v1"])]) -> Response:
     """What a feature service promises: its features in order, each with type and meaning."""
+    catalog = request.state.features.follower.require()
     try:
-        return Json(answers.contract(request.state.features.service(name)))
+        found = service_of(catalog, name)
     except UnknownName as error:
         raise NoSuchResource(error.kind, error.name, error.known) from error
+    return json(answers.described(found, catalog.contracts[name]))
 
 
 @router.get("/livez", tags=["operations"], response_model=schemas.Status)
 async def livez() -> Response:
     """Whether the process answers; the database plays no part."""
-    return Json({"status": "alive"})
+    return json({"status": "alive"})
 
 
 @router.get(
     "/readyz", tags=["operations"], response_model=schemas.Status, responses=problem_responses(503)
 )
 async def readyz(request: Request) -> Response:
-    """Whether the default service is in the registry and a read of its features succeeds."""
-    await request.state.probes.run(request.state.features.ready)
-    return Json({"status": "ready"})
+    """Whether the default service is in the catalog and a read of its features succeeds."""
+    amiss = await request.state.features.ready()
+    return json({"status": "ready", **({"detail": sentence(amiss)} if amiss else {})})
 
 
 @router.get(
@@ -158,3 +177,8 @@ async def metrics(request: Request) -> Response:
 async def root() -> Any:
     """The way to the documentation."""
     return RedirectResponse("docs")
+
+
+def json(content: Any) -> Response:
+    """An answer that is not made of rows."""
+    return Reply(200, JSON, orjson.dumps(content)).response()

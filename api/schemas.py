@@ -22,7 +22,12 @@ def without_nul(text: str) -> str:
     return text
 
 
-UserId = Annotated[str, Field(min_length=1, max_length=128), AfterValidator(without_nul)]
+HASH = r"^[0-9a-f]{16}$"
+"""A contract's hash."""
+EXPECTED = "The features' contract as the caller knows it; with any other one the answer is 409."
+
+MIN_ID, MAX_ID = 1, 128
+UserId = Annotated[str, Field(min_length=MIN_ID, max_length=MAX_ID), AfterValidator(without_nul)]
 
 
 class Selection(BaseModel):
@@ -68,6 +73,12 @@ class Selection(BaseModel):
         return self
 
 
+class Asked(Selection):
+    """Which features, as the query of a URL says it."""
+
+    contract: Annotated[str | None, Field(pattern=HASH, description=EXPECTED)] = None
+
+
 class Batch(Selection):
     """The features of many users."""
 
@@ -96,6 +107,10 @@ class ViewStatus(Answered):
         Literal["fresh", "stale", "missing"],
         Field(description="`stale` past the view's own limit, `missing` where it has no values."),
     ]
+    ttl_seconds: Annotated[
+        float | None,
+        Field(description="Age up to which the view's values hold; only where there is one."),
+    ] = None
 
 
 class Metadata(Answered):
@@ -107,6 +122,10 @@ class Metadata(Answered):
         Field(description="Equal for equal features in equal order; a training set has it too."),
     ]
     views: dict[str, ViewStatus]
+    source: Annotated[
+        Literal["cache"] | None,
+        Field(description="Only where the database is away and the answer was kept from before."),
+    ] = None
 
 
 class UserFeatures(Answered):
@@ -173,6 +192,9 @@ class ServiceSummary(Answered):
     description: str
     contract: Annotated[str, Field(examples=[CONTRACT])]
     features: Annotated[int, Field(description="How many it has.", examples=[14])]
+    unservable: Annotated[
+        str | None, Field(description="Why it cannot be asked for; only where that is so.")
+    ] = None
 
 
 class Services(Answered):
@@ -197,12 +219,18 @@ class ServiceContract(Answered):
     description: str
     contract: Annotated[str, Field(examples=[CONTRACT])]
     features: list[FeatureDescription]
+    unservable: Annotated[
+        str | None, Field(description="Why it cannot be asked for; only where that is so.")
+    ] = None
 
 
 class Status(Answered):
     """That it is."""
 
     status: Annotated[str, Field(examples=["ready"])]
+    detail: Annotated[
+        str | None, Field(description="What is amiss nevertheless; only where something is.")
+    ] = None
 
 
 class Problem(BaseModel):
@@ -219,4 +247,10 @@ class Problem(BaseModel):
     errors: Annotated[
         list[dict[str, str]] | None,
         Field(description="For a request that is not valid: where and what, the first ten."),
+    ] = None
+    expected: Annotated[
+        str | None, Field(description="For another contract: the one that the request expects.")
+    ] = None
+    actual: Annotated[
+        str | None, Field(description="For another contract: the one that the features have.")
     ] = None

@@ -10,28 +10,42 @@ PREFIX = "STREAMFLOW_API_"
 
 
 class ApiSettings(BaseSettings):
-    """The settings of one API process; where PostgreSQL is, the PG* variables say."""
+    """The settings of one API process; where PostgreSQL is, the PG* variables say.
+
+    STREAMFLOW_POOL_SIZE is how many connections it reads with, one of them for readiness alone;
+    one more listens for changes.
+    """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
     service: str = Field("churn_v1", min_length=1)
-    """Feature service that answers when a request names none; /readyz wants it in the registry."""
+    """Feature service that answers when a request names none; /readyz wants it in the catalog."""
+    entity: str = Field("user_id", min_length=1)
+    """Join key that /features takes as the user's id; views with other keys are answered by
+    /get-online-features alone."""
     max_users: int = Field(1000, ge=1)
-    """Users in one POST /features; a thousand take about a fifth of a second."""
-    threads: int = Field(8, ge=1)
-    """Reads at the same time, as many as the online store's pool has connections; others wait."""
+    """Users in one POST /features or rows in one POST /get-online-features; a thousand take
+    about fifteen milliseconds."""
+    max_waiting: int = Field(1000, ge=1)
+    """Requests that wait for a read; one more is answered 503 at once."""
     deadline_s: float = Field(10, gt=0)
-    """Seconds until a request that waits for a thread or the database is answered 503.
+    """Seconds until a request that waits for a connection or the database is answered 503.
 
     Longer than connecting may take (STREAMFLOW_CONNECT_TIMEOUT_S, 5 s), so that it only ends
     what would hang: a connection whose server is gone without a word.
     """
     max_body_bytes: int = Field(1 << 20, ge=1)
     """Largest request body; a thousand user ids of the longest kind in plain letters are 131 kB."""
+    cache_users: int = Field(10_000, ge=0)
+    """Answers of GET /features that are kept, the least recently used given up first; each has
+    about the size of its features as JSON. 0 keeps none."""
+    serve_stale: bool = False
+    """Whether a kept answer is given, marked `"source": "cache"`, while the database is away."""
     registry_refresh_s: float = Field(5, gt=0)
-    """Seconds between two looks at the registry: how late an applied change is served."""
+    """Seconds between two looks whether the default service can be read; changes of the catalog
+    and of rows are told by the database and do not wait for it."""
     retry_s: float = Field(1, gt=0)
-    """Seconds between two attempts to reach a database that is away or was never applied."""
+    """Seconds between two attempts to reach a database that is away."""
 
 
 def load() -> ApiSettings:

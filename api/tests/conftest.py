@@ -1,5 +1,7 @@
 """A database with materialized features, and the real server in front of it."""
 
+import asyncio
+import re
 import socket
 import threading
 import time
@@ -10,12 +12,17 @@ from pathlib import Path
 from typing import Any
 
 import httpx
+import psycopg
 import pytest
 import uvicorn
 
 from api.app import create_app
+from api.database import Overdue, Session
 from api.settings import ApiSettings
+from feature_repo.catalog import FORMAT, READ, Catalog, parse
 
+TABLE = 'online."streamflow:user_id"'
+"""Where the values of all views are that have user_id alone as join key."""
 ODD_USERS = {
     "a/b": 1,
     "a/b/": 2,
@@ -70,11 +77,46 @@ def loaded(databases: Any, server: dict[str, str], loaded_template: str) -> Iter
         yield name
 
 
+@pytest.fixture(scope="session")
+def rich_template(databases: Any, server: dict[str, str], loaded_template: str) -> Iterator[str]:
+    """A database like `loaded_template` with the objects and rows of feast_objects.py besides."""
+    from api.tests import feast_objects
+    from feature_repo.store import open_store
+
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        databases.database_of(server, loaded_template, monkeypatch) as name,
+    ):
+        with open_store("auto") as store:
+            profile = store.get_feature_view("subs_profile_fv")
+            store.apply(feast_objects.objects(profile), partial=True)
+            feast_objects.write(store)
+        yield name
+
+
+@pytest.fixture(scope="module")
+def rich(databases: Any, server: dict[str, str], rich_template: str) -> Iterator[str]:
+    """The name of a database with views of many kinds; PG* points at it."""
+    with (
+        pytest.MonkeyPatch.context() as monkeypatch,
+        databases.database_of(server, rich_template, monkeypatch) as name,
+    ):
+        yield name
+
+
 @pytest.fixture(scope="module")
 def client(loaded: str) -> Iterator[httpx.Client]:
     """Talks to a server in front of `loaded`."""
     with serving() as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)
+        yield client
+
+
+@pytest.fixture(scope="module")
+def rich_client(rich: str) -> Iterator[httpx.Client]:
+    """Talks to a server in front of `rich`."""
+    with serving() as client:
+        wait_until(lambda: ready(client))
         yield client
 
 
@@ -106,6 +148,53 @@ def serving(app: Any = None, **settings: Any) -> Iterator[httpx.Client]:
             assert not thread.is_alive()
 
 
+def statement(text: str) -> None:
+    """Runs it in the database that PG* points at."""
+    with psycopg.connect(autocommit=True) as connection:
+        connection.execute(text)  # type: ignore[call-overload]
+
+
+def rewrite(change: Callable[[Catalog], Catalog], sql: str = "", format_: int = FORMAT) -> int:
+    """Makes another catalog in one transaction with the statements `sql`; gives its version."""
+    with psycopg.connect() as connection:
+        row = connection.execute(f"{READ} FOR UPDATE").fetchone()  # type: ignore[call-overload]
+        assert row is not None
+        document = change(parse(row[0], FORMAT, row[2])).document()
+        connection.execute(sql)  # type: ignore[call-overload]
+        connection.execute(
+            "UPDATE ops.catalog SET version = version + 1, format = %s, document = %s",
+            [format_, document],
+        )
+        return int(row[0]) + 1
+
+
+def metric(client: httpx.Client, line: str) -> float:
+    """The value of one line of /metrics, 0 where it is not there yet."""
+    found = re.search(rf"^{re.escape(line)} (\S+)$", client.get("/metrics").text, re.MULTILINE)
+    return float(found[1]) if found else 0.0
+
+
+@contextmanager
+def held(
+    monkeypatch: pytest.MonkeyPatch, key: str, past_deadline: bool = False
+) -> Iterator[threading.Event]:
+    """Holds every query that asks for `key`, as a slow database would, until the event is set."""
+    fetch, go_on = Session.fetch, threading.Event()
+
+    async def slow(self: Session, query: str, arguments: Any, ends: float) -> Any:
+        while arguments and key in arguments[0] and not go_on.is_set():
+            if asyncio.get_running_loop().time() > ends and not past_deadline:
+                raise Overdue
+            await asyncio.sleep(0.01)
+        return await fetch(self, query, arguments, ends)
+
+    monkeypatch.setattr(Session, "fetch", slow)
+    try:
+        yield go_on
+    finally:
+        go_on.set()
+
+
 def ready(client: httpx.Client) -> bool:
     """Whether /readyz says so."""
     return client.get("/readyz").status_code == 200
@@ -126,6 +215,7 @@ def wait_until(holds: Callable[[], bool], seconds: float = 20) -> float:
 
 
 INTERNAL = (
+    "asyncpg",
     "psycopg",
     "sqlalchemy",
     "feast.",
@@ -193,7 +283,6 @@ def odd_objects() -> list[Any]:
         subs,
         view("today_fv", "0.1::real AS score", today, [score], fresh_for_days="1.5"),
         view("yesterday_fv", "0.1::real AS score", today, [score], fresh_for_days="0.5"),
-        view("wrong_tag_fv", "0.1::real AS score", today, [score], fresh_for_days="soon"),
         view("odd_fv", "n::bigint AS n", odd, [Field(name="n", dtype=Int64)]),
         FeatureService(name="copies_v1", features=[subs]),
     ]

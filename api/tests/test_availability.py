@@ -1,4 +1,4 @@
-"""The database and the registry come, go and change while the service runs."""
+"""The database comes and goes, wholly or in parts, while the service runs."""
 
 import os
 import re
@@ -10,13 +10,21 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from psycopg import sql
 
-from api.tests.conftest import assert_problem, ready, serving, unready, wait_until
+from api.tests.conftest import (
+    TABLE,
+    assert_problem,
+    held,
+    metric,
+    ready,
+    serving,
+    statement,
+    unready,
+    wait_until,
+)
 from api.tests.proxy import Proxy
-from feature_repo.store import open_store
 
 USER = "/features/7590-VHVEG"
 
@@ -25,12 +33,6 @@ USER = "/features/7590-VHVEG"
 def _short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """Connecting gives up after the shortest time there is."""
     monkeypatch.setenv("STREAMFLOW_CONNECT_TIMEOUT_S", "2")
-
-
-def statement(text: str) -> None:
-    """Runs it in the database that PG* points at."""
-    with psycopg.connect(autocommit=True) as connection:
-        connection.execute(text)  # type: ignore[call-overload]
 
 
 @pytest.fixture
@@ -109,7 +111,7 @@ def test_a_service_without_a_database_becomes_ready_by_itself(
 def test_a_database_that_goes_away_is_a_problem_and_back_it_is_none(
     disconnect: Callable[[bool], None],
 ) -> None:
-    with serving() as client:
+    with serving(cache_users=0) as client:
         wait_until(lambda: ready(client))
         assert client.get(USER).status_code == 200
         disconnect(False)
@@ -132,11 +134,35 @@ def test_a_database_that_goes_away_is_a_problem_and_back_it_is_none(
 def test_broken_connections_are_replaced_without_an_error(
     disconnect: Callable[[bool], None],
 ) -> None:
-    with serving(registry_refresh_s=60) as client:
+    with serving(registry_refresh_s=60, cache_users=0) as client:
         wait_until(lambda: ready(client))
-        assert client.get(USER).status_code == 200
-        disconnect(True)
-        assert client.get(USER).status_code == 200
+        for path in (USER, "/readyz", USER):
+            assert client.get(path).status_code == 200
+            disconnect(True)
+        users = {"user_ids": ["7590-VHVEG"]}
+        assert client.post("/features", json=users).status_code == 200
+
+
+@pytest.mark.parametrize("cache_users", [0, 10_000])
+def test_connections_that_break_again_and_again_fail_no_request(
+    disconnect: Callable[[bool], None], cache_users: int
+) -> None:
+    with serving(cache_users=cache_users) as client, ThreadPoolExecutor(8) as threads:
+        wait_until(lambda: ready(client))
+        goes_on = threading.Event()
+
+        def ask(_: int) -> set[int]:
+            statuses = set()
+            while not goes_on.is_set():
+                statuses.add(client.get(USER).status_code)
+            return statuses
+
+        asking = [threads.submit(ask, number) for number in range(8)]
+        for _ in range(6):
+            time.sleep(0.3)
+            disconnect(True)
+        goes_on.set()
+        assert [one.result() for one in asking] == [{200}] * 8
 
 
 @pytest.fixture
@@ -149,7 +175,7 @@ def proxy(server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_a_database_that_falls_silent_is_a_problem_and_not_for_ever(proxy: Proxy) -> None:
-    with serving(deadline_s=1.5, registry_refresh_s=60) as client:
+    with serving(deadline_s=1.5, registry_refresh_s=60, cache_users=0) as client:
         wait_until(lambda: ready(client))
         assert client.get(USER).status_code == 200
         proxy.fall_silent()
@@ -160,104 +186,161 @@ def test_a_database_that_falls_silent_is_a_problem_and_not_for_ever(proxy: Proxy
         for answer in answers:
             assert_problem(answer, 503, "not-ready", "did not answer in time")
         wait_until(unready(client, "does not answer"), 10)
+        assert client.get("/livez").status_code == 200
         proxy.answer_new()
         wait_until(lambda: ready(client), 5)
         assert client.get(USER).status_code == 200
 
 
-def test_connections_that_fall_silent_alone_are_replaced(proxy: Proxy) -> None:
+def test_connections_that_fall_silent_alone_are_replaced_within_the_request(proxy: Proxy) -> None:
     """As after the death of a node, when another one answers under the same name."""
-    from feast import FeatureService
-
-    with serving(deadline_s=1, registry_refresh_s=0.3) as client:
+    with serving(deadline_s=5, cache_users=0) as client:
         wait_until(lambda: ready(client))
         assert client.get(USER).status_code == 200
         proxy.fall_silent()
         proxy.answer_new()
-        assert_problem(client.get(USER), 503, "not-ready")
-        wait_until(lambda: ready(client), 8)
+        began = time.monotonic()
         assert client.get(USER).status_code == 200
-        with open_store("auto") as store:
-            view = store.get_feature_view("today_fv")
-            store.apply(FeatureService(name="later_v1", features=[view]), partial=True)
-        wait_until(lambda: client.get(f"{USER}?service=later_v1").status_code == 200, 8)
-
-
-def test_a_registry_that_is_gone_is_a_problem(copy: str) -> None:
-    with serving(registry_refresh_s=0.3) as client:
-        wait_until(lambda: ready(client))
-        statement("ALTER SCHEMA registry RENAME TO elsewhere")
-        wait_until(unready(client, "Nothing was applied to the database."), 5)
-        assert_problem(client.get(USER), 503, "not-ready", "nothing was applied")
-        statement("ALTER SCHEMA elsewhere RENAME TO registry")
+        assert time.monotonic() - began < 3
         wait_until(lambda: ready(client), 5)
+        statement("UPDATE ops.catalog SET version = version + 1")
+        wait_until(lambda: metric(client, "streamflow_api_listening") == 1)
         assert client.get(USER).status_code == 200
 
 
-def test_a_missing_online_table_is_a_problem_of_its_own_view_alone(copy: str) -> None:
+def test_a_catalog_that_is_gone_is_a_problem(copy: str) -> None:
     with serving() as client:
         wait_until(lambda: ready(client))
-        statement("ALTER TABLE online.streamflow_support_agg_90d_fv RENAME TO elsewhere")
+        for gone, back in (
+            (
+                "ALTER TABLE ops.catalog RENAME TO elsewhere",
+                "ALTER TABLE ops.elsewhere RENAME TO catalog",
+            ),
+            (
+                "CREATE TABLE kept AS TABLE ops.catalog; DELETE FROM ops.catalog",
+                "INSERT INTO ops.catalog TABLE kept",
+            ),
+            ("ALTER SCHEMA ops RENAME TO elsewhere", "ALTER SCHEMA elsewhere RENAME TO ops"),
+        ):
+            statement(gone)
+            wait_until(unready(client, "Nothing was applied to the database."), 5)
+            assert_problem(client.get(USER), 503, "not-ready", "nothing was applied")
+            assert_problem(client.get("/services"), 503, "not-ready", "nothing was applied")
+            statement(back)
+            wait_until(lambda: ready(client), 5)
+            assert client.get(USER).status_code == 200
+
+
+def test_a_missing_online_table_is_a_problem_until_it_is_back(copy: str) -> None:
+    with serving(cache_users=0) as client:
+        wait_until(lambda: ready(client))
+        statement(f"ALTER TABLE {TABLE} RENAME TO elsewhere")
         assert_problem(client.get("/readyz"), 503, "not-ready", "online tables are not there yet")
-        assert_problem(client.get(USER), 503, "not-ready")
-        assert client.get(f"{USER}?service=profile_v1").status_code == 200
-        statement("ALTER TABLE online.elsewhere RENAME TO streamflow_support_agg_90d_fv")
+        assert_problem(client.get(USER), 503, "not-ready", "online tables are not there yet")
+        statement('ALTER TABLE online.elsewhere RENAME TO "streamflow:user_id"')
         assert client.get(USER).status_code == 200
         assert ready(client)
 
 
-def test_readiness_answers_while_all_threads_read(
+def test_a_missing_column_is_a_problem_of_its_own_services_alone(copy: str) -> None:
+    column = '"support_agg_90d_fv:support_tickets_90d"'
+    with serving() as client:
+        wait_until(lambda: ready(client))
+        assert client.get(USER).status_code == 200
+        statement(f"ALTER TABLE {TABLE} RENAME COLUMN {column} TO elsewhere")
+        assert_problem(client.get("/readyz"), 503, "not-ready", "online tables are not there yet")
+        assert_problem(client.get("/features/0002-ORFBO"), 503, "not-ready")
+        assert client.get(f"{USER}?service=profile_v1").status_code == 200
+        statement(f"ALTER TABLE {TABLE} RENAME COLUMN elsewhere TO {column}")
+        assert client.get("/features/0002-ORFBO").status_code == 200
+        assert ready(client)
+
+
+def test_readiness_answers_while_all_connections_read(
     copy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from api.session import Session
-
-    read, go_on = Session.read, threading.Event()
-
-    def slow(self: Session, contract: Any, user_ids: list[str]) -> Any:
-        if user_ids == ["7590-VHVEG"]:
-            go_on.wait(10)
-        return read(self, contract, user_ids)
-
-    monkeypatch.setattr(Session, "read", slow)
-    with serving(threads=2) as client, ThreadPoolExecutor(5) as threads:
+    monkeypatch.setenv("STREAMFLOW_POOL_SIZE", "3")
+    with held(monkeypatch, "slow") as go_on, serving() as client, ThreadPoolExecutor(9) as threads:
         wait_until(lambda: ready(client))
-        answers = [threads.submit(client.get, USER) for _ in range(5)]
-        wait_until(lambda: "in_flight 6.0" in client.get("/metrics").text)
+        slow = [
+            threads.submit(client.post, "/features", json={"user_ids": ["slow", "7590-VHVEG"]})
+            for _ in range(2)
+        ]
+        wait_until(lambda: metric(client, "streamflow_api_requests_waiting") == 2)
+        others = [threads.submit(client.get, USER) for _ in range(5)]
+        wait_until(lambda: metric(client, "streamflow_api_requests_waiting") == 7)
         assert ready(client)
         assert client.get("/livez").status_code == 200
         go_on.set()
-        assert [one.result().status_code for one in answers] == [200] * 5
+        assert [one.result().status_code for one in slow + others] == [200] * 7
 
 
 def test_a_request_that_waits_too_long_for_its_turn_is_told_so(
     copy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from api.session import Session
-
-    read, go_on = Session.read, threading.Event()
-
-    def slow(self: Session, contract: Any, user_ids: list[str]) -> Any:
-        if user_ids == ["slow"]:
-            go_on.wait(10)
-        return read(self, contract, user_ids)
-
-    monkeypatch.setattr(Session, "read", slow)
-    with serving(threads=1, deadline_s=1) as client, ThreadPoolExecutor(1) as threads:
+    monkeypatch.setenv("STREAMFLOW_POOL_SIZE", "2")
+    with (
+        held(monkeypatch, "slow", past_deadline=True) as go_on,
+        serving(deadline_s=1) as client,
+        ThreadPoolExecutor(1) as threads,
+    ):
         wait_until(lambda: ready(client))
         hanging = threads.submit(client.get, "/features/slow")
-        time.sleep(0.2)
+        wait_until(lambda: metric(client, "streamflow_api_requests_waiting") == 1)
+        users = {"user_ids": ["7590-VHVEG"]}
+        began = time.monotonic()
+        assert_problem(
+            client.post("/features", json=users), 503, "not-ready", "did not answer in time"
+        )
+        assert time.monotonic() - began < 1.5
         assert_problem(hanging.result(), 503, "not-ready", "did not answer in time")
         go_on.set()
         assert client.get(USER).status_code == 200
         assert ready(client)
 
 
+def test_more_requests_than_may_wait_are_refused_at_once(
+    copy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with (
+        held(monkeypatch, "slow") as go_on,
+        serving(max_waiting=3) as client,
+        ThreadPoolExecutor(3) as threads,
+    ):
+        wait_until(lambda: ready(client))
+        waiting = [threads.submit(client.get, "/features/slow") for _ in range(3)]
+        wait_until(lambda: metric(client, "streamflow_api_requests_waiting") == 3)
+        began = time.monotonic()
+        for answer in (client.get(USER), client.post("/features", json={"user_ids": ["me"]})):
+            assert_problem(answer, 503, "not-ready", "too many requests are waiting")
+        assert time.monotonic() - began < 0.5
+        assert ready(client)
+        go_on.set()
+        assert [one.result().status_code for one in waiting] == [404] * 3
+        assert client.get(USER).status_code == 200
+
+
+def test_a_table_that_is_locked_holds_no_request_longer_than_its_deadline(
+    copy: str, databases: Any
+) -> None:
+    import psycopg
+
+    with serving(deadline_s=1, cache_users=0) as client, psycopg.connect() as connection:
+        wait_until(lambda: ready(client))
+        connection.execute(f"LOCK TABLE {TABLE} IN ACCESS EXCLUSIVE MODE")  # type: ignore[call-overload]
+        began = time.monotonic()
+        assert_problem(client.get(USER), 503, "not-ready", "did not answer in time")
+        assert 0.9 < time.monotonic() - began < 1.5
+        connection.rollback()
+        assert client.get(USER).status_code == 200
+        wait_until(lambda: ready(client), 5)
+
+
 def test_nothing_of_the_database_is_told(copy: str) -> None:
     with serving() as client:
         wait_until(lambda: ready(client))
-        statement("ALTER TABLE online.streamflow_subs_profile_fv RENAME COLUMN value TO v")
+        statement(f'ALTER TABLE {TABLE} RENAME COLUMN "subs_profile_fv:monthly_fee" TO v')
         response = client.get(USER)
         assert response.status_code >= 500
-        assert not re.search(
-            "column|relation|select|streamflow_subs|psycopg", response.text.lower()
-        )
+        internal = "column|relation|select|streamflow:user|asyncpg"
+        assert not re.search(internal, response.text.lower())

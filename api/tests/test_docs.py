@@ -8,7 +8,7 @@ import httpx
 import jsonschema
 import pytest
 
-from api import schemas
+from api import online_schemas, schemas
 from api.docs import as_3_0
 
 
@@ -83,6 +83,7 @@ def test_every_operation_is_described_with_its_problems(described: dict[str, Any
     assert models == {
         "get /features/{user_id}": "UserFeatures",
         "post /features": "BatchFeatures",
+        "post /get-online-features": "OnlineFeatures",
         "get /services": "Services",
         "get /services/{name}": "ServiceContract",
         "get /livez": "Status",
@@ -91,8 +92,9 @@ def test_every_operation_is_described_with_its_problems(described: dict[str, Any
     }
     assert "HTTPValidationError" not in json.dumps(described)
     assert problems == {
-        "get /features/{user_id}": [404, 422, 503],
-        "post /features": [413, 422, 503],
+        "get /features/{user_id}": [404, 409, 422, 503],
+        "post /features": [409, 413, 422, 503],
+        "post /get-online-features": [409, 413, 422, 503],
         "get /services": [503],
         "get /services/{name}": [404, 503],
         "get /livez": [],
@@ -103,10 +105,13 @@ def test_every_operation_is_described_with_its_problems(described: dict[str, Any
         assert all(operation["description"] for operation in operations.values())
 
 
-@pytest.mark.parametrize("name", ["Batch", "UserFeatures", "BatchFeatures"])
+@pytest.mark.parametrize(
+    "name", ["Batch", "UserFeatures", "BatchFeatures", "OnlineRequest", "OnlineFeatures"]
+)
 def test_examples_are_as_they_describe(described: dict[str, Any], name: str) -> None:
     found = described["components"]["schemas"][name]
-    getattr(schemas, name).model_validate(found["example"])
+    module = online_schemas if name.startswith("Online") else schemas
+    getattr(module, name).model_validate(found["example"])
 
 
 def test_the_documented_example_is_answered(
@@ -122,7 +127,12 @@ def test_the_documented_example_is_answered(
 
 
 @pytest.mark.parametrize(
-    ("status", "path"), [(404, "/features/0000-NOONE"), (422, "/features/x?service=churn_v9")]
+    ("status", "path"),
+    [
+        (404, "/features/0000-NOONE"),
+        (409, f"/features/x?contract={'0' * 16}"),
+        (422, "/features/x?service=churn_v9"),
+    ],
 )
 def test_problems_are_as_they_are_described(
     client: httpx.Client, described: dict[str, Any], status: int, path: str
@@ -149,6 +159,7 @@ def test_a_nullable_schema_keeps_what_else_it_says() -> None:
         "example": "a",
         "description": "d",
     }
+    assert as_3_0({"const": "cache"}) == {"enum": ["cache"]}
     union = {"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "null"}]}
     assert as_3_0(union) == {
         "anyOf": [{"type": "string"}, {"type": "integer"}],

@@ -146,7 +146,6 @@ def test_a_view_that_lacks_the_user_is_missing_and_its_features_null(client: htt
     [
         ("today_fv", "fresh"),
         ("yesterday_fv", "stale"),
-        ("wrong_tag_fv", "fresh"),
         ("subs_profile_fv", "stale"),
         ("subs_copy_fv", "fresh"),
     ],

@@ -17,7 +17,6 @@ VIEWS = [
     "support_agg_90d_fv",
     "today_fv",
     "usage_agg_30d_fv",
-    "wrong_tag_fv",
     "yesterday_fv",
 ]
 SERVICES = ["churn_v1", "copies_v1", "profile_v1"]
@@ -171,14 +170,19 @@ def test_another_method_is_refused_and_the_right_one_named(client: httpx.Client)
     assert response.headers["allow"] == "GET"
 
 
+@both
 def test_a_mistake_of_ours_tells_its_id_alone_and_logs_the_rest(
-    client: httpx.Client, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    client: httpx.Client,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    way: str,
 ) -> None:
     def broken(*_: object) -> None:
         raise RuntimeError("psycopg at /secret/place")
 
-    monkeypatch.setattr(Features, "read", broken)
-    response = client.get("/features/7590-VHVEG")
+    monkeypatch.setattr(Features, "one", broken)
+    monkeypatch.setattr(Features, "many", broken)
+    response = ask(client, way)
     body = assert_problem(response, 500, None)
     assert set(body) == {"type", "title", "status", "detail", "instance"}
     assert "secret" not in response.text

@@ -1,0 +1,79 @@
+"""What is answered instead of features; the tree goes on from feature_repo/errors.py.
+
+StreamflowError
+├── NotReady                the service cannot answer now
+│   └── Busy                too many requests wait already
+├── InvalidRequest          parts of a request that no catalog could make sense of
+└── RefusedByCatalog        what is asked is not what the catalog has
+    ├── ContractMismatch    the caller expects other features than there are
+    ├── OtherKeys           the features are found by other keys than one user's id
+    └── Unservable          the online tables alone cannot answer the service
+"""
+
+from collections.abc import Sequence
+
+from feature_repo.errors import (
+    ConfigurationError,
+    SchemaMissing,
+    StoreUnavailable,
+    StreamflowError,
+)
+
+
+class NotReady(StreamflowError):
+    """The service cannot answer now; why not is said without anything internal."""
+
+
+class Busy(NotReady):
+    """Too many requests wait already."""
+
+
+class InvalidRequest(StreamflowError):
+    """Parts of a request that no catalog could make sense of."""
+
+    def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
+        self.faults = tuple(faults)
+        """Where in the request, as `body.user_ids.0`, and what is wrong there."""
+        super().__init__("; ".join(f"{where}: {what}" for where, what in faults))
+
+
+class RefusedByCatalog(StreamflowError):
+    """What is asked is not what the catalog has."""
+
+
+class ContractMismatch(RefusedByCatalog):
+    """The caller expects other features than there are."""
+
+    def __init__(self, expected: str, actual: str) -> None:
+        self.expected, self.actual = expected, actual
+        super().__init__(f"the features have contract {actual}, not {expected}")
+
+
+class OtherKeys(RefusedByCatalog):
+    """The features are found by other keys than one user's id."""
+
+
+class Unservable(RefusedByCatalog):
+    """The online tables alone cannot answer the service."""
+
+
+class Outdated(Exception):
+    """Rows were read under another catalog than the one they were asked by."""
+
+    def __init__(self, version: int) -> None:
+        self.version = version
+        """Of the catalog they were asked by."""
+        super().__init__(f"catalog {version} is not the one there is")
+
+
+def public(error: Exception) -> str:
+    """Why the service is not ready, for a client: no host, no statement, no driver's words."""
+    if isinstance(error, NotReady):
+        return str(error)
+    if isinstance(error, SchemaMissing):
+        return "nothing was applied to the database"
+    if isinstance(error, StoreUnavailable):
+        return "the database does not answer"
+    if isinstance(error, ConfigurationError):
+        return "the service is not configured"
+    return "the features could not be opened"

@@ -1,0 +1,22 @@
+"""An answer as bytes, before any framework has it."""
+
+from typing import NamedTuple
+
+from starlette.responses import Response
+
+JSON = b"application/json"
+
+
+class Reply(NamedTuple):
+    """Status, content type, body and further headers."""
+
+    status: int
+    media_type: bytes
+    body: bytes
+    headers: tuple[tuple[bytes, bytes], ...] = ()
+
+    def response(self) -> Response:
+        """The same for Starlette."""
+        found = Response(self.body, self.status)
+        found.raw_headers += [(b"content-type", self.media_type), *self.headers]
+        return found

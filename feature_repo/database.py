@@ -12,7 +12,7 @@ from psycopg import sql
 from psycopg.pq import TransactionStatus
 
 from feature_repo import settings
-from feature_repo.errors import SchemaMissing, StoreUnavailable
+from feature_repo.errors import NotAllowed, SchemaMissing, StoreUnavailable
 
 SCHEMA_SQL = Path(__file__).with_name("schema.sql")
 
@@ -53,6 +53,9 @@ def translated(where: settings.PostgresSettings | None = None) -> Iterator[None]
     except psycopg.OperationalError as error:
         place = f" at {where.host}:{where.port}/{where.database}" if where else ""
         raise StoreUnavailable(f"PostgreSQL{place}: {first_line(error)}") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        role = f"role {where.user}: " if where else ""
+        raise NotAllowed(f"{role}{first_line(error)}") from error
     except (
         psycopg.errors.UndefinedTable,
         psycopg.errors.UndefinedColumn,

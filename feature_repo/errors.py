@@ -2,6 +2,7 @@
 
 StreamflowError
 ├── ConfigurationError      a variable, option or database is not set up as it must be
+│   ├── NotAllowed          the role of PGUSER may not do this
 │   ├── SchemaMissing       the database was never applied, or by another version
 │   └── RemovalNotAllowed   applying would remove a view that a service still uses
 ├── InputRefused            a month has faults; nothing of it was stored
@@ -23,6 +24,10 @@ class StreamflowError(Exception):
 
 class ConfigurationError(StreamflowError):
     """A variable, option or database is not set up as it must be."""
+
+
+class NotAllowed(ConfigurationError):
+    """The role of PGUSER may not do this."""
 
 
 class SchemaMissing(ConfigurationError):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Literal
 
 from feature_repo import settings
 from feature_repo.database import connect, first_line
-from feature_repo.errors import SchemaMissing, StoreUnavailable
+from feature_repo.errors import NotAllowed, SchemaMissing, StoreUnavailable
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -75,7 +75,12 @@ def translated() -> Iterator[None]:
         yield
     except (OperationalError, PoolTimeout, psycopg.OperationalError) as error:
         raise StoreUnavailable(f"PostgreSQL: {first_line(error)}") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise NotAllowed(first_line(error)) from error
     except (FeastRegistrySchemaError, ProgrammingError, psycopg.errors.UndefinedTable) as error:
+        cause = getattr(error, "orig", None)
+        if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+            raise NotAllowed(first_line(cause)) from error
         raise SchemaMissing(
             "the feature registry is not in this database; run: streamflow apply"
         ) from error

@@ -8,7 +8,7 @@ import typer
 
 from feature_repo import embedded, schema, settings
 from feature_repo.database import connect, create_database
-from jobs import console, waiting
+from jobs import console, roles, waiting
 from jobs.reporting import reporting
 
 app = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL, other databases.")
@@ -35,6 +35,32 @@ def db_create(name: Annotated[str, typer.Argument(help="Database to create.")]) 
     with reporting():
         waiting.wait_for("database")
         console.say(f"database {name}: {'created' if create_database(name) else 'is there'}")
+
+
+@app.command("roles")
+def db_roles(
+    owner: Annotated[str, typer.Option(help="Runs apply.")] = roles.Names.owner,
+    writer: Annotated[str, typer.Option(help="Ingests, materializes.")] = roles.Names.writer,
+    trainer: Annotated[str, typer.Option(help="Builds training sets.")] = roles.Names.trainer,
+    reader: Annotated[str, typer.Option(help="The API.")] = roles.Names.reader,
+) -> None:
+    """Create or update four roles with no more rights than their commands need.
+
+    Their passwords come from STREAMFLOW_OWNER_PASSWORD, STREAMFLOW_WRITER_PASSWORD,
+    STREAMFLOW_TRAINER_PASSWORD and STREAMFLOW_READER_PASSWORD. Run it as a superuser, or as a
+    role that has CREATEROLE and owns the database.
+    """
+    with reporting():
+        names, given = roles.Names(owner, writer, trainer, reader), roles.passwords()
+        waiting.until(reachable, "the database")
+        for line in roles.set_up(names, given):
+            console.say(line)
+
+
+def reachable() -> None:
+    """Returns when PostgreSQL answers, also to a role that may see nothing."""
+    with connect():
+        pass
 
 
 @app.command("stop")

@@ -1,0 +1,127 @@
+-- Who may do what: {owner} applies, {writer} ingests and materializes, {trainer} builds training
+-- sets, {reader} is the API. `streamflow db roles` runs this file in one transaction, with names
+-- in place of the braces, and then makes {owner} the owner of all that is in the schemas. It may
+-- run again on any older version of it: what a role was granted besides is taken away.
+-- Tables that `apply` makes later have their rights by default; in `ops` none have any, since
+-- each of its tables is for other roles. A new one there needs a line here.
+
+-- The database. CREATE is for the CREATE SCHEMA IF NOT EXISTS of schema.sql, which PostgreSQL
+-- refuses without it although the schemas are there.
+REVOKE ALL ON DATABASE {database} FROM PUBLIC, {writer}, {trainer}, {reader};
+GRANT CONNECT ON DATABASE {database} TO {owner}, {writer}, {trainer}, {reader};
+GRANT TEMPORARY ON DATABASE {database} TO {owner}, {writer}, {trainer};
+GRANT CREATE ON DATABASE {database} TO {owner};
+
+-- The definition of a view in Feast's registry stays as it was, whatever else than its owner
+-- writes: field 1 of Feast's message is kept, field 2 (intervals, state) is taken. A definition
+-- may hold pickled code, which whoever reads the registry runs; so it must be the owner's.
+CREATE OR REPLACE FUNCTION ops.field_of(message bytea, field integer) RETURNS bytea
+LANGUAGE plpgsql IMMUTABLE SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    key integer; start integer; stop integer := 0; size bigint; shift integer;
+    found bytea := '';
+BEGIN
+    WHILE stop < length(message) LOOP
+        start := stop;
+        key := get_byte(message, start);
+        stop := start + 1;
+        size := 0;
+        shift := 0;
+        LOOP  -- the length, seven bits in each byte, the last one below 128
+            size := size | ((get_byte(message, stop) & 127)::bigint << shift);
+            stop := stop + 1;
+            shift := shift + 7;
+            EXIT WHEN get_byte(message, stop - 1) < 128;
+        END LOOP;
+        IF key NOT IN (10, 18) OR shift > 28 OR stop + size > length(message) THEN
+            RAISE 'not the entry of a feature view' USING ERRCODE = 'invalid_binary_representation';
+        END IF;
+        stop := stop + size;
+        IF key = field * 8 + 2 THEN
+            found := found || substring(message FROM start + 1 FOR stop - start);
+        END IF;
+    END LOOP;
+    RETURN found;
+END $$;
+CREATE OR REPLACE FUNCTION ops.keep_definition() RETURNS trigger
+LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$  -- no pg_class of the writer's
+BEGIN
+    IF NOT pg_has_role((SELECT relowner FROM pg_class WHERE oid = TG_RELID), 'USAGE') THEN
+        NEW.feature_view_proto := ops.field_of(OLD.feature_view_proto, 1)
+            || ops.field_of(NEW.feature_view_proto, 2);
+    END IF;
+    RETURN NEW;
+END $$;
+CREATE OR REPLACE TRIGGER keep_definition BEFORE UPDATE ON registry.feature_views
+    FOR EACH ROW EXECUTE FUNCTION ops.keep_definition();
+CREATE OR REPLACE TRIGGER keep_definition BEFORE UPDATE ON registry.stream_feature_views
+    FOR EACH ROW EXECUTE FUNCTION ops.keep_definition();
+
+-- Schemas. Nobody needs `public`, which may have been dropped; where it is not ours to close, it
+-- was closed before.
+DO $$ BEGIN
+    IF (SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'public') THEN
+        REVOKE ALL ON SCHEMA public FROM PUBLIC, {owner}, {writer}, {trainer}, {reader};
+    END IF;
+END $$;
+REVOKE ALL ON SCHEMA source, registry, online, ops FROM PUBLIC, {writer}, {trainer}, {reader};
+GRANT USAGE ON SCHEMA source, registry TO {writer}, {trainer};
+GRANT USAGE ON SCHEMA online TO {writer}, {reader};
+GRANT USAGE ON SCHEMA ops TO {writer}, {trainer}, {reader};
+
+-- Tables that are there. Nothing but a person, as {owner}, deletes rows. MAINTAIN is for the
+-- ANALYZE that ends an ingest.
+REVOKE ALL ON ALL TABLES IN SCHEMA source, registry, online, ops
+    FROM PUBLIC, {writer}, {trainer}, {reader};
+REVOKE ALL ON ALL SEQUENCES IN SCHEMA source, registry, online, ops
+    FROM PUBLIC, {writer}, {trainer}, {reader};
+REVOKE ALL ON ALL ROUTINES IN SCHEMA source, registry, online, ops
+    FROM PUBLIC, {writer}, {trainer}, {reader};
+GRANT SELECT, INSERT, UPDATE, MAINTAIN ON ALL TABLES IN SCHEMA source TO {writer};
+GRANT SELECT ON ALL TABLES IN SCHEMA source TO {trainer};
+GRANT SELECT ON ALL TABLES IN SCHEMA registry TO {writer}, {trainer};
+GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA online TO {writer};
+GRANT SELECT ON ALL TABLES IN SCHEMA online TO {reader};
+
+-- Tables to come.
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA source, registry, online, ops
+    REVOKE ALL ON TABLES FROM PUBLIC, {writer}, {trainer}, {reader};
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA source
+    GRANT SELECT, INSERT, UPDATE, MAINTAIN ON TABLES TO {writer};
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA source GRANT SELECT ON TABLES TO {trainer};
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA registry
+    GRANT SELECT ON TABLES TO {writer}, {trainer};
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA online
+    GRANT SELECT, INSERT, UPDATE ON TABLES TO {writer};
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA online GRANT SELECT ON TABLES TO {reader};
+
+-- What a materialization records in Feast's registry; see ops.keep_definition.
+GRANT UPDATE (feature_view_proto, last_updated_timestamp)
+    ON registry.feature_views, registry.stream_feature_views TO {writer};
+GRANT EXECUTE ON FUNCTION ops.field_of TO {writer};
+
+-- Each table of `ops`.
+GRANT SELECT ON ops.schema_version TO {writer}, {trainer};
+GRANT SELECT ON ops.catalog TO {writer}, {reader};
+GRANT SELECT, INSERT ON ops.materializations TO {writer};
+GRANT SELECT, UPDATE ON ops.runs TO {writer}, {trainer};
+GRANT INSERT (command, parameters, versions) ON ops.runs TO {writer}, {trainer};
+
+-- The ledger's rows: a role enters runs of its own commands, and ends those that have not ended.
+ALTER TABLE ops.runs ENABLE ROW LEVEL SECURITY;
+DROP POLICY IF EXISTS anybody_reads ON ops.runs;
+CREATE POLICY anybody_reads ON ops.runs FOR SELECT TO {writer}, {trainer} USING (true);
+DROP POLICY IF EXISTS writer_enters ON ops.runs;
+CREATE POLICY writer_enters ON ops.runs FOR INSERT TO {writer}
+    WITH CHECK (command IN ('ingest', 'materialize'));
+DROP POLICY IF EXISTS writer_ends ON ops.runs;
+CREATE POLICY writer_ends ON ops.runs FOR UPDATE TO {writer}
+    USING (command IN ('ingest', 'materialize') AND outcome = 'running')
+    WITH CHECK (command IN ('ingest', 'materialize'));
+DROP POLICY IF EXISTS trainer_enters ON ops.runs;
+CREATE POLICY trainer_enters ON ops.runs FOR INSERT TO {trainer}
+    WITH CHECK (command = 'training-set');
+DROP POLICY IF EXISTS trainer_ends ON ops.runs;
+CREATE POLICY trainer_ends ON ops.runs FOR UPDATE TO {trainer}
+    USING (command = 'training-set' AND outcome = 'running') WITH CHECK (command = 'training-set');

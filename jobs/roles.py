@@ -1,0 +1,211 @@
+"""Four database roles, each with the rights that its commands need and no more.
+
+feature_repo/roles.sql says which rights. Idempotent, in one transaction: a second run sets the
+passwords anew and takes away what was granted besides; a killed one leaves what was there.
+"""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, astuple, dataclass
+from typing import Any
+
+import psycopg
+from psycopg import Connection, sql
+from pydantic import SecretStr, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from feature_repo import schema
+from feature_repo.database import SCHEMA_SQL, connect, first_line, lock
+from feature_repo.errors import ConfigurationError, StreamflowError, shorten
+from feature_repo.settings import explain
+from jobs.roles_allowed import OBJECTS, SCHEMAS, require_plain, require_rights
+
+ROLES_SQL = SCHEMA_SQL.with_name("roles.sql")
+REGISTRY_TABLES = ("feature_views", "stream_feature_views")
+"""Of Feast's registry, those on which a role has other rights than on the rest."""
+LOCK_WAIT_MS = 2000
+"""How long others may have to wait behind a change of a table that waits itself."""
+NAME = re.compile(r"[\w.@-]{1,63}", re.ASCII)
+
+
+@dataclass(frozen=True)
+class Names:
+    """The four roles.
+
+    Raises:
+        ConfigurationError: a name is none, or given twice.
+    """
+
+    owner: str = "streamflow_owner"
+    """Owns schemas and tables; runs `apply`."""
+    writer: str = "streamflow_writer"
+    """Runs `ingest` and `materialize`."""
+    trainer: str = "streamflow_trainer"
+    """Runs `training-set` and `verify`."""
+    reader: str = "streamflow_reader"
+    """The API."""
+
+    def __post_init__(self) -> None:
+        for name in astuple(self):
+            if not NAME.fullmatch(name):
+                raise ConfigurationError(
+                    f"{shorten(name)} is no role's name: up to 63 of a-z, A-Z, 0-9, _, -, ., @"
+                )
+            if astuple(self).count(name) > 1:
+                raise ConfigurationError(f"role {name} is named twice; the four must differ")
+
+
+class Passwords(BaseSettings):
+    """The roles' passwords, from STREAMFLOW_OWNER_PASSWORD and so on; an empty one is missing."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STREAMFLOW_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True
+    )
+
+    owner_password: SecretStr
+    writer_password: SecretStr
+    trainer_password: SecretStr
+    reader_password: SecretStr
+
+
+def passwords() -> Passwords:
+    """The four passwords of the environment.
+
+    Raises:
+        ConfigurationError: naming every variable that is missing.
+    """
+    try:
+        return Passwords()
+    except ValidationError as error:
+        raise ConfigurationError(explain(error, prefix="STREAMFLOW_")) from None
+
+
+def set_up(names: Names, given: Passwords) -> list[str]:
+    """Creates or updates the roles, hands the schemas over to the owner, and grants the rights.
+
+    The schemas are created or migrated first, so that there is something to grant rights on.
+    Connections that are open stay open, with the rights of now.
+
+    Returns:
+        What was done, a line for each role.
+
+    Raises:
+        ConfigurationError: a role of that name has more rights than it may have.
+        StreamflowError: the role of the PG* variables may not do this; says what it lacks. Or
+            a table was in use for too long. Nothing was changed.
+    """
+    # The lock of `apply`, which makes tables that would otherwise be missed.
+    with (
+        connect(autocommit=True) as connection,
+        lock(connection, "apply"),
+        explained(),
+        connection.transaction(),
+    ):
+        connection.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+        require_rights(connection, [*astuple(names)])
+        require_plain(connection, [*astuple(names)])
+        made = {
+            part: make(connection, name, getattr(given, f"{part}_password"))
+            for part, name in asdict(names).items()
+        }
+        act_as(connection, names.owner)
+        if schema.state(connection) != "current":
+            schema.migrate(connection)
+        create_registry_tables(connection)
+        grant(connection, names)
+        moved = hand_over(connection, names.owner)
+    return [
+        f"{made['owner']}; owns {', '.join(SCHEMAS)}, {moved} objects handed over",
+        f"{made['writer']}; may ingest and materialize",
+        f"{made['trainer']}; may build training sets",
+        f"{made['reader']}; may read online features",
+    ]
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Turns what PostgreSQL has against a change into ours; the cause is kept."""
+    try:
+        yield
+    except psycopg.errors.LockNotAvailable as error:
+        raise StreamflowError(
+            "a table is in use by a long statement; nothing was changed, try again"
+        ) from error
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error as error:
+        raise StreamflowError(f"nothing was changed: {first_line(error)}") from error
+
+
+def make(connection: Connection, name: str, password: SecretStr) -> str:
+    """Creates a role that may log in, or gives it a new password; says which.
+
+    PostgreSQL gets a SCRAM verifier, so that no log of statements has the password.
+    """
+    verifier = connection.pgconn.encrypt_password(
+        password.get_secret_value().encode(), name.encode(), b"scram-sha-256"
+    ).decode()
+    there = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone()
+    connection.execute(
+        sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
+            sql.SQL("CREATE" if there is None else "ALTER"), sql.Identifier(name), verifier
+        )
+    )
+    return f"{name}: {'created' if there is None else 'updated'}, password set"
+
+
+def act_as(connection: Connection, owner: str) -> None:
+    """Lets the current role do what the owner may, which a superuser may anyway."""
+    if connection.info.parameter_status("is_superuser") != "on":
+        connection.execute(
+            sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE").format(
+                sql.Identifier(owner)
+            )
+        )
+
+
+def create_registry_tables(connection: Connection) -> None:
+    """Makes the tables of Feast's registry that need rights of their own, as Feast would.
+
+    It makes the others itself when `apply` first runs, which is known by their being there.
+    """
+    missing = [
+        name
+        for name in REGISTRY_TABLES
+        if connection.execute("SELECT to_regclass(%s)", [f"registry.{name}"]).fetchone() == (None,)
+    ]
+    if not missing:
+        return
+    from feast.infra.registry.sql import metadata
+    from sqlalchemy import create_mock_engine
+
+    def run(statement: Any, *_: Any, **__: Any) -> None:
+        connection.execute(str(statement.compile(dialect=engine.dialect)))
+
+    engine = create_mock_engine("postgresql+psycopg://", run)
+    connection.execute("SET LOCAL search_path = registry")
+    metadata.create_all(engine, [metadata.tables[name] for name in missing], checkfirst=False)
+
+
+def grant(connection: Connection, names: Names) -> None:
+    """Runs roles.sql with these names."""
+    database = sql.Identifier(connection.info.dbname)
+    roles = {part: sql.Identifier(name) for part, name in asdict(names).items()}
+    connection.execute(sql.SQL(ROLES_SQL.read_text()).format(database=database, **roles))
+
+
+def hand_over(connection: Connection, owner: str) -> int:
+    """Makes `owner` the owner of the schemas and all that is in them; gives how many were not."""
+    found = connection.execute(NOT_OWNED, {"schemas": SCHEMAS, "owner": owner}).fetchall()
+    for (what,) in found:
+        connection.execute(
+            sql.SQL("ALTER {} OWNER TO {}").format(sql.SQL(what), sql.Identifier(owner))
+        )
+    return len(found)
+
+
+NOT_OWNED = f"""
+    SELECT what FROM ({OBJECTS}) AS objects
+    WHERE owner <> (SELECT oid FROM pg_roles WHERE rolname = %(owner)s) ORDER BY turn, what"""  # noqa: S608
+"""What is not the owner's yet, as ALTER names it."""

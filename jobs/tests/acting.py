@@ -1,0 +1,109 @@
+"""Roles for a test, and commands and statements run as one of them."""
+
+import logging
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, astuple
+from typing import Any
+
+import psutil
+import psycopg
+import pytest
+from psycopg import sql
+from psycopg.rows import dict_row
+from typer.testing import CliRunner, Result
+
+from feature_repo import catalog as catalogs
+from jobs.__main__ import app
+from jobs.roles import Names
+
+SCHEMAS = ["source", "registry", "online", "ops"]
+PASSWORDS = {
+    "STREAMFLOW_OWNER_PASSWORD": 'owner\'s "$1" \\ pässword',
+    "STREAMFLOW_WRITER_PASSWORD": "of-the-writer",
+    "STREAMFLOW_TRAINER_PASSWORD": "of-the-trainer",
+    "STREAMFLOW_READER_PASSWORD": "of-the-reader",
+}
+
+
+def databases_of(pytestconfig: pytest.Config) -> Any:
+    """The module of the root conftest.py, for its helpers; its name is not its alone."""
+    return pytestconfig.pluginmanager.get_plugin(str(pytestconfig.rootpath / "conftest.py"))
+
+
+@contextmanager
+def roles_of_their_own(databases: Any, server: dict[str, str]) -> Iterator[Names]:
+    """Names that nobody else on the server has; the roles are dropped at the end."""
+    part = f"test_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    names = Names(f"{part}_owner", f"{part}_writer", f"{part}_trainer", f"{part}_reader")
+    with databases.admin(server) as connection:
+        found = connection.execute(
+            "SELECT rolname FROM pg_roles WHERE rolname ~ '^test_\\d+_[0-9a-f]{8}_'"
+        ).fetchall()
+        for (name,) in found:
+            if not psutil.pid_exists(int(name.split("_")[1])):  # left by a run that was killed
+                drop(connection, name)
+    try:
+        yield names
+    finally:
+        with databases.admin(server) as connection:
+            for name in [*astuple(names), f"{part}_admin", f"{part}_other"]:
+                drop(connection, name)
+
+
+def drop(connection: psycopg.Connection, role: str) -> None:
+    """Drops a role that has nothing any more."""
+    connection.execute(sql.SQL("DROP ROLE IF EXISTS {}").format(sql.Identifier(role)))
+
+
+def streamflow(*arguments: str) -> Result:
+    """Runs a command in this process, where Feast is loaded already."""
+    root = logging.getLogger()
+    handlers = root.handlers[:]
+    try:
+        return CliRunner().invoke(app, arguments)
+    finally:
+        root.handlers[:] = handlers
+
+
+def db_roles(names: Names, **changed: str) -> Result:
+    """Runs `streamflow db roles` with these names."""
+    given = {**asdict(names), **changed}
+    return streamflow("db", "roles", *(f"--{part}={name}" for part, name in given.items()))
+
+
+def done(result: Result) -> Result:
+    """A command's result, which is success."""
+    assert result.exit_code == 0, f"{result.stderr}\n{result.exception!r}"
+    return result
+
+
+@contextmanager
+def acting(role: str) -> Iterator[None]:
+    """PGUSER is `role`; the server asks nobody for a password on its socket."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PGUSER", role)
+        yield
+
+
+def execute(statement: str, *values: object, role: str | None = None) -> list[tuple[Any, ...]]:
+    """The rows of a statement, run as `role` or as the superuser."""
+    with psycopg.connect(autocommit=True, **({"user": role} if role else {})) as connection:
+        cursor = connection.execute(statement, values or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def row_of(names: Names, user: str) -> dict[str, Any]:
+    """A user's online row as the API reads it: by the catalog alone, as the reader."""
+    with psycopg.connect(user=names.reader) as connection:
+        found = connection.execute(catalogs.READ).fetchone()
+        assert found is not None
+        views = catalogs.parse(*found).views
+        (table,) = {view.table for view in views.values() if view.keys[0].name == "user_id"}
+        cursor = connection.cursor(row_factory=dict_row)
+        query = sql.SQL("SELECT * FROM {} WHERE user_id = %s")
+        return (
+            cursor.execute(query.format(sql.Identifier("online", table)), [user]).fetchone() or {}
+        )

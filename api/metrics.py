@@ -119,11 +119,7 @@ class Metrics(Collector):
             "that was lost.",
             cache.invalidations,
         )
-        yield gauge(
-            "listening",
-            "1 while the database tells of writes, else 0.",
-            follower.listener.is_listening,
-        )
+        yield gauge("listening", "1 while the database tells of writes, else 0.", is_listening)
         yield gauge(
             "ready",
             "1 when the default feature service could be read at the last look, else 0.",

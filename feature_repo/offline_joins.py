@@ -70,7 +70,7 @@ def timeline(view: View, number: int, entities: EntityRows) -> sql.Composed:
     order, known = when, when
     if view.created:
         created = qualified("s", view.created)
-        order = sql.SQL("{}, {} NULLS FIRST").format(when, created)
+        order = sql.SQL("{}, {}").format(when, created)
         if view.known_only:
             match.append(sql.SQL("{} IS NOT NULL").format(created))
             known = sql.SQL("greatest({}, {}::timestamptz)").format(when, created)

@@ -111,7 +111,7 @@ class StreamflowOnlineStore(OnlineStore):
         include_feature_view_version_metadata: bool,
     ) -> None:
         plan, keys = self._asked(config, grouped_refs, join_key_values)
-        # In threads: as fast as the driver's own async form, and tied to no event loop.
+        # In threads: nearly as fast as the driver's own async form, and tied to no event loop.
         found = await asyncio.gather(
             *(asyncio.to_thread(self._read, config, table, keys) for table in plan.tables)
         )
@@ -209,11 +209,7 @@ class StreamflowOnlineStore(OnlineStore):
             types = {one.name: one.dtype.to_value_type().name for one in table.features}
             rounds = online_write.rows_of(layout, types, data)
             force = config.online_store.force
-
-            def write(connection: psycopg.Connection) -> int:
-                with connection.transaction():
-                    return online_write.write(connection, layout, rounds, force)
-
+            write = partial(online_write.write, layout=layout, rounds=rounds, force=force)
             count = self._connections.run(config, write)
             self.rows_written[table.name] = self.rows_written.get(table.name, 0) + count
         if progress:

@@ -1,6 +1,8 @@
 """Kept answers are what a read would give, and are given up before they are not."""
 
+import asyncio
 import re
+import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +16,7 @@ from hypothesis import strategies as st
 
 from api.answers import Entry
 from api.cache import STALENESS_S, Cache
+from api.database import Session
 from api.plan import Plan
 from api.tests.conftest import (
     TABLE,
@@ -204,6 +207,29 @@ def test_without_its_listener_nothing_is_kept_until_it_is_back(client: httpx.Cli
         wait_until(lambda: months(client) > 0 and metric(client, ENTRIES) == 1, 1)
         write(300 + round_)
         wait_until(lambda round_=round_: months(client) == 300 + round_, 1)  # type: ignore[misc]
+
+
+def test_what_was_read_while_nobody_listened_is_not_given_later(
+    client: httpx.Client, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listen, go_on = Session.listen, threading.Event()
+
+    async def held(self: Session, *arguments: Any) -> None:
+        while not go_on.is_set():
+            await asyncio.sleep(0.01)
+        await listen(self, *arguments)
+
+    months(client)
+    monkeypatch.setattr(Session, "listen", held)
+    assert end_listeners() == 1
+    wait_until(lambda: metric(client, LISTENING) == 0, 1)
+    before = months(client)
+    assert months(client) == before
+    write(before + 1)
+    go_on.set()
+    wait_until(lambda: metric(client, LISTENING) == 1, 3)
+    time.sleep(0.1)
+    assert months(client) == before + 1
 
 
 @pytest.fixture

@@ -269,7 +269,7 @@ def test_a_writer_that_lost_in_a_deadlock_writes_again(
 ) -> None:
     meeting = threading.Barrier(2)
     met: set[int] = set()
-    groups = online_write.write_group
+    groups = online_write.write_part
 
     def slowly(*arguments: Any) -> int:
         count = groups(*arguments)
@@ -278,7 +278,7 @@ def test_a_writer_that_lost_in_a_deadlock_writes_again(
             meeting.wait(30)
         return count
 
-    monkeypatch.setattr(online_write, "write_group", slowly)
+    monkeypatch.setattr(online_write, "write_part", slowly)
 
     def batch(price_of: str, name_of: str, when: datetime) -> list[Row]:
         return [

@@ -1,6 +1,8 @@
 """`training-set`: point-in-time, typed, sorted, the same bytes twice, never from the future."""
 
+import hashlib
 import json
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -10,10 +12,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from feature_repo import offline_arrow
 from feature_repo.errors import ConfigurationError, StreamflowError, UnknownName, VerificationFailed
 from jobs.ingest import ingest
 from jobs.ledger import recorded
-from jobs.training_set import Manifest, build, verify
+from jobs.training_file import Manifest, Sink
+from jobs.training_set import build, verify
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 
@@ -224,3 +228,79 @@ def test_a_place_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
 def test_an_unknown_kind_of_url_is_refused(database: str) -> None:
     with pytest.raises(ConfigurationError, match="--out nosuch://x: Protocol not known"):
         make("nosuch://x")
+
+
+@pytest.mark.usefixtures("january")
+def test_rows_stream_in_the_order_of_their_bytes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for table in ("labels_snapshots", "subscriptions_profile_snapshots"):
+        execute(
+            f"UPDATE source.{table} SET user_id = substr('ZaÄ-_ é.🙂b', 1 +"
+            " abs(hashtext(user_id)) %% 10, 1) || user_id"
+        )
+    at_once = make(tmp_path / "1.parquet")
+    monkeypatch.setattr(offline_arrow, "BATCH_ROWS", 7)
+    streamed = make(tmp_path / "2.parquet")
+    assert pq.ParquetFile(tmp_path / "2.parquet").num_row_groups == 8
+    table = pq.read_table(tmp_path / "2.parquet")
+    assert table == pq.read_table(tmp_path / "1.parquet")
+    assert streamed.null_counts == at_once.null_counts
+    assert streamed.null_counts["skips_7d"] == 50
+    users = table["user_id"].to_pylist()
+    assert users == sorted(users, key=str.encode) != sorted(users, key=str.lower)
+    assert table["months_active"].null_count == 0
+    verify(str(tmp_path / "2.parquet"))
+
+
+@pytest.mark.usefixtures("january")
+@pytest.mark.parametrize("reason", [OSError("no space left"), KeyboardInterrupt()])
+def test_a_run_that_ends_midway_leaves_nothing_new(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, reason: BaseException
+) -> None:
+    make(tmp_path / "t.parquet")
+    before = {one: one.read_bytes() for one in tmp_path.iterdir()}
+    execute("UPDATE source.usage_agg_30d_snapshots SET skips_7d = 8")
+
+    def full(sink: Sink, data: bytes) -> int:
+        assert len(list(tmp_path.iterdir())) == 3
+        raise reason
+
+    monkeypatch.setattr(Sink, "write", full)
+    with pytest.raises(StreamflowError if isinstance(reason, OSError) else KeyboardInterrupt):
+        make(tmp_path / "t.parquet")
+    assert {one: one.read_bytes() for one in tmp_path.iterdir()} == before
+
+
+@pytest.mark.usefixtures("january")
+def test_verify_names_a_row_too_few(tmp_path: Path) -> None:
+    execute("DELETE FROM source.labels_snapshots WHERE user_id = '0002-ORFBO'")
+    make(tmp_path / "t.parquet")
+    execute(
+        "INSERT INTO source.labels_snapshots VALUES ('0002-ORFBO', '2024-01-31T00:00:00Z', true)"
+    )
+    with pytest.raises(VerificationFailed, match="user 0002-ORFBO is not in the file"):
+        verify(str(tmp_path / "t.parquet"))
+
+
+@pytest.mark.usefixtures("january")
+def test_verify_says_when_only_the_bytes_differ(tmp_path: Path) -> None:
+    out = tmp_path / "t.parquet"
+    manifest = make(out)
+    pq.write_table(pq.read_table(out), out, compression="none", store_schema=False)
+    sha256 = hashlib.sha256(out.read_bytes()).hexdigest()
+    (tmp_path / "t.parquet.manifest.json").write_bytes(replace(manifest, sha256=sha256).text())
+    with pytest.raises(VerificationFailed, match="the rows are equal, the bytes are not"):
+        verify(str(out))
+
+
+@pytest.mark.usefixtures("january")
+def test_verify_names_other_columns(tmp_path: Path) -> None:
+    out = tmp_path / "t.parquet"
+    manifest = make(out)
+    fewer = pq.read_table(out).drop_columns("skips_7d")
+    pq.write_table(fewer, out, store_schema=False)
+    sha256 = hashlib.sha256(out.read_bytes()).hexdigest()
+    (tmp_path / "t.parquet.manifest.json").write_bytes(replace(manifest, sha256=sha256).text())
+    with pytest.raises(VerificationFailed, match=r"columns were .*'skips_7d'.* now"):
+        verify(str(out))

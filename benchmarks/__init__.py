@@ -1,0 +1,1 @@
+"""Ours, stock Feast and the floor side by side in one run; `python -m benchmarks`."""

@@ -1,0 +1,145 @@
+"""`python -m benchmarks`: measures, then writes docs/benchmarks.md and its pictures.
+
+A run of a part (`--only`, `--sizes`, …) writes beside its results instead, because the document
+is of one whole run.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from benchmarks import (
+    footprint,
+    materialize,
+    online_read,
+    plot,
+    report,
+    repos,
+    server,
+    serving,
+    training_set,
+    wide,
+)
+from benchmarks.context import Context, Options, say
+from benchmarks.figures import Section, section_of
+from feature_repo import settings
+
+ROOT = Path(__file__).parent.parent
+SECTIONS: dict[str, Callable[[Context], Section]] = {
+    "materialize": materialize.measure,
+    "training-set": training_set.measure,
+    "sdk": online_read.measure,
+    "http": serving.measure,
+    "wide": wide.measure,
+    "process": footprint.measure,
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measures what the command line asks for; 1 when a section could not be measured."""
+    given = parser().parse_args(arguments)
+    home = settings.streamflow().home / "benchmarks"
+    home.mkdir(parents=True, exist_ok=True)
+    whole = not given.only and options_of(given) == Options()
+    out = ROOT / "docs" if whole else home
+    results = measured(home, options_of(given), given.only or list(SECTIONS))
+    (home / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    write(out, results)
+    say(f"written: {out.name}/benchmarks.md")
+    return int(any(section["failed"] for section in results["sections"]))
+
+
+def parser() -> argparse.ArgumentParser:
+    """The command line."""
+    known = Options()
+    found = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    found.add_argument("--only", type=names, help=f"some of {','.join(SECTIONS)}")
+    found.add_argument("--sizes", type=counts, default=known.sizes, help="users to materialize")
+    found.add_argument("--rows", type=counts, default=known.rows, help="rows of training sets")
+    found.add_argument("--users", type=int, default=known.users, help="users that are read online")
+    found.add_argument("--rounds", type=int, default=known.rounds, help="of each side, in turn")
+    found.add_argument("--seconds", type=float, default=known.seconds, help="of a round of load")
+    return found
+
+
+def names(text: str) -> list[str]:
+    """Names of sections, separated by commas."""
+    found = text.split(",")
+    if unknown := set(found) - SECTIONS.keys():
+        raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(SECTIONS)}")
+    return found
+
+
+def counts(text: str) -> tuple[int, ...]:
+    """Numbers separated by commas, from small to large."""
+    return tuple(sorted(int(one) for one in text.split(",")))
+
+
+def options_of(given: argparse.Namespace) -> Options:
+    """The options of the command line."""
+    return Options(
+        sizes=given.sizes,
+        rows=given.rows,
+        users=given.users,
+        rounds=given.rounds,
+        seconds=given.seconds,
+    )
+
+
+def measured(home: Path, options: Options, chosen: list[str]) -> dict[str, Any]:
+    """The results of the sections `chosen`; one that fails is said to have failed."""
+    began, started = time.monotonic(), datetime.now(UTC)
+    sections = []
+    with ExitStack() as stack:
+        databases = stack.enter_context(server.databases(home))
+        repos.make(home / "repos")
+        found = server.machine()
+        context = Context(databases, home, options, stack)
+        for name in chosen:
+            say(name)
+            try:
+                section = SECTIONS[name](context)
+            except Exception as error:
+                traceback.print_exc()
+                section = Section(name, [], failed=f"{type(error).__name__}: {error}"[:300])
+            sections.append(section.document())
+    return {
+        "started": f"{started:%Y-%m-%d %H:%M} UTC",
+        "minutes": (time.monotonic() - began) / 60,
+        "commit": commit(),
+        "machine": found,
+        "sections": sections,
+    }
+
+
+def commit() -> str:
+    """The commit that was measured, with a plus where files differ from it."""
+    git = ["git", "-C", str(ROOT)]
+    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
+    if head.returncode:
+        return "unknown"
+    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True)
+    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
+
+
+def write(out: Path, results: dict[str, Any]) -> None:
+    """Writes the document and its pictures into the folder `out`."""
+    (out / "pictures").mkdir(parents=True, exist_ok=True)
+    (out / "benchmarks.md").write_text(report.render(results))
+    for section in map(section_of, results["sections"]):
+        if section.picture and section.series:
+            name, title, size_name = section.picture.split("|")
+            picture = plot.draw(section.series, title, size_name)
+            (out / "pictures" / name).write_text(picture)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

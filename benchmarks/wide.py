@@ -1,0 +1,66 @@
+"""HTTP in a wide shape: one user, 25 views of 10 features each."""
+
+from contextlib import ExitStack
+
+from benchmarks import data, load, online_read, processes, raw_reads
+from benchmarks.context import Context
+from benchmarks.figures import OURS, STOCK, Section
+from benchmarks.serving import (
+    BARE,
+    BARE_QUIET,
+    BY_LIST,
+    BY_SERVICE,
+    FORMS,
+    PATH,
+    Side,
+    enter,
+    loaded,
+    of_list,
+    of_service,
+    require_equal,
+)
+
+SERVICE = "wide_v1"
+STOCK_TARGET, FLOOR_TARGET = 30, 1 / 1.5
+CONNECTIONS = 8
+
+
+def measure(context: Context) -> Section:
+    """One kind of load on all sides."""
+    section = Section(
+        f"HTTP, {data.WIDE_VIEWS} views x {data.WIDE_FEATURES} features",
+        [*FORMS, BARE, BARE_QUIET],
+    )
+    users = context.options.wide_users
+    section.notes = [
+        f"One user a request, all 250 features (100 floats, 75 whole numbers, 50 flags, 25 texts),"
+        f" no cache, {users:,} users online. The bare function reads one wide row by its primary"
+        " key. Feast on Redis was not measured.",
+    ]
+    names = [f"user-{number:06d}" for number in range(users)]
+    with ExitStack() as stack:
+        sides = started(context, stack, names)
+        require_equal(sides)
+        rate, _ = loaded(context, section, "one user, 8 connections", sides, CONNECTIONS)
+    rate.targets = {**dict.fromkeys(FORMS, STOCK_TARGET), BARE: FLOOR_TARGET}
+    database = online_read.wide_prepared(context)
+    section.notes.append(raw_reads.rate(context, database, "253 columns", names))
+    return section
+
+
+def started(context: Context, stack: ExitStack, users: list[str]) -> dict[str, Side]:
+    """All sides on PostgreSQL, answering."""
+    database, logs = online_read.wide_prepared(context), context.home
+    feast = processes.stock(database, logs, context.repo(STOCK, "wide"))
+    references = [f"view_{name[1:3]}:{name}" for name, _ in data.wide_columns()]
+    own = [load.get(f"/features/{user}") for user in users]
+    api = processes.ours(database, logs, context.repo(OURS, "wide"), STREAMFLOW_API_SERVICE=SERVICE)
+    sides = {
+        OURS: Side(api, own),
+        BY_SERVICE: Side(feast, [load.post(PATH, of_service(SERVICE, [user])) for user in users]),
+        BY_LIST: Side(feast, [load.post(PATH, of_list(references, [user])) for user in users]),
+        BARE: Side(processes.bare(database, logs, "floor.wide"), own),
+        BARE_QUIET: Side(processes.bare(database, logs, "floor.wide", "--no-reset"), own),
+    }
+    enter(stack, sides)
+    return sides

@@ -18,7 +18,7 @@ from feature_repo.errors import ConfigurationError, SchemaMissing, StoreUnavaila
 
 log = logging.getLogger(__name__)
 
-MOST_STATEMENTS = 128
+MOST_STATEMENTS = 64
 """Prepared statements that one connection keeps; the least recently used goes first."""
 ANOTHER_PLAN = (asyncpg.FeatureNotSupportedError, asyncpg.exceptions.OutdatedSchemaCacheError)
 """A prepared statement's result is another one since a table was changed."""

@@ -22,8 +22,8 @@ from feature_repo.errors import StreamflowError
 
 USER, USERS, ONLINE = "/features/{user_id}", "/features", "/get-online-features"
 PREFIX = "/features/"
-MOST_QUERIES = 1024
-"""Query strings that are known; the least recently used goes first."""
+MOST_QUERIES, LONGEST_QUERY = 1024, 2048
+"""Query strings that are known, in bytes each; the least recently used goes first."""
 IS_HASH = re.compile(schemas.HASH.strip("^$").encode())
 
 Answer = Callable[[Any, tuple[str, ...]], Awaitable[Reply]]
@@ -61,6 +61,8 @@ class Direct:
 
     def remember(self, query: bytes, asked: schemas.Asked) -> None:
         """What a query string of USER says, as the framework has validated it."""
+        if len(query) > LONGEST_QUERY:
+            return
         self._known[query] = (selection_of(asked), contracts_of(asked.contract))
         if len(self._known) > MOST_QUERIES:
             self._known.popitem(last=False)

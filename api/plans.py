@@ -7,8 +7,8 @@ from api.errors import ContractMismatch
 from api.plan import Plan, Selection, plan_of
 from feature_repo.catalog import Catalog
 
-MOST = 256
-"""The least recently used goes first."""
+MOST = 64
+"""The least recently used goes first; each may be as large as its selection."""
 
 
 class Plans:

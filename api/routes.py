@@ -49,6 +49,9 @@ IfContract = Annotated[
     str | None,
     Header(alias="If-Contract", pattern=schemas.HASH, description=schemas.EXPECTED),
 ]
+CONTRACT = {
+    "Contract": {"description": "The features' contract.", "schema": {"type": "string"}},
+}
 Contract = Annotated[str | None, Query(pattern=schemas.HASH, description=schemas.EXPECTED)]
 
 
@@ -102,7 +105,7 @@ async def features_of_users(
     tags=["features"],
     summary="Features as Feast's own server answers them",
     response_model=OnlineFeatures,
-    responses=problem_responses(409, 413, 422, 503),
+    responses={200: {"headers": CONTRACT}, **problem_responses(409, 413, 422, 503)},
 )
 async def online_features(
     request: Request,

@@ -27,17 +27,15 @@ def layouts(store: "FeatureStore") -> Iterator[Layout]:
     Where Feast keeps versions of views apart, also of each version in the registry: any of
     them may be read (`view@v1:feature`).
     """
-    current = stored_views(store)
-    yield from layouts_of(store, current).values()
-    if store.config.registry.enable_online_feature_view_versioning:
-        for view in current:
-            for one in store.registry.list_feature_view_versions(view.name, store.project):
-                number = one["version_number"]
-                if number != (view.current_version_number or 0):
-                    found = store.registry.get_feature_view_by_version(
-                        view.name, store.project, number
-                    )
-                    yield from layouts_of(store, [found]).values()
+    registry, project = store.registry, store.project
+    versioned = store.config.registry.enable_online_feature_view_versioning
+    for view in stored_views(store):
+        yield layout_of(project, view, versioned)
+        for one in registry.list_feature_view_versions(view.name, project) if versioned else ():
+            number = one["version_number"]
+            if number != (view.current_version_number or 0):
+                found = registry.get_feature_view_by_version(view.name, project, number)
+                yield layout_of(project, found, versioned)
 
 
 def stored_views(store: "FeatureStore") -> list[Any]:
@@ -52,27 +50,6 @@ def stored_views(store: "FeatureStore") -> list[Any]:
     )
 
 
-def layouts_of(store: "FeatureStore", views: list[Any]) -> dict[str, Layout]:
-    """The columns of `views` by name."""
-    entities = {
-        one.name: one for one in store.registry.list_entities(store.project, allow_cache=False)
-    }
-    versioned = store.config.registry.enable_online_feature_view_versioning
-    return {
-        view.name: layout_of(
-            store.project,
-            view,
-            versioned,
-            {
-                entities[name].join_key: entities[name].value_type.name
-                for name in view.entities
-                if name in entities
-            },
-        )
-        for view in views
-    }
-
-
 def compiled(store: "FeatureStore", policy: TtlPolicy = "serve") -> Catalog:
     """The catalog of what the registry of `store` has; its version is 0.
 
@@ -84,9 +61,12 @@ def compiled(store: "FeatureStore", policy: TtlPolicy = "serve") -> Catalog:
     Raises:
         ConfigurationError: a view's tag is not what it can be.
     """
-    views = [view for view in stored_views(store) if getattr(view, "enabled", True)]
-    layouts = layouts_of(store, views)
-    compiled_views = {view.name: view_of(view, layouts[view.name], policy) for view in views}
+    versioned = store.config.registry.enable_online_feature_view_versioning
+    compiled_views = {
+        view.name: view_of(view, layout_of(store.project, view, versioned), policy)
+        for view in stored_views(store)
+        if getattr(view, "enabled", True)
+    }
     services = store.registry.list_feature_services(store.project, allow_cache=False)
     return Catalog(
         version=0,

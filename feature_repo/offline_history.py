@@ -26,11 +26,12 @@ from feature_repo.offline_entities import (
     QueryEntities,
 )
 from feature_repo.offline_job import Select
-from feature_repo.offline_joins import FEW_ROWS, newest, timeline
+from feature_repo.offline_joins import FEW_ROWS, grouped, newest, timeline
 from feature_repo.offline_sql import (
     ENTITIES,
     EntityRows,
     View,
+    embedded,
     feature,
     listed,
     most_rows_of_an_entity,
@@ -70,13 +71,29 @@ class History:
             form(view, number, rows)
             for number, (form, view) in enumerate(zip(forms, self.views, strict=True), 1)
         ]
+        before = [embedded(rows.embedded)] if rows.embedded else []
+        before += [
+            grouped(keys, rows)
+            for keys in dict.fromkeys(view.join_keys for view in self.views)
+            if keys not in few
+        ]
         outputs = [*loaded.outputs, *features(self.views)]
         return Select(
-            point_in_time(rows, [one.expression for one in outputs], joins),
+            point_in_time([one.expression for one in outputs], joins, before),
             [(one.name, one.utc) for one in outputs],
-            rows.small and timeline not in forms,
+            self.not_by(rows.small and timeline not in forms),
             loaded.beside,
         )
+
+    def not_by(self, loops: bool) -> list[str]:
+        """How PostgreSQL must not join, whatever it believes of the sizes.
+
+        Only a hash join compares all columns of a key at once; the others may take one of them
+        and go through all rows that have it.
+        """
+        if any(len(view.keys) > 1 for view in self.views):
+            return ["nestloop", "mergejoin"]
+        return [] if loops else ["nestloop"]
 
     def measured(
         self, connection: Connection[Any], rows: EntityRows

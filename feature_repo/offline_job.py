@@ -45,8 +45,8 @@ class Select:
     columns: Sequence[tuple[str, bool]] | None = None
     """Each name, and whether a date or naive timestamp becomes an instant in UTC; None where the
     query's own names will do and all become instants."""
-    nested_loops: bool = True
-    """Whether PostgreSQL may run joins as nested loops."""
+    not_by: Sequence[str] = ()
+    """The ways in which PostgreSQL must not run joins: nestloop, mergejoin."""
     beside: pa.Table | None = None
     """Columns that come first and never were in the database; as many rows as the query has."""
 
@@ -260,8 +260,8 @@ def batches_of(
 
 def prepare(connection: Connection[Any], select: Select) -> None:
     """The settings that the query runs under."""
-    if not select.nested_loops:
-        connection.execute("SET LOCAL enable_nestloop = off")
+    for way in select.not_by:
+        connection.execute(sql.SQL("SET LOCAL {} = off").format(sql.Identifier(f"enable_{way}")))
 
 
 def create_as(connection: Connection[Any], table: sql.Composable, select: Select) -> None:

@@ -6,6 +6,8 @@ four views: 100,000 and 300,000 of as many entities: 1,100 and 2,600; 4,000 and 
 entities: 13,400 and 3,800; 40,000 and 400,000 of those: over 100,000 and 3,100.
 """
 
+from collections.abc import Sequence
+
 from psycopg import sql
 
 from feature_repo.offline_sql import (
@@ -57,49 +59,65 @@ def newest(view: View, number: int, entities: EntityRows) -> sql.Composed:
     )
 
 
+def grouped_name(join_keys: Sequence[str], entities: EntityRows) -> sql.Identifier:
+    """What `grouped` is called in the query."""
+    return sql.Identifier("_".join(["streamflow", *(entities.columns[key] for key in join_keys)]))
+
+
+def grouped(join_keys: Sequence[str], entities: EntityRows) -> sql.Composed:
+    """The entity rows with the number of the first row of the same entity, as part of a WITH."""
+    by = [entities.column(key) for key in join_keys]
+    present = [sql.SQL("{} IS NOT NULL").format(one) for one in by]
+    return sql.SQL(
+        "{name} AS MATERIALIZED (\n"
+        "    SELECT {columns}, min(e.n) OVER ({same}) AS g FROM {entities} AS e WHERE {present}\n"
+        ")"
+    ).format(
+        name=grouped_name(join_keys, entities),
+        columns=listed([sql.SQL("e.n, e.ts"), *by]),
+        same=sql.SQL("PARTITION BY {}").format(listed(by)) if by else NOTHING,
+        entities=ENTITIES,
+        present=listed([sql.SQL("e.ts IS NOT NULL"), *present], " AND "),
+    )
+
+
 def timeline(view: View, number: int, entities: EntityRows) -> sql.Composed:
     """Sorts entity rows and source rows into one line of time per entity and walks along it.
 
-    The work is that of sorting both, however many rows an entity has on either side. History
-    rows are ranked by time, then by creation; the highest rank so far is the newest row.
+    The work is that of sorting both, however many rows an entity has on either side. It needs
+    the entity rows `grouped`. History
+    rows are ranked by entity, time and creation; the highest rank so far is the newest row.
     """
-    by = [entities.column(one) for one in view.join_keys]
-    present = [sql.SQL("{} IS NOT NULL").format(one) for one in by]
     when = sql.SQL("{}::timestamptz").format(qualified("s", view.timestamp))
     match = [*conditions(view, entities), sql.SQL("{} IS NOT NULL").format(when)]
     order, known = when, when
     if view.created:
         created = qualified("s", view.created)
-        order = sql.SQL("{}, {}").format(when, created)
+        order = sql.SQL("{}, {} NULLS FIRST").format(when, created)
         if view.known_only:
             match.append(sql.SQL("{} IS NOT NULL").format(created))
             known = sql.SQL("greatest({}, {}::timestamptz)").format(when, created)
     fresh = sql.SQL(" AND h.ts >= t.ts - {}").format(interval(view.ttl)) if view.ttl else NOTHING
     return sql.SQL(
         "{joined} (\n"
-        "    WITH streamflow_entities AS MATERIALIZED (\n"
-        "        SELECT e.*, min(e.n) OVER ({same_entity}) AS g\n"
-        "        FROM {entities} AS e WHERE {present}\n"
-        "    ), streamflow_history AS MATERIALIZED (\n"
+        "    WITH streamflow_history AS MATERIALIZED (\n"
         "        SELECT e.g, {when} AS ts, {known} AS known,\n"
-        "               row_number() OVER (PARTITION BY e.g ORDER BY {order}) AS r{features}\n"
-        "        FROM streamflow_entities AS e JOIN {source} AS s ON {match}\n"
+        "               row_number() OVER (ORDER BY e.g, {order}) AS r{features}\n"
+        "        FROM {entities} AS e JOIN {source} AS s ON {match}\n"
         "        WHERE e.n = e.g\n"
         "    ), streamflow_timeline AS (\n"
         "        SELECT g, n, ts, max(r) OVER (\n"
         "            PARTITION BY g ORDER BY ts, n IS NOT NULL ROWS UNBOUNDED PRECEDING) AS r\n"
         "        FROM (SELECT g, known AS ts, NULL::bigint AS n, r FROM streamflow_history\n"
         "              UNION ALL\n"
-        "              SELECT g, ts, n, NULL::bigint FROM streamflow_entities) AS both_sides\n"
+        "              SELECT g, ts, n, NULL::bigint FROM {entities}) AS both_sides\n"
         "    )\n"
         "    SELECT t.n, h.*\n"
-        "    FROM streamflow_timeline AS t JOIN streamflow_history AS h USING (g, r)\n"
+        "    FROM streamflow_timeline AS t JOIN streamflow_history AS h USING (r)\n"
         "    WHERE t.n IS NOT NULL{fresh}\n"
         ") AS {alias} ON {alias}.n = e.n"
     ).format(
-        same_entity=sql.SQL("PARTITION BY {}").format(listed(by)) if by else NOTHING,
-        entities=ENTITIES,
-        present=listed([sql.SQL("e.ts IS NOT NULL"), *present], " AND "),
+        entities=grouped_name(view.join_keys, entities),
         when=when,
         known=known,
         order=order,

@@ -103,6 +103,11 @@ def numbered(query: sql.Composable, columns: int, timestamp: int) -> sql.Compose
     )
 
 
+def embedded(rows: sql.Composed) -> sql.Composed:
+    """Entity rows that are `numbered`, as part of a WITH."""
+    return sql.SQL("{} AS MATERIALIZED (\n{}\n)").format(ENTITIES, rows)
+
+
 def rows_seen(views: Sequence[View]) -> sql.Composed:
     """Each time and entity of which any view has a row in its window, once, the oldest first.
 
@@ -137,17 +142,18 @@ def typed_null(source: str, column: str) -> sql.Composed:
 
 
 def point_in_time(
-    entities: EntityRows, outputs: Sequence[sql.Composable], joins: Sequence[sql.Composed]
+    outputs: Sequence[sql.Composable],
+    joins: Sequence[sql.Composed],
+    before: Sequence[sql.Composed],
 ) -> sql.Composed:
     """The whole query; rows in the order of the entity rows.
 
     Args:
         outputs: the entity rows' columns and the views' features that are wanted.
         joins: a `newest` or a `timeline` per view.
+        before: what they need, as parts of a WITH.
     """
-    start: sql.Composable = NOTHING
-    if entities.embedded:
-        start = sql.SQL("WITH {} AS MATERIALIZED (\n{}\n)\n").format(ENTITIES, entities.embedded)
+    start = sql.SQL("WITH {}\n").format(listed(before)) if before else NOTHING
     return sql.SQL("{}SELECT {}\nFROM {} AS e\n{}\nORDER BY e.n").format(
         start, listed(outputs), ENTITIES, listed(joins, "\n")
     )

@@ -11,8 +11,10 @@ from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from feature_repo.errors import StaleFeatures
-from feature_repo.online_read import Placed, Plan, Row, ViewRead
+from feature_repo.online_plan import Placed, Plan, ViewRead
+from feature_repo.online_read import Row
 
+PRESENT, NOT_FOUND = FieldStatus.PRESENT, FieldStatus.NOT_FOUND
 NOWHERE: Row = ()
 """The row of a key that the table does not have."""
 FeastRow = tuple[datetime | None, dict[str, Value] | None]
@@ -55,14 +57,13 @@ def fill_view(
     read, at = placed.read, placed.at
     name = read.view.projection.name_to_use()
     times = [row[at] if row else None for row in rows]
-    statuses = [status_of(read, time, now) for time in times]
-    stamps = {time: stamp(time) for time in set(times)}
+    status = {time: status_of(read, time, now) for time in set(times)}
+    stamps = {time: stamp(time) for time in status}
     empty = GetOnlineFeaturesResponse.FeatureVector(
-        statuses=statuses, event_timestamps=[stamps[time] for time in times]
+        statuses=[status[time] for time in times], event_timestamps=[stamps[time] for time in times]
     )
     shown = [
-        row if status == FieldStatus.PRESENT else NOWHERE
-        for row, status in zip(rows, statuses, strict=True)
+        row if status[time] == PRESENT else NOWHERE for row, time in zip(rows, times, strict=True)
     ]
     for column, (feature, put) in enumerate(zip(read.features, read.readers, strict=True), at + 1):
         response.metadata.feature_names.val.append(f"{name}__{feature}" if full_names else feature)
@@ -73,7 +74,7 @@ def fill_view(
             value = add()  # several times as fast as copying finished ones
             if row and row[column] is not None:
                 put(value, row[column])
-    count(read, statuses)
+    count(read, len(rows), sum(map(bool, shown)))
 
 
 def status_of(read: ViewRead, time: datetime | None, now: datetime) -> Any:
@@ -83,9 +84,9 @@ def status_of(read: ViewRead, time: datetime | None, now: datetime) -> Any:
         StaleFeatures: they are older than the view's ttl, and the policy is to refuse them.
     """
     if time is None:
-        return FieldStatus.NOT_FOUND
+        return NOT_FOUND
     if read.policy == "serve" or not read.ttl or now - time <= read.ttl:
-        return FieldStatus.PRESENT
+        return PRESENT
     if read.policy == "refuse":
         raise StaleFeatures(read.layout.view, now - time, read.ttl)
     return FieldStatus.OUTSIDE_MAX_AGE
@@ -99,15 +100,12 @@ def stamp(time: datetime | None) -> Timestamp:
     return found
 
 
-def count(read: ViewRead, statuses: Sequence[Any]) -> None:
+def count(read: ViewRead, asked: int, there: int) -> None:
     """Counts values for Feast's own metrics, where its server was started with them."""
     metrics = sys.modules.get("feast.metrics")
     if metrics is not None:
-        there = statuses.count(FieldStatus.PRESENT)
         width = len(read.features)
-        metrics.track_feature_statuses(
-            read.view.name, there * width, (len(statuses) - there) * width
-        )
+        metrics.track_feature_statuses(read.view.name, there * width, (asked - there) * width)
 
 
 def as_feast_rows(placed: Placed, keys: Sequence[Row], found: Mapping[Row, Row]) -> list[FeastRow]:
@@ -123,7 +121,7 @@ def as_feast_row(placed: Placed, row: Row, now: datetime) -> FeastRow:
     if time is None:
         return None, None
     values = {name: Value() for name in read.features}
-    if status_of(read, time, now) == FieldStatus.PRESENT:
+    if status_of(read, time, now) == PRESENT:
         for name, put, found in zip(read.features, read.readers, row[at + 1 :], strict=True):
             if found is not None:
                 put(values[name], found)

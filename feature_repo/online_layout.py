@@ -106,21 +106,15 @@ def column_type(value_type: str) -> str:
     return SCALARS.get(value_type, JSON)
 
 
-def layout_of(
-    project: str, view: "FeatureView", versioned: bool = False, keys: dict[str, str] | None = None
-) -> Layout:
+def layout_of(project: str, view: "FeatureView", versioned: bool = False) -> Layout:
     """The columns of `view`.
 
     Args:
         project: Feast's project.
         view: a view as the registry has it, its columns inferred.
         versioned: the registry's setting `enable_online_feature_view_versioning`.
-        keys: value types by join key, for a view that does not know its own (Feast infers
-            none for on-demand views).
     """
-    own = {one.name: one.dtype.to_value_type().name for one in view.entity_columns}
-    # `__dummy_id` is what Feast takes for the key of a view without entities.
-    keys = own or keys or {"__dummy_id": "STRING"}
+    keys = {one.name: one.dtype.to_value_type().name for one in view.entity_columns}
     name = f"{view.name}@v{version_of(view)}" if versioned and version_of(view) else view.name
     return Layout(
         project=project,

@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 import psycopg
 from feast.infra.utils.postgres.connection_utils import _get_conn_kwargs, _get_conninfo
 from feast.repo_config import RepoConfig
-from psycopg.types.numeric import Int8BinaryDumper
+from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from feature_repo import settings
@@ -127,4 +127,5 @@ def pool_options(config: RepoConfig) -> dict[str, Any]:
 
 def configure(connection: psycopg.Connection) -> None:
     """Hands over every integer as bigint: a query is prepared once, not for each size of keys."""
+    connection.adapters.register_dumper(int, Int8Dumper)  # inside lists, which go as text
     connection.adapters.register_dumper(int, Int8BinaryDumper)

@@ -1,153 +1,17 @@
-"""Reads of the typed online tables for Feast's SDK: one query per table, all views in it."""
+"""Reads of the typed online tables for Feast's SDK, as planned (online_plan.py)."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import timedelta
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
-from psycopg import Connection, Cursor, adapters, errors, sql
+from psycopg import Connection, Cursor, errors
 
-from feature_repo.catalog import TtlPolicy
-from feature_repo.online_layout import SCHEMA, Column, Layout
-from feature_repo.online_values import key_of, reader
+from feature_repo.online_layout import SCHEMA, Layout
+from feature_repo.online_plan import TableRead, select
+from feature_repo.online_values import key_of
 
 Row = tuple[Any, ...]
-
-
-@dataclass(frozen=True)
-class ViewRead:
-    """What a request wants of one view."""
-
-    view: Any
-    """Feast's feature view, with its projection."""
-    layout: Layout
-    features: tuple[str, ...]
-    """In the view's order: Feast hands them over in one that changes between processes."""
-    readers: tuple[Callable[[Value, Any], Any], ...]
-    """Of `features`."""
-    asked_as: tuple[str, ...]
-    """The names under which a request gives the join keys."""
-    ttl: timedelta
-    policy: TtlPolicy
-
-
-@dataclass(frozen=True)
-class TableRead:
-    """One query: all views of one table, for the keys of all of them."""
-
-    reads: tuple[ViewRead, ...]
-    query: str
-    types: tuple[int, ...]
-    """Of the result's columns, as PostgreSQL numbers them."""
-
-    @property
-    def keys(self) -> tuple[Column, ...]:
-        """The columns of the primary key, with which the rows begin."""
-        return self.reads[0].layout.keys
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Where a view's columns are in the answers."""
-
-    read: ViewRead
-    table: int
-    at: int
-    """The column of the event time; the features follow."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The queries that answer a request."""
-
-    tables: tuple[TableRead, ...]
-    views: tuple[Placed, ...]
-    """In the request's order."""
-
-
-def view_read(
-    view: Any, layout: Layout, requested: Sequence[str], ttl: timedelta, policy: TtlPolicy
-) -> ViewRead:
-    """What a request for the features `requested` of a view reads.
-
-    Raises:
-        KeyError: the view has no such feature.
-    """
-    unknown = set(requested) - layout.features.keys()
-    if unknown:
-        raise KeyError(f"Feature {sorted(unknown)[0]} not found in feature view {view.name}")
-    types = {one.name: one.dtype.to_value_type().name for one in view.features}
-    features = tuple(name for name in layout.features if name in requested)
-    aliases = view.projection.join_key_map
-    return ViewRead(
-        view,
-        layout,
-        features,
-        tuple(reader(types[name]) for name in features),
-        tuple(aliases.get(key, key) for key in layout.join_keys),
-        ttl,
-        policy,
-    )
-
-
-def plan_of(reads: Sequence[ViewRead]) -> Plan:
-    """The queries that answer `reads`, one for each table."""
-    groups: dict[str, list[ViewRead]] = {}
-    placed = []
-    for read in reads:
-        group = groups.setdefault(read.layout.table, [])
-        at = len(read.layout.keys) + sum(1 + len(one.features) for one in group)
-        placed.append(Placed(read, list(groups).index(read.layout.table), at))
-        group.append(read)
-    tables = (
-        TableRead(
-            tuple(group),
-            select(group),
-            tuple(number_of(column) for column in (*group[0].layout.keys, *wanted(group))),
-        )
-        for group in groups.values()
-    )
-    return Plan(tuple(tables), tuple(placed))
-
-
-def wanted(reads: Sequence[ViewRead]) -> list[Column]:
-    """Each view's event time and features."""
-    return [
-        column
-        for read in reads
-        for column in (read.layout.event, *(read.layout.features[one] for one in read.features))
-    ]
-
-
-def select(reads: Sequence[ViewRead], there: Mapping[str, str] | None = None) -> str:
-    """Key columns, then each view's event time and features, for the keys given as arrays.
-
-    Args:
-        reads: all of one table.
-        there: types of the columns that the table has, if not all; the others are read as null.
-    """
-    layout = reads[0].layout
-    keys = [quoted(column.name) for column in layout.keys]
-    columns = [
-        quoted(one.name)
-        if there is None or there.get(one.name) == one.type
-        else f"NULL::{one.type}"
-        for one in wanted(reads)
-    ]
-    arrays = [f"%b::{column.type}[]" for column in layout.keys]
-    if len(keys) == 1:
-        where = f"{keys[0]} = ANY({arrays[0]})"
-    else:
-        where = f"({', '.join(keys)}) IN (SELECT * FROM unnest({', '.join(arrays)}))"  # noqa: S608
-    table = f"{quoted(SCHEMA)}.{quoted(layout.table)}"
-    return f"SELECT {', '.join([*keys, *columns])} FROM {table} WHERE {where}"  # noqa: S608
-
-
-def quoted(name: str) -> str:
-    """A name inside a query that has parameters."""
-    return sql.Identifier(name).as_string().replace("%", "%%")
 
 
 def keys_of(asked: Mapping[str, Sequence[Value]], names: Sequence[str]) -> list[Row]:
@@ -207,13 +71,6 @@ def types_of(cursor: Cursor) -> tuple[int, ...]:
     """The types of a result's columns, as PostgreSQL numbers them."""
     result = cursor.pgresult
     return tuple(map(result.ftype, range(result.nfields))) if result else ()
-
-
-def number_of(column: Column) -> int:
-    """PostgreSQL's number of a column's type."""
-    base = column.type.removesuffix("[]")
-    found = adapters.types[base]
-    return found.oid if base == column.type else found.array_oid
 
 
 def columns_of(connection: Connection, table: str) -> dict[str, str]:

@@ -5,12 +5,11 @@ reads without Feast uses the same tables by the catalog (catalog.py).
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
 from typing import Any
 
-import psycopg
 from feast import Entity, FeatureView
 from feast.infra.online_stores.online_store import OnlineStore
 from feast.infra.supported_async_methods import SupportedAsyncMethods
@@ -20,29 +19,12 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from pydantic import Field, StrictStr
 
-from feature_repo import compile as compiler
-from feature_repo import online_pool, online_tables, online_write, settings
-from feature_repo.catalog import Catalog, TtlPolicy
-from feature_repo.database import translated
-from feature_repo.errors import ConfigurationError
+from feature_repo import online_apply, online_pool, online_write, settings
+from feature_repo.catalog import TtlPolicy
 from feature_repo.feast_connection import ConnectionFromEnvironment
 from feature_repo.online_answer import FeastRow, add_versions, as_feast_rows, fill
-from feature_repo.online_layout import Layout, layout_of
-from feature_repo.online_read import (
-    Plan,
-    Row,
-    TableRead,
-    keys_in,
-    keys_of,
-    plan_of,
-    rows,
-    view_read,
-)
-from feature_repo.online_values import key_types
-from feature_repo.store import closing_store
-
-MOST_PLANS = 256
-"""Requests of different shapes whose queries are kept."""
+from feature_repo.online_plan import Plan, Plans, TableRead, layout_in, plan_of, read_of
+from feature_repo.online_read import Row, keys_in, keys_of, rows
 
 
 class StreamflowOnlineStoreConfig(ConnectionFromEnvironment):
@@ -72,7 +54,7 @@ class StreamflowOnlineStore(OnlineStore):
     def __init__(self) -> None:
         self.rows_written = {}
         self._connections = online_pool.Connections()
-        self._plans: dict[tuple[Any, ...], tuple[Plan, list[FeatureView]]] = {}
+        self._plans = Plans()
 
     # Reading.
 
@@ -127,11 +109,9 @@ class StreamflowOnlineStore(OnlineStore):
         requested_features: list[str] | None = None,
     ) -> list[FeastRow]:
         """The newest row of each key: its event time (UTC) and values; (None, None) for none."""
-        layout = self._layout(config, table, entity_keys[:1])
-        requested = requested_features or list(layout.features)
-        ttl = compiler.ttl_of(table, config.online_store.ttl_policy)
-        plan = plan_of([view_read(table, layout, requested, *ttl)])
-        placed, keys = plan.views[0], keys_in(entity_keys, layout)
+        plan = plan_of([read_of(config, table, requested_features)])
+        placed = plan.views[0]
+        keys = keys_in(entity_keys, placed.read.layout)
         found = self._read(config, plan.tables[0], {placed.read.asked_as: keys})
         return as_feast_rows(placed, keys, found)
 
@@ -153,33 +133,9 @@ class StreamflowOnlineStore(OnlineStore):
         grouped_refs: Sequence[tuple[FeatureView, list[str]]],
         join_key_values: Mapping[str, Sequence[Value]],
     ) -> tuple[Plan, dict[tuple[str, ...], list[Row]]]:
-        plan = self._plan(config, grouped_refs)
+        plan = self._plans.of(config, grouped_refs)
         ways = {placed.read.asked_as for placed in plan.views}
         return plan, {way: keys_of(join_key_values, way) for way in ways}
-
-    def _plan(
-        self, config: RepoConfig, grouped_refs: Sequence[tuple[FeatureView, list[str]]]
-    ) -> Plan:
-        # Feast hands over the same view objects until its registry's cache is renewed; they
-        # are kept with the plan, so that an id is not given to another one.
-        key = tuple((id(view), *sorted(features)) for view, features in grouped_refs)
-        kept = self._plans.get(key)
-        if kept is None:
-            reads = []
-            for view, features in grouped_refs:
-                ttl = compiler.ttl_of(view, config.online_store.ttl_policy)
-                reads.append(view_read(view, self._layout(config, view), features, *ttl))
-            if len(self._plans) >= MOST_PLANS:
-                self._plans.clear()
-            kept = self._plans[key] = plan_of(reads), [view for view, _ in grouped_refs]
-        return kept[0]
-
-    def _layout(
-        self, config: RepoConfig, view: FeatureView, samples: Sequence[EntityKey] = ()
-    ) -> Layout:
-        versioned = config.registry.enable_online_feature_view_versioning
-        keys = key_types(samples[0]) if samples else None
-        return layout_of(config.project, view, versioned, keys)
 
     def _read(
         self, config: RepoConfig, table: TableRead, keys: Mapping[tuple[str, ...], Sequence[Row]]
@@ -205,7 +161,7 @@ class StreamflowOnlineStore(OnlineStore):
             ValueError: naming the view, the row, the feature and what is wrong with its value.
         """
         if data:
-            layout = self._layout(config, table, [data[0][0]])
+            layout = layout_in(config, table)
             types = {one.name: one.dtype.to_value_type().name for one in table.features}
             rounds = online_write.rows_of(layout, types, data)
             force = config.online_store.force
@@ -236,43 +192,17 @@ class StreamflowOnlineStore(OnlineStore):
         entities_to_keep: Sequence[Entity],
         partial: bool,
     ) -> None:
-        """Makes tables and catalog what the registry says, in one transaction.
+        """Makes tables and catalog what the registry says; see online_apply.py.
 
         Feast calls it after it wrote the registry, which therefore decides, not the arguments.
-        The catalog is written unless it is that of another project (see compile.write).
-
-        Raises:
-            ConfigurationError: the registry is a file, which Feast writes only afterwards; or a
-                view's tags or columns are not what they can be.
-            StoreUnavailable: PostgreSQL does not answer, or the tables stay in use.
-            SchemaMissing: the database has no schema `online` or `ops`.
         """
-        if config.registry.registry_type == "file":
-            raise ConfigurationError(
-                "the online store needs a registry in SQL (registry_type: sql)"
-            )
-        from feast import FeatureStore
-
-        def wanted(connection: psycopg.Connection) -> list[Layout]:
-            with closing_store(FeatureStore(config=config)) as store:
-                compiler.write(connection, compiler.compiled(store, config.online_store.ttl_policy))
-                return list(compiler.layouts(store))
-
-        migrate(config, wanted)
+        online_apply.apply(config)
 
     def teardown(
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
     ) -> None:
-        """Drops the tables of this project; others' stay.
-
-        Its catalog is empty then, and that of the next project that is applied.
-        """
-
-        def wanted(connection: psycopg.Connection) -> list[Layout]:
-            compiler.write(connection, Catalog(0, config.project))
-            return []
-
-        migrate(config, wanted)
+        """Drops the tables of this project and empties its catalog; others' stay."""
+        online_apply.teardown(config)
 
     # Connections.
 
@@ -286,12 +216,3 @@ class StreamflowOnlineStore(OnlineStore):
     def release(self) -> None:
         """As `close`."""
         self._connections.close()
-
-
-def migrate(config: RepoConfig, wanted: Callable[[psycopg.Connection], Iterable[Layout]]) -> None:
-    """Makes the tables of the project those that `wanted` gives, inside its transaction."""
-    with (
-        translated(),
-        psycopg.connect(**online_pool.options(config), autocommit=True) as connection,
-    ):
-        online_tables.migrate(connection, config.project, partial(wanted, connection))

@@ -100,8 +100,8 @@ def holder(connection: psycopg.Connection) -> str:
     ).fetchone()
     if found is None:
         return "long statements"
-    pid, name, age = found
-    return f"process {pid} ({name or 'without a name'}), whose transaction is {age} old"
+    pid, name, age = found  # without the right to see them, name and age are null
+    return f"process {pid} ({name or 'without a name'}, for {age or 'an unknown time'})"
 
 
 def change(

@@ -123,14 +123,6 @@ def key_value(value: Value, name: str, wanted: str) -> Any:
     return found
 
 
-def key_types(entity_key: EntityKey) -> dict[str, str]:
-    """The value types by join key of an entity key, as far as its values tell."""
-    return {
-        name: (value.WhichOneof("val") or "string_val").removesuffix("_val").upper()
-        for name, value in zip(entity_key.join_keys, entity_key.entity_values, strict=False)
-    }
-
-
 def in_utc(instant: datetime) -> datetime:
     """An aware instant; Feast's naive ones are UTC."""
     return instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant.astimezone(UTC)

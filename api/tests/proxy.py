@@ -2,7 +2,9 @@
 
 import contextlib
 import socket
+import ssl
 import threading
+from pathlib import Path
 
 
 class Proxy:
@@ -58,3 +60,20 @@ class Proxy:
                     sink.sendall(data)
             if generation == self.generation:
                 sink.shutdown(socket.SHUT_WR)
+
+
+class TlsProxy(Proxy):
+    """The same with TLS between a client and the port, as a server over a network has it."""
+
+    def __init__(self, server: dict[str, str], certificate: Path) -> None:
+        super().__init__(server)
+        self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self.context.load_cert_chain(certificate)
+
+    def connect(self, client: socket.socket) -> None:
+        assert len(client.recv(8)) == 8  # the client's question whether there is TLS
+        client.sendall(b"S")
+        with contextlib.suppress(OSError):  # a client that does not trust it goes away
+            secured = self.context.wrap_socket(client, server_side=True)
+            self.sockets.append(secured)
+            super().connect(secured)

@@ -63,6 +63,7 @@ def test_the_newest_row_at_or_before_the_time_counts(tmp_path: Path, form: str) 
     )
     expected = [None, 1, 1, 2, 2, 3, None, None, None]
     assert clicks(tmp_path, form, view_of("v"), rows) == expected
+    assert clicks(tmp_path, form, view_of("v"), asked(("a", T0 + 99 * HOUR))) == [2]
 
 
 @pytest.mark.parametrize("ttl", [HOUR, TICK, timedelta(days=40_000)])

@@ -1,8 +1,8 @@
 """No two online values share a column, whatever views, features and join keys are called."""
 
 import pytest
-from feast import Entity, ValueType
-from feast.types import Int64
+from feast import Entity, Field, ValueType
+from feast.types import Int64, String
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -81,11 +81,11 @@ names = st.text("ab~, \u00fc", min_size=1, max_size=70)
 def test_names_differ_where_what_they_name_does(
     features: list[tuple[str, str]], key_sets: list[frozenset[str]]
 ) -> None:
-    keys = dict.fromkeys(frozenset.union(*key_sets), "STRING")
-    layouts = [
-        layout_of("shop", view_of(view, {feature: Int64}), keys={key: keys[key] for key in key_set})
-        for (view, feature), key_set in zip(features, key_sets, strict=True)
-    ]
+    layouts = []
+    for (name, feature), key_set in zip(features, key_sets, strict=True):
+        view = view_of(name, {feature: Int64})
+        view.entity_columns = [Field(name=key, dtype=String) for key in key_set]
+        layouts.append(layout_of("shop", view))
     one, other = layouts
     assert one.table != other.table
     for layout in layouts:

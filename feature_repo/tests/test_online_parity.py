@@ -20,6 +20,7 @@ from feast.types import Int64, String
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
+from feature_repo import online_write
 from feature_repo.tests.online_projects import (
     DRIVER,
     STOCK,
@@ -147,7 +148,11 @@ def rows_of(view: str, pool: Mapping[str, Sequence[Any]]) -> st.SearchStrategy[l
     return st.lists(row, max_size=4, unique_by=lambda one: str(sorted(one[0].items())))
 
 
-def test_every_type_of_value(stores: Stores) -> None:
+@pytest.mark.parametrize("few", [0, 16])
+def test_every_type_of_value(stores: Stores, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Written as small batches are, and as large ones."""
+    monkeypatch.setattr(online_write, "FEW", few)
+
     @EXAMPLES
     @given(st.data())
     def same(data: st.DataObject) -> None:

@@ -46,6 +46,13 @@ def empty(store: FeatureStore) -> None:
     truncate("online")
 
 
+@pytest.fixture(params=["parameters", "copy"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Small batches in their own way, and in that of large ones."""
+    if request.param == "copy":
+        monkeypatch.setattr(online_write, "FEW", 0)
+
+
 def stored() -> Stored:
     """The table as it is, times in UTC."""
     with psycopg.connect() as connection:
@@ -100,6 +107,7 @@ rows = st.tuples(
 )
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("force", [False, True])
 def test_any_batches_leave_what_their_rows_leave_one_by_one(
     store: FeatureStore, force: bool, monkeypatch: pytest.MonkeyPatch
@@ -205,6 +213,7 @@ def test_pandas_times_are_taken(store: FeatureStore) -> None:
     }
 
 
+@pytest.mark.usefixtures("way")
 @pytest.mark.parametrize(
     ("bad", "said"),
     [
@@ -300,6 +309,7 @@ def test_a_writer_that_lost_in_a_deadlock_writes_again(
 FLOATS = [0.0, -0.0, np.nan, np.inf, -np.inf, 1e-45, 3.4028234663852886e38, 0.1]
 
 
+@pytest.mark.usefixtures("way")
 def test_values_come_back_bit_for_bit(feast_database: str) -> None:
     exact = {
         "int64": [-(2**63), 2**63 - 1, 0],

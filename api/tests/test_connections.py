@@ -1,0 +1,174 @@
+"""Connections are what the PG* variables say, as psql's are."""
+
+import asyncio
+import datetime
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from api import database
+from api.database import Rows
+from api.tests.conftest import ready, serving, unready, wait_until
+from api.tests.proxy import TlsProxy
+from feature_repo.errors import ConfigurationError, StoreUnavailable
+
+
+def answer(query: str) -> Rows:
+    """What one connection of the service answers."""
+
+    async def ask() -> Rows:
+        session = await database.connect(5, 2.5)
+        try:
+            return await session.fetch(query, (), asyncio.get_running_loop().time() + 5)
+        finally:
+            session.close()
+
+    return asyncio.run(ask())
+
+
+def test_a_session_cannot_write_and_waits_no_longer_than_a_request(
+    loaded: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PGAPPNAME", "streamflow-api")
+    monkeypatch.setenv("PGOPTIONS", "-c work_mem=5MB")
+    names = "application_name TimeZone default_transaction_read_only statement_timeout jit work_mem"
+    [row] = answer("SELECT " + ", ".join(f"current_setting('{name}')" for name in names.split()))
+    assert tuple(row) == ("streamflow-api", "UTC", "on", "2500ms", "off", "5MB")
+    import asyncpg
+
+    with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+        answer("DELETE FROM ops.catalog")
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "error"),
+    [
+        ("PGSSLMODE", "certainly", ConfigurationError),
+        ("PGDATABASE", "nowhere", StoreUnavailable),
+        ("PGHOST", "/nowhere", StoreUnavailable),
+        ("PGUSER", "nobody", StoreUnavailable),
+    ],
+)
+def test_what_cannot_be_connected_to_is_one_of_our_errors(
+    loaded: str,
+    monkeypatch: pytest.MonkeyPatch,
+    variable: str,
+    value: str,
+    error: type[Exception],
+) -> None:
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(error):
+        answer("SELECT 1")
+
+
+def certificate(folder: Path, name: str) -> Path:
+    """A certificate that signs itself, for localhost, with its key."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
+    now = datetime.datetime.now(datetime.UTC)
+    signed = (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(subject)
+        .public_key(key.public_key())
+        .serial_number(x509.random_serial_number())
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    path = folder / f"{name}.pem"
+    path.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+        + signed.public_bytes(serialization.Encoding.PEM)
+    )
+    return path
+
+
+@pytest.mark.parametrize(
+    ("presented", "mode", "trusted", "works"),
+    [
+        ("localhost", "verify-full", "localhost", True),
+        ("localhost", "verify-full", "other", False),
+        ("other", "verify-full", "other", False),  # trusted, and of another name
+        ("other", "verify-ca", "other", True),
+        ("other", "require", None, True),
+    ],
+)
+def test_a_server_over_a_network_is_verified(
+    server: dict[str, str],
+    copy: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    presented: str,
+    mode: str,
+    trusted: str | None,
+    works: bool,
+) -> None:
+    files = {name: certificate(tmp_path, name) for name in ("localhost", "other")}
+    with TlsProxy(server, files[presented]) as proxy:
+        monkeypatch.setenv("PGHOST", "localhost")
+        monkeypatch.setenv("PGPORT", str(proxy.port))
+        monkeypatch.setenv("PGSSLMODE", mode)
+        if trusted:
+            monkeypatch.setenv("PGSSLROOTCERT", str(files[trusted]))
+        with serving() as client:
+            if works:
+                wait_until(lambda: ready(client))
+                assert client.get("/features/7590-VHVEG").status_code == 200
+            else:
+                wait_until(unready(client, "The database does not answer."))
+
+
+@pytest.fixture
+def reader(databases: Any, server: dict[str, str], copy: str) -> Iterator[str]:
+    """A role that has to give its password."""
+    name = f"reader_{copy}"
+    with databases.admin(server) as connection:
+        [[file]] = connection.execute("SHOW hba_file").fetchall()
+        before = Path(file).read_text()
+        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'p:w\\d'")
+        Path(file).write_text(f"local all {name} scram-sha-256\n{before}")
+        connection.execute("SELECT pg_reload_conf()")
+        with psycopg.connect(autocommit=True) as own:
+            own.execute(f"GRANT USAGE ON SCHEMA ops, online TO {name}")  # type: ignore[call-overload]
+            own.execute(f"GRANT SELECT ON ALL TABLES IN SCHEMA ops, online TO {name}")  # type: ignore[call-overload]
+        yield name
+        Path(file).write_text(before)
+        connection.execute("SELECT pg_reload_conf()")
+        with psycopg.connect(autocommit=True) as own:
+            own.execute(f"DROP OWNED BY {name}")  # type: ignore[call-overload]
+        connection.execute(f"DROP ROLE {name}")
+
+
+@pytest.mark.parametrize("empty", [True, False])
+def test_a_password_may_be_in_a_file(
+    reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: bool
+) -> None:
+    """Also beside an empty PGPASSWORD, which psql takes for none."""
+    passwords = tmp_path / "pgpass"
+    passwords.write_text(f"*:*:*:{reader}:p\\:w\\\\d\n")
+    passwords.chmod(0o600)
+    with monkeypatch.context() as patch:
+        patch.setenv("PGUSER", reader)
+        patch.setenv("PGPASSFILE", str(passwords))
+        if empty:
+            patch.setenv("PGPASSWORD", "")
+        with serving() as client:
+            wait_until(lambda: ready(client))
+            assert client.get("/features/7590-VHVEG").status_code == 200
+        patch.setenv("PGPASSFILE", "/nowhere")
+        with serving() as client:
+            wait_until(unready(client, "The database does not answer."))

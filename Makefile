@@ -10,7 +10,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check format lock clean cluster cluster-test cluster-down
+.PHONY: help setup demo serve test check format bench lock clean cluster cluster-test cluster-down drill
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,11 +49,17 @@ format: $(STAMP) ## Format the code and mend what the linter can
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
+bench: $(STAMP) ## Ours, stock Feast and the floor side by side (ONLY=http SIZES=1000,10000 for a part)
+	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SIZES),--sizes $(SIZES))
+
 cluster: $(STAMP) ## From this clone to an answering API on a local kind cluster
 	@$(BIN)/python k8s-tests/cluster.py up
 
 cluster-test: $(STAMP) ## The story of a release on a kind cluster of its own (KEEP=1 leaves it)
 	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest k8s-tests $(if $(KEEP),--keep-cluster)
+
+drill: $(STAMP) ## On a cluster: back up, lose the database with its volume, restore, compare
+	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -s k8s-tests/test_backup.py $(if $(KEEP),--keep-cluster)
 
 cluster-down: $(STAMP) ## Remove the cluster that `make cluster` made, with its data
 	@$(BIN)/python k8s-tests/cluster.py down

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from feature_repo.errors import StreamflowError
-from jobs import console, db, ledger, waiting
+from jobs import backup_commands, console, db, ledger, waiting
 from jobs.reporting import reporting, run
 from jobs.times import AsOf, End, Start, scheduled_time
 
@@ -22,6 +22,8 @@ app = typer.Typer(
     epilog="Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused.",
 )
 app.add_typer(db.app, name="db")
+app.add_typer(backup_commands.backup_app, name="backup")
+app.add_typer(backup_commands.restore_app, name="restore")
 
 
 @app.command()

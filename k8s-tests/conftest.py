@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from cluster import Cluster, Images, missing
-from namespace import Namespace, make_namespace, state
+from namespace import SAMPLE, Namespace, make_namespace, state
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -50,11 +50,32 @@ def namespace(
 NAMESPACE = pytest.StashKey[Namespace]()
 
 
+@pytest.fixture(scope="session")
+def sample_release(
+    cluster: Cluster, images: Images, request: pytest.FixtureRequest
+) -> Iterator[Namespace]:
+    """A namespace with a release that has a month of generated data and its training set.
+
+    The modules that share it run last, one after the other.
+    """
+    found = make_namespace(cluster, images, "sample")
+    request.session.stash[NAMESPACE] = found
+    found.install(*SAMPLE)
+    yield found
+    cluster.kubectl("delete", "namespace", found.name, "--wait=false")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Puts the tests that share a release at the end, where it is in nobody's way."""
+    items.sort(key=lambda item: "sample_release" in getattr(item, "fixturenames", ()))
+
+
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_makereport(item: pytest.Item) -> Any:
     """Adds to a failure what the namespace looks like: pods, events and last logs."""
     report = yield
     found = item.session.stash.get(NAMESPACE, None)
-    if report.failed and found is not None and "namespace" in getattr(item, "fixturenames", ()):
+    used = {"namespace", "sample_release"} & set(getattr(item, "fixturenames", ()))
+    if report.failed and found is not None and used:
         report.sections.append(("cluster", state(found)))
     return report

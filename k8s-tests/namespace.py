@@ -1,13 +1,17 @@
 """A namespace of the test cluster: what a person does there with kubectl and helm."""
 
 import json
+import subprocess
 import time
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import pod
 from cluster import CHART, Cluster, CommandFailedError, Images
 
 API_VERSIONS = {
@@ -15,10 +19,20 @@ API_VERSIONS = {
     "Deployment": "apps/v1",
     "HorizontalPodAutoscaler": "autoscaling/v2",
     "Job": "batch/v1",
+    "NetworkPolicy": "networking.k8s.io/v1",
     "StatefulSet": "apps/v1",
 }
 """Of the kinds that are not in v1."""
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
+READERS = {"features": "readers"}
+"""Label of the namespaces whose pods may ask the API."""
+MONTH = {"asOf": "2024-01-31", "source": "sample", "month": "month_000"}
+SAMPLE = [
+    *("--values", str(CHART / "examples" / "laptop.yaml")),
+    *("--set-json", f"jobs.ingest.months={json.dumps([MONTH])}"),
+    *("--set", "api.autoscaling.enabled=false", "--set", "api.replicaCount=1"),
+]
+"""Options of helm for a release that several modules share."""
 LOAD = Path(__file__).with_name("load.py").read_text()
 
 
@@ -47,9 +61,10 @@ class Namespace:
     def install(self, *options: str, wait: bool = True, release: str = "streamflow") -> str:
         """Installs or upgrades the chart of this checkout with its images."""
         waiting = ["--wait", "--wait-for-jobs", "--timeout", "10m"] if wait else []
+        readers = json.dumps([{"namespaceSelector": {"matchLabels": READERS}}])
         return self.helm(
-            *("upgrade", "--install", release, str(CHART)),
-            *(*waiting, *self.images.values, *options),
+            *("upgrade", "--install", release, str(CHART), *waiting, *self.images.values),
+            *("--set-json", f"networkPolicy.api.from={readers}", *options),
         )
 
     def jobs(self) -> dict[str, dict[str, Any]]:
@@ -59,6 +74,17 @@ class Namespace:
     def log(self, job: str) -> str:
         """What the newest pod of a Job printed."""
         return self.kubectl("logs", f"job/{job}", "--all-containers=false")
+
+    def logs(self, job: str) -> str:
+        """What all containers of a Job's pods printed; those that never ran printed nothing."""
+        said = []
+        for one in self.get("Pod", selector=f"batch.kubernetes.io/job-name={job}"):
+            containers = one["spec"].get("initContainers", []) + one["spec"]["containers"]
+            for container in containers:
+                with suppress(CommandFailedError):
+                    where = (one["metadata"]["name"], f"--container={container['name']}")
+                    said.append(self.kubectl("logs", *where))
+        return "\n".join(said)
 
     def summary(self, job: str) -> dict[str, Any]:
         """The JSON line that ends a Job's log."""
@@ -76,40 +102,66 @@ class Namespace:
             self.kubectl("exec", "deploy/streamflow-feast", "--", "python", "-c", code)
         )
 
-    def run_pod(self, name: str, *command: str, claim: str = "", node: str = "") -> None:
+    def run_pod(
+        self, name: str, *command: str, claim: str = "", node: str = "", user: int = 10001
+    ) -> None:
         """Starts a restricted pod of the jobs image; a claim is mounted at /volume."""
-        volume = [{"name": "volume", "persistentVolumeClaim": {"claimName": claim}}]
-        pod = {
-            "apiVersion": "v1",
-            "kind": "Pod",
-            "metadata": {"name": name},
-            "spec": {
-                "restartPolicy": "Never",
-                **({"nodeName": node} if node else {}),
-                "automountServiceAccountToken": False,
-                "securityContext": {
-                    "runAsNonRoot": True,
-                    "fsGroup": 10001,
-                    "seccompProfile": {"type": "RuntimeDefault"},
-                },
-                "volumes": volume if claim else [],
-                "containers": [
-                    {
-                        "name": "main",
-                        "image": f"streamflow-jobs:{self.images.jobs}",
-                        "command": list(command),
-                        "volumeMounts": (
-                            [{"name": "volume", "mountPath": "/volume"}] if claim else []
-                        ),
-                        "securityContext": {
-                            "allowPrivilegeEscalation": False,
-                            "capabilities": {"drop": ["ALL"]},
-                        },
-                    }
-                ],
-            },
-        }
-        self.kubectl("apply", "--filename", "-", stdin=json.dumps(pod))
+        container = {"image": f"streamflow-jobs:{self.images.jobs}", "command": list(command)}
+        volume = {}
+        if claim:
+            volume = {"persistentVolumeClaim": {"claimName": claim}}
+            container["volumeMounts"] = [{"name": "volume", "mountPath": "/volume"}]
+        made = pod.restricted(name, container, volume, user, node)
+        self.kubectl("apply", "--filename", "-", stdin=json.dumps(made))
+
+    def run_postgres(self, name: str, password: str) -> None:
+        """Starts a PostgreSQL that is none of a release's, with Service and Secret, all `name`."""
+        self.kubectl("create", "secret", "generic", name, f"--from-literal=password={password}")
+        self.kubectl("apply", "--filename", "-", stdin=json.dumps(pod.postgres(name)))
+        self.kubectl("expose", "pod", name, "--port=5432")
+        self.ready(f"pod/{name}")
+
+    def ready(self, *what: str, timeout: int = 180) -> None:
+        """Waits until pods are ready, e.g. `pod/NAME` or `pod`, `--selector=…`."""
+        self.kubectl("wait", *what, "--for=condition=Ready", f"--timeout={timeout}s")
+
+    def complete(self, job: str, timeout: int = 300) -> float:
+        """Waits for a Job to end well; gives the seconds it took."""
+        ends = ("Complete", "Failed")
+        conditions = until(
+            lambda: [
+                one["type"]
+                for one in self.get("Job", job)["status"].get("conditions", [])
+                if one["type"] in ends
+            ],
+            bool,
+            timeout,
+        )
+        assert conditions == ["Complete"], self.logs(job)
+        status = self.get("Job", job)["status"]
+        began, ended = (
+            datetime.fromisoformat(status[one]) for one in ("startTime", "completionTime")
+        )
+        return (ended - began).total_seconds()
+
+    @contextmanager
+    def forwarded(self, what: str, port: int) -> Iterator[str]:
+        """The URL on this machine that leads to a port, as long as it is used."""
+        command = ["kubectl", "--context", self.cluster.context, "--namespace", self.name]
+        forward = subprocess.Popen(
+            [*command, "port-forward", what, f":{port}"], stdout=subprocess.PIPE, text=True
+        )
+        assert forward.stdout is not None
+        try:
+            yield f"http://{forward.stdout.readline().split()[2]}"  # Forwarding from HOST:PORT ->
+        finally:
+            forward.terminate()
+            forward.wait(timeout=10)
+            forward.stdout.close()
+
+    def python(self, where: str, code: str, *arguments: str) -> str:
+        """What Python prints in the pod `where`."""
+        return self.kubectl("exec", where, "--", "python", "-c", code, *arguments)
 
     def finished(self, name: str, timeout: float = 300) -> str:
         """What a pod printed, once it has ended well."""
@@ -148,11 +200,15 @@ def until(look: Callable[[], Any], good: Callable[[Any], bool], timeout: float) 
         time.sleep(1)
 
 
-def make_namespace(cluster: Cluster, images: Images, prefix: str) -> Namespace:
-    """A new namespace that enforces the restricted pod security standard."""
+def make_namespace(cluster: Cluster, images: Images, prefix: str, reads: bool = True) -> Namespace:
+    """A new namespace that enforces the restricted pod security standard.
+
+    Its pods may ask the API of any release unless `reads` is False.
+    """
     name = f"{prefix}-{uuid.uuid4().hex[:5]}"
+    labels = [RESTRICTED, *(f"{key}={value}" for key, value in READERS.items() if reads)]
     cluster.kubectl("create", "namespace", name)
-    cluster.kubectl("label", "namespace", name, RESTRICTED)
+    cluster.kubectl("label", "namespace", name, *labels)
     return Namespace(cluster, images, name)
 
 
@@ -164,9 +220,9 @@ def state(namespace: Namespace) -> str:
     ]
     said = []
     try:
-        pods = [one["metadata"]["name"] for one in namespace.get("Pod")]
-        commands += [["describe", "pod", pod] for pod in pods]
-        commands += [["logs", pod, "--all-containers", "--tail=30"] for pod in pods]
+        names = [one["metadata"]["name"] for one in namespace.get("Pod")]
+        commands += [["describe", "pod", name] for name in names]
+        commands += [["logs", name, "--all-containers", "--tail=30"] for name in names]
     except (CommandFailedError, OSError) as error:
         said.append(str(error))
     for command in commands:

@@ -29,6 +29,10 @@ FULL: dict[str, Any] = {
     "jobs.ingest.pvc.claimName": "months",
     "jobs.trainingSet.datasets": [{"asOf": "2024-01-31"}],
     "jobs.materialize.backfills": [{"start": "2024-01-01", "end": "2024-02-01"}],
+    "jobs.backup.enabled": True,
+    "jobs.restore.backup": "latest",
+    "networkPolicy.api.from": [{"podSelector": {"matchLabels": {"app": "ingress"}}}],
+    "networkPolicy.jobs.egress": [{"ports": [{"port": 443}]}],
 }
 """Values that make something of everything, none of it generated."""
 EXTERNAL: dict[str, Any] = {

@@ -22,11 +22,19 @@ from render import (
     template,
 )
 
+EVERY = {"apply", "backfill", "backup-check", "ingest", "restore", "training-set"}
 HELMS = pytest.mark.parametrize("tool", ["helm", "helm4"])
 
 
 def identity(manifests: list[dict[str, Any]]) -> set[str]:
     return {f"{one['kind']}/{one['metadata']['name']}" for one in manifests}
+
+
+def only_job(manifests: list[dict[str, Any]], what: str) -> dict[str, Any]:
+    """The one Job of this kind."""
+    jobs = named(manifests, "Job")
+    (name,) = [name for name in jobs if name.startswith(f"streamflow-{what}-")]
+    return jobs[name]
 
 
 def environment(container: dict[str, Any]) -> dict[str, Any]:
@@ -41,7 +49,7 @@ def test_it_renders_and_lints_with_no_values_and_with_every_example(
     tool: str, example: Path | None
 ) -> None:
     options = ("--values", example) if example else ()
-    assert named(render(None, *options, tool=tool), "Deployment")["streamflow-api"]
+    assert job_names(render(None, *options, tool=tool))
     done = helm("lint", "--strict", CHART, "--kube-version", KUBERNETES, *options, tool=tool)
     assert done.returncode == 0, done.stdout + done.stderr
 
@@ -71,19 +79,18 @@ def test_the_generated_password_is_in_its_secret_alone() -> None:
 @pytest.mark.parametrize(
     ("values", "renamed"),
     [
-        ({"jobs.image.tag": "2"}, {"apply", "ingest", "backfill", "training-set"}),
-        (
-            {"jobs.image.digest": f"sha256:{'1' * 64}"},
-            {"apply", "ingest", "backfill", "training-set"},
-        ),
-        ({"postgres.auth.database": "b"}, {"apply", "ingest", "backfill", "training-set"}),
-        ({"jobs.resources.limits.memory": "3Gi"}, {"apply", "ingest", "backfill", "training-set"}),
+        ({"jobs.image.tag": "2"}, EVERY),
+        ({"jobs.image.digest": f"sha256:{'1' * 64}"}, EVERY),
+        ({"postgres.auth.database": "b"}, EVERY),
+        ({"jobs.resources.limits.memory": "3Gi"}, EVERY),
         ({"jobs.apply.allowRemoval": True}, {"apply"}),
         ({"jobs.ingest.materialize": False}, {"ingest", "training-set"}),
         ({"jobs.ingest.sample.seed": 8}, {"ingest", "training-set"}),
         ({"jobs.trainingSet.envFrom": [{"secretRef": {"name": "s3"}}]}, {"training-set"}),
         ({"jobs.materialize.backfills": [{"force": True}]}, {"backfill"}),
-        ({"jobs.materialize.schedule": "0 4 1 * *"}, set()),
+        ({"jobs.materialize.schedule": "0 4 1 * *", "jobs.backup.keep": 3}, set()),
+        ({"jobs.backup.to": "s3://backups"}, {"backup-check", "restore"}),
+        ({"jobs.restore.overwrite": True, "postgres.image.tag": "18.6"}, {"restore"}),
         ({"api.image.tag": "2", "api.poolSize": 4, "feast.enabled": False}, {"training-set"}),
         ({"prefect.resources.limits.memory": "2Gi", "jobs.annotations": {"a": "b"}}, set()),
     ],
@@ -143,7 +150,11 @@ def test_names_stay_within_what_kubernetes_takes(release: str) -> None:
         ({"api.autoscaling.enabled": False}, "HorizontalPodAutoscaler"),
         ({"api.podDisruptionBudget.enabled": False}, "PodDisruptionBudget"),
         (EXTERNAL, "-postgres|StatefulSet"),
-        ({"jobs.trainingSet.persistence.existingClaim": "mine"}, "PersistentVolumeClaim"),
+        ({"jobs.trainingSet.persistence.existingClaim": "mine"}, "Claim/streamflow-training"),
+        ({"jobs.backup.persistence.existingClaim": "mine"}, "Claim/streamflow-backups"),
+        ({"jobs.backup.enabled": False}, "-backup"),
+        ({"jobs.restore.backup": ""}, "-restore"),
+        ({"networkPolicy.enabled": False}, "NetworkPolicy"),
         ({"api.serviceAccount.create": False}, "ServiceAccount/streamflow-api"),
     ],
     ids=str,
@@ -160,7 +171,7 @@ def test_what_is_switched_off_leaves_nothing_behind(values: dict[str, Any], gone
 def test_a_prefect_elsewhere_is_told_of_the_runs_and_none_is_when_it_is_off() -> None:
     url = "https://prefect.example.com/api"
     for values, expected in (({"prefect.apiUrl": url}, url), ({"prefect.enabled": False}, None)):
-        (job,) = named(render(values), "Job").values()
+        job = only_job(render(values), "apply")
         pod = job["spec"]["template"]["spec"]
         assert environment(pod["containers"][0]).get("PREFECT_API_URL") == expected
         assert ("initContainers" in pod) == (expected is not None)
@@ -187,14 +198,15 @@ def test_an_own_variable_replaces_the_charts() -> None:
         for container in pod["spec"]["containers"]:
             names = [one["name"] for one in container.get("env", [])]
             assert len(names) == len(set(names)), name
-    (job,) = named(render({"jobs.extraEnv": own}), "Job").values()
+    job = only_job(render({"jobs.extraEnv": own}), "apply")
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert environment(container)["STREAMFLOW_WAIT_S"] == "5"
 
 
 def test_a_month_comes_from_a_sample_a_volume_or_a_url() -> None:
     arguments = {}
-    for name, job in named(render(FULL), "Job").items():
+    jobs = named(render(FULL), "Job")
+    for name, job in ((one, jobs[one]) for one in jobs if "-ingest-" in one):
         pod = job["spec"]["template"]["spec"]
         arguments[name[:-9]] = [
             one.get("args") for one in [*pod["initContainers"][1:], *pod["containers"]]
@@ -214,7 +226,11 @@ def test_a_month_comes_from_a_sample_a_volume_or_a_url() -> None:
 def test_the_notes_tell_what_is_so(tmp_path: Path) -> None:
     default = notes(tmp_path)
     assert "none yet: the API answers 404" in default
-    assert "single pod without backups" in default
+    assert "without backups" not in default
+    assert "Backups        0 2 * * * Etc/UTC, 7 kept on volume streamflow-backups" in default
+    assert "last good one: none yet" in default
+    assert "on a volume of this cluster" in default
+    assert "single pod without backups" in notes(tmp_path, {"jobs.backup.enabled": False})
     assert "sample" not in default
     laptop = notes(tmp_path, None, "--values", CHART / "examples" / "laptop.yaml")
     assert "2024-01-31 is generated sample data" in laptop

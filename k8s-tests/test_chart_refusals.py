@@ -9,7 +9,7 @@ MONTH = {"asOf": "2024-01-31", "source": "sample", "month": "month_000"}
 VERIFY = {**EXTERNAL, "postgres.external.sslmode": "verify-full"}
 
 IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
-    ({"postgres.parameters.max_connections": 100}, "may open 107; set it to 107 or more"),
+    ({"postgres.parameters.max_connections": 100}, "may open 109; set it to 109 or more"),
     ({"api.autoscaling.maxReplicas": 40}, "lower api.autoscaling.maxReplicas (40)"),
     ({"api.poolSize": 40}, "or api.poolSize (40)"),
     ({"api.resources.requests.cpu": None}, "set it, e.g. to 250m"),
@@ -54,6 +54,24 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
         "remove one of the two",
     ),
     ({"prefect.enabled": False, "prefect.apiUrl": "http://p/api"}, "or remove prefect.apiUrl"),
+    (
+        {"api.ingress.enabled": True, "api.ingress.hosts": ["features.example.com"]},
+        "api.ingress is on, but the API's NetworkPolicy lets nobody in from outside",
+    ),
+    ({"api.service.type": "LoadBalancer"}, "api.service.type is LoadBalancer, but the API's"),
+    (
+        {"jobs.ingest.months": [{"asOf": "2024-01-31", "source": "url", "url": "s3://months"}]},
+        "s3://months is behind a URL, but the jobs' NetworkPolicy lets them out nowhere",
+    ),
+    (
+        {"jobs.trainingSet.datasets": [{"asOf": "2024-01-31", "out": "s3://sets/a.parquet"}]},
+        "s3://sets/a.parquet is behind a URL",
+    ),
+    ({"jobs.backup.to": "s3://backups"}, "s3://backups is behind a URL"),
+    (
+        {**EXTERNAL, "jobs.restore.backup": "latest", "jobs.backup.to": "s3://backups"},
+        "set networkPolicy.jobs.egress to where that is",
+    ),
 ]
 
 MALFORMED: list[tuple[dict[str, Any], str]] = [
@@ -75,6 +93,10 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     ({"jobs.trainingSet.datasets": [{"out": "/tmp/a"}]}, "'/tmp/a' does not match pattern"),
     ({"postgres.auth.password": "secret"}, "'/postgres/auth': additional properties 'password'"),
     ({"postgres.external.sslmode": "on"}, "'verify-full'"),
+    ({"jobs.backup.enabled": "yes"}, "one of 'auto', true, false"),
+    ({"jobs.backup.to": "/backups"}, "'/backups' does not match pattern"),
+    ({"jobs.restore.backup": "yesterday"}, "'yesterday' does not match pattern"),
+    ({"networkPolicy.postgres.cidr": "10.0.0.1"}, "'10.0.0.1' does not match pattern"),
     ({"api.startupProbe": None}, "missing property 'startupProbe'"),
 ]
 
@@ -93,12 +115,16 @@ def test_malformed_values_are_refused_by_the_schema(values: dict[str, Any], said
 
 def test_all_that_is_impossible_is_said_at_once() -> None:
     said = refusal({"api.poolSize": 40, "jobs.ingest.months": [{"source": "url", "url": "s3://m"}]})
-    assert said.count("\n- ") == 2
+    assert said.count("\n- ") == 3
 
 
 def test_what_is_switched_off_cannot_be_wrong() -> None:
     render({"api.enabled": False, "api.poolSize": 1000, "api.ingress.enabled": True})
     render({"api.autoscaling.enabled": False, "api.resources.requests.cpu": None})
+    render({**EXTERNAL, "jobs.backup.to": "s3://backups"})
+    url = {"asOf": "2024-01-31", "source": "url", "url": "s3://months"}
+    render({"networkPolicy.enabled": False, "jobs.ingest.months": [url]})
+    render({"jobs.ingest.months": [{**url, "url": "file:///data"}]})
 
 
 def test_an_external_server_has_its_own_limit_of_connections() -> None:

@@ -68,6 +68,15 @@ class Stub:
             "/apis": {"kind": "APIGroupList", "groups": []},
             "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": kinds},
         }
+        jobs = [{"name": "cronjobs", "kind": "CronJob", **namespaced}]
+        fixed["/apis/batch/v1"] = {
+            "kind": "APIResourceList",
+            "groupVersion": "batch/v1",
+            "resources": jobs,
+        }
+        name = path.removeprefix("/apis/batch/v1/namespaces/default/")
+        if name in self.objects:
+            return {"apiVersion": "batch/v1", "kind": "CronJob", **self.objects[name]}
         name = path.removeprefix("/api/v1/namespaces/default/")
         if name in self.objects:
             kind = OBJECTS[name.partition("/")[0]]
@@ -131,3 +140,13 @@ def test_data_whose_password_is_gone_is_not_given_another(cluster: Stub) -> None
 
 def test_without_a_cluster_the_notes_say_that_the_secret_was_not_there(tmp_path: Path) -> None:
     assert "Secret known was not there" in notes(tmp_path, EXTERNAL)
+
+
+def test_the_notes_say_when_the_last_good_backup_was(cluster: Stub, tmp_path: Path) -> None:
+    options = (*cluster.options, "--is-upgrade")
+    assert "No backup has succeeded yet" in notes(tmp_path, None, *options)
+    at = "2026-02-01T02:00:41Z"
+    cluster.objects["cronjobs/streamflow-backup"] = {"status": {"lastSuccessfulTime": at}}
+    said = notes(tmp_path, None, *options)
+    assert f"last good one: {at}" in said
+    assert "No backup has succeeded yet" not in said

@@ -52,6 +52,7 @@ ITEMS: dict[str, Any] = {
 NEEDS: dict[str, dict[str, Any]] = {
     "api.replicaCount": {"api.autoscaling.enabled": False},
     "postgres.external.ca.key": {"postgres.external.ca.secret": "ca"},
+    "networkPolicy.postgres.cidr": EXTERNAL,
 }
 """What has to be set for a value to matter."""
 

@@ -22,6 +22,7 @@ longest suffix: a CronJob's name may have 52, a StatefulSet's 52, a Service's an
 {{- define "streamflow.test.name" -}}{{ include "streamflow.fullname" . }}-test{{- end }}
 {{- define "streamflow.postgres.headless" -}}{{ include "streamflow.postgres.name" . }}-headless{{- end }}
 {{- define "streamflow.materialize.name" -}}{{ include "streamflow.fullname" . }}-materialize{{- end }}
+{{- define "streamflow.backup.name" -}}{{ include "streamflow.fullname" . }}-backup{{- end }}
 
 {{/* The Secret with the password: the release's own, or an existing one. */}}
 {{- define "streamflow.postgres.secret" -}}
@@ -32,6 +33,14 @@ longest suffix: a CronJob's name may have 52, a StatefulSet's 52, a Service's an
 {{- define "streamflow.trainingSet.claim" -}}
 {{- default (printf "%s-training" (include "streamflow.fullname" .)) .Values.jobs.trainingSet.persistence.existingClaim -}}
 {{- end }}
+
+{{/* The claim with the backups: the release's own, or an existing one. */}}
+{{- define "streamflow.backup.claim" -}}
+{{- default (printf "%s-backups" (include "streamflow.fullname" .)) .Values.jobs.backup.persistence.existingClaim -}}
+{{- end }}
+
+{{/* The claim with the bundled server's data, as the StatefulSet names it. */}}
+{{- define "streamflow.postgres.claim" -}}data-{{ include "streamflow.postgres.name" . }}-0{{- end }}
 
 {{/*
 A Job's name: the release, what it does, and a hash of its whole spec, since a Job's spec cannot

@@ -4,7 +4,7 @@ its mend.
 */}}
 {{- define "streamflow.validate" -}}
 {{- $faults := list -}}
-{{- range list "api" "jobs" "postgres" "prefect" "cluster" -}}
+{{- range list "api" "jobs" "postgres" "prefect" "network" "cluster" -}}
 {{- $faults = append $faults (include (printf "streamflow.validate.%s" .) $) -}}
 {{- end -}}
 {{- with $faults | join "\n" | splitList "\n" | compact -}}
@@ -120,6 +120,25 @@ its mend.
 {{- end -}}
 {{- end }}
 
+{{- define "streamflow.validate.network" -}}
+{{- if .Values.networkPolicy.enabled -}}
+{{- with .Values.api -}}
+{{- $outside := .ingress.enabled | ternary "api.ingress is on" "" -}}
+{{- if ne .service.type "ClusterIP" }}{{ $outside = printf "api.service.type is %s" .service.type }}{{ end -}}
+{{- if and .enabled $outside (not $.Values.networkPolicy.api.from) }}
+- {{ $outside }}, but the API's NetworkPolicy lets nobody in from outside of the namespace; set networkPolicy.api.from to who comes in, e.g. [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress-nginx}}}], or [{ipBlock: {cidr: 0.0.0.0/0}}] for everybody
+{{- end }}
+{{- end -}}
+{{- $far := "" -}}
+{{- range $url := include "streamflow.network.urls" . | fromYamlArray -}}
+{{- if not (regexMatch "^(file|local|memory):" $url) }}{{ $far = $url }}{{ end -}}
+{{- end -}}
+{{- if and $far (not .Values.networkPolicy.jobs.egress) }}
+- {{ $far }} is behind a URL, but the jobs' NetworkPolicy lets them out nowhere; set networkPolicy.jobs.egress to where that is, e.g. [{ports: [{port: 443}]}], best with the networks it may be in
+{{- end }}
+{{- end -}}
+{{- end }}
+
 {{/*
 What only a cluster can tell; nothing while there is none (`helm template`) or before the
 namespace is made. Every namespace has the ConfigMap kube-root-ca.crt.
@@ -139,7 +158,7 @@ namespace is made. Every namespace has the ConfigMap kube-root-ca.crt.
 {{- end }}
 {{- end }}
 {{- else if and (not .Values.postgres.external.enabled) .Values.postgres.persistence.enabled }}
-{{- $claim := printf "data-%s-0" (include "streamflow.postgres.name" .) }}
+{{- $claim := include "streamflow.postgres.claim" . }}
 {{- if lookup "v1" "PersistentVolumeClaim" $namespace $claim }}
 - PersistentVolumeClaim {{ $claim }} has the data of an earlier release, but its password, Secret {{ $name }}, is gone; create that Secret again: kubectl -n {{ $namespace }} create secret generic {{ $name }} --from-literal={{ $key }}=… and set postgres.auth.existingSecret={{ $name }}, or delete the claim and the data with it
 {{- end }}

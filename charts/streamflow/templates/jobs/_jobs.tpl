@@ -15,9 +15,40 @@
 {{- end }}
 
 {{/*
-The spec of a Job. Call with root, name (of the container), args, and optionally
-resources (instead of jobs.resources), env (text), envFrom, mounts, volumes, initContainers
-(lists), affinity and annotations (dicts).
+A container of a Job. Call with root, name, args, and optionally image and command (instead of
+the jobs image and what it runs), resources (instead of jobs.resources), env (text), envFrom and
+mounts (lists).
+*/}}
+{{- define "streamflow.job.container" -}}
+{{- $jobs := .root.Values.jobs -}}
+{{- $jobsPart := dict "root" .root "part" "jobs" -}}
+name: {{ .name }}
+image: {{ .image | default (include "streamflow.jobs.image" .root) }}
+imagePullPolicy: {{ .root.Values.image.pullPolicy }}
+{{- with .command }}
+command:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+args:
+  {{- toYaml .args | nindent 2 }}
+env:
+  {{- $own := printf "%s\n%s" (include "streamflow.jobs.waitingEnv" .root) (.env | default "") }}
+  {{- include "streamflow.env" (merge (dict "own" $own) $jobsPart) | nindent 2 }}
+{{- with concat (.envFrom | default list) ($jobs.extraEnvFrom | default list) }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+resources:
+  {{- toYaml (.resources | default $jobs.resources) | nindent 2 }}
+securityContext:
+  {{- include "streamflow.container.security" .root | nindent 2 }}
+volumeMounts:
+  {{- include "streamflow.mounts" (merge (dict "own" .mounts) $jobsPart) | nindent 2 }}
+{{- end }}
+
+{{/*
+The spec of a Job. Call as streamflow.job.container, and optionally with volumes, initContainers
+(lists), affinity, annotations (dicts) and untracked (true: it does not wait for Prefect).
 */}}
 {{- define "streamflow.job.spec" -}}
 {{- $root := .root -}}
@@ -44,7 +75,7 @@ template:
   spec:
     restartPolicy: Never
     {{- include "streamflow.pod.spec" (merge (dict "affinity" .affinity) $jobsPart) | nindent 4 }}
-    {{- $prefect := and (include "streamflow.prefect.url" $root) (gt (int $root.Values.prefect.waitSeconds) 0) }}
+    {{- $prefect := and (not .untracked) (include "streamflow.prefect.url" $root) (gt (int $root.Values.prefect.waitSeconds) 0) }}
     {{- if or $prefect .initContainers }}
     initContainers:
       {{- if $prefect }}
@@ -69,24 +100,8 @@ template:
       {{- end }}
     {{- end }}
     containers:
-      - name: {{ .name }}
-        image: {{ include "streamflow.jobs.image" $root }}
-        imagePullPolicy: {{ $root.Values.image.pullPolicy }}
-        args:
-          {{- toYaml .args | nindent 10 }}
-        env:
-          {{- $own := printf "%s\n%s" (include "streamflow.jobs.waitingEnv" $root) (.env | default "") }}
-          {{- include "streamflow.env" (merge (dict "own" $own) $jobsPart) | nindent 10 }}
-        {{- with concat (.envFrom | default list) ($jobs.extraEnvFrom | default list) }}
-        envFrom:
-          {{- toYaml . | nindent 10 }}
-        {{- end }}
-        resources:
-          {{- toYaml (.resources | default $jobs.resources) | nindent 10 }}
-        securityContext:
-          {{- include "streamflow.container.security" $root | nindent 10 }}
-        volumeMounts:
-          {{- include "streamflow.mounts" (merge (dict "own" .mounts) $jobsPart) | nindent 10 }}
+      -
+        {{- include "streamflow.job.container" . | nindent 8 }}
     volumes:
       {{- include "streamflow.volumes" (merge (dict "own" .volumes) $jobsPart) | nindent 6 }}
 {{- end }}

@@ -97,7 +97,7 @@ after. An existing Secret is looked up, which `helm template` cannot.
 {{/*
 How many connections the release may open at once. An API pod: its pool, one for readiness and one that
 listens; one pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
-most; all that are listed, `apply` and two materializations. `feast`: its UI and a person's command.
+most; all that are listed, `apply` and two materializations. A backup: two. `feast`: its UI and a person's command.
 */}}
 {{- define "streamflow.postgres.connections" -}}
 {{- $api := .Values.api -}}
@@ -109,6 +109,7 @@ most; all that are listed, `apply` and two materializations. `feast`: its UI and
 {{- $needed = int $api.poolSize | add 2 | mul $pods | add $needed -}}
 {{- end -}}
 {{- if include "streamflow.prefect.own" . }}{{ $needed = add $needed 15 }}{{ end -}}
+{{- if include "streamflow.backup.on" . }}{{ $needed = add $needed 2 }}{{ end -}}
 {{- if .Values.feast.enabled }}{{ $needed = add $needed 8 }}{{ end -}}
 {{- $needed -}}
 {{- end }}
@@ -124,5 +125,27 @@ most; all that are listed, `apply` and two materializations. `feast`: its UI and
 - name: POSTGRES_INITDB_ARGS
   value: {{ .Values.postgres.initdbArgs | quote }}
 - name: PGDATA
-  value: /var/lib/postgresql/18/docker
+  value: {{ include "streamflow.postgres.data" . }}
+{{- end }}
+
+{{/* The data directory; it stays when the image's major version is another one. */}}
+{{- define "streamflow.postgres.data" -}}/var/lib/postgresql/18/docker{{- end }}
+
+{{/* What files/check_version.sh reads: where the data is, and names for its advice. */}}
+{{- define "streamflow.postgres.checkEnv" -}}
+- name: PGDATA
+  value: {{ include "streamflow.postgres.data" . }}
+- name: BACKUP
+  value: {{ include "streamflow.backup.name" . }}
+- name: CLAIM
+  value: {{ include "streamflow.postgres.claim" . }}
+{{- end }}
+
+{{/* A script of files/ as the command of a container of PostgreSQL's image. Call with root and script. */}}
+{{- define "streamflow.postgres.script" -}}
+- bash
+- -c
+- |
+  {{- .root.Files.Get (printf "files/%s.sh" .script) | trim | nindent 2 }}
+- {{ .script }}
 {{- end }}

@@ -1,0 +1,81 @@
+{{/* "true" when the databases are backed up, else empty. */}}
+{{- define "streamflow.backup.on" -}}
+{{- $enabled := toString .Values.jobs.backup.enabled -}}
+{{- $own := and (not .Values.postgres.external.enabled) .Values.postgres.persistence.enabled -}}
+{{- if or (eq $enabled "true") (and (eq $enabled "auto") $own) -}}true{{- end -}}
+{{- end }}
+
+{{/* Where backups are kept: the URL, or the volume's folder. */}}
+{{- define "streamflow.backup.place" -}}{{ .Values.jobs.backup.to | default "/backups" }}{{- end }}
+
+{{/* The volume at /backups: that of the backups, or room for a dump on its way to the URL. */}}
+{{- define "streamflow.backup.volume" -}}
+name: backups
+{{- if .Values.jobs.backup.to }}
+emptyDir: {}
+{{- else }}
+persistentVolumeClaim:
+  claimName: {{ include "streamflow.backup.claim" . }}
+{{- end }}
+{{- end }}
+
+{{/*
+What every Job with backups has, as arguments of streamflow.job. Call with root, and whether it
+only reads them.
+*/}}
+{{- define "streamflow.backup.common" -}}
+untracked: true
+{{- with .root.Values.jobs.backup.envFrom }}
+envFrom:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
+mounts:
+  - name: backups
+    mountPath: /backups
+    {{- if .readOnly }}
+    readOnly: true
+    {{- end }}
+volumes:
+  - {{- include "streamflow.backup.volume" .root | nindent 4 }}
+{{- end }}
+
+{{/*
+What a backup's Job is made of, as the arguments of streamflow.job.spec: PostgreSQL's image dumps
+into a scratch folder, ours makes a backup of it.
+*/}}
+{{- define "streamflow.backup.job" -}}
+{{- $backup := .Values.jobs.backup -}}
+{{- $job := merge (dict "root" . "resources" $backup.resources "env" (include "streamflow.cronjob.env" .)) (include "streamflow.backup.common" (dict "root" .) | fromYaml) -}}
+{{- $work := "/backups/.$(JOB_NAME).tmp" -}}
+{{- $databases := list (printf "streamflow=%s" .Values.postgres.auth.database) -}}
+{{- if include "streamflow.prefect.own" . -}}
+{{- $databases = append $databases (printf "prefect=%s" .Values.prefect.database) -}}
+{{- end -}}
+{{- $command := include "streamflow.postgres.script" (dict "root" . "script" "dump") | fromYamlArray -}}
+{{- $dump := dict "name" "dump" "image" (include "streamflow.postgres.image" .) "command" $command -}}
+{{- $_ := set $dump "args" (concat (list $work (.Values.jobs.waitSeconds | int | toString)) $databases) -}}
+{{- $dump = include "streamflow.job.container" (merge $dump (omit $job "envFrom")) | fromYaml -}}
+{{- $store := list "backup" "store" $work "--to" (include "streamflow.backup.place" .) -}}
+{{- $store = concat $store (list "--prefix" (include "streamflow.fullname" .) "--keep" ($backup.keep | int | toString)) -}}
+{{- omit (merge (dict "name" "backup" "args" $store "initContainers" (list $dump)) $job) "root" | toYaml -}}
+{{- end }}
+
+{{/* What the Job of a restore is made of, as the arguments of streamflow.job. */}}
+{{- define "streamflow.restore.job" -}}
+{{- $restore := .Values.jobs.restore -}}
+{{- $job := merge (dict "root" . "resources" $restore.resources) (include "streamflow.backup.common" (dict "root" . "readOnly" true) | fromYaml) -}}
+{{- $mounts := append $job.mounts (dict "name" "plan" "mountPath" "/plan") -}}
+{{- $volumes := append $job.volumes (dict "name" "plan" "emptyDir" dict) -}}
+{{- $job = merge (dict "mounts" $mounts "volumes" $volumes) $job -}}
+{{- $args := list "restore" "prepare" $restore.backup "/plan" "--from" (include "streamflow.backup.place" .) -}}
+{{- $args = concat $args (list "--prefix" (include "streamflow.fullname" .)) -}}
+{{- $args = concat $args (list "--database" (printf "streamflow=%s" .Values.postgres.auth.database)) -}}
+{{- $args = concat $args (list "--database" (printf "prefect=%s" .Values.prefect.database)) -}}
+{{- if $restore.overwrite }}{{ $args = append $args "--overwrite" }}{{ end -}}
+{{- $prepare := include "streamflow.job.container" (merge (dict "name" "prepare" "args" $args) $job) | fromYaml -}}
+{{- $command := include "streamflow.postgres.script" (dict "root" . "script" "restore") | fromYamlArray -}}
+{{- $pgRestore := dict "name" "restore" "image" (include "streamflow.postgres.image" .) "command" $command "args" (list "/plan/plan") -}}
+{{- $pgRestore = include "streamflow.job.container" (merge $pgRestore (omit $job "envFrom")) | fromYaml -}}
+{{- $own := dict "what" "restore" "name" "finish" "args" (list "restore" "finish" "/plan") "initContainers" (list $prepare $pgRestore) -}}
+{{- omit (merge $own $job) "root" | toYaml -}}
+{{- end }}

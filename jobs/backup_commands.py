@@ -1,0 +1,139 @@
+"""`streamflow backup` and `streamflow restore`: the steps around pg_dump and pg_restore.
+
+The chart's CronJob and restore Job run them; pg_dump and pg_restore are in PostgreSQL's image.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from feature_repo.errors import ConfigurationError, StreamflowError
+from jobs import console, waiting
+from jobs.reporting import reporting
+
+backup_app = typer.Typer(no_args_is_help=True, help="Keep dumps as backups; list, check.")
+restore_app = typer.Typer(no_args_is_help=True, help="Put a backup in the database's place.")
+
+PLACE = "A folder, or any fsspec URL of one."
+Prefix = Annotated[str, typer.Option(help="How names begin, before the time.")]
+Plan = Annotated[Path, typer.Argument(metavar="FOLDER", help="For the plan, and for downloads.")]
+
+
+@contextmanager
+def summed_up(command: str, database: bool = False) -> Iterator[dict[str, Any]]:
+    """Runs a command's body and ends with one JSON line, which the body may add to."""
+    began = time.monotonic()
+    line: dict[str, Any] = {"command": command, "outcome": "done"}
+    with reporting(database=database):
+        try:
+            yield line
+        except StreamflowError as error:
+            line |= {"outcome": "failed", "message": str(error)}
+            raise
+        finally:
+            line["duration_ms"] = round((time.monotonic() - began) * 1000)
+            console.end(line)
+
+
+@backup_app.command("store")
+def store(
+    dumps: Annotated[Path, typer.Argument(metavar="FOLDER", help="With pg_dump's files.")],
+    to: Annotated[str, typer.Option(metavar="PLACE", help=PLACE)],
+    prefix: Prefix = "streamflow",
+    keep: Annotated[int, typer.Option(min=1, help="How many stay, the newest.")] = 7,
+) -> None:
+    """Make a folder of dumps a backup with checksums and manifest; remove the oldest ones."""
+    from jobs.backup import store as stored
+
+    with summed_up("backup") as line:
+        manifest = stored(dumps, to, prefix, keep)
+        line |= {
+            "backup": manifest.name,
+            "bytes": manifest.bytes,
+            "rows": {one.what: sum(one.rows.values()) for one in manifest.databases},
+        }
+
+
+@backup_app.command("list")
+def list_backups(
+    place: Annotated[str, typer.Argument(metavar="PLACE", help=PLACE)],
+) -> None:
+    """Print the backups that are there: when, of what, how large."""
+    from jobs.backup import Place
+
+    with reporting(database=False):
+        where = Place(place)
+        console.table(
+            [
+                {
+                    "backup": name,
+                    "database": one.what,
+                    "taken_at": one.taken_at,
+                    "bytes": one.bytes,
+                    "rows": sum(one.rows.values()),
+                    "last run": one.last_run["run"] if one.last_run else None,
+                    "PostgreSQL": one.server_version,
+                }
+                for name in where.names()
+                for one in where.find(name, "").databases
+            ]
+        )
+
+
+@backup_app.command("check")
+def check(place: Annotated[str, typer.Argument(metavar="PLACE", help=PLACE)]) -> None:
+    """Write, read and remove a file where backups are kept; name the newest backup."""
+    from jobs.backup import Place
+
+    with reporting(database=False):
+        where = Place(place)
+        where.probe()
+        names = where.names()
+        newest = f", the newest {names[-1]}" if names else ""
+        console.say(f"{place}: can be written; {len(names)} backups{newest}")
+
+
+@restore_app.command("prepare")
+def prepare(
+    name: Annotated[str, typer.Argument(metavar="BACKUP", help="Its name, or `latest`.")],
+    plan: Plan,
+    place: Annotated[str, typer.Option("--from", metavar="PLACE", help=PLACE)],
+    database: Annotated[
+        list[str], typer.Option(metavar="WHAT=NAME", help="Restore this one; may be repeated.")
+    ],
+    prefix: Prefix = "streamflow",
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also where there is data, which is kept aside.")
+    ] = False,
+) -> None:
+    """Verify a backup, make new databases for it, and write the plan for pg_restore."""
+    from jobs.backup import Place
+    from jobs.restore import prepare as prepared
+    from jobs.restore_database import server
+
+    targets = dict(one.partition("=")[::2] for one in database)
+    with reporting():
+        if not all(targets.values()):
+            raise ConfigurationError("--database wants WHAT=NAME, e.g. streamflow=streamflow")
+        waiting.until(server, "the database")
+        for line in prepared(name, Place(place), prefix, targets, overwrite, plan):
+            console.say(line)
+
+
+@restore_app.command("finish")
+def finish(plan: Plan) -> None:
+    """Compare what was restored with its manifest, and put it in the database's place."""
+    from jobs.restore import advice
+    from jobs.restore import finish as finished
+
+    with summed_up("restore", database=True) as line:
+        line["databases"] = finished(plan)
+        for one in advice(plan):
+            console.say(one)
+        for one in line["databases"]:
+            if one["kept"]:
+                console.say(f'the former one is kept; to remove it: DROP DATABASE "{one["kept"]}"')

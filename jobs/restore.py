@@ -1,0 +1,195 @@
+"""Restores a backup: into a new database beside the one in use, which then takes its name.
+
+`prepare` checks everything before anything is changed and writes a plan; pg_restore follows it;
+`finish` counts the rows and renames both databases in one transaction. The former database is
+kept where it had data. Idempotent: a restored database carries the backup's name as its comment,
+and the same restore again finds it and does nothing. A killed one leaves the database in use as
+it was; the next attempt makes the new one afresh.
+"""
+
+import json
+import logging
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from feature_repo import schema, settings
+from feature_repo.errors import ConfigurationError, VerificationFailed
+from jobs.backup import LATEST, Place
+from jobs.backup_manifest import MAIN, Dump
+from jobs.restore_database import (
+    State,
+    connected,
+    create,
+    may_replace,
+    row_counts,
+    state,
+    switch,
+)
+
+log = logging.getLogger(__name__)
+
+PLAN, DETAILS, PLAIN = "plan", "plan.json", "plan.plain"
+"""In the folder of a plan: for pg_restore, for `finish`, and there when grants were left out."""
+
+
+class LeftOut(ConfigurationError):
+    """A database is not restored; says why."""
+
+
+class Done(LeftOut):
+    """A database was restored from this backup already."""
+
+
+@dataclass(frozen=True)
+class Step:
+    """One database to restore."""
+
+    what: str
+    database: str
+    into: str
+    """The new database, or `database` itself where it is bare and no other may be created."""
+    dump: str
+    """File of this machine."""
+    backup: str
+    rows: dict[str, int]
+    keeps: bool
+    """Whether the database in use has data and stays, under another name."""
+    has_grants: bool
+    """Whether rights on the database in use were granted or taken away."""
+
+
+def prepare(
+    name: str, place: Place, prefix: str, targets: dict[str, str], overwrite: bool, folder: Path
+) -> list[str]:
+    """Verifies a backup, makes the databases to restore it into, and writes the plan to `folder`.
+
+    Args:
+        name: of the backup, or `latest`.
+        place: where it is.
+        prefix: of the backups among which `latest` is the newest.
+        targets: the databases to restore, by what they are (`streamflow`, `prefect`).
+        overwrite: also where there is data.
+        folder: of this machine, for the plan and for what has to be downloaded.
+
+    Returns:
+        What is left out and why, a line each.
+
+    Raises:
+        ConfigurationError: no such backup, the database has data and `overwrite` is False, or
+            the role may not create the new one. Nothing was changed.
+        VerificationFailed: a dump is not what the manifest describes. Nothing was changed.
+    """
+    manifest = place.find(name, prefix)
+    dumps = place.fetch(manifest, folder)
+    if MAIN not in dumps:
+        raise ConfigurationError(f"{manifest.name} has no database {MAIN}")
+    steps, left_out = [], []
+    for one in sorted(manifest.databases, key=lambda dump: dump.what != MAIN):
+        path = str(dumps[one.what].resolve())
+        try:
+            steps.append(planned(one, path, manifest.name, targets.get(one.what), name, overwrite))
+        except LeftOut as error:
+            if one.what == MAIN and not isinstance(error, Done):
+                raise
+            left_out.append(f"{one.what}: {error}")
+    for step in steps:
+        if step.into != step.database:
+            create(step.into, like=step.database)
+    (folder / DETAILS).write_text(json.dumps([asdict(step) for step in steps]))
+    (folder / PLAN).write_text("".join(f"{step.into}\t{step.dump}\n" for step in steps))
+    return left_out
+
+
+def planned(
+    dump: Dump, path: str, backup: str, database: str | None, asked: str, overwrite: bool
+) -> Step:
+    """How to restore one database.
+
+    Raises:
+        LeftOut: it is not asked for, restored already, has data, or may not be replaced.
+    """
+    if database is None:
+        raise LeftOut("not asked for")
+    found = state(database, dump.what)
+    if found.backup and asked in (LATEST, found.backup):
+        raise Done(
+            f"database {database} was restored from {found.backup} already, nothing to do; to do "
+            f'it again, first run: COMMENT ON DATABASE "{database}" IS NULL'
+        )
+    into = destination(database, found, overwrite)
+    keeps = bool(found.data)
+    return Step(dump.what, database, into, path, backup, dump.rows, keeps, found.has_grants)
+
+
+def destination(database: str, found: State, overwrite: bool) -> str:
+    """Where to restore to: a new database, or `database` itself if no other may be created."""
+    if found.data and not overwrite:
+        raise LeftOut(
+            f"database {database} has data (in {found.data}), nothing was changed; --overwrite "
+            "restores all the same and keeps it under another name"
+        )
+    if may_replace(database):
+        return f"{database[:50]}_restoring"
+    if found.exists and found.bare:
+        return database
+    user = settings.postgres().user
+    raise LeftOut(
+        f"role {user} may not replace database {database}, nothing was changed; first let a "
+        f'superuser do: ALTER ROLE "{user}" CREATEDB; ALTER DATABASE "{database}" OWNER TO "{user}"'
+    )
+
+
+def finish(folder: Path) -> list[dict[str, Any]]:
+    """Checks what pg_restore made by the plan in `folder` and puts it in the place of the former.
+
+    Returns:
+        For each database: what it is, its name, the backup, its rows, and where the former one
+        is kept (None where it had no data).
+
+    Raises:
+        VerificationFailed: a table has other rows than the manifest says; nothing was changed.
+        StreamflowError: the databases cannot be renamed; nothing was changed.
+    """
+    try:
+        steps = [Step(**one) for one in json.loads((folder / DETAILS).read_text())]
+    except (OSError, ValueError, TypeError) as error:
+        raise ConfigurationError(f"{folder}: no plan is there: {error}") from error
+    for step in steps:
+        verify(step)
+    done = []
+    for step in steps:
+        kept = switch(step.database, step.into, step.backup, step.keeps)
+        row = {"what": step.what, "database": step.database, "backup": step.backup}
+        done.append({**row, "rows": sum(step.rows.values()), "kept": kept})
+        log.info("database restored", extra=done[-1])
+    return done
+
+
+def verify(step: Step) -> None:
+    """Compares the rows of every table with those of the manifest."""
+    found = row_counts(step.into)
+    for table in sorted(found.keys() | step.rows.keys()):
+        if found.get(table) != step.rows.get(table):
+            raise VerificationFailed(
+                f"{step.what}: {table} has {found.get(table, 'no')} rows, its backup has "
+                f"{step.rows.get(table, 'none')}; nothing was changed"
+            )
+
+
+def advice(folder: Path) -> list[str]:
+    """What a person has to do after `finish`, a line each."""
+    steps = [Step(**one) for one in json.loads((folder / DETAILS).read_text())]
+    said = []
+    if (folder / PLAIN).exists():
+        said.append("owners, grants and policies name roles that are not here and were left out")
+    elif any(step.has_grants for step in steps):
+        said.append("rights on the database itself are PostgreSQL's defaults again")
+    if said:
+        said.append("where roles of their own are used, run: streamflow db roles")
+    for step in steps:
+        if step.what == MAIN:
+            with connected(step.database) as connection:
+                if schema.state(connection) != "current":
+                    said.append("the backup is of another version; run: streamflow apply")
+    return said

@@ -227,7 +227,7 @@ def test_mapped_columns_dates_and_naive_times_are_utc(
     assert go(store).way == "database"
     row = db.execute(
         'SELECT shop_id, "prices@event_ts", "prices@created_ts", "prices:price"'
-        ' FROM online."streamflow:shop_id"'
+        ' FROM online."streamflow:shop_id bigint"'
     ).fetchone()
     assert row == (
         1,
@@ -324,11 +324,11 @@ def test_every_type_is_what_feasts_own_engine_makes_of_it(
     store.apply([shop, view("things", fields)], partial=True)
 
     assert go(store, names=("things",)).way == "database"
-    ours = db.execute('SELECT * FROM online."streamflow:shop_id" ORDER BY 1').fetchall()
-    db.execute('TRUNCATE online."streamflow:shop_id"')
+    ours = db.execute('SELECT * FROM online."streamflow:shop_id bigint" ORDER BY 1').fetchall()
+    db.execute('TRUNCATE online."streamflow:shop_id bigint"')
     store.config.batch_engine_config = "local"
     store._provider._batch_engine = None
     with contextlib.redirect_stdout(io.StringIO()):
         store.materialize(DAY[0], DAY[-1], ["things"])
-    feasts = db.execute('SELECT * FROM online."streamflow:shop_id" ORDER BY 1').fetchall()
+    feasts = db.execute('SELECT * FROM online."streamflow:shop_id bigint" ORDER BY 1').fetchall()
     assert [tuple(map(repr, row)) for row in ours] == [tuple(map(repr, row)) for row in feasts]

@@ -13,12 +13,17 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from feature_repo.errors import ConfigurationError
+
 if TYPE_CHECKING:
     from feast import FeatureView
 
 SCHEMA = "online"
 MOST_BYTES = 63
 """Longest name that PostgreSQL keeps; it cuts a longer one, so that two may become one."""
+
+NO_KEY = "__dummy_id"
+"""The join key that Feast gives views without entities; its one value is the empty text."""
 
 JSON = "json"
 """Column type of values without a typed form: Feast's protobuf Value as its JSON."""
@@ -114,7 +119,10 @@ def layout_of(project: str, view: "FeatureView", versioned: bool = False) -> Lay
         view: a view as the registry has it, its columns inferred.
         versioned: the registry's setting `enable_online_feature_view_versioning`.
     """
-    keys = {one.name: one.dtype.to_value_type().name for one in view.entity_columns}
+    # Of a view without entities Feast names its stand-in for a key, or hides that as well.
+    keys = {one.name: one.dtype.to_value_type().name for one in view.entity_columns} or {
+        NO_KEY: "STRING"
+    }
     name = f"{view.name}@v{version_of(view)}" if versioned and version_of(view) else view.name
     return Layout(
         project=project,
@@ -142,11 +150,11 @@ def key_type(view: "FeatureView", key: str, value_type: str) -> str:
     """PostgreSQL's type of a join key.
 
     Raises:
-        ValueError: a type that cannot be part of a primary key's equality.
+        ConfigurationError: a type that cannot be part of a primary key's equality.
     """
     found = column_type(value_type)
     if found not in ("text", "bigint", "integer", "boolean", "bytea"):
-        raise ValueError(
+        raise ConfigurationError(
             f"feature view {view.name}: join key {key} is {value_type}; "
             "a key is STRING, INT64, INT32, BOOL, BYTES, UUID or UNIX_TIMESTAMP"
         )

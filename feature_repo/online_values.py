@@ -7,9 +7,10 @@ from typing import Any
 
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
+from feast.type_map import NULL_TIMESTAMP_INT_VALUE
 from google.protobuf import json_format
 
-from feature_repo.online_layout import JSON, Layout, column_type
+from feature_repo.online_layout import JSON, NO_KEY, Layout, column_type
 
 FIELDS = {
     "PDF_BYTES": "bytes_val",
@@ -53,6 +54,8 @@ def writer(value_type: str) -> Callable[[Value], Any]:
         taken = as_list
     elif kind == "text":
         taken = as_text
+    elif value_type == "UNIX_TIMESTAMP":
+        taken = as_seconds
 
     def written(value: Value) -> Any:
         found = value.WhichOneof("val")
@@ -86,6 +89,12 @@ def as_list(value: Value, field: str) -> list[Any]:
     return found
 
 
+def as_seconds(value: Value, field: str) -> int | None:
+    """An instant; Feast's own engine writes null as the smallest number there is."""
+    found: int = getattr(value, field)
+    return None if found == NULL_TIMESTAMP_INT_VALUE else found
+
+
 def as_text(value: Value, field: str) -> str:
     """A text."""
     found: str = getattr(value, field)
@@ -101,6 +110,8 @@ def key_of(entity_key: EntityKey, layout: Layout) -> tuple[Any, ...]:
         ValueError: a key is missing, null, of another type, or a text that PostgreSQL cannot
             hold.
     """
+    if layout.join_keys == (NO_KEY,):
+        return ("",)
     given = dict(zip(entity_key.join_keys, entity_key.entity_values, strict=False))
     if given.keys() != set(layout.join_keys):
         raise ValueError(f"join keys {sorted(given)} where {list(layout.join_keys)} belong")

@@ -35,6 +35,7 @@ from feature_repo.tests.online_projects import (
     read,
     tables,
     values,
+    view_of,
 )
 
 DAY = timedelta(days=1)
@@ -113,6 +114,18 @@ def test_materialize_and_materialize_incremental(store: FeatureStore) -> None:
     store.config.online_store.force = True
     store.materialize(T0 - DAY, T0)
     assert both(store) == [(1, "old"), (3, None)]
+
+
+def test_a_view_without_entities_is_written(store: FeatureStore) -> None:
+    """Stock Feast writes its row under another key than it reads."""
+    apply(store, view_of("world", {"price": Int64}, source=SOURCE))
+    store.write_to_online_store("world", df=frame())
+    found = values(store, ["world:price", "prices:price"], KEYS, full_feature_names=True)
+    assert found["world__price"] == [7, 7]
+    assert found["prices__price"] == [None, None]
+    store.list_feature_views(allow_cache=True)
+    store.write_to_online_store("world", df=frame(price=[8]))
+    assert values(store, ["world:price"], KEYS)["price"] == [8, 8]
 
 
 def doubled(inputs: dict[str, Any]) -> dict[str, Any]:

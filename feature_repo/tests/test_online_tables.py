@@ -355,6 +355,18 @@ def test_readers_notice_nothing_of_applies(feast_database: str, refresh: bool) -
     assert {tuple(row) for row in seen} == {(5,) if refresh else (5, "x", None)}
 
 
+def test_a_key_that_has_no_exact_equality_is_refused(feast_database: str) -> None:
+    weight = Entity(name="weight", join_keys=["kg"], value_type=ValueType.DOUBLE)
+    with (
+        opened(config_of()) as store,
+        pytest.raises(
+            ConfigurationError, match="feature view things: join key kg is DOUBLE; a key"
+        ),
+    ):
+        apply(store, weight, view_of("things", {"n": Int64}, weight))
+    assert tables() == {}
+
+
 def test_a_registry_in_a_file_is_refused(feast_database: str) -> None:
     """Feast writes it after it called the store, which therefore could not know what it says."""
     config = config_of()

@@ -139,7 +139,7 @@ def reader(databases: Any, server: dict[str, str], copy: str) -> Iterator[str]:
     with databases.admin(server) as connection:
         [[file]] = connection.execute("SHOW hba_file").fetchall()
         before = Path(file).read_text()
-        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'p:w\\d'")
+        connection.execute(f"CREATE ROLE {name} LOGIN PASSWORD 'pass word\"'")
         Path(file).write_text(f"local all {name} scram-sha-256\n{before}")
         connection.execute("SELECT pg_reload_conf()")
         with psycopg.connect(autocommit=True) as own:
@@ -159,7 +159,7 @@ def test_a_password_may_be_in_a_file(
 ) -> None:
     """Also beside an empty PGPASSWORD, which psql takes for none."""
     passwords = tmp_path / "pgpass"
-    passwords.write_text(f"*:*:*:{reader}:p\\:w\\\\d\n")
+    passwords.write_text(f"*:*:*:{reader}:pass word\"\n")
     passwords.chmod(0o600)
     with monkeypatch.context() as patch:
         patch.setenv("PGUSER", reader)

@@ -65,6 +65,8 @@ class AccessLog:
         try:
             handler.stream.write(handler.terminator.join((*lines, "")))
             handler.flush()
+        except (OSError, ValueError):  # a log that nobody reads any more ends no request
+            self._lines.clear()
         finally:
             handler.release()
 

@@ -17,7 +17,8 @@ from api.settings import ApiSettings
 
 DESCRIPTION = """\
 The newest feature values of StreamFlow's users, bit for bit those that models are trained on,
-each view with the instant that its values describe.
+each view with the instant that its values describe. What is written is answered at once, and after
+one second whatever fails.
 
 Every failure is an `application/problem+json` (RFC 9457). Its `instance` is the request's id,
 which the log has too, and which `X-Request-ID` may set.

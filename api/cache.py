@@ -2,8 +2,8 @@
 
 The database tells of every commit that wrote to an online table; the answers read from it are
 then dropped. An answer is given only while the connection that hears of it is known to work:
-`follow.py` asks on it every half second, and what was committed before such a question was
-heard of when it is answered. So no answer is older than STALENESS_S.
+`listen.py` asks on it every half second, and what was committed before such a question was heard
+of when it is answered. So no answer is from before a commit that is STALENESS_S old.
 """
 
 import time

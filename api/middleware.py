@@ -51,8 +51,10 @@ class Observed:
             if route is not None:
                 reply, receive = await self._direct(route, scope, receive, headers, request_id)
                 if reply is not None:
-                    await respond(reply, request_id, send)
-                    self._report(scope, route, reply.status, began, request_id)
+                    try:
+                        await respond(reply, request_id, send)
+                    finally:
+                        self._report(scope, route, reply.status, began, request_id)
                     return
             await self._framework(scope, receive, send, began, request_id)
         finally:

@@ -23,6 +23,7 @@ from feature_repo.errors import StoreUnavailable
 Open = Callable[[], Awaitable[Session]]
 
 NO_ANSWER = "the database did not answer in time"
+ENDED = StoreUnavailable("the service ends")
 
 
 class Pool:
@@ -85,10 +86,12 @@ class Pool:
         """Closes all connections for good."""
         self.limit = 0
         self.replace()
-        self._fail(StoreUnavailable("the service ends"))
+        self._fail(ENDED)
 
     async def _borrow(self, ends: float, fresh: bool) -> Session:
         while (session := self._take_idle(fresh)) is None:
+            if not self.limit:
+                raise ENDED
             if self._opened < self.limit:
                 session = await self._open_one(ends)
             else:
@@ -114,15 +117,21 @@ class Pool:
     async def _open_one(self, ends: float) -> Session | None:
         """A new connection; None where another one may be opened instead."""
         self._opening += 1
+        failed: StoreUnavailable | None = None
+        session: Session | None = None
         try:
             async with asyncio.timeout_at(ends):
-                return await self._open()
+                session = await self._open()
         except TimeoutError:
             raise NotReady(NO_ANSWER) from None
         except StoreUnavailable as error:
             failed = error
         finally:
             self._opening -= 1
+            if session is None and failed is None:
+                self._hand_over(None)  # the next one may have more time, or more luck
+        if failed is None:
+            return session
         if self._opened and self.limit:  # the server may have no more for us
             return await self._wait(ends)
         self._fail(failed)

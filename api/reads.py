@@ -54,10 +54,9 @@ class Reads:
         """The entry of the row with `key`, None for no row; and the moment it was made for.
 
         Raises:
-            Outdated: the catalog is another one than the plan's.
+            Outdated: the catalog is another one than the plan's, or the tables are not as it says.
             NotReady: the row could not be read in time, or too many wait.
             StoreUnavailable: PostgreSQL does not answer.
-            SchemaMissing: a table or column is not there.
         """
         self._admit()
         loop = asyncio.get_running_loop()

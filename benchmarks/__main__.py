@@ -6,6 +6,7 @@ is of one whole run.
 
 import argparse
 import json
+import signal
 import subprocess
 import sys
 import time
@@ -46,6 +47,7 @@ SECTIONS: dict[str, Callable[[Context], Section]] = {
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measures what the command line asks for; 1 when a section could not be measured."""
     given = parser().parse_args(arguments)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # so that all it started ends, too
     home = settings.streamflow().home / "benchmarks"
     home.mkdir(parents=True, exist_ok=True)
     whole = not given.only and options_of(given) == Options()

@@ -11,6 +11,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Any, Protocol
 
+import numpy as np
 import pandas as pd
 import psycopg
 import pyarrow as pa
@@ -102,7 +103,7 @@ class FrameEntities:
             kind = text(f"NULL::{postgres_type(column.type)}") if known else null
             columns.append(sql.SQL("{} AS {}").format(kind, sql.Identifier(names[key])))
         create(connection, sql.SQL("SELECT {} LIMIT 0").format(sql.SQL(", ").join(columns)))
-        numbers = pa.array(range(1, len(self.table) + 1), pa.int64())
+        numbers = pa.array(np.arange(1, len(self.table) + 1))
         sent = pa.table(
             [numbers, self.table[self.timestamp], *keys], names=["n", "ts", *names.values()]
         )

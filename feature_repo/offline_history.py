@@ -25,8 +25,8 @@ from feature_repo.offline_entities import (
     Output,
     QueryEntities,
 )
-from feature_repo.offline_job import Select
 from feature_repo.offline_joins import FEW_ROWS, grouped, newest, timeline
+from feature_repo.offline_select import Select
 from feature_repo.offline_sql import (
     ENTITIES,
     EntityRows,

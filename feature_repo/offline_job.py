@@ -1,8 +1,7 @@
 """Feast's RetrievalJob: a query that runs when its rows are asked for, at once or in batches."""
 
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
 from itertools import chain
 from typing import Any
 
@@ -19,12 +18,11 @@ from feast.saved_dataset import SavedDatasetStorage
 from feast.types import from_feast_to_pyarrow_type
 from psycopg import Connection, sql
 
-from feature_repo.offline_arrow import Column, record_batches, schema
 from feature_repo.offline_connection import connect
-from feature_repo.offline_copy import columns_for, copy_in, require_short_names
+from feature_repo.offline_copy import columns_for, copy_in
+from feature_repo.offline_select import Batches, Select, create_as, fetched
 from feature_repo.offline_sql import text
 
-Batches = Generator[pa.RecordBatch, None, None]
 NULLABLE = {
     pa.int8(): pd.Int8Dtype(),
     pa.int16(): pd.Int16Dtype(),
@@ -35,20 +33,6 @@ NULLABLE = {
     pa.uint32(): pd.UInt32Dtype(),
     pa.uint64(): pd.UInt64Dtype(),
 }
-
-
-@dataclass(frozen=True)
-class Select:
-    """A query and what its columns are to be called."""
-
-    query: sql.Composable
-    columns: Sequence[tuple[str, bool]] | None = None
-    """Each name, and whether a date or naive timestamp becomes an instant in UTC; None where the
-    query's own names will do and all become instants."""
-    not_by: Sequence[str] = ()
-    """The ways in which PostgreSQL must not run joins: nestloop, mergejoin."""
-    beside: pa.Table | None = None
-    """Columns that come first and never were in the database; as many rows as the query has."""
 
 
 class StreamflowRetrievalJob(RetrievalJob):
@@ -172,9 +156,9 @@ class StreamflowRetrievalJob(RetrievalJob):
         first = next(batches, None)
         tables = (
             self._finished(pa.Table.from_batches([batch], fields))
-            for batch in chain([first] if first else [], batches)
+            for batch in chain([] if first is None else [first], batches)
         )
-        start = next(tables, None) or self._finished(fields.empty_table())
+        start = self._finished(fields.empty_table()) if first is None else next(tables)
         declared = {
             name: field.dtype
             for view in self._on_demand_feature_views
@@ -208,72 +192,6 @@ class Rows(RetrievalJob):
 
     def _to_arrow_internal(self, timeout: int | None = None) -> pa.Table:
         return self.table
-
-
-def described(connection: Connection[Any], select: Select) -> list[Column]:
-    """The columns of the query, under their final names."""
-    found = (
-        connection.execute(
-            sql.SQL("SELECT * FROM (\n{}\n) AS q LIMIT 0").format(select.query)
-        ).description
-        or []
-    )
-    names = select.columns or [(one.name, True) for one in found]
-    return [Column(name, one.type_code, utc) for (name, utc), one in zip(names, found, strict=True)]
-
-
-def fetched(connection: Connection[Any], select: Select) -> tuple[pa.Schema, Batches]:
-    """The rows of the query in batches, and their schema."""
-    columns = described(connection, select)
-    fields = schema(columns)
-    if select.beside is not None:
-        fields = pa.schema([*select.beside.schema, *fields])
-        if not columns:
-            return fields, (batch for batch in select.beside.to_batches())
-    return fields, batches_of(connection, select, columns, fields)
-
-
-def batches_of(
-    connection: Connection[Any], select: Select, columns: list[Column], fields: pa.Schema
-) -> Batches:
-    """The rows of the query in batches, beside those columns that were here already."""
-    names = [sql.Identifier(f"c{number}") for number in range(1, len(columns) + 1)]
-    values = [
-        sql.SQL("{}::{}").format(name, text(column.cast)) if column.cast else name
-        for name, column in zip(names, columns, strict=True)
-    ]
-    statement = sql.SQL(
-        "COPY (SELECT {} FROM (\n{}\n) AS q ({})) TO STDOUT (FORMAT binary)"
-    ).format(sql.SQL(", ").join(values), select.query, sql.SQL(", ").join(names))
-    done = 0
-    prepare(connection, select)
-    with connection.cursor().copy(statement) as rows:
-        for batch in record_batches(rows, columns, connection):
-            if select.beside is None:
-                yield batch
-                continue
-            here = select.beside.slice(done, batch.num_rows).combine_chunks()
-            done += batch.num_rows
-            arrays = [*(one.chunk(0) for one in here.columns), *batch.columns]
-            yield pa.RecordBatch.from_arrays(arrays, schema=fields)
-
-
-def prepare(connection: Connection[Any], select: Select) -> None:
-    """The settings that the query runs under."""
-    for way in select.not_by:
-        connection.execute(sql.SQL("SET LOCAL {} = off").format(sql.Identifier(f"enable_{way}")))
-
-
-def create_as(connection: Connection[Any], table: sql.Composable, select: Select) -> None:
-    """Creates `table` with the rows of the query, which never leave the database."""
-    names = [one.name for one in described(connection, select)]
-    require_short_names(names)
-    prepare(connection, select)
-    connection.execute(
-        sql.SQL("CREATE TABLE {} AS SELECT * FROM (\n{}\n) AS q ({})").format(
-            table, select.query, sql.SQL(", ").join(map(sql.Identifier, names))
-        )
-    )
 
 
 def frame(table: pa.Table) -> pd.DataFrame:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from psycopg import sql
 
-from feature_repo.offline_job import Select
+from feature_repo.offline_select import Select
 from feature_repo.offline_sql import NOTHING, listed, qualified, text
 
 

@@ -13,7 +13,6 @@ from api.tests.conftest import (
     TABLE,
     assert_problem,
     metric,
-    odd_objects,
     ready,
     rewrite,
     serving,
@@ -21,6 +20,7 @@ from api.tests.conftest import (
     unready,
     wait_until,
 )
+from api.tests.odd_objects import odd_objects
 from feature_repo.catalog import FORMAT, Catalog, Projection, Service, StoredFeature
 from feature_repo.store import open_store
 

@@ -159,7 +159,7 @@ def test_a_password_may_be_in_a_file(
 ) -> None:
     """Also beside an empty PGPASSWORD, which psql takes for none."""
     passwords = tmp_path / "pgpass"
-    passwords.write_text(f"*:*:*:{reader}:pass word\"\n")
+    passwords.write_text(f'*:*:*:{reader}:pass word"\n')
     passwords.chmod(0o600)
     with monkeypatch.context() as patch:
         patch.setenv("PGUSER", reader)

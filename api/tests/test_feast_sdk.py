@@ -171,7 +171,9 @@ def test_old_values_have_feasts_status_for_them(
     before = view.tags, view.ttl
     view.tags, view.ttl = {"ttl_policy": "null"}, timedelta(days=1)
     direct.apply(view, partial=True)
-    statement('UPDATE online."streamflow:shop_id bigint" SET "shop_fv@event_ts" = now() WHERE shop_id = 2')
+    statement(
+        'UPDATE online."streamflow:shop_id bigint" SET "shop_fv@event_ts" = now() WHERE shop_id = 2'
+    )
     try:
         direct.refresh_registry()
         body = {"features": ["shop_fv:city"], "entities": {"shop_id": [1, 2, 3]}}

@@ -9,7 +9,8 @@ import httpx
 import pytest
 
 from api import schemas
-from api.tests.conftest import ODD_USERS, assert_problem
+from api.tests.conftest import assert_problem
+from api.tests.odd_objects import ODD_USERS
 
 AS_OF = "2024-01-31T00:00:00Z"
 VHVEG = {

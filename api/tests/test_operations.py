@@ -1,12 +1,18 @@
 """What those who run the service see: ids, log lines, metrics, probes."""
 
+import asyncio
+import io
 import logging
+import re
 import uuid
+from typing import Any
 
 import httpx
 import pytest
 
+from api.access import AccessLog
 from api.tests.conftest import metric, wait_until
+from feature_repo.logs import FieldsFormatter
 
 
 @pytest.mark.parametrize("given", ["abc", "a.b_c-D9", "x" * 64, str(uuid.uuid4())])
@@ -99,3 +105,30 @@ def test_metrics_are_in_prometheus_format(client: httpx.Client) -> None:
 def test_probes_answer(client: httpx.Client) -> None:
     assert client.get("/livez").json() == {"status": "alive"}
     assert client.get("/readyz").json() == {"status": "ready"}
+
+
+def test_a_line_of_the_access_log_is_the_one_that_logging_would_write(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The service writes it past logging, which takes longer than a kept answer."""
+    caplog.set_level(logging.INFO, "api.access")
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    handler.setFormatter(FieldsFormatter())
+    logger = logging.getLogger("api.access")
+    monkeypatch.setattr(logging.root, "handlers", [handler])
+    facts: dict[str, Any] = {"method": "GET", "route": "/features/{user_id}", "status": 200}
+
+    async def write() -> None:
+        access = AccessLog()
+        for _ in range(2):
+            access.write(*facts.values(), 0.01234, "my-id")
+        assert written.getvalue() == ""
+        access.flush()
+
+    asyncio.run(write())
+    logger.info("request answered", extra={**facts, "duration_ms": 12.3, "request_id": "my-id"})
+    lines = written.getvalue().splitlines()
+    assert len(lines) == 3
+    assert len({line[24:] for line in lines}) == 1, lines
+    assert all(re.fullmatch(r"[\d-]{10}T[\d:]{8}\.\d{3}Z", line[:24]) for line in lines)

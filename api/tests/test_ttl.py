@@ -148,7 +148,7 @@ def test_a_value_grows_too_old_between_two_requests(client: httpx.Client, policy
 def test_a_ttl_that_feast_knows_arrives_here(database: str) -> None:
     from feast import FeatureService
 
-    from api.tests.conftest import odd_objects
+    from api.tests.odd_objects import odd_objects
     from feature_repo.store import open_store
 
     user, *others = odd_objects()

@@ -151,6 +151,28 @@ def prices(**options: Any) -> FeatureView:
     return view_of("prices", {"price": Int64, "name": String}, USER, **options)
 
 
+PRICES = {
+    "user_id": "text",
+    "prices@event_ts": "timestamp with time zone",
+    "prices@created_ts": "timestamp with time zone",
+    "prices:price": "bigint",
+    "prices:name": "text",
+}
+"""The columns of a table that has the view `prices` alone."""
+
+
+def one_price(store: FeatureStore, **keys: Any) -> None:
+    """Writes a row of user `u`."""
+    write(store, "prices", [(keys or {"user_id": "u"}, {"price": 5, "name": "x"}, T0, None)])
+
+
+def stored(store: FeatureStore, *features: str) -> list[Any]:
+    """The values of user `u`."""
+    references = [f"prices:{name}" for name in features]
+    found = values(store, references, {"user_id": ["u"]})
+    return [found[name][0] for name in features]
+
+
 def write(store: FeatureStore, view: str, rows: Iterable[Row]) -> None:
     """Writes rows with Python values (or Feast's) through Feast's provider."""
     found = store.registry.get_any_feature_view(view, store.project)

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from feature_repo import offline_arrow
-from feature_repo.offline_job import Select, fetched
+from feature_repo.offline_select import Select, fetched
 from feature_repo.offline_sql import text
 
 pytestmark = pytest.mark.usefixtures("feast_database")

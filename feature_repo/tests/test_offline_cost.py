@@ -10,7 +10,7 @@ from feast import FeatureView
 
 from feature_repo import offline_history
 from feature_repo.offline_connection import connect
-from feature_repo.offline_job import prepare
+from feature_repo.offline_select import prepare
 from feature_repo.tests.offline_projects import execute, store_of, table, view_of
 
 pytestmark = pytest.mark.usefixtures("feast_database")

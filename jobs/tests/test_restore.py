@@ -224,6 +224,29 @@ def test_roles_that_are_not_here_keep_nothing_from_being_restored(
     assert "streamflow db roles" in advice(folder)[-1]
 
 
+def test_roles_that_are_here_keep_what_they_own_and_may_do(january: str, place: Path) -> None:
+    role = f"{january}_reader"
+    execute(f"CREATE ROLE {role}")
+    try:
+        execute(f"ALTER TABLE source.users OWNER TO {role}")
+        execute(f"GRANT SELECT ON ops.runs TO {role}")
+        back_up(place, january)
+        restore(place, january, overwrite=True)
+        (folder,) = place.parent.glob("plan-*")
+        assert advice(folder) == []
+        may = f"SELECT has_table_privilege('{role}', 'ops.runs', 'SELECT')"
+        assert execute(may) == [(True,)]
+        owner = (
+            "SELECT tableowner FROM pg_tables WHERE schemaname = 'source' AND tablename = 'users'"
+        )
+        assert execute(owner) == [(role,)]
+    finally:
+        names = f"SELECT datname FROM pg_database WHERE datname LIKE '{january}%'"
+        for (name,) in execute(names, "postgres"):
+            execute(f"DROP OWNED BY {role} CASCADE", name)
+        execute(f"DROP ROLE {role}")
+
+
 def test_a_role_that_may_not_create_databases_fills_an_empty_one(
     january: str, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -71,7 +71,8 @@ def test_without_a_window_the_newest_month_is_served() -> None:
 @pytest.mark.usefixtures("both_months")
 def test_an_older_window_never_replaces_newer_values() -> None:
     go()
-    go(*JANUARY_WINDOW)
+    again = go(*JANUARY_WINDOW).counts
+    assert (again.read, again.written, again.unchanged, again.older) == (200, 0, 0, 200)
     assert value("months_active") == 10
 
 

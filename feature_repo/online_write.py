@@ -183,7 +183,9 @@ def write_part(
 def given(types: Sequence[str], count: int) -> str:
     """Rows that are parameters, as the query `staged`."""
     names = ", ".join(f"c{n}" for n in range(len(types)))
-    row = f"({', '.join(f'%s::{kind}' for kind in types)})"
+    # The driver sends arrays as text, in which NaN has neither its sign nor its payload.
+    marks = ("%b" if kind in ("real[]", "double precision[]") else "%s" for kind in types)
+    row = f"({', '.join(f'{mark}::{kind}' for mark, kind in zip(marks, types, strict=True))})"
     return f"WITH staged ({names}) AS (VALUES {', '.join([row] * count)}) "
 
 

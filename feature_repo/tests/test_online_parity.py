@@ -1,5 +1,7 @@
 """What our store answers is what stock Feast's PostgreSQL store answers."""
 
+import math
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -15,6 +17,7 @@ from feast import (
     RequestSource,
     ValueType,
 )
+from feast.protos.feast.types.Value_pb2 import DoubleList, DoubleSet, FloatList, FloatSet, Value
 from feast.transformation.python_transformation import PythonTransformation
 from feast.types import Int64, String
 from hypothesis import HealthCheck, Phase, given, settings
@@ -171,6 +174,28 @@ def test_every_type_of_value(stores: Stores, few: int, monkeypatch: pytest.Monke
         assert ours == stock
 
     same()
+
+
+@pytest.mark.parametrize("few", [0, 16])
+def test_every_bit_of_a_float(stores: Stores, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also the sign and the payload of NaN, which no text of a number has."""
+    monkeypatch.setattr(online_write, "FEW", few)
+    bits = [0xFFF8 << 48, 0x7FF8_0000_0000_0001, 1 << 63, 1, 0x7FEF_FFFF_FFFF_FFFF, 0xFFF0 << 48]
+    doubles = [struct.unpack("d", struct.pack("Q", one))[0] for one in bits]
+    singles = [math.nan, -math.nan, -0.0, math.inf, 1e-45]
+    row = {
+        "double": Value(double_val=doubles[0]),
+        "float": Value(float_val=-math.nan),
+        "double_list": Value(double_list_val=DoubleList(val=doubles)),
+        "float_list": Value(float_list_val=FloatList(val=singles)),
+        "double_set": Value(double_set_val=DoubleSet(val=[])),
+        "float_set": Value(float_set_val=FloatSet(val=singles[:2])),
+    }
+    features = [f"every:{name}" for name in row]
+    ours, stock = answers(
+        stores, {"every": [({"user_id": "a"}, row, T0, None)]}, features, {"user_id": ["a"]}
+    )
+    assert ours == stock
 
 
 def test_requests_of_many_views_with_keys_of_all_kinds(stores: Stores) -> None:

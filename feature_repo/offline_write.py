@@ -90,14 +90,13 @@ def write_log(
     fields, batches = read(data)
     target = text(destination.table_name)
     with connect(config.offline_store) as connection:
-        # CREATE TABLE IF NOT EXISTS twice at the same time is an error of one of them.
+        # CREATE TABLE twice at the same time is an error of one of them.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key(destination.table_name)])
         columns = columns_for(expected)
-        connection.execute(
-            sql.SQL("CREATE TABLE IF NOT EXISTS {} ({})").format(
-                target, sql.SQL(", ").join(columns)
-            )
-        )
+        query = "SELECT to_regclass(%s) IS NULL"  # for some CREATE is refused in any case
+        if connection.execute(query, [destination.table_name]).fetchone() == (True,):
+            made = sql.SQL(", ").join(columns)
+            connection.execute(sql.SQL("CREATE TABLE {} ({})").format(target, made))
         there = columns_of(connection, destination.table_name)
         for name, column in zip(expected.names, columns, strict=True):
             if name not in there:

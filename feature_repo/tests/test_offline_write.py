@@ -259,6 +259,28 @@ def test_a_log_is_widened_by_a_new_feature(tmp_path: Path) -> None:
     assert found == [("a", None), ("b", "new")]
 
 
+def test_who_may_only_insert_logs_into_a_table_that_is_there(
+    tmp_path: Path, feast_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table("v")
+    store = store_of(tmp_path, view_of("v"), service_of("clicks"))
+    store.write_logged_features(logs(None, ["a"]), store.get_feature_service("s"))
+    role = f"inserts_into_{feast_database}"
+    with psycopg.connect(autocommit=True) as connection:
+        connection.execute(f'CREATE ROLE "{role}"')
+        connection.execute(f'GRANT USAGE ON SCHEMA source TO "{role}"')
+        connection.execute(f'GRANT SELECT, INSERT ON source.log TO "{role}"')
+        try:
+            with monkeypatch.context() as patch:
+                patch.setenv("PGOPTIONS", f"-c role={role}")
+                store.write_logged_features(logs(None, ["b"]), store.get_feature_service("s"))
+        finally:
+            connection.execute(f'DROP OWNED BY "{role}"')
+            connection.execute(f'DROP ROLE "{role}"')
+        found = connection.execute("SELECT user_id FROM source.log ORDER BY 1").fetchall()
+    assert found == [("a",), ("b",)]
+
+
 def test_first_logs_at_the_same_time_are_all_kept(tmp_path: Path) -> None:
     table("v")
     store = store_of(tmp_path, view_of("v"), service_of("clicks"))

@@ -43,7 +43,11 @@ check: $(STAMP) ## What CI runs: format, lint, types, imports, tests
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	@$(MAKE) --no-print-directory audit
 	$(MAKE) --no-print-directory test
+
+audit: $(STAMP) ## Known faults of what is pinned, where PyPI's database of them can be reached
+	@$(BIN)/python requirements/audit.py
 
 format: $(STAMP) ## Format the code and mend what the linter can
 	$(BIN)/ruff format .

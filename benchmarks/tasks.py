@@ -67,6 +67,8 @@ def materialize(side: str, repo: str, steps: list[str]) -> dict[str, dict[str, f
         for step in steps:
             if step == "rewrite":
                 data.add_month(connection)
+            if step == "again":
+                connection.execute("VACUUM (ANALYZE)")
             connection.execute("CHECKPOINT")
             begin, start = start if step == "incremental" else BEGINNING, datetime.now(UTC)
             with measured(connection) as figures:

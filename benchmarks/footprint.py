@@ -25,8 +25,8 @@ def measure(context: Context) -> Section:
     section.notes = [
         "*start*: from starting the process to the first features, asked for every 10 ms."
         " *memory*: resident, with children, after load from 8 connections. *installed*: the"
-        " site-packages of `requirements/api.txt`, compiled, as the image has them; stock Feast's is"
-        " not measured.",
+        " site-packages of `requirements/api.txt`, compiled, as the image has them; stock"
+        " Feast's is not measured.",
     ]
     start = section.row("start to first answer", "s", at_most=MOST_START_S)
     memory = section.row("memory after load", "MB", at_most=MOST_MEMORY_MB)

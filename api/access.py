@@ -17,7 +17,7 @@ MOST_LINES = 500
 TIME_LENGTH = len("2024-02-01T00:00:00.000Z")
 DURATION, REQUEST_ID = "DURATION", "REQUESTID"
 
-Kind = tuple[str, str, int]
+Kind = tuple[str, str, int, str]
 
 
 class AccessLog:
@@ -30,24 +30,32 @@ class AccessLog:
         self._handler: logging.StreamHandler | None = None  # type: ignore[type-arg]
         self._templates: dict[Kind, tuple[str, str, str]] = {}
 
-    def write(self, method: str, route: str, status: int, seconds: float, request_id: str) -> None:
-        """One line; it is out after FLUSH_S at the latest."""
+    def write(
+        self,
+        method: str,
+        route: str,
+        status: int,
+        seconds: float,
+        request_id: str,
+        key: str = "",
+    ) -> None:
+        """One line; it is out after FLUSH_S at the latest. `key` is the name of the caller's."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
         handler = self._only_handler()
         duration = round(seconds * 1000, 1 if seconds >= 0.001 else 3)
         if handler is None:
-            self._logger.info(MESSAGE, extra=fields(method, route, status, duration, request_id))
+            extra = fields(method, route, status, duration, request_id, key)
+            self._logger.info(MESSAGE, extra=extra)
             return
         if handler is not self._handler:
             self.flush()
             self._templates.clear()
             self._handler = handler
-        template = self._templates.get((method, route, status))
+        kind = (method, route, status, key)
+        template = self._templates.get(kind)
         if template is None:
-            template = self._templates[method, route, status] = self._template(
-                handler, method, route, status
-            )
+            template = self._templates[kind] = self._template(handler, kind)
         before, between, after = template
         if not self._lines:
             asyncio.get_running_loop().call_later(FLUSH_S, self.flush)
@@ -80,10 +88,9 @@ class AccessLog:
             return found
         return None
 
-    def _template(
-        self, handler: logging.Handler, method: str, route: str, status: int
-    ) -> tuple[str, str, str]:
-        extra = fields(method, route, status, DURATION, REQUEST_ID)
+    def _template(self, handler: logging.Handler, kind: Kind) -> tuple[str, str, str]:
+        method, route, status, key = kind
+        extra = fields(method, route, status, DURATION, REQUEST_ID, key)
         record = self._logger.makeRecord(
             self._logger.name, logging.INFO, "", 0, MESSAGE, (), None, extra=extra
         )
@@ -101,13 +108,14 @@ class AccessLog:
 
 
 def fields(
-    method: str, route: str, status: int, duration: float | str, request_id: str
+    method: str, route: str, status: int, duration: float | str, request_id: str, key: str
 ) -> dict[str, object]:
-    """The data of a line, in its order."""
+    """The data of a line, in its order; no key where none was needed."""
     return {
         "method": method,
         "route": route,
         "status": status,
         "duration_ms": duration,
         "request_id": request_id,
+        **({"key": key} if key else {}),
     }

@@ -8,12 +8,15 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from api import docs, middleware, problems, routes, settings
+from api import docs, guard, middleware, problems, routes, settings
 from api.access import AccessLog
 from api.direct import Direct
 from api.features import Features
 from api.metrics import Metrics
+from api.reads import Reads
 from api.settings import ApiSettings
+from api.status import Status
+from feature_repo import tracing
 
 DESCRIPTION = """\
 The newest feature values of StreamFlow's users, bit for bit those that models are trained on,
@@ -29,17 +32,27 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
     """The service; the environment's settings where none are given.
 
     Raises:
-        ConfigurationError: a variable of the environment is wrong.
+        ConfigurationError: a variable of the environment is wrong, or the folder of keys.
     """
     chosen = configuration or settings.load()
-    features = Features(chosen)
-    direct, metrics, access = Direct(features), Metrics(features), AccessLog()
+    is_traced = tracing.start("streamflow-api")
+    features = Features(chosen, traced_reads() if is_traced else Reads)
+    callers = guard.callers_of(chosen, features)
+    direct, metrics, access = Direct(chosen.max_body_bytes), Metrics(features), AccessLog()
+    status = Status(features)
+    metrics.add(status)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[routes.State]:
         features.start()  # returns at once: /livez answers while there is no database
+        status.start()
+        if callers is not None:
+            callers.start()
         gc.freeze()  # what the imports made stays, and need not be looked through
         yield routes.State(features=features, metrics=metrics, direct=direct)
+        if callers is not None:
+            await callers.close()
+        await status.close()
         await features.close()
         access.flush()
 
@@ -53,8 +66,25 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
     )
     app.include_router(routes.router)
     problems.register(app)
-    docs.register(app)
+    docs.register(app, needs_keys=chosen.keys_dir is not None, has_limit=chosen.rate_per_s > 0)
     app.add_middleware(middleware.LimitedBody, limit=chosen.max_body_bytes)
     app.add_middleware(middleware.Crashes)  # the last one added comes first
     # In front of all that a framework wraps around its routes, which costs as much as an answer.
-    return middleware.Observed(app, direct, metrics, access)
+    entrance: ASGIApp = middleware.Observed(app, direct, metrics, access)
+    if callers is not None:
+        entrance = guard.Guarded(app, direct, metrics, access, callers)
+    return traced(entrance) if is_traced else entrance
+
+
+def traced_reads() -> type[Reads]:
+    """Reads with spans; OpenTelemetry is imported by those alone who want it."""
+    from api.traces import TracedReads
+
+    return TracedReads
+
+
+def traced(app: ASGIApp) -> ASGIApp:
+    """The application with a span around each request."""
+    from api.traces import Traced
+
+    return Traced(app)

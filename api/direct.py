@@ -14,7 +14,7 @@ from pydantic import BaseModel, ValidationError
 from starlette.types import Message, Receive, Scope
 
 from api import feast_protocol, problems, schemas
-from api.features import Features
+from api.callers import Readable
 from api.online_schemas import OnlineRequest
 from api.plan import Selection
 from api.replies import JSON, Reply
@@ -26,7 +26,7 @@ MOST_QUERIES, LONGEST_QUERY = 1024, 2048
 """Query strings that are known, in bytes each; the least recently used goes first."""
 IS_HASH = re.compile(schemas.HASH.strip("^$").encode())
 
-Answer = Callable[[Any, tuple[str, ...]], Awaitable[Reply]]
+Answer = Callable[[Readable, Any, tuple[str, ...]], Awaitable[Reply]]
 
 
 class Headers(NamedTuple):
@@ -49,14 +49,14 @@ class Headers(NamedTuple):
 
 
 class Direct:
-    """The direct routes. Belongs to one event loop."""
+    """The direct routes, for a body of at most `limit` bytes. Belongs to one event loop."""
 
-    def __init__(self, features: Features) -> None:
-        self._features, self._limit = features, features.settings.max_body_bytes
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
         self._known: OrderedDict[bytes, tuple[Selection, tuple[str, ...]]] = OrderedDict()
         self._bodies: dict[str, tuple[type[BaseModel], Answer]] = {
-            USERS: (schemas.Batch, self._users),
-            ONLINE: (OnlineRequest, self._online),
+            USERS: (schemas.Batch, users),
+            ONLINE: (OnlineRequest, feast_protocol.answer),
         }
 
     def remember(self, query: bytes, asked: schemas.Asked) -> None:
@@ -84,7 +84,8 @@ class Direct:
             return await self._user(scope, headers, request_id), receive
         if scope["query_string"]:
             return None, receive
-        return await self._body(route, receive, headers, request_id)
+        features = scope["state"]["features"]
+        return await self._body(features, route, receive, headers, request_id)
 
     async def _user(self, scope: Scope, headers: Headers, request_id: str) -> Reply | None:
         user_id = scope["path"][len(PREFIX) :]
@@ -96,13 +97,19 @@ class Direct:
         self._known.move_to_end(scope["query_string"])
         selection, contracts = known
         try:
-            body = await self._features.one(user_id, selection, contracts + headers.contracts)
+            features: Readable = scope["state"]["features"]
+            body = await features.one(user_id, selection, contracts + headers.contracts)
         except StreamflowError as error:
             return problems.of_error(error, request_id)
         return Reply(200, JSON, body)
 
     async def _body(
-        self, route: str, receive: Receive, headers: Headers, request_id: str
+        self,
+        features: Readable,
+        route: str,
+        receive: Receive,
+        headers: Headers,
+        request_id: str,
     ) -> tuple[Reply | None, Receive]:
         length = headers.content_length
         if headers.content_type != JSON or length is None or int(length) > self._limit:
@@ -114,16 +121,15 @@ class Direct:
         except ValidationError:
             return None, again(messages, receive)
         try:
-            return await answer(asked, headers.contracts), receive
+            return await answer(features, asked, headers.contracts), receive
         except StreamflowError as error:
             return problems.of_error(error, request_id), receive
 
-    async def _users(self, batch: schemas.Batch, contracts: tuple[str, ...]) -> Reply:
-        body = await self._features.many(batch.user_ids, selection_of(batch), contracts)
-        return Reply(200, JSON, body)
 
-    async def _online(self, asked: OnlineRequest, contracts: tuple[str, ...]) -> Reply:
-        return await feast_protocol.answer(self._features, asked, contracts)
+async def users(features: Readable, batch: schemas.Batch, contracts: tuple[str, ...]) -> Reply:
+    """The features of a batch of users."""
+    body = await features.many(batch.user_ids, selection_of(batch), contracts)
+    return Reply(200, JSON, body)
 
 
 def selection_of(asked: schemas.Selection) -> Selection:

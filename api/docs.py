@@ -4,6 +4,10 @@ Swagger UI's usual page loads its files from a CDN, which a cluster may not reac
 from the package swagger-ui-bundle instead. It has Swagger UI 4, which reads OpenAPI 3.0.
 """
 
+import re
+from base64 import b64encode
+from functools import partial
+from hashlib import sha256
 from http import HTTPStatus
 from typing import Any
 
@@ -18,8 +22,26 @@ from api.schemas import Problem
 
 SCRIPT, STYLE, ICON = "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"
 VERSION = "3.0.3"
+POLICY = (
+    "default-src 'none'; script-src 'self' 'sha256-{}'; style-src 'self' 'unsafe-inline'; "
+    "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+    "frame-ancestors 'none'"
+)
+"""What the page may load, and that nobody may frame it; the script in it by its hash. Swagger UI
+styles its elements one by one."""
+INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 INSTANCE = "urn:uuid:3f6f2a0e-5d0c-4f6e-9a35-9e2b8c1d7a10"
 EXAMPLES: dict[int, dict[str, Any]] = {
+    401: {
+        "type": "urn:streamflow:problem:unauthorized",
+        "title": "A key is needed",
+        "detail": "The key is not known here.",
+    },
+    403: {
+        "type": "urn:streamflow:problem:forbidden",
+        "title": "Not for this key",
+        "detail": "Key churn-model is not for that feature service, only for: churn_v1.",
+    },
     404: {
         "type": "urn:streamflow:problem:unknown-user",
         "title": "Unknown user",
@@ -42,6 +64,11 @@ EXAMPLES: dict[int, dict[str, Any]] = {
         "title": "Unknown name",
         "detail": "Unknown feature service 'churn_v9'; known: churn_v1, profile_v1.",
         "known": ["churn_v1", "profile_v1"],
+    },
+    429: {
+        "type": "urn:streamflow:problem:rate-limited",
+        "title": "Too many users asked for",
+        "detail": "This caller has asked for as many users as it may; try again in 3 s.",
     },
     503: {
         "type": "urn:streamflow:problem:not-ready",
@@ -74,13 +101,18 @@ router = APIRouter(include_in_schema=False)
 async def page(request: Request) -> HTMLResponse:
     """Swagger UI."""
     root = request.scope.get("root_path", "")
-    return get_swagger_ui_html(
+    found = get_swagger_ui_html(
         openapi_url=f"{root}/openapi.json",
         title=request.app.title,
         swagger_js_url=f"{root}/docs/{SCRIPT}",
         swagger_css_url=f"{root}/docs/{STYLE}",
         swagger_favicon_url=f"{root}/docs/{ICON}",
     )
+    script = INLINE.search(bytes(found.body).decode())
+    digest = sha256(script[1].encode()).digest() if script else b""
+    found.headers["Content-Security-Policy"] = POLICY.format(b64encode(digest).decode())
+    found.headers["X-Frame-Options"] = "DENY"
+    return found
 
 
 @router.get("/docs/{name}")
@@ -97,13 +129,14 @@ async def openapi(request: Request) -> JSONResponse:
     return JSONResponse(request.app.openapi())
 
 
-def register(app: FastAPI) -> None:
-    """Adds the documentation of all routes that `app` has."""
-    app.openapi = lambda: description(app)  # type: ignore[method-assign]  # FastAPI's own way
+def register(app: FastAPI, needs_keys: bool, has_limit: bool) -> None:
+    """Adds the documentation of all routes that `app` has, and of what is asked of callers."""
+    described = partial(description, app, needs_keys, has_limit)
+    app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way
     app.include_router(router)
 
 
-def description(app: FastAPI) -> dict[str, Any]:
+def description(app: FastAPI, needs_keys: bool, has_limit: bool) -> dict[str, Any]:
     """The OpenAPI 3.0 description of `app`."""
     if app.openapi_schema is not None:
         return app.openapi_schema
@@ -116,15 +149,33 @@ def description(app: FastAPI) -> dict[str, Any]:
         tags=app.openapi_tags,
     )
     # FastAPI's own error body, which is never answered: see problems.py.
-    for operation in (one for path in schema["paths"].values() for one in path.values()):
+    operations = [one for path in schema["paths"].values() for one in path.values()]
+    for operation in operations:
         if "application/json" in operation["responses"].get("422", {}).get("content", {}):
             del operation["responses"]["422"]
+        guarded(operation, needs_keys, has_limit)
+    if needs_keys:
+        bearer = {"type": "http", "scheme": "bearer", "description": "A key of this service."}
+        schema["components"]["securitySchemes"] = {"key": bearer}
     models = schema["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         models.pop(name, None)
     models["Problem"] = Problem.model_json_schema()
     app.openapi_schema = as_3_0(schema)
     return app.openapi_schema
+
+
+def guarded(operation: dict[str, Any], needs_keys: bool, has_limit: bool) -> None:
+    """Adds to an operation what is asked of its callers, and the problems that follow from it."""
+    if operation["tags"] == ["operations"]:  # open to everybody, see guard.py
+        return
+    reads = operation["tags"] == ["features"]
+    asked = {401: needs_keys, 403: needs_keys and reads, 429: has_limit and reads}
+    found = problem_responses(*(status for status, holds in asked.items() if holds))
+    further = {str(status): one for status, one in found.items()}
+    operation["responses"] = dict(sorted((operation["responses"] | further).items()))
+    if needs_keys:
+        operation["security"] = [{"key": []}]
 
 
 def as_3_0(node: Any) -> Any:

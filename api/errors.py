@@ -3,6 +3,9 @@
 StreamflowError
 ├── NotReady                the service cannot answer now
 │   └── Busy                too many requests wait already
+├── Unauthorized            the request has no key, or none that is known
+├── Forbidden               the key is known, but not for what is asked
+├── RateLimited             the caller asked for more users than its limit allows
 ├── InvalidRequest          parts of a request that no catalog could make sense of
 └── RefusedByCatalog        what is asked is not what the catalog has
     ├── ContractMismatch    the caller expects other features than there are
@@ -26,6 +29,30 @@ class NotReady(StreamflowError):
 
 class Busy(NotReady):
     """Too many requests wait already."""
+
+
+class Unauthorized(StreamflowError):
+    """The request has no key, or none that is known."""
+
+    def __init__(self, why: str, was_given: bool) -> None:
+        self.was_given = was_given
+        """Whether there was a header that could have been one with a key."""
+        super().__init__(why)
+
+
+class Forbidden(StreamflowError):
+    """The key is known, but not for what is asked."""
+
+
+class RateLimited(StreamflowError):
+    """The caller asked for more users than its limit allows."""
+
+    def __init__(self, seconds: int) -> None:
+        self.seconds = seconds
+        """After which the same request is admitted, if it is the only one."""
+        super().__init__(
+            f"this caller has asked for as many users as it may; try again in {seconds} s"
+        )
 
 
 class InvalidRequest(StreamflowError):

@@ -15,8 +15,8 @@ import orjson
 
 from api import instants, keys, values
 from api.answers import VALUES, Row, converts
+from api.callers import Readable
 from api.errors import InvalidRequest
-from api.features import Features
 from api.online_schemas import OnlineRequest
 from api.plan import NO_KEY, Plan, Selection
 from api.query import Viewed
@@ -30,7 +30,7 @@ NEVER = "1970-01-01T00:00:00Z"
 LATEST = "@latest"
 
 
-async def answer(features: Features, request: OnlineRequest, expected: Sequence[str]) -> Reply:
+async def answer(features: Readable, request: OnlineRequest, expected: Sequence[str]) -> Reply:
     """The answer; its header `Contract` has the hash of the features' contract.
 
     Raises as `Features.one` does.

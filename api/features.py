@@ -1,5 +1,6 @@
 """The online features as plain functions: what the routes call, in front of the database."""
 
+import asyncio
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -9,6 +10,7 @@ from api import database, instants, keys
 from api.answers import VALUES, Answers, Entry, Row
 from api.attempts import Attempts
 from api.cache import Cache
+from api.database import Rows
 from api.errors import Busy, InvalidRequest, NotReady, RefusedByCatalog, public
 from api.follow import Follower
 from api.plan import NO_KEY, Plan, Selection
@@ -33,7 +35,7 @@ class Features:
     the methods raise NotReady without waiting for it.
     """
 
-    def __init__(self, settings: ApiSettings) -> None:
+    def __init__(self, settings: ApiSettings, kind: type[Reads] = Reads) -> None:
         self.settings = settings
         own = shared.streamflow()
         connect = partial(database.connect, own.connect_timeout_s, settings.deadline_s)
@@ -43,12 +45,17 @@ class Features:
         self.follower = Follower(settings, self._pools, self.cache, connect, self._probe)
         matches = self.follower.catalogs.matches
         self.reads, self._probes = (
-            Reads(settings, pool, self.cache, matches, self._entry) for pool in self._pools
+            kind(settings, pool, self.cache, matches, self._entry) for pool in self._pools
         )
         self._attempts = Attempts(self.follower)
         self._plans = Plans(settings.service)
         self.found = self.unknown = 0
         """Users asked for, by whether any view had a row of them."""
+
+    @property
+    def pool(self) -> Pool:
+        """The connections that requests read with."""
+        return self._pools[0]
 
     @property
     def is_ready(self) -> bool:
@@ -102,6 +109,15 @@ class Features:
         Raises as `one` does, and what `arrays` raises.
         """
         return await self._attempts.of(partial(self._rows, selection, expected, arrays))
+
+    async def ask(self, query: str, seconds: float) -> Rows:
+        """The rows of a query of the service's own, in so many seconds at most.
+
+        Raises:
+            NotReady, StoreUnavailable, SchemaMissing: there is no answer.
+        """
+        ends = asyncio.get_running_loop().time() + seconds
+        return await self.pool.fetch(query, (), ends)
 
     async def ready(self) -> str | None:
         """Returns when the default service can be read; with what is amiss nevertheless.

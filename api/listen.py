@@ -56,6 +56,8 @@ class Listener:
     ) -> None:
         self._connect, self._retry_s, self._cache, self._told = connect, retry_s, cache, told
         self.is_listening = False
+        self.is_connected = False
+        """Whether the database answered the last question."""
         self._wake = asyncio.Event()
 
     def wake(self) -> None:
@@ -87,6 +89,7 @@ class Listener:
             while True:
                 began = time.monotonic()
                 await self._beat(session)
+                self.is_connected = True
                 if self.is_listening:
                     self._cache.heard(began)
                 await self._pause(began + HEARTBEAT_S - time.monotonic())
@@ -100,7 +103,7 @@ class Listener:
             await self._told.cannot_connect(unavailable(error))
             return False
         finally:
-            self.is_listening = False
+            self.is_listening = self.is_connected = False
             self._cache.distrust()
             session.close()
 

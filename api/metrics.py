@@ -58,6 +58,10 @@ class Metrics(Collector):
         ProcessCollector(registry=self._registry)
         self._registry.register(self)
 
+    def add(self, collector: Collector) -> None:
+        """Has what somebody else counts told besides."""
+        self._registry.register(collector)
+
     def answered(self, route: str, method: str, status: int, seconds: float) -> None:
         """Counts one answered request."""
         if method not in METHODS:
@@ -110,6 +114,16 @@ class Metrics(Collector):
         yield users
         yield counter("queries", "Queries for rows; one may answer many requests.", reads.queries)
         yield gauge("requests_waiting", "Requests that wait for the database.", reads.waiting)
+        pool = GaugeMetricFamily(
+            "streamflow_api_pool_connections",
+            "Connections to the database that requests read with, by what they do.",
+            labels=["state"],
+        )
+        for state, count in features.pool.states.items():
+            pool.add_metric([state], count)
+        yield pool
+        yield gauge("pool_limit", "Most connections that there may be.", features.pool.limit)
+        yield gauge("pool_waiting", "Reads that wait for a connection.", features.pool.waiting)
         yield counter("cache_hits", "Answers that were kept from before.", cache.hits)
         yield counter("cache_misses", "Answers of one user that had to be read.", cache.misses)
         yield gauge("cache_entries", "Answers that are kept now.", len(cache))
@@ -118,6 +132,11 @@ class Metrics(Collector):
             "Times that kept answers were given up: a table was written to, or what tells of "
             "that was lost.",
             cache.invalidations,
+        )
+        yield gauge(
+            "database_connected",
+            "1 while the database answers, asked every half second, else 0.",
+            follower.listener.is_connected,
         )
         yield gauge("listening", "1 while the database tells of writes, else 0.", is_listening)
         yield gauge(

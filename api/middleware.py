@@ -15,7 +15,7 @@ from api import problems
 from api.access import AccessLog
 from api.direct import Direct, Headers
 from api.metrics import Metrics
-from api.replies import Reply
+from api.replies import SAFE, Reply
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +79,10 @@ class Observed:
             nonlocal status
             if message["type"] == "http.response.start":
                 status = message["status"]
-                MutableHeaders(scope=message)[HEADER] = request_id
+                headers = MutableHeaders(scope=message)
+                headers[HEADER] = request_id
+                for name, value in SAFE:
+                    headers.setdefault(name.decode(), value.decode())
             await send(message)
 
         try:
@@ -157,6 +160,7 @@ async def respond(reply: Reply, request_id: str, send: Send) -> None:
         (b"content-length", b"%d" % len(reply.body)),
         (b"content-type", reply.media_type),
         *reply.headers,
+        *SAFE,
         (b"x-request-id", request_id.encode()),
     ]
     await send({"type": "http.response.start", "status": reply.status, "headers": headers})

@@ -105,6 +105,16 @@ class Pool:
     def _opened(self) -> int:
         return len(self._idle) + len(self._busy) + self._opening
 
+    @property
+    def states(self) -> dict[str, int]:
+        """How many connections are idle, busy with a read, or being opened."""
+        return {"idle": len(self._idle), "busy": len(self._busy), "opening": self._opening}
+
+    @property
+    def waiting(self) -> int:
+        """How many reads wait for a connection."""
+        return sum(not one.done() for one in self._waiting)
+
     def _take_idle(self, fresh: bool) -> Session | None:
         while self._idle:
             session = self._idle.pop()

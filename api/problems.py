@@ -11,12 +11,22 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from api.errors import ContractMismatch, InvalidRequest, NotReady, OtherKeys, Unservable
+from api.errors import (
+    ContractMismatch,
+    Forbidden,
+    InvalidRequest,
+    NotReady,
+    OtherKeys,
+    RateLimited,
+    Unauthorized,
+    Unservable,
+)
 from api.replies import Reply
 from feature_repo.errors import StaleFeatures, StreamflowError, UnknownName, UnknownUser, shorten
 
 MEDIA_TYPE = b"application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
+CHALLENGE = 'Bearer realm="streamflow"'
 ERRORS_SHOWN = 10
 WORDS = {
     "json_invalid": "is not JSON",
@@ -57,6 +67,9 @@ KINDS: dict[type[StreamflowError], Kind] = {
     ContractMismatch: Kind(HTTPStatus.CONFLICT, "contract-mismatch", "Another contract"),
     StaleFeatures: Kind(AWAY, "stale-features", "Features are too old"),
     NotReady: Kind(AWAY, "not-ready", "Features cannot be read now"),
+    Unauthorized: Kind(HTTPStatus.UNAUTHORIZED, "unauthorized", "A key is needed"),
+    Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "Not for this key"),
+    RateLimited: Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate-limited", "Too many users asked for"),
 }
 """What a client is told of our errors; of all others it learns the request's id alone."""
 
@@ -80,12 +93,22 @@ def of_error(error: Exception, request_id: str) -> Reply:
         return of_faults(faults, len(faults), request_id)
     for kind in (KINDS.get(base) for base in type(error).__mro__):
         if kind is not None:
-            headers = RETRY_AFTER if kind.status == AWAY else {}
+            headers = headers_of(error, kind.status)
             detail = sentence(detail_of(error))
             return problem(
                 request_id, kind.status, kind.type, kind.title, detail, headers, **members_of(error)
             )
     raise error
+
+
+def headers_of(error: Exception, status: HTTPStatus) -> dict[str, str]:
+    """What a problem says in headers: when to try again, or what is asked of the caller."""
+    if isinstance(error, Unauthorized):
+        given = ', error="invalid_token"' if error.was_given else ""
+        return {"WWW-Authenticate": CHALLENGE + given}
+    if isinstance(error, RateLimited):
+        return {"Retry-After": str(error.seconds)}
+    return RETRY_AFTER if status == AWAY else {}
 
 
 def detail_of(error: Exception) -> str:

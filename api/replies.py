@@ -5,6 +5,8 @@ from typing import NamedTuple
 from starlette.responses import Response
 
 JSON = b"application/json"
+SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
+"""Headers of every answer: it is what it says it is, and nobody on the way keeps it."""
 
 
 class Reply(NamedTuple):

@@ -233,5 +233,9 @@ def assert_problem(
     assert detail.lower() in body["detail"].lower()
     assert body["detail"].endswith(".")
     assert not [word for word in INTERNAL if word in response.text.lower()], response.text
-    assert (response.headers.get("retry-after") == "1") is (status == 503)
+    assert (response.headers.get("retry-after", "") != "") is (status in (429, 503))
+    if status == 503:
+        assert response.headers["retry-after"] == "1"
+    assert response.headers["x-content-type-options"] == "nosniff"
+    assert response.headers["cache-control"] == "no-store"
     return body

@@ -156,6 +156,10 @@ def test_settings_have_the_documented_defaults() -> None:
         "max_body_bytes": 1048576,
         "cache_users": 10_000,
         "serve_stale": False,
+        "keys_dir": None,
+        "rate_per_s": 0,
+        "rate_burst": 1000,
         "registry_refresh_s": 5,
+        "status_refresh_s": 15,
         "retry_s": 1,
     }

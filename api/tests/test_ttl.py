@@ -56,7 +56,10 @@ def asked(client: httpx.Client) -> dict[str, Any]:
     body = {"user_ids": ["7590-VHVEG"], "features": PATH.partition("=")[2].split(",")}
     [result] = client.post("/features", json=body).json()["results"]
     assert result["features"] == one["features"]
-    assert list(result["views"].values()) == list(one["metadata"]["views"].values())
+    for view, other in zip(result["views"].values(), one["metadata"]["views"].values(), strict=True):
+        passed = view["age_seconds"] - other["age_seconds"]
+        assert 0 <= passed < 10
+        assert view == {**other, "age_seconds": other["age_seconds"] + passed}
     return one
 
 
@@ -74,7 +77,7 @@ def test_old_values_are_served_and_told(client: httpx.Client) -> None:
     view = body["metadata"]["views"]["today_fv"]
     assert body["features"]["score"] == pytest.approx(0.1)
     assert (view["status"], view["ttl_seconds"]) == ("stale", 3600)
-    assert view["age_seconds"] in (3601, 3602)
+    assert 3601 <= view["age_seconds"] < 3611
     assert "ttl_seconds" not in body["metadata"]["views"]["subs_profile_fv"]
     assert online(client) == (
         pytest.approx(0.1),
@@ -94,7 +97,8 @@ def test_old_values_are_null_and_others_are_not(client: httpx.Client) -> None:
     stamp = instants.as_protobuf(instants.of(as_of))
     assert online(client) == (None, "OUTSIDE_MAX_AGE", stamp)
     age(3500)
-    wait_until(lambda: asked(client)["features"]["score"] is not None, 1)
+    wait_until(lambda: client.get(PATH).json()["features"]["score"] is not None, 2)
+    assert asked(client)["features"]["score"] == pytest.approx(0.1)
     assert online(client)[:2] == (pytest.approx(0.1), "PRESENT")
 
 
@@ -125,19 +129,19 @@ def test_old_values_are_refused_by_the_name_of_their_view(client: httpx.Client) 
 @pytest.mark.parametrize("policy", ["null", "refuse"])
 def test_a_value_grows_too_old_between_two_requests(client: httpx.Client, policy: str) -> None:
     """Also where the answer is kept from the first one."""
-    limited(policy, ttl_s=2.5)
+    limited(policy, ttl_s=4)
     as_of = age(1)
     first = client.get(PATH)
     assert first.json()["features"]["score"] == pytest.approx(0.1)
     seen = []
-    while datetime.now(UTC) < as_of + timedelta(seconds=3):
+    while datetime.now(UTC) < as_of + timedelta(seconds=5):
         before = datetime.now(UTC)
         answer = client.get(PATH)
         after = datetime.now(UTC)
         is_there = answer.status_code == 200 and answer.json()["features"]["score"] is not None
-        if after <= as_of + timedelta(seconds=2.5):
+        if after <= as_of + timedelta(seconds=4):
             assert is_there
-        elif before > as_of + timedelta(seconds=2.5):
+        elif before > as_of + timedelta(seconds=4):
             assert not is_there
         seen.append(is_there)
         time.sleep(0.002)

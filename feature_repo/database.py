@@ -51,8 +51,9 @@ def translated(where: settings.PostgresSettings | None = None) -> Iterator[None]
     try:
         yield
     except psycopg.OperationalError as error:
-        place = f" at {where.host}:{where.port}/{where.database}" if where else ""
-        raise StoreUnavailable(f"PostgreSQL{place}: {first_line(error)}") from error
+        raise StoreUnavailable(f"PostgreSQL{place(where)}: {first_line(error)}") from error
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise read_only(error, where) from error
     except psycopg.errors.InsufficientPrivilege as error:
         role = f"role {where.user}: " if where else ""
         raise NotAllowed(f"{role}{first_line(error)}") from error
@@ -65,6 +66,18 @@ def translated(where: settings.PostgresSettings | None = None) -> Iterator[None]
             f"the database is not as this version needs it ({first_line(error)}); "
             "run: streamflow apply"
         ) from error
+
+
+def place(where: settings.PostgresSettings | None) -> str:
+    """Which server and database, for a message."""
+    return f" at {where.host}:{where.port}/{where.database}" if where else ""
+
+
+def read_only(
+    error: BaseException, where: settings.PostgresSettings | None = None
+) -> StoreUnavailable:
+    """Says that the server takes no writes: a standby, or one that was set to read-only."""
+    return StoreUnavailable(f"PostgreSQL{place(where)} is read-only: {first_line(error)}")
 
 
 def first_line(error: BaseException) -> str:

@@ -25,10 +25,11 @@ from feast.repo_config import FeastConfigBaseModel
 from psycopg import Connection, IsolationLevel
 from pydantic import StrictStr
 
-from feature_repo import engine_ledger, engine_plan, engine_sql, online_pool
+from feature_repo import engine_ledger, engine_plan, engine_sql, online_pool, tracing
 from feature_repo.database import lock_key
 from feature_repo.engine_ledger import Result
 from feature_repo.engine_sql import Source
+from feature_repo.online_plan import layout_in
 
 log = logging.getLogger(__name__)
 
@@ -146,21 +147,41 @@ class StreamflowEngine(LocalComputeEngine):
         connection.execute("SET LOCAL work_mem = '64MB'")
         now = connection.execute("SELECT now()").fetchone()
         seen_at = now[0] if now else datetime.now(UTC)
-        force = self.repo_config.online_store.force
         tables: dict[str, list[Planned]] = {}
         for one in planned:
             assert one.source is not None  # noqa: S101  # by the caller
             tables.setdefault(one.source.layout.table, []).append(one)
         found = []
         for group in tables.values():
-            sources = [one.source for one in group if one.source]
-            counts = [connection.execute(engine_sql.count(one)).fetchone() for one in sources]
-            merged = connection.execute(engine_sql.merge(sources, force, checked)).fetchone()
-            for n, (one, count) in enumerate(zip(group, counts, strict=True)):
-                read, late = count or (0, 0)
-                written, unchanged, _ = (merged or ())[3 * n : 3 * n + 3]
-                rows = (read, written, late, unchanged, read - written - unchanged)
-                found.append(Result.of(one.task, "database", seen_at, *rows))
+            found += self._write_table(connection, group, seen_at, checked)
+        return found
+
+    def _write_table(
+        self, connection: Connection, planned: Sequence[Planned], seen_at: datetime, checked: bool
+    ) -> list[Result]:
+        force = self.repo_config.online_store.force
+        with tracing.span("look for what is new"):
+            looked = [
+                connection.execute(engine_sql.look(one.source, force)).fetchone() or (0, 0, 0, 0)
+                for one in planned
+                if one.source
+            ]
+        # The merge sorts and joins; what has nothing new needs none of it.
+        sources = [
+            one.source for one, (*_, new) in zip(planned, looked, strict=True) if one.source and new
+        ]
+        merged: list[int] = []
+        if sources:
+            query = engine_sql.merge(sources, force, checked)
+            with tracing.span("merge", views=[one.layout.view for one in sources]):
+                merged += connection.execute(query).fetchone() or ()
+        layouts = [one.source.layout for one in planned if one.source]
+        newest = engine_ledger.newest_events(connection, layouts)
+        found = []
+        for one, (read, late, same, new), event in zip(planned, looked, newest, strict=True):
+            written, unchanged = (merged.pop(0), merged.pop(0)) if new else (0, same)
+            rows = (read, written, late, unchanged, read - written - unchanged)
+            found.append(Result.of(one.task, "database", seen_at, rows, event))
         return found
 
     def _feasts_way(
@@ -174,7 +195,9 @@ class StreamflowEngine(LocalComputeEngine):
         if done.error():
             return done.error()  # type: ignore[no-any-return]
         count = written.get(name, 0) - before
-        result = Result.of(task, "feast", seen_at, count, count, 0, 0, 0)
+        layout = layout_in(self.repo_config, task.feature_view)
+        (newest,) = engine_ledger.newest_events(connection, [layout])
+        result = Result.of(task, "feast", seen_at, (count, count, 0, 0, 0), newest)
         with connection.transaction():
             engine_ledger.record(connection, registry, [result])
         self.results[name] = result

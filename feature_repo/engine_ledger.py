@@ -13,6 +13,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from psycopg import Connection, sql
 
 from feature_repo.engine_plan import in_utc
+from feature_repo.online_layout import SCHEMA, Layout
 
 
 @dataclass(frozen=True)
@@ -34,13 +35,22 @@ class Result:
     unchanged: int
     older: int
     """Not the newest of their key, or kept back by a newer stored one."""
+    newest_event: datetime | None
+    """The newest instant that any online value of the view describes now."""
 
     @classmethod
-    def of(cls, task: MaterializationTask, way: str, seen_at: datetime, *counts: int) -> Self:
-        """The result of a task."""
+    def of(
+        cls,
+        task: MaterializationTask,
+        way: str,
+        seen_at: datetime,
+        counts: tuple[int, int, int, int, int],
+        newest_event: datetime | None,
+    ) -> Self:
+        """The result of a task; `counts` are read, written, late, unchanged and older."""
         start, end = in_utc(task.start_time), in_utc(task.end_time)
         name = task.feature_view.name
-        return cls(task.project, name, task, start, end, seen_at, way, *counts)
+        return cls(task.project, name, task, start, end, seen_at, way, *counts, newest_event)
 
 
 def seen_at(connection: Connection, project: str, view: str) -> datetime | None:
@@ -50,6 +60,19 @@ def seen_at(connection: Connection, project: str, view: str) -> datetime | None:
         [project, view],
     ).fetchone()
     return row[0] if row else None
+
+
+def newest_events(connection: Connection, layouts: Sequence[Layout]) -> list[datetime | None]:
+    """For each view of one online table: the newest instant that any of its values describes."""
+    row = connection.execute(
+        sql.SQL("SELECT {} FROM {}").format(
+            sql.SQL(", ").join(
+                sql.SQL("max({})").format(sql.Identifier(one.event.name)) for one in layouts
+            ),
+            sql.Identifier(SCHEMA, layouts[0].table),
+        )
+    ).fetchone()
+    return list(row or ())
 
 
 def record(connection: Connection, registry: BaseRegistry, results: Sequence[Result]) -> None:
@@ -65,9 +88,9 @@ def record(connection: Connection, registry: BaseRegistry, results: Sequence[Res
 RECORD = """
     INSERT INTO ops.materializations
         (project, view, window_start, window_end, seen_at, way, rows_read, rows_written,
-         rows_late, rows_unchanged, rows_older)
+         rows_late, rows_unchanged, rows_older, newest_event)
     VALUES (%(project)s, %(view)s, %(start)s, %(end)s, %(seen_at)s, %(way)s, %(read)s,
-            %(written)s, %(late)s, %(unchanged)s, %(older)s)"""
+            %(written)s, %(late)s, %(unchanged)s, %(older)s, %(newest_event)s)"""
 """One view of one run."""
 
 

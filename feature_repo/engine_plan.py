@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 
 from feature_repo import engine_sql
 from feature_repo.engine_sql import Source
-from feature_repo.online_layout import layout_of
+from feature_repo.online_plan import layout_in
 
 
 class NotInside(Exception):
@@ -40,8 +40,7 @@ def source_of(
     query = source.get_table_query_string()
     kinds = columns_of(connection, query)
     reverse = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
-    versioned = config.registry.enable_online_feature_view_versioning
-    layout = layout_of(config.project, view, versioned)
+    layout = layout_in(config, view)
     types = {one.name: one.dtype.to_value_type().name for one in view.features}
 
     def expression(name: str, value_type: str, wanted: str) -> sql.Composed:

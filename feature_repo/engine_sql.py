@@ -89,22 +89,38 @@ def instant(column: str, kind: str) -> sql.Composed | None:
     return sql.SQL(form).format(sql.Identifier(column)) if form else None
 
 
-def count(source: Source) -> sql.Composed:
-    """How many rows of the source are meant, and how many of them came after their time."""
+def look(source: Source, force: bool) -> sql.Composed:
+    """What a merge of the source would meet, without writing or sorting anything.
+
+    Gives how many rows are meant, how many of them came after their time, how many are stored as
+    they are, and how many would be written if each were the newest of its key.
+    """
+    columns = [*key_names(source), *own(0, source)]
+    expressions = [*source.keys, source.event, source.created, *source.features]
     late = sql.SQL("{} > {} AND {} <= (SELECT max(window_end) FROM ops.materializations").format(
         source.created, sql.Literal(source.seen_at), source.event
     ) + sql.SQL(" WHERE project = {} AND view = {})").format(
         sql.Literal(source.layout.project), sql.Literal(source.layout.view)
     )
-    return sql.SQL("SELECT count(*), count(*) FILTER (WHERE {}) FROM {} AS s WHERE {}").format(
-        late if source.seen_at else sql.SQL("false"), sql.SQL(source.query), source.window
+    return sql.SQL(
+        "SELECT count(*), count(*) FILTER (WHERE late), count(*) FILTER (WHERE s0 = 'u'),"
+        " count(*) FILTER (WHERE s0 = 'w') FROM (SELECT late, {state} FROM (SELECT {late} AS late,"
+        " {given} FROM {query} AS s WHERE {window}) AS j LEFT JOIN {table} AS o ON {match}) AS l"
+    ).format(
+        state=state(0, source, force),
+        late=late if source.seen_at else sql.SQL("false"),
+        given=comma(map(named, expressions, columns)),
+        query=sql.SQL(source.query),
+        window=source.window,
+        table=sql.Identifier(SCHEMA, source.layout.table),
+        match=match(source.layout),
     )
 
 
 def merge(sources: Sequence[Source], force: bool, checked: bool) -> sql.Composed:
     """Writes the newest row of each key of every source; all have the same table.
 
-    Gives for each source: rows new or changed, unchanged, and kept back by a newer one.
+    Gives for each source: rows new or changed, and unchanged ones.
 
     Args:
         sources: at least one.
@@ -113,7 +129,7 @@ def merge(sources: Sequence[Source], force: bool, checked: bool) -> sql.Composed
             when another one wrote the row meanwhile.
     """
     layout = sources[0].layout
-    keys = [sql.SQL("k{}").format(sql.SQL(str(n))) for n in range(len(layout.keys))]
+    keys = key_names(sources[0])
     numbered = list(enumerate(sources))
     parts = {
         "newest": comma(newest(n, source) for n, source in numbered),
@@ -124,10 +140,7 @@ def merge(sources: Sequence[Source], force: bool, checked: bool) -> sql.Composed
         ),
         "states": comma(state(n, source, force) for n, source in numbered),
         "table": sql.Identifier(SCHEMA, layout.table),
-        "match": sql.SQL(" AND ").join(
-            sql.SQL("o.{} = j.{}").format(sql.Identifier(column.name), key)
-            for column, key in zip(layout.keys, keys, strict=True)
-        ),
+        "match": match(layout),
         "columns": comma(
             sql.Identifier(one.name)
             for one in (*layout.keys, *(c for s in sources for c in s.layout.columns))
@@ -144,7 +157,7 @@ def merge(sources: Sequence[Source], force: bool, checked: bool) -> sql.Composed
         "counts": comma(
             sql.SQL("count(*) FILTER (WHERE s{} = {})").format(number(n), sql.Literal(letter))
             for n, _ in numbered
-            for letter in "wuo"
+            for letter in "wu"
         ),
     }
     return sql.SQL(
@@ -158,17 +171,8 @@ def merge(sources: Sequence[Source], force: bool, checked: bool) -> sql.Composed
 
 def newest(n: int, source: Source) -> sql.Composed:
     """The newest row of each key of one source, as the query `n0`, `n1`, …"""
-    keys = [
-        sql.SQL("{} AS k{}").format(expression, number(k))
-        for k, expression in enumerate(source.keys)
-    ]
-    values = [
-        sql.SQL("{} AS {}").format(expression, name)
-        for expression, name in zip(
-            (source.event, source.created, *source.features), own(n, source), strict=True
-        )
-    ]
-    order = [sql.SQL("k{}").format(number(k)) for k in range(len(keys))]
+    order = key_names(source)
+    expressions = [*source.keys, source.event, source.created, *source.features]
     known = sql.SQL(" AND ").join(
         sql.SQL("{} IS NOT NULL").format(expression) for expression in source.keys
     )
@@ -178,10 +182,28 @@ def newest(n: int, source: Source) -> sql.Composed:
     ).format(
         n=number(n),
         order=comma(order),
-        columns=comma([*keys, *values]),
+        columns=comma(map(named, expressions, [*order, *own(n, source)])),
         query=sql.SQL(source.query),
         window=source.window,
         known=known,
+    )
+
+
+def key_names(source: Source) -> list[sql.Composed]:
+    """The names of the join keys inside the query."""
+    return [sql.SQL("k{}").format(number(k)) for k in range(len(source.keys))]
+
+
+def named(expression: sql.Composed, name: sql.Composed) -> sql.Composed:
+    """An expression under a name."""
+    return sql.SQL("{} AS {}").format(expression, name)
+
+
+def match(layout: Layout) -> sql.Composed:
+    """Whether the online row `o` has the key of the row `j`."""
+    return sql.SQL(" AND ").join(
+        sql.SQL("o.{} = j.k{}").format(sql.Identifier(column.name), number(k))
+        for k, column in enumerate(layout.keys)
     )
 
 

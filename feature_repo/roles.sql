@@ -1,7 +1,8 @@
--- Who may do what: {owner} applies, {writer} ingests and materializes, {trainer} builds training
--- sets, {reader} is the API. `streamflow db roles` runs this file in one transaction, with names
--- in place of the braces, and then makes {owner} the owner of all that is in the schemas. It may
--- run again on any older version of it: what a role was granted besides is taken away.
+-- Who may do what: {owner} applies, {writer} ingests, materializes, audits and notes backups,
+-- {trainer} builds training sets, {reader} is the API. `streamflow db roles` runs this file in one
+-- transaction, with names in place of the braces, and then makes {owner} the owner of all that is
+-- in the schemas. It may run again on any older version of it: what a role was granted besides is
+-- taken away.
 -- Tables that `apply` makes later have their rights by default; in `ops` none have any, since
 -- each of its tables is for other roles. A new one there needs a line here.
 
@@ -105,6 +106,8 @@ GRANT EXECUTE ON FUNCTION ops.field_of TO {writer};
 GRANT SELECT ON ops.schema_version TO {writer}, {trainer};
 GRANT SELECT ON ops.catalog TO {writer}, {reader};
 GRANT SELECT, INSERT ON ops.materializations TO {writer};
+GRANT SELECT, INSERT ON ops.skew TO {writer};
+GRANT SELECT ON ops.status_of_commands, ops.status_of_views, ops.status_of_features TO {reader};
 GRANT SELECT, UPDATE ON ops.runs TO {writer}, {trainer};
 GRANT INSERT (command, parameters, versions) ON ops.runs TO {writer}, {trainer};
 
@@ -114,11 +117,11 @@ DROP POLICY IF EXISTS anybody_reads ON ops.runs;
 CREATE POLICY anybody_reads ON ops.runs FOR SELECT TO {writer}, {trainer} USING (true);
 DROP POLICY IF EXISTS writer_enters ON ops.runs;
 CREATE POLICY writer_enters ON ops.runs FOR INSERT TO {writer}
-    WITH CHECK (command IN ('ingest', 'materialize'));
+    WITH CHECK (command IN ('ingest', 'materialize', 'audit', 'backup'));
 DROP POLICY IF EXISTS writer_ends ON ops.runs;
 CREATE POLICY writer_ends ON ops.runs FOR UPDATE TO {writer}
-    USING (command IN ('ingest', 'materialize') AND outcome = 'running')
-    WITH CHECK (command IN ('ingest', 'materialize'));
+    USING (command IN ('ingest', 'materialize', 'audit', 'backup') AND outcome = 'running')
+    WITH CHECK (command IN ('ingest', 'materialize', 'audit', 'backup'));
 DROP POLICY IF EXISTS trainer_enters ON ops.runs;
 CREATE POLICY trainer_enters ON ops.runs FOR INSERT TO {trainer}
     WITH CHECK (command = 'training-set');

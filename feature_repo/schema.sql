@@ -191,8 +191,72 @@ CREATE TABLE IF NOT EXISTS ops.materializations (
     rows_written    bigint      NOT NULL,
     rows_late       bigint      NOT NULL,
     rows_unchanged  bigint      NOT NULL,
-    rows_older      bigint      NOT NULL
+    rows_older      bigint      NOT NULL,
+    newest_event    timestamptz
 );
 CREATE INDEX IF NOT EXISTS materializations_view ON ops.materializations (project, view, seen_at);
 COMMENT ON COLUMN ops.materializations.seen_at IS 'Begin of the transaction: rows loaded later were not seen.';
 COMMENT ON COLUMN ops.materializations.way     IS 'database: inside PostgreSQL; feast: through Feast''s own engine.';
+ALTER TABLE ops.materializations ADD COLUMN IF NOT EXISTS newest_event timestamptz;
+COMMENT ON COLUMN ops.materializations.newest_event IS 'The newest instant that any online value of the view described afterwards; null for none.';
+
+-- What audits found: of so many users each, in how many a feature's served value was not the one
+-- that training sees.
+CREATE TABLE IF NOT EXISTS ops.skew (
+    run       bigint NOT NULL,
+    view      text   NOT NULL,
+    feature   text   NOT NULL,
+    compared  bigint NOT NULL,
+    differing bigint NOT NULL,
+    pending   bigint NOT NULL,
+    PRIMARY KEY (run, view, feature)
+);
+COMMENT ON COLUMN ops.skew.run       IS 'The audit in ops.runs.';
+COMMENT ON COLUMN ops.skew.compared  IS 'Users whose values were compared.';
+COMMENT ON COLUMN ops.skew.differing IS 'Of those compared, in how many the value differs.';
+COMMENT ON COLUMN ops.skew.pending   IS 'Users with a row that was loaded after the last materialization.';
+
+-- What the API's /metrics tells of all this. A view reads with its owner's rights, so that who may
+-- read these sums need not see a run's parameters and messages. CREATE OR REPLACE can add columns
+-- at the end alone; for any other change, DROP VIEW IF EXISTS comes before it.
+
+-- By command: how its runs ended, and the last one of them. "killed" as in the ledger for people:
+-- "running" without the advisory lock that a run holds while it lives (jobs/ledger.py).
+CREATE OR REPLACE VIEW ops.status_of_commands AS
+WITH runs AS (
+    SELECT run, command, finished_at,
+           CASE WHEN outcome = 'running' AND NOT EXISTS (
+               SELECT FROM pg_locks
+               WHERE locktype = 'advisory' AND objsubid = 2
+                 AND classid = 1398034502 AND objid = run::integer::oid
+                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+           THEN 'killed' ELSE outcome END AS outcome
+    FROM ops.runs
+), counted AS (
+    SELECT command,
+           count(*) FILTER (WHERE outcome = 'running') AS running,
+           count(*) FILTER (WHERE outcome = 'done') AS done,
+           count(*) FILTER (WHERE outcome = 'failed') AS failed,
+           count(*) FILTER (WHERE outcome = 'refused') AS refused,
+           count(*) FILTER (WHERE outcome = 'killed') AS killed,
+           max(finished_at) FILTER (WHERE outcome = 'done') AS last_success_at,
+           max(run) FILTER (WHERE outcome <> 'running') AS last_run
+    FROM runs GROUP BY command
+)
+SELECT counted.command, running, done, failed, refused, killed, last_success_at,
+       CASE outcome WHEN 'running' THEN 'killed' ELSE outcome END AS last_outcome,
+       finished_at - started_at AS last_duration,
+       rows_read, rows_written, rows_late, rows_unchanged, rows_refused, rows_older
+FROM counted LEFT JOIN ops.runs ON run = last_run;
+
+-- By feature view: how far it was materialized, and the newest instant its values describe.
+CREATE OR REPLACE VIEW ops.status_of_views AS
+SELECT DISTINCT ON (project, view) project, view,
+       max(window_end) OVER (PARTITION BY project, view) AS materialized_until,
+       newest_event
+FROM ops.materializations ORDER BY project, view, materialization DESC;
+
+-- By feature: what the last audit found.
+CREATE OR REPLACE VIEW ops.status_of_features AS
+SELECT view, feature, compared, differing, pending
+FROM ops.skew WHERE run = (SELECT max(run) FROM ops.skew);

@@ -4,7 +4,8 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, field_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from feature_repo.errors import ConfigurationError
@@ -35,6 +36,14 @@ class PostgresSettings(BaseSettings):
     database: str = Field(alias="PGDATABASE", min_length=1)
     sslmode: str = Field("prefer", alias="PGSSLMODE")
     """As libpq's: `verify-full` with PGSSLROOTCERT for a server over a network."""
+
+    @field_validator("host", "database")
+    @classmethod
+    def plain(cls, given: str) -> str:
+        """A name: of a URL, errors would tell the password that is in it."""
+        if "://" in given:
+            raise PydanticCustomError("url", "wants a name and not a URL")
+        return given
 
 
 class StreamflowSettings(BaseSettings):

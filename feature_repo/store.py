@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from feature_repo import settings
-from feature_repo.database import connect, first_line
+from feature_repo.database import connect, first_line, read_only
 from feature_repo.errors import NotAllowed, SchemaMissing, StoreUnavailable
 
 if TYPE_CHECKING:
@@ -69,10 +69,16 @@ def translated() -> Iterator[None]:
     import psycopg
     from feast.infra.registry.sql import FeastRegistrySchemaError
     from psycopg_pool import PoolTimeout
-    from sqlalchemy.exc import OperationalError, ProgrammingError
+    from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
 
     try:
         yield
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise read_only(error) from error
+    except InternalError as error:
+        if isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction):
+            raise read_only(error.orig) from error
+        raise
     except (OperationalError, PoolTimeout, psycopg.OperationalError) as error:
         raise StoreUnavailable(f"PostgreSQL: {first_line(error)}") from error
     except psycopg.errors.InsufficientPrivilege as error:

@@ -3,16 +3,19 @@
 Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing changed).
 """
 
+import secrets
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from feature_repo.errors import StreamflowError
-from jobs import backup_commands, console, db, ledger, waiting
-from jobs.reporting import reporting, run
+from feature_repo.errors import ConfigurationError, StreamflowError
+from jobs import api_key, backup_commands, console, db, ledger, waiting
+from jobs.reporting import WRONG_USE, reporting, run
 from jobs.times import AsOf, End, Start, scheduled_time
+from jobs.urls import require_no_password
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -173,6 +176,26 @@ def compare(
 
 
 @app.command()
+def audit(
+    users: Annotated[int, typer.Option(min=1, help="How many, at random.")] = 200,
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="The same seed takes the same users; unset: others.")
+    ] = None,
+    service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
+    url: Annotated[
+        str, typer.Option(metavar="URL", help="Ask the API there; else the online store is read.")
+    ] = "",
+    threshold: Annotated[
+        float, typer.Option(min=0, max=1, help="Largest share of users that may differ.")
+    ] = 0.0,
+) -> None:
+    """Compare served values of users at random with what training sees; count what differs."""
+    taken = secrets.randbelow(2**31) if seed is None else seed
+    asked = {"service": service, "users": users, "seed": taken, "url": url}
+    run("audit", "audit_online", {**asked, "threshold": threshold})
+
+
+@app.command()
 def wait(
     need: Annotated[str, typer.Option("--for", help="database or registry.")] = "registry",
 ) -> None:
@@ -190,8 +213,16 @@ def runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.
         console.table(ledger.recent(limit))
 
 
+app.command("api-key")(api_key.api_key)
+
+
 def main() -> None:
     """Entry point of `streamflow`."""
+    try:
+        require_no_password(sys.argv[1:])
+    except ConfigurationError as error:
+        console.fail(error)
+        sys.exit(WRONG_USE)
     app(prog_name="streamflow")
 
 

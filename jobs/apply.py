@@ -1,8 +1,8 @@
 """Brings database and registry to what the feature repository says: the plan, then the change.
 
 Idempotent: a second run finds nothing to do. One run at a time, under an advisory lock; the
-others wait and then find nothing to do. A run that is killed leaves a state that the next
-one completes, because every step may be done again.
+others wait and then find nothing to do. What a run leaves that is killed or fails, the next one
+completes: every step may be done again, and all of them are then.
 """
 
 import logging
@@ -16,7 +16,7 @@ from feature_repo.compile import compiled, is_current
 from feature_repo.database import connect, lock
 from feature_repo.errors import RemovalNotAllowed, SchemaMissing
 from feature_repo.store import open_store
-from jobs.ledger import Run, recorded
+from jobs.ledger import Run, last_outcome, recorded
 from jobs.materialize import BEGINNING, choose, through_feast
 from jobs.plan import (
     ONLINE,
@@ -63,7 +63,7 @@ def apply(
         if got == "waited":
             log.info("waited for another apply to end")
         contents = load(settings.streamflow().feature_repo)
-        what = planned(connection, contents)
+        what, again = planned(connection, contents), unfinished(connection)
         show(str(what))
         if what.blocked and not allow_removal:
             raise RemovalNotAllowed(
@@ -80,9 +80,9 @@ def apply(
                 [one for one in objects if one.action != "removed"]
             )
             if objects:
-                register(contents, objects)
+                register(contents, objects, again)
             elif any(one.kind == ONLINE for one in what.changes):
-                complete()
+                complete(again)
         return what, run
 
 
@@ -97,9 +97,14 @@ def planned(connection: Connection, contents: "RepoContents") -> Plan:
         changes.append(Change("changed", SCHEMA, "source, registry, online, ops", details))
     there, online_is_current = now(connection)
     registry = compare(there, defined(contents))
-    if not registry.changes and not online_is_current:
+    if not registry.changes and (unfinished(connection) or not online_is_current):
         changes.append(Change("changed", ONLINE, "as the registry says"))
     return Plan((*changes, *registry.changes), registry.blocked)
+
+
+def unfinished(connection: Connection) -> bool:
+    """Whether the last `apply` was killed or failed, perhaps before it filled a new feature."""
+    return last_outcome(connection, "apply") in ("killed", "failed")
 
 
 def now(connection: Connection) -> tuple[Objects, bool]:
@@ -115,36 +120,44 @@ def now(connection: Connection) -> tuple[Objects, bool]:
         return {}, True
 
 
-def register(contents: "RepoContents", changes: Sequence[Change]) -> None:
-    """Applies all definitions through Feast and removes what is no longer defined."""
+def register(contents: "RepoContents", changes: Sequence[Change], again: bool) -> None:
+    """Applies all definitions through Feast and removes what is no longer defined.
+
+    Changed views are filled; `again`: all, since the last run may have left some.
+    """
     with open_store("auto") as store:
         there = registered(store)
         gone = [there[one.kind, one.name] for one in changes if one.action == "removed"]
         store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
         actions = [one.action for one in changes]
         log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})
-        fill(store, [one.name for one in changes if one.kind == "feature view"])
+        fill(store, None if again else [one.name for one in changes if one.kind == "feature view"])
 
 
-def fill(store: "FeatureStore", changed: Sequence[str]) -> None:
-    """Materializes changed views again, so that a new feature is served with its values.
+def fill(store: "FeatureStore", changed: Sequence[str] | None) -> None:
+    """Materializes changed views again, all for None: a new feature is served with its values.
 
     Only as far as they were materialized before; a view that never was stays empty.
     """
     with connect() as connection:
         ends = connection.execute(
             "SELECT view, max(window_end) FROM ops.materializations"
-            " WHERE project = %s AND view = ANY(%s) GROUP BY view ORDER BY view",
-            [store.project, list(changed)],
+            " WHERE project = %s GROUP BY view ORDER BY view",
+            [store.project],
         ).fetchall()
-    served = set(choose(store, ()))
+    wanted = set(choose(store, ())) & set(changed if changed is not None else dict(ends))
     for view, end in ends:
-        if view in served:
+        if view in wanted:
             through_feast(store, BEGINNING, end, [view], force=False)
 
 
-def complete() -> None:
-    """Brings online tables and catalog to what the registry says, which is right already."""
+def complete(again: bool) -> None:
+    """Brings online tables and catalog to what the registry says, which is right already.
+
+    `again`: fills all views as well, since the last run may have left some.
+    """
     with open_store() as store:
         store._get_provider().online_store.update(store.config, [], [], [], [], partial=True)
+        if again:
+            fill(store, None)
     log.info("online tables and catalog completed")

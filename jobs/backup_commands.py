@@ -13,6 +13,7 @@ import typer
 
 from feature_repo.errors import ConfigurationError, StreamflowError
 from jobs import console, waiting
+from jobs.backup_ledger import noted
 from jobs.reporting import reporting
 
 backup_app = typer.Typer(no_args_is_help=True, help="Keep dumps as backups; list, check.")
@@ -49,8 +50,10 @@ def store(
     """Make a folder of dumps a backup with checksums and manifest; remove the oldest ones."""
     from jobs.backup import store as stored
 
-    with summed_up("backup") as line:
+    with summed_up("backup") as line, noted("backup") as run:
         manifest = stored(dumps, to, prefix, keep)
+        rows = sum(sum(one.rows.values()) for one in manifest.databases)
+        run.message, run.counts.read, run.counts.written = manifest.name, rows, rows
         line |= {
             "backup": manifest.name,
             "bytes": manifest.bytes,

@@ -1,6 +1,6 @@
-"""The four pieces of work that change data, each recorded in the run ledger.
+"""The pieces of work that change data, and their audit, each recorded in the run ledger.
 
-`jobs/flows.py` gives the same four to Prefect; without Prefect the command line calls these.
+`jobs/flows.py` gives the same ones to Prefect; without Prefect the command line calls these.
 Each returns the run's summary: run, outcome, window, rows, duration_ms, versions.
 """
 
@@ -63,4 +63,14 @@ def materialize_features(
 
     with recorded("materialize", start=start, end=end, views=views, force=force) as run:
         materialize(run, start, end, views, force, skip_if_running)
+    return run.summary()
+
+
+def audit_online(service: str, users: int, seed: int, url: str, threshold: float) -> Summary:
+    """Compares what is served with what training sees; see `jobs/audit.py`."""
+    from jobs.audit import audit
+
+    what = {"service": service, "users": users, "seed": seed, "threshold": threshold}
+    with recorded("audit", **what) as run:
+        audit(run, service, users, seed, url, threshold)
     return run.summary()

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -66,11 +67,12 @@ def compare(api: str, service: str, users: int) -> Compared:
 
 
 def ask(api: str, service: str, users: list[str]) -> dict[str, Any]:
-    """The API's answer to POST /features."""
+    """The API's answer to POST /features; with the key of STREAMFLOW_API_KEY where that is set."""
     body = json.dumps({"user_ids": users, "service": service}).encode()
-    request = Request(  # noqa: S310  # the URL is the caller's
-        f"{api.rstrip('/')}/features", body, {"Content-Type": "application/json"}
-    )
+    headers = {"Content-Type": "application/json"}
+    if key := os.environ.get("STREAMFLOW_API_KEY"):
+        headers["Authorization"] = f"Bearer {key}"
+    request = Request(f"{api.rstrip('/')}/features", body, headers)  # noqa: S310  # the caller's
     try:
         with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
             found: dict[str, Any] = json.load(answer)

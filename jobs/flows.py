@@ -85,3 +85,9 @@ def materialize_features(
     """Copies the newest values of a window into the online store."""
     work = step(commands.materialize_features)
     return published(work(start, end, views, force, skip_if_running))
+
+
+@flow
+def audit_online(service: str, users: int, seed: int, url: str, threshold: float) -> Summary:
+    """Compares served values of users at random with what training sees."""
+    return published(step(commands.audit_online)(service, users, seed, url, threshold))

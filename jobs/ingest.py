@@ -18,6 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 from psycopg import Connection, sql
 
+from feature_repo import tracing
 from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, Fault, InputRefused
 from jobs.ledger import Counts, Run
@@ -61,11 +62,16 @@ def ingest(
         connection.commit()  # so that now(), which becomes loaded_at, comes after the wait
         readers = {}
         for name, schema in schemas(as_of).items():
-            readers[name] = stage(connection, directory / f"{name}.csv", schema, advance)
+            with tracing.span("check file", file=name):
+                readers[name] = stage(connection, directory / f"{name}.csv", schema, advance)
             run.counts.read += readers[name].rows
-        refuse_faults(connection, readers)
+        with tracing.span("check across files"):
+            refuse_faults(connection, readers)
         late = holds_later(connection, instant)
-        stored = {name: merge(connection, name, table, instant) for name, table in TABLES.items()}
+        stored = {}
+        for name, table in TABLES.items():
+            with tracing.span("store file", file=name):
+                stored[name] = merge(connection, name, table, instant)
         for table in TABLES.values():  # a join before the statistics come by themselves is slow
             connection.execute(sql.SQL("ANALYZE source.{}").format(sql.Identifier(table)))
         connection.commit()

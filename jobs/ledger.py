@@ -16,7 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from feature_repo import schema, settings
+from feature_repo import schema, settings, tracing
 from feature_repo.database import connect
 from feature_repo.errors import InputRefused, StreamflowError
 
@@ -59,6 +59,8 @@ class Run:
     number: int = 0
     outcome: str = "running"
     message: str = ""
+    details: dict[str, Any] = field(default_factory=dict)
+    """What else the line that ends the command has."""
     counts: Counts = field(default_factory=Counts)
     started: float = field(default_factory=time.monotonic)
     duration_ms: int = 0
@@ -75,6 +77,7 @@ class Run:
             "duration_ms": self.duration_ms,
             "versions": versions(),
             **({"message": self.message} if self.message else {}),
+            **self.details,
         }
 
 
@@ -89,11 +92,13 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
         SchemaMissing: the database was never applied, so there is no ledger.
     """
     run = Run(command, parameters)
+    tracing.start("streamflow-jobs")
     with connect(autocommit=True) as connection:
         schema.require(connection)
         run.number = enter(connection, run)
         try:
-            yield run
+            with tracing.span(command, **{name: str(what) for name, what in parameters.items()}):
+                yield run
             run.outcome = "done"
         except InputRefused as error:
             run.outcome, run.message = "refused", str(error)
@@ -156,21 +161,35 @@ def recent(limit: int) -> list[dict[str, Any]]:
         return cursor.execute(RECENT, [LOCK_CLASS, limit]).fetchall()
 
 
-RECENT = """
-    SELECT run, command,
-           CASE WHEN outcome = 'running' AND NOT EXISTS (
-               SELECT FROM pg_locks
-               WHERE locktype = 'advisory' AND objsubid = 2
-                 AND classid = %s AND objid = run::integer::oid
-                 AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-           THEN 'killed' ELSE outcome END AS outcome,
-           window_start, window_end, rows_read AS read, rows_written AS written,
+def last_outcome(connection: psycopg.Connection, command: str) -> str:
+    """How the newest run of a command ended, or that it is running; empty where none ever was."""
+    if connection.execute("SELECT to_regclass('ops.runs')").fetchone() == (None,):
+        return ""
+    row = connection.execute(LAST_OUTCOME, [LOCK_CLASS, command]).fetchone()
+    return str(row[0]) if row else ""
+
+
+OUTCOME = """
+    CASE WHEN outcome = 'running' AND NOT EXISTS (
+        SELECT FROM pg_locks
+        WHERE locktype = 'advisory' AND objsubid = 2
+          AND classid = %s AND objid = run::integer::oid
+          AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+    THEN 'killed' ELSE outcome END"""
+"""A run that says "running" without its lock was killed."""
+
+LAST_OUTCOME = f"SELECT {OUTCOME} FROM ops.runs WHERE command = %s ORDER BY run DESC LIMIT 1"  # noqa: S608  # of constants
+"""How the newest run of a command ended."""
+
+RECENT = f"""
+    SELECT run, command, {OUTCOME} AS outcome, window_start, window_end,
+           rows_read AS read, rows_written AS written,
            rows_late AS late, rows_unchanged AS unchanged, rows_refused AS refused,
            rows_older AS older,
            started_at, finished_at - started_at AS duration,
            versions->>'streamflow' || ' ' || (versions->>'commit') AS version, message
-    FROM ops.runs ORDER BY run DESC LIMIT %s"""
-"""The ledger for people; a run that says "running" without its lock was killed."""
+    FROM ops.runs ORDER BY run DESC LIMIT %s"""  # noqa: S608  # of constants
+"""The ledger for people."""
 
 
 @cache

@@ -11,8 +11,10 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+
+from psycopg import Connection
 
 from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, UnknownName
@@ -25,6 +27,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+CLOCKS_DIFFER = timedelta(hours=2)
+"""More than a clock is off that somebody set wrongly by an hour."""
 
 
 def materialize(
@@ -43,7 +47,7 @@ def materialize(
     Args:
         run: its counts and window are filled in.
         start: aware; None for everything from the first row on.
-        end: aware, not in the future; None for now.
+        end: aware, not in the future; None for now, which the database's clock says.
         views: feature views by name; none for all.
         force: serve exactly the window, although newer values were materialized.
         skip_if_running: do nothing when another materialization runs, instead of waiting.
@@ -52,25 +56,39 @@ def materialize(
         ConfigurationError: the window is upside down or ends in the future.
         UnknownName: no such feature view.
     """
-    now = datetime.now(UTC)
+    with open_store() as store, connect(autocommit=True) as connection:
+        start, end = within(connection, start, end)
+        with lock(connection, "materialize", wait=not skip_if_running) as got:
+            if got == "busy":
+                run.message = "another materialization is running, nothing to do"
+                log.info(run.message)
+                return
+            if got == "waited":
+                log.info("waited for another materialization to end")
+            run.window = (start, end)
+            run.counts.add(through_feast(store, start, end, choose(store, views), force))
+
+
+def within(
+    connection: Connection, start: datetime | None, end: datetime | None
+) -> tuple[datetime, datetime]:
+    """The window from the first row on, or `start`, to `end` or now by the database's clock.
+
+    That one clock is everybody's, while a client's or a scheduler's may be off: an `end` that is
+    not reached yet by less than CLOCKS_DIFFER is now.
+
+    Raises:
+        ConfigurationError: the window is upside down or ends in the future.
+    """
+    row = connection.execute("SELECT clock_timestamp()").fetchone()
+    assert row is not None  # noqa: S101  # a SELECT without FROM gives one row
+    now = row[0].astimezone(UTC)
     start, end = start or BEGINNING, end or now
     if start > end:
         raise ConfigurationError(f"--start {iso(start)} is after --end {iso(end)}")
-    if end > now:
+    if end > now + CLOCKS_DIFFER:
         raise ConfigurationError(f"--end {iso(end)} is in the future; leave it out for now")
-    with (
-        open_store() as store,
-        connect(autocommit=True) as connection,
-        lock(connection, "materialize", wait=not skip_if_running) as got,
-    ):
-        if got == "busy":
-            run.message = "another materialization is running, nothing to do"
-            log.info(run.message)
-            return
-        if got == "waited":
-            log.info("waited for another materialization to end")
-        run.window = (start, end)
-        run.counts.add(through_feast(store, start, end, choose(store, views), force))
+    return start, min(end, now)
 
 
 def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:

@@ -12,14 +12,21 @@ from typing import Any
 
 import psycopg
 from psycopg import Connection, sql
-from pydantic import SecretStr, ValidationError
+from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from feature_repo import schema
 from feature_repo.database import SCHEMA_SQL, connect, first_line, lock
-from feature_repo.errors import ConfigurationError, StreamflowError, shorten
+from feature_repo.errors import (
+    ConfigurationError,
+    StoreUnavailable,
+    StreamflowError,
+    shorten,
+)
 from feature_repo.settings import explain
+from jobs import waiting
 from jobs.roles_allowed import OBJECTS, SCHEMAS, require_plain, require_rights
+from jobs.roles_logins import Entrance, make
 
 ROLES_SQL = SCHEMA_SQL.with_name("roles.sql")
 REGISTRY_TABLES = ("feature_views", "stream_feature_views")
@@ -47,17 +54,29 @@ class Names:
     """The API."""
 
     def __post_init__(self) -> None:
-        for name in astuple(self):
-            if not NAME.fullmatch(name):
-                raise ConfigurationError(
-                    f"{shorten(name)} is no role's name: up to 63 of a-z, A-Z, 0-9, _, -, ., @"
-                )
-            if astuple(self).count(name) > 1:
-                raise ConfigurationError(f"role {name} is named twice; the four must differ")
+        require_names([*astuple(self)])
+
+
+def require_names(names: list[str]) -> None:
+    """Returns when these can be the names of as many roles."""
+    for name in names:
+        if not NAME.fullmatch(name):
+            raise ConfigurationError(
+                f"{shorten(name)} is no role's name: up to 63 of a-z, A-Z, 0-9, _, -, ., @"
+            )
+        if names.count(name) > 1:
+            raise ConfigurationError(f"role {name} is named twice; the four must differ")
+
+
+class InUse(StoreUnavailable):
+    """A table is in use by a long statement; nothing was changed."""
 
 
 class Passwords(BaseSettings):
-    """The roles' passwords, from STREAMFLOW_OWNER_PASSWORD and so on; an empty one is missing."""
+    """The roles' passwords, from STREAMFLOW_OWNER_PASSWORD and so on; an empty one is missing.
+
+    STREAMFLOW_OWNER_LOGIN and so on name the login that has it, where that is not the role itself.
+    """
 
     model_config = SettingsConfigDict(
         env_prefix="STREAMFLOW_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True
@@ -67,6 +86,12 @@ class Passwords(BaseSettings):
     writer_password: SecretStr
     trainer_password: SecretStr
     reader_password: SecretStr
+    owner_login: str = ""
+    writer_login: str = ""
+    trainer_login: str = ""
+    reader_login: str = ""
+    former_login_s: int = Field(3600, ge=0)
+    """Seconds that the login of before is let in when there is another one."""
 
 
 def passwords() -> Passwords:
@@ -81,11 +106,28 @@ def passwords() -> Passwords:
         raise ConfigurationError(explain(error, prefix="STREAMFLOW_")) from None
 
 
+def entrances(names: Names, given: Passwords) -> dict[str, Entrance]:
+    """How each part's role is entered.
+
+    Raises:
+        ConfigurationError: a login's name is none, or another role's.
+    """
+    found = {}
+    for part, role in asdict(names).items():
+        login = getattr(given, f"{part}_login") or role
+        password = getattr(given, f"{part}_password")
+        found[part] = Entrance(role, login, password, given.former_login_s)
+    logins = [one.login for one in found.values() if one.login != one.role]
+    require_names([*astuple(names), *logins])
+    return found
+
+
 def set_up(names: Names, given: Passwords) -> list[str]:
     """Creates or updates the roles, hands the schemas over to the owner, and grants the rights.
 
     The schemas are created or migrated first, so that there is something to grant rights on.
-    Connections that are open stay open, with the rights of now.
+    Connections that are open stay open, with the rights of now. A table that is in use is waited
+    for STREAMFLOW_WAIT_S seconds, without holding anything.
 
     Returns:
         What was done, a line for each role.
@@ -95,6 +137,14 @@ def set_up(names: Names, given: Passwords) -> list[str]:
         StreamflowError: the role of the PG* variables may not do this; says what it lacks. Or
             a table was in use for too long. Nothing was changed.
     """
+    said: list[str] = []
+    entered = entrances(names, given)
+    waiting.until(lambda: said.extend(attempt(names, entered)), "the tables")
+    return said
+
+
+def attempt(names: Names, entered: dict[str, Entrance]) -> list[str]:
+    """Does it, all or nothing."""
     # The lock of `apply`, which makes tables that would otherwise be missed.
     with (
         connect(autocommit=True) as connection,
@@ -103,12 +153,11 @@ def set_up(names: Names, given: Passwords) -> list[str]:
         connection.transaction(),
     ):
         connection.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
-        require_rights(connection, [*astuple(names)])
-        require_plain(connection, [*astuple(names)])
-        made = {
-            part: make(connection, name, getattr(given, f"{part}_password"))
-            for part, name in asdict(names).items()
-        }
+        roles = {one.role: one.role for one in entered.values()}
+        roles |= {one.login: one.role for one in entered.values()}
+        require_rights(connection, [*roles])
+        require_plain(connection, roles)
+        made = {part: make(connection, one) for part, one in entered.items()}
         act_as(connection, names.owner)
         if schema.state(connection) != "current":
             schema.migrate(connection)
@@ -129,30 +178,13 @@ def explained() -> Iterator[None]:
     try:
         yield
     except psycopg.errors.LockNotAvailable as error:
-        raise StreamflowError(
+        raise InUse(
             "a table is in use by a long statement; nothing was changed, try again"
         ) from error
     except psycopg.OperationalError:
         raise
     except psycopg.Error as error:
         raise StreamflowError(f"nothing was changed: {first_line(error)}") from error
-
-
-def make(connection: Connection, name: str, password: SecretStr) -> str:
-    """Creates a role that may log in, or gives it a new password; says which.
-
-    PostgreSQL gets a SCRAM verifier, so that no log of statements has the password.
-    """
-    verifier = connection.pgconn.encrypt_password(
-        password.get_secret_value().encode(), name.encode(), b"scram-sha-256"
-    ).decode()
-    there = connection.execute("SELECT FROM pg_roles WHERE rolname = %s", [name]).fetchone()
-    connection.execute(
-        sql.SQL("{} ROLE {} LOGIN PASSWORD {}").format(
-            sql.SQL("CREATE" if there is None else "ALTER"), sql.Identifier(name), verifier
-        )
-    )
-    return f"{name}: {'created' if there is None else 'updated'}, password set"
 
 
 def act_as(connection: Connection, owner: str) -> None:
@@ -207,5 +239,11 @@ def hand_over(connection: Connection, owner: str) -> int:
 
 NOT_OWNED = f"""
     SELECT what FROM ({OBJECTS}) AS objects
-    WHERE owner <> (SELECT oid FROM pg_roles WHERE rolname = %(owner)s) ORDER BY turn, what"""  # noqa: S608
-"""What is not the owner's yet, as ALTER names it."""
+    WHERE owner <> (SELECT oid FROM pg_roles WHERE rolname = %(owner)s)
+    ORDER BY turn, CASE WHEN what = 'TABLE ops.catalog' THEN 1
+        WHEN starts_with(what, 'TABLE online.') THEN 2 ELSE 0 END, what"""  # noqa: S608
+"""What is not the owner's yet, as ALTER names it.
+
+What the API reads comes last, so that its reads wait for nothing else, and in the order in which it
+reads, so that neither waits for the other.
+"""

@@ -29,9 +29,14 @@ def require_rights(connection: Connection, names: list[str]) -> None:
         )
 
 
-def require_plain(connection: Connection, names: list[str]) -> None:
-    """Returns when no role that is there has rights which the roles must not have."""
-    found = connection.execute(PRIVILEGED, [names]).fetchall()
+def require_plain(connection: Connection, names: dict[str, str]) -> None:
+    """Returns when no role that is there has rights which the roles must not have.
+
+    Args:
+        names: of roles and of their logins, each with the role that it may become.
+    """
+    asked = {"names": [*names], "roles": [*names.values()]}
+    found = connection.execute(PRIVILEGED, asked).fetchall()
     if found:
         raise ConfigurationError(
             "; ".join(f"role {name} has more than it may have: {what}" for name, what in found)
@@ -91,9 +96,11 @@ PRIVILEGED = """
                CASE WHEN rolcreatedb THEN 'CREATEDB' END,
                CASE WHEN rolreplication THEN 'REPLICATION' END,
                CASE WHEN rolbypassrls THEN 'BYPASSRLS' END,
-               'member of ' || string_agg(roleid::regrole::text, ', '))
-    FROM pg_roles AS r LEFT JOIN pg_auth_members AS m ON member = r.oid
-    WHERE rolname = ANY(%s)
+               'member of ' || string_agg(DISTINCT roleid::regrole::text, ', '))
+    FROM unnest(%(names)s::text[], %(roles)s::text[]) AS named(name, role)
+    JOIN pg_roles AS r ON rolname = name
+    LEFT JOIN pg_auth_members AS m
+        ON member = r.oid AND roleid <> coalesce(to_regrole(quote_ident(role)), 0::oid)
     GROUP BY r.oid, rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls
     HAVING rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
         OR count(roleid) > 0"""

@@ -29,6 +29,8 @@ def local_folder(source: str) -> Iterator[Path]:
             files, path = fsspec.core.url_to_fs(source)
         except (ImportError, ValueError) as error:
             raise ConfigurationError(f"{source}: {error}") from error
+        except OSError as error:
+            raise StreamflowError(f"{source} cannot be read: {error}") from error
         try:
             for name in TABLES:
                 with suppress(FileNotFoundError):

@@ -9,6 +9,7 @@ from urllib.request import urlopen
 from feature_repo.errors import StreamflowError
 from jobs import commands
 from jobs.commands import Summary
+from jobs.urls import shown
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ def run(name: str, **parameters: Any) -> Summary:
         return untracked(**parameters)  # type: ignore[no-any-return]
     if reason := silence(url):
         log.warning(
-            "run not tracked, Prefect does not answer", extra={"url": url, "reason": reason}
+            "run not tracked, Prefect does not answer", extra={"url": shown(url), "reason": reason}
         )
         return untracked(**parameters)  # type: ignore[no-any-return]
     try:
@@ -40,7 +41,7 @@ def run(name: str, **parameters: Any) -> Summary:
         # Every piece of work may be done again, so doing it without Prefect is safe.
         log.warning(
             "run not tracked to its end, Prefect went away; done again without it",
-            extra={"url": url, "reason": str(error)},
+            extra={"url": shown(url), "reason": str(error)},
         )
         return untracked(**parameters)  # type: ignore[no-any-return]
 

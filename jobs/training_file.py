@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -14,6 +13,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from feature_repo.errors import ConfigurationError, StreamflowError
+from jobs.scratch import alone, scratch
 
 BLOCK = 2**20
 
@@ -109,28 +109,23 @@ class Target:
     def place(self, fill: Callable[[Sink], Manifest]) -> Manifest:
         """Puts both files in place, the manifest last; nothing half under a final name.
 
+        Two runs at once leave the files of one of them.
+
         Args:
             fill: writes the data and says what it is.
         """
-        scratch = f".{uuid.uuid4().hex}.tmp"
         try:
             self.files.makedirs(self.files._parent(self.path), exist_ok=True)
-            with self.files.open(self.path + scratch, "wb") as file:
-                manifest = fill(Sink(file))
-            self.files.pipe_file(self.manifest + scratch, manifest.text())
-            for path in (self.path, self.manifest):
-                self.files.mv(path + scratch, path)
+            with scratch(self.files, (self.path, self.manifest)) as (data, described):
+                with self.files.open(data, "wb") as file:
+                    manifest = fill(Sink(file))
+                with alone(self.files, self.path):
+                    self.files.pipe_file(described, manifest.text())
+                    self.files.mv(data, self.path)
+                    self.files.mv(described, self.manifest)
         except OSError as error:
             raise StreamflowError(f"{self.out} cannot be written: {error}") from error
-        finally:
-            self.remove([self.path + scratch, self.manifest + scratch])
         return manifest
-
-    def remove(self, paths: Iterable[str]) -> None:
-        """Removes those of the files that are there."""
-        for path in paths:
-            if self.files.exists(path):
-                self.files.rm_file(path)
 
     def size(self) -> int:
         """The bytes of the data."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from feature_repo import tracing
 from feature_repo.contract import Contract, contract_of
 from feature_repo.database import connect
 from feature_repo.errors import VerificationFailed
@@ -65,7 +66,7 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
         waiting.until(lambda: require_labels(instant), f"the labels of {as_of}")
 
         def fill(sink: Sink) -> Manifest:
-            with joined(store, contract, instant) as batches:
+            with tracing.span("join and write"), joined(store, contract, instant) as batches:
                 written = write(batches, columns(contract), sink)
             return describe(contract, as_of, written)
 

@@ -116,11 +116,17 @@ def test_again_writes_nothing(priced: FeatureStore, db: psycopg.Connection) -> N
         assert row is not None
         return int(row[0])
 
-    before = wal()
-    go(priced)
-    fresh, between = wal() - before, wal()
-    assert counts(go(priced))[1:4] == (0, 0, 4993)
-    assert wal() - between < fresh / 50
+    def grown() -> int:
+        before = wal()
+        nonlocal found
+        found = counts(go(priced))
+        return wal() - before
+
+    found: tuple[int, ...] = ()
+    fresh = grown()
+    # The log is the whole server's, which may tidy up elsewhere at the same time.
+    assert min(grown() for _ in range(3)) < fresh / 50
+    assert found[1:4] == (0, 0, 4993)
 
 
 def test_rows_with_a_null_key_are_nobodys(priced: FeatureStore, db: psycopg.Connection) -> None:
@@ -171,8 +177,20 @@ def test_values_in_other_types_go_feasts_way_with_the_same_result(
         [shop, view("prices", {"price": Int64}, table=None, query=cast[1:-1])], partial=True
     )
     result = go(store)
-    assert (result.way, result.written) == ("feast", 1)
+    assert (result.way, result.written, result.newest_event) == ("feast", 1, DAY[3])
     assert served(store, 1) == [11]
+
+
+def test_the_newest_instant_that_is_online_is_recorded_whatever_the_window(
+    priced: FeatureStore, db: psycopg.Connection
+) -> None:
+    assert go(priced, DAY[0], DAY[1]).newest_event is None
+    go(priced)
+    go(priced, DAY[0], DAY[2])
+    found = db.execute("SELECT newest_event FROM ops.materializations ORDER BY materialization")
+    assert found.fetchall() == [(None,), (DAY[3],), (DAY[3],)]
+    newest = db.execute("SELECT newest_event FROM ops.status_of_views WHERE view = 'prices'")
+    assert newest.fetchall() == [(DAY[3],)]
 
 
 def test_all_views_are_written_or_none(priced: FeatureStore, db: psycopg.Connection) -> None:

@@ -174,6 +174,7 @@ def test_a_month_behind_a_url_is_loaded_and_put_online(database: str, small_mont
         ("nosuch://bucket/month", 2, "error: nosuch://bucket/month: Protocol not known: nosuch"),
         ("file:///nowhere", 3, "error: 6 faults, nothing was stored"),
         ("http://127.0.0.1:1/month", 1, "error: http://127.0.0.1:1/month cannot be read: "),
+        ("ftp://127.0.0.1:1/month", 1, "error: ftp://127.0.0.1:1/month cannot be read: "),
     ],
 )
 def test_a_url_that_gives_nothing_is_told(database: str, url: str, code: int, said: str) -> None:

@@ -1,5 +1,6 @@
 """`compare` proves the served against the trained-on, through the real API."""
 
+import io
 import os
 import socket
 import subprocess
@@ -8,13 +9,14 @@ import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
+from urllib.request import Request
 
 import httpx
 import psycopg
 import pytest
 
 from feature_repo.errors import StreamflowError, VerificationFailed
-from jobs.compare import compare
+from jobs.compare import ask, compare
 from jobs.ingest import ingest
 from jobs.ledger import recorded
 from jobs.materialize import materialize
@@ -59,6 +61,20 @@ def test_it_finds_everything_equal_and_one_planted_difference(api: str, small_mo
         connection.execute("UPDATE source.usage_agg_30d_snapshots SET skips_7d = skips_7d + 1")
     with pytest.raises(VerificationFailed, match=r"user .*, skips_7d as of 2024-01-31T00:00:00Z"):
         compare(api, "churn_v1", 20)
+
+
+def test_the_key_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+
+    def urlopen(request: Request, timeout: float) -> io.BytesIO:
+        sent.append(request.get_header("Authorization"))
+        return io.BytesIO(b"{}")
+
+    monkeypatch.setattr("jobs.compare.urlopen", urlopen)
+    ask("http://api", "churn_v1", ["a"])
+    monkeypatch.setenv("STREAMFLOW_API_KEY", "sfk_one")
+    ask("http://api", "churn_v1", ["a"])
+    assert sent == [None, "Bearer sfk_one"]
 
 
 def test_an_api_that_does_not_answer_is_an_error(database: str) -> None:

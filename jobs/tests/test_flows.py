@@ -125,19 +125,21 @@ tracking.run("ingest_month", source={str(small_months / "month_000")!r}, as_of=d
 tracking.run("build_training_dataset", as_of=date(2024, 1, 31), service="profile_v1",
              out={str(tmp_path / "t.parquet")!r})
 tracking.run("materialize_features", start=None, end=datetime(2024, 2, 1, tzinfo=UTC), views=[])
+tracking.run("audit_online", service="profile_v1", users=5, seed=1, url="", threshold=0.0)
 """
     before = len(newest(prefect, "flow_runs"))
     environment = {**os.environ, "PREFECT_API_URL": prefect, "PREFECT_HOME": str(tmp_path)}
     subprocess.run([sys.executable, "-c", code], env=environment, timeout=120, check=True)
     states = [run["state_name"] for run in newest(prefect, "flow_runs", sort="START_TIME_DESC")]
-    assert len(states) == before + 4
-    assert states[:4] == ["Completed"] * 4
+    assert len(states) == before + 5
+    assert states[:5] == ["Completed"] * 5
     flows = {flow["name"] for flow in newest(prefect, "flows")}
     assert flows == {
         "apply-registry",
         "ingest-month",
         "build-training-dataset",
         "materialize-features",
+        "audit-online",
     }
 
 

@@ -92,6 +92,7 @@ def test_a_month_goes_from_apply_to_the_reader_each_step_as_its_role(
         month = str(small_months / "month_000")
         done(streamflow("ingest", month, "--as-of", "2024-01-31"))
         done(streamflow("materialize", *WINDOW))
+        done(streamflow("audit", "--users", "10"))
     with acting(names.trainer):
         out = str(tmp_path / "january.parquet")
         done(streamflow("training-set", "--as-of", "2024-01-31", "--out", out))
@@ -106,6 +107,7 @@ def test_a_month_goes_from_apply_to_the_reader_each_step_as_its_role(
         ("apply", "done"),
         ("ingest", "done"),
         ("materialize", "done"),
+        ("audit", "done"),
         ("training-set", "done"),
     ]
     strangers = """
@@ -199,6 +201,7 @@ RIGHTS = {
         "ops.materializations": "SELECT INSERT",
         "ops.runs": "SELECT UPDATE",
         "ops.schema_version": "SELECT",
+        "ops.skew": "SELECT INSERT",
     },
     "trainer": {
         "source": "SELECT",
@@ -206,7 +209,13 @@ RIGHTS = {
         "ops.runs": "SELECT UPDATE",
         "ops.schema_version": "SELECT",
     },
-    "reader": {"online": "SELECT", "ops.catalog": "SELECT"},
+    "reader": {
+        "online": "SELECT",
+        "ops.catalog": "SELECT",
+        "ops.status_of_commands": "SELECT",
+        "ops.status_of_features": "SELECT",
+        "ops.status_of_views": "SELECT",
+    },
 }
 """By role: rights on the tables of a schema, or on one table."""
 
@@ -264,6 +273,7 @@ REFUSED = {
         "SELECT FROM ops.runs",
         "SELECT FROM ops.materializations",
         "SELECT FROM ops.schema_version",
+        "SELECT FROM ops.skew",
         "INSERT INTO online.\"streamflow:user_id\" (user_id) VALUES ('x')",
         "UPDATE online.\"streamflow:user_id\" SET user_id = 'x'",
         'DELETE FROM online."streamflow:user_id"',

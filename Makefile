@@ -10,7 +10,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check audit format bench lock clean cluster cluster-test cluster-down drill
+.PHONY: help setup demo serve test check audit format bench lock clean cluster cluster-test cluster-down drill drills
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -64,6 +64,9 @@ cluster-test: $(STAMP) ## The story of a release on a kind cluster of its own (K
 
 drill: $(STAMP) ## On a cluster: back up, lose the database with its volume, restore, compare
 	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -s k8s-tests/test_backup.py $(if $(KEEP),--keep-cluster)
+
+drills: $(STAMP) ## Break everything on purpose and write docs/reliability.md (ONLY=local for a part)
+	@$(BIN)/python -m drills $(if $(ONLY),--only $(ONLY))
 
 cluster-down: $(STAMP) ## Remove the cluster that `make cluster` made, with its data
 	@$(BIN)/python k8s-tests/cluster.py down

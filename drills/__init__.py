@@ -1,0 +1,1 @@
+"""What happens when things break: runs that are killed, broken, doubled; `make drills`."""

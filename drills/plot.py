@@ -1,0 +1,58 @@
+"""A small SVG: figures over time, a panel for each kind, a line for each thing measured."""
+
+from collections.abc import Mapping, Sequence
+from xml.sax.saxutils import escape
+
+WIDTH, PANEL, GAP, LEFT, RIGHT, TOP = 720, 130, 62, 70, 20, 40
+COLORS = ("#1f5fbf", "#c2410c", "#15803d", "#7c3aed", "#525252")
+DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 4")
+"""Lines are told apart without their color, too."""
+
+Line = Sequence[tuple[float, float]]
+"""Points: seconds from the beginning, and the figure."""
+
+
+def draw(title: str, panels: Mapping[str, Mapping[str, Line]]) -> str:
+    """The picture as SVG text.
+
+    Args:
+        title: above all panels.
+        panels: by what it shows and its unit, the lines by what they belong to; none is empty.
+    """
+    height = TOP + len(panels) * (PANEL + GAP)
+    last = max(at for lines in panels.values() for line in lines.values() for at, _ in line)
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
+        f' font-family="sans-serif" font-size="12" role="img" aria-label="{escape(title)}">',
+        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<text x="{LEFT}" y="20" font-size="15">{escape(title)}</text>',
+    ]
+    for number, (name, lines) in enumerate(panels.items()):
+        parts += panel(TOP + number * (PANEL + GAP), name, lines, last)
+    return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def panel(top: float, name: str, lines: Mapping[str, Line], last: float) -> list[str]:
+    """One panel from zero to a little above its highest figure, over `last` seconds."""
+    bottom, across = top + PANEL, (WIDTH - LEFT - RIGHT) / max(last, 1.0)
+    most = max(max(figure for _, figure in line) for line in lines.values()) * 1.1 or 1.0
+    parts = [f'<text x="{LEFT}" y="{top - 6}">{escape(name)}</text>']
+    for share in (0.0, 0.5, 1.0):
+        down = bottom - share * PANEL
+        parts.append(f'<path d="M{LEFT} {down:.1f}H{WIDTH - RIGHT}" stroke="#dddddd"/>')
+        figure = f"{share * most:.3g}"
+        parts.append(f'<text x="{LEFT - 8}" y="{down + 4:.1f}" text-anchor="end">{figure}</text>')
+    minutes = max(1, round(last / 60))
+    for minute in range(0, minutes + 1, max(1, minutes // 6)):
+        at = f"{LEFT + minute * 60 * across:.1f}"
+        parts.append(f'<text x="{at}" y="{bottom + 16}" text-anchor="middle">{minute} min</text>')
+    for number, (what, line) in enumerate(lines.items()):
+        stroke = f'stroke="{COLORS[number % 5]}" stroke-dasharray="{DASHES[number % 5]}"'
+        path = "M" + "L".join(
+            f"{LEFT + at * across:.1f} {bottom - figure / most * PANEL:.1f}" for at, figure in line
+        )
+        left, legend = LEFT + number * 160, bottom + 34
+        parts.append(f'<path d="{path}" fill="none" stroke-width="1.5" {stroke}/>')
+        parts.append(f'<path d="M{left} {legend}h28" stroke-width="2" {stroke}/>')
+        parts.append(f'<text x="{left + 34}" y="{legend + 4}">{escape(what)}</text>')
+    return parts

@@ -1,0 +1,62 @@
+"""The table says what was noted, and leaves the text around it alone."""
+
+from pathlib import Path
+
+import pytest
+
+from drills import report, results
+from drills.report import BEGIN, END, Section
+from drills.results import Result
+
+
+def test_rows_of_one_fault_are_added_up() -> None:
+    rows = [
+        Result("a", "x", 10, 0, 1.5, 0),
+        Result("b", "x", 1, 0, None, 0),
+        Result("a", "x", 5, 1, 2.5, 3),
+    ]
+    assert report.merged(rows) == [Result("a", "x", 15, 1, 2.5, 3), Result("b", "x", 1, 0, None, 0)]
+
+
+def test_the_table_has_a_line_for_each() -> None:
+    section = Section("Here", [Result("kill", "100 users", 1_000, 0, 1.25, 0)], 2.4, broken=False)
+    text = report.render([section], "abc")
+    assert "| kill | 100 users | 1,000 | 0 | 1.2 s | 0 |" in text.splitlines()
+    assert "2 minutes; all ended as they should." in text
+
+
+def test_a_drill_that_did_not_end_well_is_said(tmp_path: Path) -> None:
+    assert "**not all" in report.render([Section("Here", [], 0, broken=True)], "abc")
+
+
+def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
+    document = tmp_path / "reliability.md"
+    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    report.put(document, "new")
+    assert document.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+
+
+def test_a_document_without_marks_is_left_alone(tmp_path: Path) -> None:
+    document = tmp_path / "reliability.md"
+    document.write_text(f"before\n{END}\n")
+    with pytest.raises(ValueError, match="not both there"):
+        report.put(document, "new")
+    assert document.read_text() == f"before\n{END}\n"
+
+
+def test_what_is_noted_is_read_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = tmp_path / "results.jsonl"
+    monkeypatch.setenv(results.VARIABLE, str(noted))
+    rows = [Result("a", "x", 1, 0, None, 0), Result("b", "y", 2, 0, 0.5, 0)]
+    for row in rows:
+        results.record(row)
+    assert results.read(noted) == rows
+    assert results.choose(4, 20) == 20
+
+
+def test_in_the_suite_nothing_is_noted_and_forms_are_short(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv(results.VARIABLE, raising=False)
+    results.record(Result("a", "x", 1, 0, None, 0))
+    assert results.choose(4, 20) == 4

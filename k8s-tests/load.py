@@ -1,8 +1,9 @@
 """Runs inside the cluster: asks the API at a steady rate for a while, then says how it went.
 
 Usage: load.py URL RATE SECONDS. Prints one JSON line: requests, failed (by reason), contracts
-seen, and the time in which nothing succeeded. A refused connection counts as failed: that is
-what a client sees.
+seen, when it began, the slowest request, the longest time in which nothing succeeded, and when that
+was, and the first and the last failure, in seconds from the beginning. A refused connection counts
+as failed: that is what a client sees.
 """
 
 import asyncio
@@ -20,18 +21,25 @@ async def main(url: str, rate: float, seconds: float) -> None:
     failed: collections.Counter[str] = collections.Counter()
     contracts: collections.Counter[str] = collections.Counter()
     wrong: list[str] = []
+    failed_at: list[float] = []
     succeeded: list[float] = []
+    durations: list[float] = []
     # A new connection each time, as the clients of a Service balance over its pods.
     limits = httpx.Limits(max_keepalive_connections=0, max_connections=200)
 
     async def one(client: httpx.AsyncClient) -> None:
+        asked = time.monotonic()
         try:
             answer = await client.get(url)
         except httpx.HTTPError as error:
             failed[type(error).__name__] += 1
+            failed_at.append(round(time.monotonic() - began, 1))
             return
+        finally:
+            durations.append(time.monotonic() - asked)
         if answer.status_code != 200:
             failed[str(answer.status_code)] += 1
+            failed_at.append(round(time.monotonic() - began, 1))
             return
         body = answer.json()
         contracts[body["metadata"]["contract"]] += 1
@@ -39,19 +47,23 @@ async def main(url: str, rate: float, seconds: float) -> None:
             wrong.append(answer.text)
         succeeded.append(time.monotonic())
 
-    began = time.monotonic()
+    began, start = time.monotonic(), time.time()
     async with httpx.AsyncClient(timeout=10, limits=limits) as client, asyncio.TaskGroup() as group:
         for number in range(int(rate * seconds)):
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
             group.create_task(one(client))
     moments = sorted([began, *succeeded, time.monotonic()])
-    gaps = [later - earlier for earlier, later in itertools.pairwise(moments)]
+    gaps = [(later - earlier, earlier - began) for earlier, later in itertools.pairwise(moments)]
     summary = {
         "requests": int(rate * seconds),
         "failed": dict(failed),
         "contracts": dict(contracts),
         "wrong": wrong,
-        "longest_gap_s": round(max(gaps), 2),
+        "failed_at_s": [min(failed_at), max(failed_at)] if failed_at else [],
+        "began": start,
+        "slowest_s": round(max(durations, default=0.0), 2),
+        "longest_gap_s": round(max(gaps)[0], 2),
+        "longest_gap_at_s": round(max(gaps)[1], 1),
     }
     print(json.dumps(summary), flush=True)
 

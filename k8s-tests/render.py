@@ -20,8 +20,14 @@ MONTHS = [
     {"asOf": "2024-02-29", "source": "pvc", "path": "month_001"},
     {"asOf": "2024-03-31", "source": "url", "url": "s3://months/2024-03"},
 ]
+ROLES: dict[str, Any] = {
+    f"postgres.roles.{role}.existingSecret": f"known-{role}"
+    for role in ("owner", "writer", "trainer", "reader")
+}
+"""Existing Secrets of the roles."""
 FULL: dict[str, Any] = {
     "postgres.auth.existingSecret": "known",
+    **ROLES,
     "postgres.parameters.max_connections": 500,
     "api.ingress.enabled": True,
     "api.ingress.hosts": ["features.example.com"],
@@ -31,6 +37,9 @@ FULL: dict[str, Any] = {
     "jobs.materialize.backfills": [{"start": "2024-01-01", "end": "2024-02-01"}],
     "jobs.backup.enabled": True,
     "jobs.restore.backup": "latest",
+    "metrics.serviceMonitor.enabled": True,
+    "metrics.prometheusRule.enabled": True,
+    "metrics.dashboard.enabled": True,
     "networkPolicy.api.from": [{"podSelector": {"matchLabels": {"app": "ingress"}}}],
     "networkPolicy.jobs.egress": [{"ports": [{"port": 443}]}],
 }

@@ -76,9 +76,13 @@ def test_the_volume_is_used_at_once_so_that_an_install_does_not_wait_for_it() ->
 
 
 def test_a_restore_is_prepared_made_and_finished_in_this_order() -> None:
-    pod = restore_pod({"jobs.restore.backup": "streamflow-20260201T020000Z"})
-    prepare, restore = pod["initContainers"]
-    (finish,) = pod["containers"]
+    restored = {"jobs.restore.backup": "streamflow-20260201T020000Z"}
+    pod = restore_pod(restored)
+    prepare, restore, finish = pod["initContainers"]
+    (roles,) = pod["containers"]
+    assert roles["args"][:2] == ["db", "roles"]
+    alone = restore_pod({**restored, "postgres.roles.enabled": False})
+    assert (alone["initContainers"], alone["containers"]) == ([prepare, restore], [finish])
     assert prepare["args"] == [
         *("restore", "prepare", "streamflow-20260201T020000Z", "/plan", "--from", "/backups"),
         *("--prefix", "streamflow"),

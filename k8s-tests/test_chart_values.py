@@ -23,9 +23,11 @@ DOCUMENTED = {key: text for key, _, text in ROW.findall((CHART / "README.md").re
 
 FREE = {
     "affinity",
+    "alertLabels",
     "annotations",
     "configMapRef",
     "global",
+    "labels",
     "nodeSelector",
     "parameters",
     "podAnnotations",
@@ -42,6 +44,7 @@ FREE = {
 ITEMS: dict[str, Any] = {
     "accessModes": "ReadWriteMany",
     "backfills": {"force": True},
+    "disabled": "StreamflowSlow",
     "datasets": {"asOf": "2024-02-29"},
     "extraEnv": {"name": "WITNESS", "value": "1"},
     "hosts": "witness.example.com",

@@ -22,6 +22,7 @@ longest suffix: a CronJob's name may have 52, a StatefulSet's 52, a Service's an
 {{- define "streamflow.test.name" -}}{{ include "streamflow.fullname" . }}-test{{- end }}
 {{- define "streamflow.postgres.headless" -}}{{ include "streamflow.postgres.name" . }}-headless{{- end }}
 {{- define "streamflow.materialize.name" -}}{{ include "streamflow.fullname" . }}-materialize{{- end }}
+{{- define "streamflow.audit.name" -}}{{ include "streamflow.fullname" . }}-audit{{- end }}
 {{- define "streamflow.backup.name" -}}{{ include "streamflow.fullname" . }}-backup{{- end }}
 
 {{/* The Secret with the password: the release's own, or an existing one. */}}

@@ -90,9 +90,26 @@ its port on any host, since a policy knows no names.
 {{- if include "streamflow.prefect.own" . -}}
 {{ include "streamflow.network.egress" (dict "root" . "part" "prefect" "port" 4200) }}
 {{- else if .Values.prefect.apiUrl -}}
-{{- $url := urlParse .Values.prefect.apiUrl -}}
 - ports:
-    - port: {{ regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) }}
+    - port: {{ include "streamflow.network.port" .Values.prefect.apiUrl }}
+{{- end -}}
+{{- end }}
+
+{{/* The port of a URL. */}}
+{{- define "streamflow.network.port" -}}
+{{- $url := urlParse . -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- end }}
+
+{{/* A rule that lets pods send spans to their collector; empty when they make none. */}}
+{{- define "streamflow.network.tracing" -}}
+{{- with .Values.tracing.endpoint -}}
+- ports:
+    - port: {{ include "streamflow.network.port" . }}
+  {{- with $.Values.tracing.to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end -}}
 {{- end }}
 

@@ -133,3 +133,14 @@ metadata:
 automountServiceAccountToken: false
 {{- end -}}
 {{- end }}
+
+{{/* OpenTelemetry's variables for whoever makes spans, as a map; empty when nobody does. */}}
+{{- define "streamflow.tracing.env" -}}
+{{- with .Values.tracing -}}
+{{- if .endpoint -}}
+OTEL_EXPORTER_OTLP_ENDPOINT: {{ .endpoint | quote }}
+OTEL_TRACES_SAMPLER: parentbased_traceidratio
+OTEL_TRACES_SAMPLER_ARG: {{ include "streamflow.text" .ratio | quote }}
+{{- end -}}
+{{- end -}}
+{{- end }}

@@ -30,7 +30,7 @@ its mend.
 {{- if le (int .terminationGracePeriodSeconds) (int $longest) }}
 - api.terminationGracePeriodSeconds ({{ .terminationGracePeriodSeconds }}) ends a pod before its last request: set it above api.preStopSeconds + api.deadlineSeconds ({{ $longest }})
 {{- end }}
-{{- range $name, $value := dict "SERVICE" "api.defaultService" "DEADLINE_S" "api.deadlineSeconds" }}
+{{- range $name, $value := dict "SERVICE" "api.defaultService" "DEADLINE_S" "api.deadlineSeconds" "KEYS_DIR" "api.auth.existingSecret" "RATE_PER_S" "api.rateLimit.perSecond" "RATE_BURST" "api.rateLimit.burst" }}
 {{- if hasKey ($.Values.api.settings | default dict) $name }}
 - api.settings.{{ $name }} has a value of its own: set {{ $value }} instead
 {{- end }}
@@ -96,6 +96,14 @@ its mend.
 {{- end }}
 
 {{- define "streamflow.validate.postgres" -}}
+{{- $secrets := dict -}}
+{{- range $role := include "streamflow.roles.all" . | fromYamlArray -}}
+{{- $secret := (index $.Values.postgres.roles $role).existingSecret -}}
+{{- if and $secret (hasKey $secrets $secret) }}
+- postgres.roles.{{ $role }}.existingSecret is {{ $secret }}, as is that of {{ get $secrets $secret }}: each role needs a Secret of its own
+{{- end }}
+{{- $_ := set $secrets $secret $role }}
+{{- end -}}
 {{- with .Values.postgres.external -}}
 {{- if .enabled -}}
 {{- if not .host }}
@@ -145,6 +153,34 @@ namespace is made. Every namespace has the ConfigMap kube-root-ca.crt.
 */}}
 {{- define "streamflow.validate.cluster" -}}
 {{- $namespace := .Release.Namespace -}}
+{{- if and (include "streamflow.roles.on" .) (lookup "v1" "ConfigMap" $namespace "kube-root-ca.crt") -}}
+{{- range $role := include "streamflow.roles.all" . | fromYamlArray -}}
+{{- with (index $.Values.postgres.roles $role).existingSecret -}}
+{{- $found := lookup "v1" "Secret" $namespace . -}}
+{{- $data := $found.data | default dict -}}
+{{- if not $found }}
+- postgres.roles.{{ $role }}.existingSecret: there is no Secret {{ . }} in namespace {{ $namespace }}; create it: kubectl -n {{ $namespace }} create secret generic {{ . }} --from-literal=username={{ $.Values.postgres.roles.prefix }}_{{ $role }}_a --from-literal=password=…
+{{- else if not (and (get $data "username") (get $data "password")) }}
+- Secret {{ . }} in namespace {{ $namespace }} has no username and password, only: {{ keys $data | sortAlpha | join ", " }}; correct it, or postgres.roles.{{ $role }}.existingSecret
+{{- end }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+{{- if and .Values.api.enabled (lookup "v1" "ConfigMap" $namespace "kube-root-ca.crt") -}}
+{{- with .Values.api.auth.existingSecret -}}
+{{- $found := lookup "v1" "Secret" $namespace . -}}
+{{- if not $found }}
+- api.auth.existingSecret: there is no Secret {{ . }} in namespace {{ $namespace }}; make a key by `streamflow api-key NAME`, and the Secret: kubectl -n {{ $namespace }} create secret generic {{ . }} --from-literal=NAME=HASH
+{{- else if not $found.data }}
+- Secret {{ . }} in namespace {{ $namespace }} has no key, with which the API does not start; add one that `streamflow api-key NAME` has made, or set api.auth.existingSecret=""
+{{- end }}
+{{- end -}}
+{{- with .Values.api.auth.testKeySecret -}}
+{{- if not (hasKey (lookup "v1" "Secret" $namespace . | dig "data" dict) "key") }}
+- api.auth.testKeySecret: there is no Secret {{ . }} with an entry key in namespace {{ $namespace }}; create it: kubectl -n {{ $namespace }} create secret generic {{ . }} --from-literal=key=KEY
+{{- end }}
+{{- end -}}
+{{- end -}}
 {{- $name := include "streamflow.postgres.secret" . -}}
 {{- if lookup "v1" "ConfigMap" $namespace "kube-root-ca.crt" -}}
 {{- $found := lookup "v1" "Secret" $namespace $name -}}

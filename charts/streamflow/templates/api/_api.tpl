@@ -4,11 +4,20 @@
 STREAMFLOW_API_SERVICE: {{ .defaultService | quote }}
 STREAMFLOW_POOL_SIZE: {{ add 1 .poolSize | quote }} {{- /* one more, for readiness */}}
 STREAMFLOW_API_DEADLINE_S: {{ .deadlineSeconds | int | quote }}
+{{- if .auth.existingSecret }}
+STREAMFLOW_API_KEYS_DIR: {{ include "streamflow.api.keys" $ }}
+{{- end }}
+STREAMFLOW_API_RATE_PER_S: {{ include "streamflow.text" .rateLimit.perSecond | quote }}
+STREAMFLOW_API_RATE_BURST: {{ .rateLimit.burst | int | quote }}
+{{- include "streamflow.tracing.env" $ | nindent 0 }}
 {{- range $name, $value := .settings }}
 STREAMFLOW_API_{{ $name }}: {{ include "streamflow.text" $value | quote }}
 {{- end }}
 {{- end -}}
 {{- end }}
+
+{{/* Where a pod has the keys of callers: a folder, since a single file would never change. */}}
+{{- define "streamflow.api.keys" -}}/etc/streamflow/api-keys{{- end }}
 
 {{/* The fewest pods there are when all is well. */}}
 {{- define "streamflow.api.fewest" -}}

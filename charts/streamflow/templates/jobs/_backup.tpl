@@ -52,18 +52,18 @@ into a scratch folder, ours makes a backup of it.
 {{- $databases = append $databases (printf "prefect=%s" .Values.prefect.database) -}}
 {{- end -}}
 {{- $command := include "streamflow.postgres.script" (dict "root" . "script" "dump") | fromYamlArray -}}
-{{- $dump := dict "name" "dump" "image" (include "streamflow.postgres.image" .) "command" $command -}}
+{{- $dump := dict "name" "dump" "role" "admin" "image" (include "streamflow.postgres.image" .) "command" $command -}}
 {{- $_ := set $dump "args" (concat (list $work (.Values.jobs.waitSeconds | int | toString)) $databases) -}}
 {{- $dump = include "streamflow.job.container" (merge $dump (omit $job "envFrom")) | fromYaml -}}
 {{- $store := list "backup" "store" $work "--to" (include "streamflow.backup.place" .) -}}
 {{- $store = concat $store (list "--prefix" (include "streamflow.fullname" .) "--keep" ($backup.keep | int | toString)) -}}
-{{- omit (merge (dict "name" "backup" "args" $store "initContainers" (list $dump)) $job) "root" | toYaml -}}
+{{- omit (merge (dict "name" "backup" "role" "writer" "args" $store "initContainers" (list $dump)) $job) "root" | toYaml -}}
 {{- end }}
 
 {{/* What the Job of a restore is made of, as the arguments of streamflow.job. */}}
 {{- define "streamflow.restore.job" -}}
 {{- $restore := .Values.jobs.restore -}}
-{{- $job := merge (dict "root" . "resources" $restore.resources) (include "streamflow.backup.common" (dict "root" . "readOnly" true) | fromYaml) -}}
+{{- $job := merge (dict "root" . "role" "admin" "resources" $restore.resources) (include "streamflow.backup.common" (dict "root" . "readOnly" true) | fromYaml) -}}
 {{- $mounts := append $job.mounts (dict "name" "plan" "mountPath" "/plan") -}}
 {{- $volumes := append $job.volumes (dict "name" "plan" "emptyDir" dict) -}}
 {{- $job = merge (dict "mounts" $mounts "volumes" $volumes) $job -}}
@@ -76,6 +76,14 @@ into a scratch folder, ours makes a backup of it.
 {{- $command := include "streamflow.postgres.script" (dict "root" . "script" "restore") | fromYamlArray -}}
 {{- $pgRestore := dict "name" "restore" "image" (include "streamflow.postgres.image" .) "command" $command "args" (list "/plan/plan") -}}
 {{- $pgRestore = include "streamflow.job.container" (merge $pgRestore (omit $job "envFrom")) | fromYaml -}}
-{{- $own := dict "what" "restore" "name" "finish" "args" (list "restore" "finish" "/plan") "initContainers" (list $prepare $pgRestore) -}}
+{{- $own := dict "name" "finish" "args" (list "restore" "finish" "/plan") -}}
+{{- $before := list $prepare $pgRestore -}}
+{{- if include "streamflow.roles.created" . -}}
+{{- /* A new database has nobody's rights, and a new server no roles. */ -}}
+{{- $before = append $before (include "streamflow.job.container" (merge $own $job) | fromYaml) -}}
+{{- $own = omit (include "streamflow.roles.job" . | fromYaml) "annotations" -}}
+{{- $job = omit $job "envFrom" -}}
+{{- end -}}
+{{- $own = merge (dict "what" "restore" "shows" "finish" "initContainers" $before) $own -}}
 {{- omit (merge $own $job) "root" | toYaml -}}
 {{- end }}

@@ -1,23 +1,27 @@
-{{/* Variables of everything that runs the jobs image. */}}
+{{/* Variables of everything that runs the jobs image. Call as streamflow.postgres.env. */}}
 {{- define "streamflow.jobs.env" -}}
 {{ include "streamflow.postgres.env" . }}
-{{- with include "streamflow.prefect.url" . }}
+{{- with include "streamflow.prefect.url" .root }}
 - name: PREFECT_API_URL
   value: {{ . | quote }}
 {{- end }}
+{{- range $name, $value := include "streamflow.tracing.env" .root | fromYaml }}
+- name: {{ $name }}
+  value: {{ $value | quote }}
+{{- end }}
 {{- end }}
 
-{{/* The same and how long a command waits for what it needs. */}}
+{{/* The same and how long a command waits for what it needs. Call as streamflow.postgres.env. */}}
 {{- define "streamflow.jobs.waitingEnv" -}}
 {{ include "streamflow.jobs.env" . }}
 - name: STREAMFLOW_WAIT_S
-  value: {{ .Values.jobs.waitSeconds | int | quote }}
+  value: {{ .root.Values.jobs.waitSeconds | int | quote }}
 {{- end }}
 
 {{/*
-A container of a Job. Call with root, name, args, and optionally image and command (instead of
-the jobs image and what it runs), resources (instead of jobs.resources), env (text), envFrom and
-mounts (lists).
+A container of a Job. Call with root, name, args, role (see streamflow.postgres.env), and optionally
+image and command (instead of the jobs image and what it runs), resources (instead of
+jobs.resources), env (text), envFrom and mounts (lists).
 */}}
 {{- define "streamflow.job.container" -}}
 {{- $jobs := .root.Values.jobs -}}
@@ -32,7 +36,7 @@ command:
 args:
   {{- toYaml .args | nindent 2 }}
 env:
-  {{- $own := printf "%s\n%s" (include "streamflow.jobs.waitingEnv" .root) (.env | default "") }}
+  {{- $own := printf "%s\n%s" (include "streamflow.jobs.waitingEnv" .) (.env | default "") }}
   {{- include "streamflow.env" (merge (dict "own" $own) $jobsPart) | nindent 2 }}
 {{- with concat (.envFrom | default list) ($jobs.extraEnvFrom | default list) }}
 envFrom:
@@ -48,7 +52,8 @@ volumeMounts:
 
 {{/*
 The spec of a Job. Call as streamflow.job.container, and optionally with volumes, initContainers
-(lists), affinity, annotations (dicts) and untracked (true: it does not wait for Prefect).
+(lists), affinity, annotations (dicts), untracked (true: it does not wait for Prefect) and shows (the
+container whose log is the Job's, unless it is the last one).
 */}}
 {{- define "streamflow.job.spec" -}}
 {{- $root := .root -}}
@@ -70,7 +75,7 @@ podFailurePolicy:
           status: "True"
 template:
   metadata:
-    {{- $annotations := merge (dict "kubectl.kubernetes.io/default-container" .name) (.annotations | default dict) }}
+    {{- $annotations := merge (dict "kubectl.kubernetes.io/default-container" (.shows | default .name)) (.annotations | default dict) }}
     {{- include "streamflow.pod.metadata" (merge (dict "annotations" $annotations) $jobsPart) | nindent 4 }}
   spec:
     restartPolicy: Never
@@ -134,7 +139,7 @@ What the Job of a month is made of, as the arguments of streamflow.job. Call wit
 */}}
 {{- define "streamflow.ingest.job" -}}
 {{- $ingest := .root.Values.jobs.ingest -}}
-{{- $job := dict "what" (printf "ingest-%s" .month.asOf) "name" "ingest" "resources" $ingest.resources -}}
+{{- $job := dict "what" (printf "ingest-%s" .month.asOf) "name" "ingest" "role" "writer" "resources" $ingest.resources -}}
 {{- $_ := set $job "envFrom" $ingest.envFrom -}}
 {{- $from := "" -}}
 {{- if eq .month.source "url" -}}

@@ -47,21 +47,34 @@ valueFrom:
     key: {{ .Values.postgres.auth.passwordKey }}
 {{- end }}
 
-{{/* libpq's variables, which every program of every part reads. */}}
+{{/*
+libpq's variables, which every program of every part reads. Call with root and role: one of the four,
+`admin` for postgres.auth, or `none` for what does not use the database. Both name and password of
+a role are from its Secret, so that another password changes the spec of no Job.
+*/}}
 {{- define "streamflow.postgres.env" -}}
 - name: PGHOST
-  value: {{ include "streamflow.postgres.host" . | quote }}
+  value: {{ include "streamflow.postgres.host" .root | quote }}
 - name: PGPORT
-  value: {{ include "streamflow.postgres.port" . | quote }}
+  value: {{ include "streamflow.postgres.port" .root | quote }}
 - name: PGDATABASE
-  value: {{ .Values.postgres.auth.database | quote }}
+  value: {{ .root.Values.postgres.auth.database | quote }}
+{{- if ne .role "none" }}
+{{- if or (eq .role "admin") (not (include "streamflow.roles.on" .root)) }}
 - name: PGUSER
-  {{- include "streamflow.postgres.user" . | nindent 2 }}
+  {{- include "streamflow.postgres.user" .root | nindent 2 }}
 - name: PGPASSWORD
-  {{- include "streamflow.postgres.passwordFrom" . | nindent 2 }}
+  {{- include "streamflow.postgres.passwordFrom" .root | nindent 2 }}
+{{- else }}
+- name: PGUSER
+  {{- include "streamflow.roles.from" (merge (dict "key" "username") .) | nindent 2 }}
+- name: PGPASSWORD
+  {{- include "streamflow.roles.from" (merge (dict "key" "password") .) | nindent 2 }}
+{{- end }}
+{{- end }}
 - name: PGSSLMODE
-  value: {{ .Values.postgres.external.enabled | ternary .Values.postgres.external.sslmode "disable" }}
-{{- with include "streamflow.postgres.ca.path" . }}
+  value: {{ .root.Values.postgres.external.enabled | ternary .root.Values.postgres.external.sslmode "disable" }}
+{{- with include "streamflow.postgres.ca.path" .root }}
 - name: PGSSLROOTCERT
   value: {{ . }}
 {{- end }}
@@ -84,20 +97,24 @@ rendering and kept where every template sees it.
 
 {{/*
 Changes with the credentials, so that pods that read them at start are replaced by the upgrade
-after. An existing Secret is looked up, which `helm template` cannot.
+after. An existing Secret is looked up, which `helm template` cannot. Call as streamflow.postgres.env.
 */}}
 {{- define "streamflow.postgres.checksum" -}}
-{{- if or .Values.postgres.external.enabled .Values.postgres.auth.existingSecret -}}
-{{- lookup "v1" "Secret" .Release.Namespace (include "streamflow.postgres.secret" .) | dig "data" dict | toJson | sha256sum -}}
+{{- if and (ne .role "admin") (include "streamflow.roles.on" .root) -}}
+{{- include "streamflow.roles.checksum" . -}}
+{{- else if or .root.Values.postgres.external.enabled .root.Values.postgres.auth.existingSecret -}}
+{{- lookup "v1" "Secret" .root.Release.Namespace (include "streamflow.postgres.secret" .root) | dig "data" dict | toJson | sha256sum -}}
 {{- else -}}
-{{- include "streamflow.postgres.password" . | sha256sum -}}
+{{- include "streamflow.postgres.password" .root | sha256sum -}}
 {{- end -}}
 {{- end }}
 
 {{/*
 How many connections the release may open at once. An API pod: its pool, one for readiness and one that
 listens; one pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
-most; all that are listed, `apply` and two materializations. A backup: two. `feast`: its UI and a person's command.
+most; all that are listed, `apply`, two materializations and an audit. A backup: two, what creates
+the roles: one.
+`feast`: its UI and a person's command. Three of a server are a superuser's, which the roles are not.
 */}}
 {{- define "streamflow.postgres.connections" -}}
 {{- $api := .Values.api -}}
@@ -110,7 +127,10 @@ most; all that are listed, `apply` and two materializations. A backup: two. `fea
 {{- end -}}
 {{- if include "streamflow.prefect.own" . }}{{ $needed = add $needed 15 }}{{ end -}}
 {{- if include "streamflow.backup.on" . }}{{ $needed = add $needed 2 }}{{ end -}}
+{{- if .Values.jobs.audit.enabled }}{{ $needed = add $needed 6 }}{{ end -}}
 {{- if .Values.feast.enabled }}{{ $needed = add $needed 8 }}{{ end -}}
+{{- if include "streamflow.roles.created" . }}{{ $needed = add $needed 1 }}{{ end -}}
+{{- if include "streamflow.roles.on" . }}{{ $needed = add $needed 3 }}{{ end -}}
 {{- $needed -}}
 {{- end }}
 

@@ -17,7 +17,7 @@ The variables of Prefect's server. The database in parts, since a password in a 
 to be encoded; asyncpg takes TLS from libpq's variables.
 */}}
 {{- define "streamflow.prefect.env" -}}
-{{ include "streamflow.postgres.env" . }}
+{{ include "streamflow.postgres.env" (dict "root" . "role" "admin") }}
 - name: PREFECT_SERVER_DATABASE_DRIVER
   value: postgresql+asyncpg
 - name: PREFECT_SERVER_DATABASE_HOST

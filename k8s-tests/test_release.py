@@ -203,6 +203,16 @@ def test_people_run_the_stock_commands_in_the_feast_pod(namespace: Namespace) ->
     assert "ingest" in runs
 
 
+def test_an_image_lists_what_it_is_made_of(namespace: Namespace) -> None:
+    feast = ("exec", "deploy/streamflow-feast", "--")
+    listed = json.loads(namespace.kubectl(*feast, "cat", "/app/sbom.cdx.json"))
+    assert listed["bomFormat"] == "CycloneDX"
+    packages = {one["name"]: one["version"] for one in listed["components"]}
+    assert packages["feast"] == "0.67.0"
+    show = "from importlib.metadata import version; print(version('prefect'))"
+    assert packages["prefect"] == namespace.kubectl(*feast, "python", "-c", show).strip()
+
+
 def test_the_runs_are_on_the_prefect_server(namespace: Namespace) -> None:
     code = (
         "import urllib.request as r;"

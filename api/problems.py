@@ -150,6 +150,9 @@ def of_http(request: Request, error: Exception) -> Response:
     """What the framework refuses: an unknown path, another method, a body too large."""
     assert isinstance(error, HTTPException)  # noqa: S101  # as registered
     status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that is no UTF-8
+        faults = [{"where": "body", "what": "is not JSON"}]
+        return of_faults(faults, 1, request.state.request_id).response()
     detail = error.detail if error.detail != status.phrase else status.description
     return problem(
         request.state.request_id,

@@ -13,6 +13,9 @@ VALUES = [
     *("--values", str(CHART / "examples" / "laptop.yaml")),
     *("--set-json", f"jobs.ingest.months={json.dumps([MONTH])}"),
     *("--set", "api.autoscaling.enabled=false", "--set", "api.replicaCount=2"),
+    # All Jobs start at once on the machine that every node shares: until each node knows that a pod
+    # ends takes longer than elsewhere.
+    *("--set", "api.preStopSeconds=15", "--set", "api.terminationGracePeriodSeconds=40"),
 ]
 OFF = ("--set", "postgres.roles.enabled=false")
 ROLES = ("owner", "writer", "trainer", "reader")

@@ -56,7 +56,9 @@ def asked(client: httpx.Client) -> dict[str, Any]:
     body = {"user_ids": ["7590-VHVEG"], "features": PATH.partition("=")[2].split(",")}
     [result] = client.post("/features", json=body).json()["results"]
     assert result["features"] == one["features"]
-    for view, other in zip(result["views"].values(), one["metadata"]["views"].values(), strict=True):
+    for view, other in zip(
+        result["views"].values(), one["metadata"]["views"].values(), strict=True
+    ):
         passed = view["age_seconds"] - other["age_seconds"]
         assert 0 <= passed < 10
         assert view == {**other, "age_seconds": other["age_seconds"] + passed}

@@ -105,13 +105,17 @@ def nothing_half(found: dict[str, str], before: dict[str, str], whole: dict[str,
         assert found.get(path) in (before.get(path), digest), path
 
 
+@pytest.mark.parametrize(
+    ("name", "table"),
+    [("ingest", "source.labels_snapshots"), ("materialize", 'online."streamflow:user_id"')],
+)
 def test_a_job_killed_while_it_waits_does_not_go_on_waiting(
-    running: Forks, months: Path, place: Place, template: str
+    running: Forks, months: Path, place: Place, template: str, name: str, table: str
 ) -> None:
     """The server notices, although the session's statement never ends."""
     with place(template), psycopg.connect() as holder:
-        holder.execute("LOCK TABLE source.labels_snapshots IN EXCLUSIVE MODE")
-        words = JOBS["ingest"].command.format(months=months, folder="")
+        holder.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+        words = JOBS[name].command.format(months=months, folder="")
         killed = kill(running, Command(words.split(), kill_after_s=choose(2, 5)))
         assert (killed.ended.code, killed.outcome) == (-9, "killed")
         assert killed.freed_s < GONE_S

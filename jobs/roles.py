@@ -5,7 +5,7 @@ passwords anew and takes away what was granted besides; a killed one leaves what
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple, dataclass
 from typing import Any
@@ -158,7 +158,7 @@ def attempt(names: Names, entered: dict[str, Entrance]) -> list[str]:
         require_rights(connection, [*roles])
         require_plain(connection, roles)
         made = {part: make(connection, one) for part, one in entered.items()}
-        act_as(connection, names.owner)
+        act_as(connection, names.owner, [one.login for one in entered.values()])
         if schema.state(connection) != "current":
             schema.migrate(connection)
         create_registry_tables(connection)
@@ -187,12 +187,17 @@ def explained() -> Iterator[None]:
         raise StreamflowError(f"nothing was changed: {first_line(error)}") from error
 
 
-def act_as(connection: Connection, owner: str) -> None:
-    """Lets the current role do what the owner may, which a superuser may anyway."""
-    if connection.info.parameter_status("is_superuser") != "on":
+def act_as(connection: Connection, owner: str, logins: Iterable[str]) -> None:
+    """Lets the current role do what the owner may, and end connections of the logins.
+
+    A superuser may anyway. A restore ends connections before it puts a database in place.
+    """
+    if connection.info.parameter_status("is_superuser") == "on":
+        return
+    for name in dict.fromkeys((owner, *logins)):
         connection.execute(
-            sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT TRUE, SET TRUE").format(
-                sql.Identifier(owner)
+            sql.SQL("GRANT {} TO CURRENT_USER WITH INHERIT TRUE, SET {}").format(
+                sql.Identifier(name), sql.SQL("TRUE" if name == owner else "FALSE")
             )
         )
 

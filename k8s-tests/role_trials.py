@@ -32,7 +32,7 @@ MAY_NOT = {
     "owner": [
         "CREATE ROLE witness",
         "GRANT pg_read_all_data TO streamflow_reader",
-        "ALTER SYSTEM SET work_mem = '1GB'",
+        "ALTER ROLE streamflow_reader_a PASSWORD 'witness'",
         "COPY source.users TO PROGRAM 'true'",
         "SELECT pg_read_file('PG_VERSION')",
         "SET ROLE streamflow",

@@ -69,8 +69,9 @@ def test_a_rollback_takes_them_away_without_a_failed_request(namespace: Namespac
     namespace.helm("rollback", "streamflow", "--wait", "--wait-for-jobs", "--timeout", "10m")
     assert jobs_of(namespace, "roles") == {}
     until(lambda: logged_in(namespace), lambda logins: logins == {"streamflow"}, 60)
-    unharmed("roles taken away by a rollback", summary())
-    namespace.install(*VALUES)
+    found = summary()
+    namespace.install(*VALUES)  # for what follows
+    unharmed("roles taken away by a rollback", found)
 
 
 def unharmed(what: str, found: dict[str, Any]) -> None:

@@ -142,7 +142,7 @@ def test_a_restored_database_has_the_roles_rights(namespace: Namespace) -> None:
     [
         (
             "misnamed",
-            'server certificate for "other.example.com" does not match host name "misnamed"',
+            r"certificate for \"other.example.com\" does not match host name \"misnamed\"",
             "certificate is not valid for 'misnamed'",
         ),
         ("foreign", "certificate verify failed", "certificate verify failed"),

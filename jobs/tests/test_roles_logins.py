@@ -8,6 +8,7 @@ import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege
 
+from jobs.restore_database import END
 from jobs.roles import Names
 from jobs.tests.acting import (
     PASSWORDS,
@@ -170,3 +171,8 @@ def test_createrole_and_the_database_are_enough(
     assert [expiry(f"{names.owner}_{one}") for one in "ab"] == ["later", "infinity"]
     with acting(f"{names.owner}_b"):
         done(streamflow("apply"))
+    # A restore has to end the connections to the database that it replaces.
+    with psycopg.connect(user=f"{names.reader}_b") as api:
+        assert execute(END, empty_database, role=admin) == [(True,)]
+        with pytest.raises(psycopg.OperationalError):
+            api.execute("SELECT 1")

@@ -1,4 +1,4 @@
-"""A release that is asked and written to for long: nothing grows, nothing gets slower.
+"""A release that is asked and written to for long: nothing grows; how slow it is, is drawn.
 
 Two minutes here, thirty in a drill. Every minute the month comes in again with other values and is
 materialized, while requests of all kinds go on.
@@ -20,8 +20,8 @@ from drills.results import Result, choose, is_long, record
 PICTURE = ROOT / "docs" / "pictures" / "long-run.svg"
 MIXED = Path(__file__).with_name("mixed.py").read_text()
 RATE, SAMPLE_S, MINUTE = 20, 10, 60
-MEMORY = "awk '/^anon /{print $2}' /sys/fs/cgroup/memory.stat"
-"""Bytes that a pod holds, without the files that its node keeps in memory."""
+MEMORY = "awk '/^RssAnon/ {held += $2} END {print held}' /proc/[0-9]*/status 2>/dev/null"
+"""Kilobytes that a pod's processes hold, without files and what they share."""
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
 
 Points = dict[str, list[tuple[float, float]]]
@@ -72,7 +72,7 @@ def sample(namespace: Namespace, at: float, memory: Points, connections: Points)
         for number, one in enumerate(namespace.get("Pod", selector=selector)):
             name = one["metadata"]["name"]
             held = namespace.kubectl("exec", name, "--", "sh", "-c", MEMORY)
-            memory.setdefault(f"{part} {number + 1}", []).append((at, int(held) / 2**20))
+            memory.setdefault(f"{part} {number + 1}", []).append((at, int(held) / 1024))
     psql = ("exec", "streamflow-postgres-0", "--", "psql", "-U", "streamflow", "-XAtc", CONNECTIONS)
     connections.setdefault("open", []).append((at, float(namespace.kubectl(*psql))))
 
@@ -84,7 +84,7 @@ def thirds(points: list[tuple[float, float]]) -> tuple[float, float]:
     return statistics.median(figures[third : 2 * third]), statistics.median(figures[-third:])
 
 
-def test_nothing_grows_and_nothing_gets_slower(release: Namespace) -> None:
+def test_nothing_grows_and_nothing_fails(release: Namespace) -> None:
     minutes = choose(2, 30)
     psql = ("exec", "streamflow-postgres-0", "--", "psql", "-U", "streamflow", "-XAtc")
     users = release.kubectl(
@@ -120,8 +120,6 @@ def test_nothing_grows_and_nothing_gets_slower(release: Namespace) -> None:
         assert after < before * 1.1 + 8, memory
     before, after = thirds(connections["open"])
     assert after <= before + 2, connections
-    before, after = thirds(latency["p50"])
-    assert after < before * 2 + 5, latency
     until(lambda: restarts(release), lambda count: count == 0, 5)
 
 

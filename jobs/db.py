@@ -48,7 +48,8 @@ def db_roles(
 
     Their passwords come from STREAMFLOW_OWNER_PASSWORD, STREAMFLOW_WRITER_PASSWORD,
     STREAMFLOW_TRAINER_PASSWORD and STREAMFLOW_READER_PASSWORD. Run it as a superuser, or as a
-    role that has CREATEROLE and owns the database.
+    role that has CREATEROLE and owns the database. STREAMFLOW_OWNER_LOGIN and so on name logins
+    that become the roles; without them the roles log in themselves.
     """
     with reporting():
         names, given = roles.Names(owner, writer, trainer, reader), roles.passwords()

@@ -31,9 +31,9 @@ def answer_all(server: str, namespace: str, job: str) -> None:
         concrete = query
         for name, value in filled.items():
             concrete = concrete.replace(name, value)
-        found = samples(server, concrete)
-        assert found, f"{title}: {concrete}"
-        for one in found:
+        # What was counted for the first time has no rate before the next scrape.
+        until(lambda asked=concrete: samples(server, asked) != [], f"{title}: {concrete}")
+        for one in samples(server, concrete):
             assert set(re.findall(r"{{(\w+)}}", legend)) <= one["metric"].keys(), title
             assert one["value"][1] != "NaN", title
 

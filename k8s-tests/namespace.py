@@ -174,10 +174,12 @@ class Namespace:
         assert phase == "Succeeded", said
         return said
 
-    def load(self, rate: float, seconds: float, node: str = "") -> Callable[[], dict[str, Any]]:
+    def load(
+        self, rate: float, seconds: float, node: str = "", host: str = "streamflow-api"
+    ) -> Callable[[], dict[str, Any]]:
         """Starts a bounded load on the API from inside; call the result for its summary."""
         name = f"load-{uuid.uuid4().hex[:6]}"
-        url = "http://streamflow-api/features/0002-ORFBO"
+        url = f"http://{host}/features/0002-ORFBO"
         self.run_pod(name, "python", "-c", LOAD, url, str(rate), str(seconds), node=node)
         self.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from cluster import CHART
+from cluster import CHART, run
 from namespace import MONTH, Namespace, until
 
 from drills.results import Result, choose, record
@@ -15,6 +15,8 @@ RATE = choose(50, 100)
 """Requests a second."""
 KEEPS_POSTGRES = "app.kubernetes.io/component=postgres"
 IS_API = "app.kubernetes.io/component=api"
+SERVICE, PODS = "streamflow-api", "streamflow-api-headless:8000"
+"""Where a client asks: the Service's own address, or those of the pods behind it."""
 
 
 @pytest.fixture(scope="module")
@@ -58,10 +60,12 @@ def restarts(namespace: Namespace) -> dict[str, int]:
     }
 
 
-def noted(fault: str, found: dict[str, Any], recovered_s: float | None = None) -> None:
+def noted(
+    fault: str, found: dict[str, Any], recovered_s: float | None = None, asked: str = ""
+) -> None:
     """Notes a row of the table of faults, and prints it."""
     failed = sum(found["failed"].values())
-    load = f"{RATE} requests a second"
+    load = f"{RATE} requests a second{asked}"
     record(Result(fault, load, found["requests"], failed, recovered_s, lost=0))
     print(f"{fault}: {found}")
 
@@ -141,3 +145,28 @@ def test_a_pod_that_is_killed_costs_what_it_had_in_hand(release: Namespace) -> N
     assert found["longest_gap_s"] < 2
     first, last = found["failed_at_s"] or (0.0, 0.0)
     noted("pod of the API killed", found, round(last - first, 1))
+
+
+def test_a_lost_node_costs_what_it_had_in_hand(release: Namespace) -> None:
+    keeper = node_of(release, KEEPS_POSTGRES)
+    nodes = {one["spec"]["nodeName"] for one in ready_pods(release, IS_API).values()}
+    lost = next(iter(nodes - {keeper}))
+    loads = [release.load(RATE, choose(60, 120), keeper, host) for host in (SERVICE, PODS)]
+    time.sleep(5)
+    run("docker", "kill", lost)
+    try:
+        by_service, by_pods = (load() for load in loads)
+    finally:
+        run("docker", "start", lost)
+    began = time.monotonic()
+    release.cluster.kubectl("wait", f"node/{lost}", "--for=condition=Ready", "--timeout=180s")
+    until(lambda: len(ready_pods(release, IS_API)), lambda count: count == 2, 240)
+    release.ready("pod", "--selector=app.kubernetes.io/component in (feast, postgres)")
+    whole_s = round(time.monotonic() - began, 1)
+    noted("node lost and back", by_pods, whole_s, ", of the pods' own addresses")
+    noted("node lost and back", by_service, whole_s, ", of the Service's address")
+    assert (by_pods["wrong"], by_service["wrong"]) == ([], [])
+    # Who cannot connect to the lost pod asks the other one: what had been sent to it is lost.
+    assert sum(by_pods["failed"].values()) < RATE / 10
+    # The Service leads to the lost pod until its node is noticed; the other pod answers on.
+    assert by_service["longest_gap_s"] < 15

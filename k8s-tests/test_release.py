@@ -83,14 +83,6 @@ def ready(namespace: Namespace) -> bool:
     )
 
 
-def recovered(namespace: Namespace, what: str, timeout: float = 300) -> None:
-    """Waits until the release is whole and answers; prints how long that took."""
-    began = time.monotonic()
-    until(lambda: ready(namespace), bool, timeout)
-    until(lambda: answers(namespace), bool, timeout)
-    print(f"{what}: whole again after {time.monotonic() - began:.0f} s")
-
-
 def answers(namespace: Namespace) -> bool:
     """Whether the API gives the known user's fee."""
     try:
@@ -328,24 +320,6 @@ def ready_pods(namespace: Namespace, part: str) -> set[str]:
         for condition in one["status"].get("conditions", [])
         if condition["type"] == "Ready" and condition["status"] == "True"
     }
-
-
-def test_it_recovers_from_a_lost_node(namespace: Namespace) -> None:
-    keeper = pods(namespace, "postgres")[0]["spec"]["nodeName"]
-    lost = next(node for node in namespace.cluster.nodes() if "worker" in node and node != keeper)
-    summary = namespace.load(rate=20, seconds=120, node=keeper)
-    run("docker", "kill", lost)
-    try:
-        found = summary()
-    finally:
-        run("docker", "start", lost)
-    print(f"node lost: {found}")
-    assert found["wrong"] == []
-    # Connections to the lost pod fail until its node is noticed; the other pod answers on.
-    assert found["longest_gap_s"] < 15
-    node = ("wait", f"node/{lost}", "--for=condition=Ready", "--timeout=180s")
-    namespace.cluster.kubectl(*node)
-    recovered(namespace, "node lost and back")
 
 
 def test_february_is_served_and_january_stays_what_it_was(namespace: Namespace) -> None:

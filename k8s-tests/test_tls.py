@@ -138,18 +138,19 @@ def test_a_restored_database_has_the_roles_rights(namespace: Namespace) -> None:
 
 
 @pytest.mark.parametrize(
-    ("host", "by_libpq", "by_the_api"),
+    ("host", "by_libpq", "by_the_api", "to_all"),
     [
         (
             "misnamed",
             r"certificate for \"other.example.com\" does not match host name \"misnamed\"",
             "certificate is not valid for 'misnamed'",
+            "is for another name",
         ),
-        ("foreign", "certificate verify failed", "certificate verify failed"),
+        ("foreign", "certificate verify failed", "certificate verify failed", "is not trusted"),
     ],
 )
 def test_a_server_that_is_not_the_one_is_refused_and_why_is_said(
-    namespace: Namespace, host: str, by_libpq: str, by_the_api: str
+    namespace: Namespace, host: str, by_libpq: str, by_the_api: str, to_all: str
 ) -> None:
     options = ("--set", f"postgres.external.host={host}", "--set", "postgres.roles.prefix=second")
     namespace.install(*EXTERNAL, *options, wait=False, release="second")
@@ -158,7 +159,8 @@ def test_a_server_that_is_not_the_one_is_refused_and_why_is_said(
             says(namespace, f"job/{job(namespace, 'second-streamflow', what)}", by_libpq)
         says(namespace, "deploy/second-streamflow-api", by_the_api)
         answer = unready(namespace, "second-streamflow-api")
-        assert (answer["status"], answer["detail"]) == (503, "The database does not answer.")
+        said = f"The database's certificate {to_all}."
+        assert (answer["status"], answer["detail"]) == (503, said)
         status = namespace.get("Deployment", "second-streamflow-api")["status"]
         assert status.get("readyReplicas", 0) == 0
     finally:

@@ -15,6 +15,7 @@ longest suffix: a CronJob's name may have 52, a StatefulSet's 52, a Service's an
 {{- end }}
 
 {{- define "streamflow.api.name" -}}{{ include "streamflow.fullname" . }}-api{{- end }}
+{{- define "streamflow.api.headless" -}}{{ include "streamflow.api.name" . }}-headless{{- end }}
 {{- define "streamflow.feast.name" -}}{{ include "streamflow.fullname" . }}-feast{{- end }}
 {{- define "streamflow.jobs.name" -}}{{ include "streamflow.fullname" . }}-jobs{{- end }}
 {{- define "streamflow.postgres.name" -}}{{ include "streamflow.fullname" . }}-postgres{{- end }}

@@ -61,11 +61,11 @@ def restarts(namespace: Namespace) -> dict[str, int]:
 
 
 def noted(
-    fault: str, found: dict[str, Any], recovered_s: float | None = None, asked: str = ""
+    fault: str, found: dict[str, Any], recovered_s: float | None = None, remark: str = ""
 ) -> None:
     """Notes a row of the table of faults, and prints it."""
     failed = sum(found["failed"].values())
-    load = f"{RATE} requests a second{asked}"
+    load = f"{RATE} requests a second{remark}"
     record(Result(fault, load, found["requests"], failed, recovered_s, lost=0))
     print(f"{fault}: {found}")
 
@@ -88,7 +88,7 @@ def test_a_restarted_database_fails_requests_only_while_it_is_down(release: Name
     after = found["began"] + last - back
     assert after < 1, f"failed {after:.1f} s after the database was ready"
     assert restarts(release) == before
-    noted("database restarted", found, max(0.0, round(after, 1)))
+    noted("database restarted", found, max(0.0, round(after, 1)), "; 503 while it was away")
     assert began < back
 
 

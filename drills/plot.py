@@ -1,6 +1,7 @@
 """A small SVG: figures over time, a panel for each kind, a line for each thing measured."""
 
-from collections.abc import Mapping, Sequence
+import math
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from xml.sax.saxutils import escape
 
 WIDTH, PANEL, GAP, LEFT, RIGHT, TOP = 720, 130, 62, 70, 20, 40
@@ -33,14 +34,14 @@ def draw(title: str, panels: Mapping[str, Mapping[str, Line]]) -> str:
 
 
 def panel(top: float, name: str, lines: Mapping[str, Line], last: float) -> list[str]:
-    """One panel from zero to a little above its highest figure, over `last` seconds."""
+    """One panel over `last` seconds."""
     bottom, across = top + PANEL, (WIDTH - LEFT - RIGHT) / max(last, 1.0)
-    most = max(max(figure for _, figure in line) for line in lines.values()) * 1.1 or 1.0
+    share, marks = scale(figure for line in lines.values() for _, figure in line)
     parts = [f'<text x="{LEFT}" y="{top - 6}">{escape(name)}</text>']
-    for share in (0.0, 0.5, 1.0):
-        down = bottom - share * PANEL
+    for mark in marks:
+        down = bottom - share(mark) * PANEL
         parts.append(f'<path d="M{LEFT} {down:.1f}H{WIDTH - RIGHT}" stroke="#dddddd"/>')
-        figure = f"{share * most:.3g}"
+        figure = f"{mark:,.0f}" if mark >= 100 else f"{mark:.3g}"
         parts.append(f'<text x="{LEFT - 8}" y="{down + 4:.1f}" text-anchor="end">{figure}</text>')
     minutes = max(1, round(last / 60))
     for minute in range(0, minutes + 1, max(1, minutes // 6)):
@@ -49,10 +50,26 @@ def panel(top: float, name: str, lines: Mapping[str, Line], last: float) -> list
     for number, (what, line) in enumerate(lines.items()):
         stroke = f'stroke="{COLORS[number % 5]}" stroke-dasharray="{DASHES[number % 5]}"'
         path = "M" + "L".join(
-            f"{LEFT + at * across:.1f} {bottom - figure / most * PANEL:.1f}" for at, figure in line
+            f"{LEFT + at * across:.1f} {bottom - share(figure) * PANEL:.1f}" for at, figure in line
         )
         left, legend = LEFT + number * 160, bottom + 34
         parts.append(f'<path d="{path}" fill="none" stroke-width="1.5" {stroke}/>')
         parts.append(f'<path d="M{left} {legend}h28" stroke-width="2" {stroke}/>')
         parts.append(f'<text x="{left + 34}" y="{legend + 4}">{escape(what)}</text>')
     return parts
+
+
+def scale(figures: Iterable[float]) -> tuple[Callable[[float], float], list[float]]:
+    """How high a figure stands, as a share of the panel, and which figures are marked.
+
+    From zero to a little above the highest; by powers of ten where that is over a hundred times the
+    lowest one, which is then above zero.
+    """
+    ordered = sorted(figures)
+    low, high = ordered[0], ordered[-1]
+    if not 0 < low < high / 100:
+        most = high * 1.1 or 1.0
+        return lambda figure: figure / most, [0.0, most / 2, most]
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    marks = [10.0**power for power in range(first, last + 1)]
+    return lambda figure: (math.log10(figure) - first) / (last - first), marks

@@ -4,7 +4,6 @@ Only there where keys or a limit are configured; else every request has the feat
 """
 
 import asyncio
-import contextlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from starlette.types import Scope
 
 from api import bearer
 from api.answers import Row
+from api.background import Background
 from api.errors import Forbidden, RateLimited
 from api.features import Arrays, Features
 from api.plan import Plan, Selection
@@ -159,7 +159,7 @@ class Addresses:
         """Nothing is open."""
 
 
-class Keyed:
+class Keyed(Background):
     """Callers by their keys, read anew when the folder changes. Belongs to one event loop.
 
     Raises:
@@ -173,7 +173,6 @@ class Keyed:
         self._keys = bearer.read(folder)
         self._buckets: dict[str, Bucket | None] = {}
         self._known = self._callers()
-        self._task: asyncio.Task[None] | None = None
         self.fault: str | None = None
         """Why the folder cannot be read now; the keys that it had before stay."""
 
@@ -184,18 +183,8 @@ class Keyed:
     def __len__(self) -> int:
         return len(self._keys)
 
-    def start(self) -> None:
-        """Begins to look into the folder every LOOK_S seconds."""
-        self._task = asyncio.create_task(self._follow())
-
-    async def close(self) -> None:
-        """Ends that."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
-
     async def _follow(self) -> None:
+        """Looks into the folder every LOOK_S seconds."""
         while True:
             await asyncio.sleep(LOOK_S)
             try:

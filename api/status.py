@@ -4,7 +4,6 @@ Every process tells the same of it; in a query `max by (command)` makes one of t
 """
 
 import asyncio
-import contextlib
 import logging
 import time
 from collections.abc import Iterable, Iterator
@@ -13,6 +12,7 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from api.background import Background
 from api.database import Rows
 from api.features import Features
 from feature_repo.errors import StreamflowError
@@ -49,7 +49,7 @@ class Found:
     features: Rows
 
 
-class Status(Collector):
+class Status(Background, Collector):
     """The ledger as it was at the last reading that succeeded. Belongs to one event loop."""
 
     def __init__(self, features: Features) -> None:
@@ -58,20 +58,9 @@ class Status(Collector):
         self._read_at = 0.0
         self._failures = 0
         self._reason: str | None = None
-        self._task: asyncio.Task[None] | None = None
-
-    def start(self) -> None:
-        """Begins to read."""
-        self._task = asyncio.create_task(self._follow())
-
-    async def close(self) -> None:
-        """Ends that."""
-        if self._task is not None:
-            self._task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._task
 
     async def _follow(self) -> None:
+        """Reads every `status_refresh_s` seconds while the database is there."""
         while True:
             if self._features.follower.away is None:
                 await self._read()

@@ -23,7 +23,7 @@ from api.tests.conftest import (
     unready,
     wait_until,
 )
-from api.tests.proxy import Proxy
+from drills.proxy import Proxy
 
 USER = "/features/7590-VHVEG"
 

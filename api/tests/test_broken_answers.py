@@ -1,5 +1,6 @@
 """A database that is slow, read-only, elsewhere in time or without connections: right or 503."""
 
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -11,8 +12,8 @@ import psycopg
 import pytest
 
 from api.tests.conftest import assert_problem, ready, serving, statement, wait_until
+from drills.proxy import Proxy
 from drills.results import Result, choose, record
-from drills.slow import Slow
 
 USER = "/features/7590-VHVEG"
 SLOW_S = 5
@@ -38,7 +39,7 @@ def test_a_database_that_takes_five_seconds_for_everything(
 ) -> None:
     """No request takes longer than the deadline: it has its answer by then, or a 503."""
     deadline_s, seconds = 10, list[float]()
-    with Slow() as slow, pytest.MonkeyPatch.context() as patch:
+    with Proxy(os.environ) as slow, pytest.MonkeyPatch.context() as patch:
         for name, value in slow.environment.items():
             patch.setenv(name, value)
         with serving(cache_users=0, deadline_s=deadline_s) as client:

@@ -26,7 +26,7 @@ from api.tests.conftest import (
     statement,
     wait_until,
 )
-from api.tests.proxy import Proxy
+from drills.proxy import Proxy
 
 USERS = ["7590-VHVEG", "0002-ORFBO"]
 COLUMN = '"subs_profile_fv:months_active"'

@@ -4,6 +4,7 @@ import time
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
 import pytest
 
 from api import callers
@@ -26,6 +27,13 @@ def online(rows: int) -> dict[str, object]:
     return {"feature_service": "churn_v1", "entities": {"user_id": ["7590-VHVEG"] * rows}}
 
 
+def the_next_is_told(client: httpx.Client, asked: dict[str, object], when: str) -> None:
+    """A batch is answered, and the same once more told when to come again."""
+    assert client.post("/features", json=asked).is_success
+    response = client.post("/features", json=asked)
+    assert_problem(response, 429, "rate-limited", f"{DETAIL} {when}")
+
+
 def test_the_limit_is_reached_and_time_opens_it_again(loaded: str) -> None:
     with serving(rate_per_s=2, rate_burst=5) as client:
         wait_until(lambda: ready(client))
@@ -44,9 +52,7 @@ def test_the_limit_is_reached_and_time_opens_it_again(loaded: str) -> None:
 def test_every_user_of_a_batch_counts(loaded: str) -> None:
     with serving(rate_per_s=10, rate_burst=100) as client:
         wait_until(lambda: ready(client))
-        assert client.post("/features", json=batch(60)).is_success
-        response = client.post("/features", json=batch(60))
-        assert_problem(response, 429, "rate-limited", f"{DETAIL} 2 s")
+        the_next_is_told(client, batch(60), "2 s")
         assert client.post("/get-online-features", json=online(30)).is_success
         assert_problem(client.post("/get-online-features", json=online(60)), 429, "rate-limited")
         assert client.get(USER).is_success  # who asks for less is still answered
@@ -55,9 +61,7 @@ def test_every_user_of_a_batch_counts(loaded: str) -> None:
 def test_a_batch_above_the_burst_waits_for_a_full_bucket_and_is_paid_for(loaded: str) -> None:
     with serving(rate_per_s=100, rate_burst=50) as client:
         wait_until(lambda: ready(client))
-        assert client.post("/features", json=batch(150)).is_success
-        response = client.post("/features", json=batch(150))
-        assert_problem(response, 429, "rate-limited", f"{DETAIL} 2 s")
+        the_next_is_told(client, batch(150), "2 s")
         assert_problem(client.get(USER), 429, "rate-limited", DETAIL)
         time.sleep(1.6)
         assert client.post("/features", json=batch(150)).is_success

@@ -2,6 +2,8 @@
 
 import logging
 import os
+import subprocess
+import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -68,6 +70,18 @@ def streamflow(*arguments: str) -> Result:
         root.handlers[:] = handlers
 
 
+def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Runs a command as a process of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "jobs", *arguments],
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+
+
 def db_roles(names: Names, **changed: str) -> Result:
     """Runs `streamflow db roles` with these names."""
     given = {**asdict(names), **changed}
@@ -78,6 +92,12 @@ def done(result: Result) -> Result:
     """A command's result, which is success."""
     assert result.exit_code == 0, f"{result.stderr}\n{result.exception!r}"
     return result
+
+
+def refused(result: Result) -> str:
+    """What a command says that refuses what it was given."""
+    assert result.exit_code == 2, result.output
+    return result.stderr
 
 
 @contextmanager

@@ -1,15 +1,24 @@
-"""Commands as processes of their own, and databases for them to work on."""
+"""Commands and the API as processes of their own, databases, roles and months for them."""
 
+import os
 import shutil
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
+import httpx
+import psycopg
 import pytest
 
 from drills.forks import Forks, forks
 from feature_repo.settings import FEATURE_REPO
-from jobs.tests.acting import databases_of
+from jobs.roles import Names
+from jobs.sample import write_months
+from jobs.tests.acting import PASSWORDS, databases_of, roles_of_their_own
 
 Place = Callable[[str], AbstractContextManager[str]]
 
@@ -38,6 +47,41 @@ def place(pytestconfig: pytest.Config, server: dict[str, str]) -> Place:
 
 
 @pytest.fixture
+def names(
+    pytestconfig: pytest.Config, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Names]:
+    """Roles of this test, and passwords for them in the environment."""
+    for name, value in PASSWORDS.items():
+        monkeypatch.setenv(name, value)
+    with roles_of_their_own(databases_of(pytestconfig), server) as found:
+        yield found
+
+
+@pytest.fixture(scope="session")
+def months(small_months: Path) -> Path:
+    """The months that commands load; a module may have larger ones."""
+    return small_months
+
+
+@pytest.fixture
+def january(running: Forks, database: str, months: Path) -> str:
+    """A database with January."""
+    ended = running.one("ingest", str(months / "month_000"), "--as-of", "2024-01-31")
+    assert ended.code == 0, ended.errors
+    return database
+
+
+@pytest.fixture
+def beside(database: str) -> Iterator[None]:
+    """Databases that a restore leaves beside `database` go at the end."""
+    yield
+    query = "SELECT datname FROM pg_database WHERE datname LIKE %s"
+    with psycopg.connect(dbname="postgres", autocommit=True) as admin:
+        for (name,) in admin.execute(query, [f"{database}_%"]).fetchall():
+            admin.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+
+
+@pytest.fixture
 def new_feature(tmp_path: Path) -> dict[str, str]:
     """The environment in which subs_profile_fv has one feature more."""
     for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
@@ -55,3 +99,32 @@ def new_feature(tmp_path: Path) -> dict[str, str]:
         text = text.replace(before, after)
     (tmp_path / "definitions.py").write_text(text)
     return {"STREAMFLOW_FEATURE_REPO": str(tmp_path)}
+
+
+def sampled(tmp_path_factory: pytest.TempPathFactory, users: int, months: int) -> Path:
+    """A new folder with so many months of so many users."""
+    out = tmp_path_factory.mktemp("months")
+    write_months(out, users=users, months=months, seed=7)
+    return out
+
+
+@contextmanager
+def serving() -> Iterator[str]:
+    """The URL of the API, a process of its own on the database that PG* names."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    server = subprocess.Popen([sys.executable, "-m", "api", "--port", str(port)], env=os.environ)
+    url, give_up = f"http://127.0.0.1:{port}", time.monotonic() + 60
+    try:
+        while time.monotonic() < give_up:
+            try:
+                if httpx.get(f"{url}/readyz").is_success:
+                    break
+            except httpx.TransportError:
+                pass
+            time.sleep(0.2)
+        yield url
+    finally:
+        server.terminate()
+        server.wait(timeout=30)

@@ -14,8 +14,7 @@ import pytest
 from drills import state
 from drills.forks import Command, Ended, Forks
 from drills.results import Result, choose, record
-from jobs.sample import write_months
-from jobs.tests.conftest import Place
+from jobs.tests.conftest import Place, sampled
 
 USERS, ROUNDS = choose(100, 1_000), choose(1, 3)
 MONTHS = ("2024-01-31", "2024-02-29", "2024-03-31")
@@ -25,9 +24,7 @@ ONLINE = 'online."streamflow:user_id"'
 @pytest.fixture(scope="module")
 def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with three months."""
-    out = tmp_path_factory.mktemp("months")
-    write_months(out, users=USERS, months=3, seed=7)
-    return out
+    return sampled(tmp_path_factory, USERS, 3)
 
 
 @pytest.fixture
@@ -37,6 +34,19 @@ def ingests(months: Path) -> list[Command]:
         Command(["ingest", str(months / f"month_{number:03}"), "--as-of", day])
         for number, day in enumerate(MONTHS)
     ]
+
+
+@pytest.fixture(autouse=True, params=range(ROUNDS))
+def round_(request: pytest.FixtureRequest) -> int:
+    """How often each test was done before."""
+    return int(request.param)
+
+
+@pytest.fixture
+def stored(running: Forks, database: str, ingests: list[Command]) -> None:
+    """A database with the three months, of which nothing is served yet."""
+    for command in ingests:
+        well(running.run(command))
 
 
 @pytest.fixture
@@ -97,9 +107,8 @@ def newer_only() -> Iterator[None]:
     assert older == []
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
 def test_ten_applies_of_two_definitions(
-    round_: int, running: Forks, place: Place, new_feature: dict[str, str]
+    running: Forks, place: Place, new_feature: dict[str, str]
 ) -> None:
     others = [Command(["apply"], new_feature if number % 2 else {}) for number in range(10)]
     found = {}
@@ -113,14 +122,9 @@ def test_ten_applies_of_two_definitions(
     told("ten `apply` of two definitions at once", 11)
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@pytest.mark.usefixtures("stored")
 def test_ten_materializations_of_overlapping_windows(
-    round_: int,
-    running: Forks,
-    place: Place,
-    template: str,
-    ingests: list[Command],
-    expected: dict[str, Any],
+    round_: int, running: Forks, expected: dict[str, Any]
 ) -> None:
     chance = random.Random(round_)
     windows: list[tuple[str, ...]] = [("--end", "2024-04-01"), ()]
@@ -128,12 +132,9 @@ def test_ten_materializations_of_overlapping_windows(
         start, end = sorted(chance.sample(range(1, 121), 2))
         windows.append(("--start", day(start), "--end", day(end)))
     chance.shuffle(windows)
-    with place(template):
-        for command in ingests:
-            well(running.run(command))
-        with newer_only():
-            well(running.run(*(Command(["materialize", *window]) for window in windows)))
-        assert state.differences(values(), expected) == {}
+    with newer_only():
+        well(running.run(*(Command(["materialize", *window]) for window in windows)))
+    assert state.differences(values(), expected) == {}
     told("ten `materialize` of overlapping windows at once", 10)
 
 
@@ -142,58 +143,36 @@ def day(number: int) -> str:
     return str(datetime.fromordinal(datetime(2023, 12, 31).toordinal() + number).date())
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
-def test_a_backfill_beside_the_monthly_run(
-    round_: int,
-    running: Forks,
-    place: Place,
-    template: str,
-    ingests: list[Command],
-    expected: dict[str, Any],
-) -> None:
-    with place(template):
-        for command in ingests:
-            well(running.run(command))
-        backfill = Command(["materialize", "--start", "2024-01-01", "--end", "2024-02-01"])
-        with newer_only():
-            well(running.run(backfill, Command(["materialize"]), backfill))
-        assert state.differences(values(), expected) == {}
+@pytest.mark.usefixtures("stored")
+def test_a_backfill_beside_the_monthly_run(running: Forks, expected: dict[str, Any]) -> None:
+    backfill = Command(["materialize", "--start", "2024-01-01", "--end", "2024-02-01"])
+    with newer_only():
+        well(running.run(backfill, Command(["materialize"]), backfill))
+    assert state.differences(values(), expected) == {}
     told("a backfill beside the monthly `materialize`", 3)
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@pytest.mark.usefixtures("database")
 def test_ingests_beside_materializations(
-    round_: int,
-    running: Forks,
-    place: Place,
-    template: str,
-    ingests: list[Command],
-    expected: dict[str, Any],
+    running: Forks, ingests: list[Command], expected: dict[str, Any]
 ) -> None:
     materialize = Command(["materialize"])
-    with place(template):
-        with newer_only():
-            well(running.run(*ingests, *[materialize] * 3, *ingests))
-        well(running.run(materialize))  # what came after the last of them
-        assert state.differences(values(), expected) == {}
+    with newer_only():
+        well(running.run(*ingests, *[materialize] * 3, *ingests))
+    well(running.run(materialize))  # what came after the last of them
+    assert state.differences(values(), expected) == {}
     told("six `ingest` beside three `materialize`", 10)
 
 
-@pytest.mark.parametrize("round_", range(ROUNDS))
+@pytest.mark.usefixtures("database")
 def test_training_sets_of_two_services_to_one_file(
-    round_: int,
-    running: Forks,
-    place: Place,
-    template: str,
-    ingests: list[Command],
-    tmp_path: Path,
+    running: Forks, ingests: list[Command], tmp_path: Path
 ) -> None:
     out = str(tmp_path / "set.parquet")
-    with place(template):
-        well(running.run(ingests[0]))
-        services = ["churn_v1", "profile_v1"] * 3
-        arguments = ("training-set", "--as-of", MONTHS[0], "--out", out, "--service")
-        well(running.run(*(Command([*arguments, service]) for service in services)))
-        well(running.run(Command(["verify", out])))
+    well(running.run(ingests[0]))
+    services = ["churn_v1", "profile_v1"] * 3
+    arguments = ("training-set", "--as-of", MONTHS[0], "--out", out, "--service")
+    well(running.run(*(Command([*arguments, service]) for service in services)))
+    well(running.run(Command(["verify", out])))
     assert sorted(state.files(tmp_path)) == ["set.parquet", "set.parquet.manifest.json"]
     told("six `training-set` of two services to one file at once", 7)

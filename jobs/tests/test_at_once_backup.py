@@ -1,10 +1,7 @@
 """Backup and restore beside an ingest: a month is in it whole or not at all."""
 
 import json
-import os
-import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -13,14 +10,11 @@ import pytest
 from drills.forks import Command, Forks
 from drills.results import Result, choose, record
 from jobs.backup import Place as Backups
-from jobs.backup import store
 from jobs.ingest import TABLES
 from jobs.restore import finish, prepare
-from jobs.sample import write_months
-from jobs.tests.conftest import Place
-from jobs.tests.test_restore import TOOLS
+from jobs.tests.conftest import sampled
+from jobs.tests.test_restore import back_up, script, well
 
-SCRIPTS = Path(__file__).parents[2] / "charts" / "streamflow" / "files"
 USERS, ROUNDS = choose(500, 2_000), choose(1, 3)
 SNAPSHOTS = [f"source.{table}" for name, table in TABLES.items() if name != "users"]
 
@@ -28,9 +22,7 @@ SNAPSHOTS = [f"source.{table}" for name, table in TABLES.items() if name != "use
 @pytest.fixture(scope="module")
 def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two months."""
-    out = tmp_path_factory.mktemp("months")
-    write_months(out, users=USERS, months=2, seed=7)
-    return out
+    return sampled(tmp_path_factory, USERS, 2)
 
 
 @pytest.fixture
@@ -40,34 +32,10 @@ def february(months: Path) -> Command:
 
 
 @pytest.fixture
-def january(running: Forks, place: Place, template: str, months: Path) -> Iterator[str]:
-    """A database with the first month; those that a restore leaves beside it go at the end."""
-    with place(template) as name:
-        ended = running.one("ingest", str(months / "month_000"), "--as-of", "2024-01-31")
-        assert ended.code == 0, ended.errors
-        yield name
-        with psycopg.connect(dbname="postgres", autocommit=True) as admin:
-            beside = "SELECT datname FROM pg_database WHERE datname LIKE %s"
-            for (other,) in admin.execute(beside, [f"{name}_%"]).fetchall():
-                admin.execute(f'DROP DATABASE "{other}" WITH (FORCE)')
-
-
-@pytest.fixture
 def backups(tmp_path: Path) -> Path:
     """An empty folder for backups."""
     (tmp_path / "backups").mkdir()
     return tmp_path / "backups"
-
-
-def script(name: str, *arguments: str | Path) -> None:
-    """Runs one of the chart's scripts as a container of PostgreSQL's image does."""
-    subprocess.run(
-        ["bash", SCRIPTS / name, *arguments],
-        env={**os.environ, "PATH": f"{TOOLS}:{os.environ['PATH']}"},
-        capture_output=True,
-        timeout=120,
-        check=True,
-    )
 
 
 def stored() -> set[int]:
@@ -84,7 +52,7 @@ def test_a_backup_beside_an_ingest(
     works = [backups / f".{number}.tmp" for number in range(3)]
     running.start(february)
     for work in works:
-        script("dump.sh", work, "5", f"streamflow={january}")
+        well(script("dump.sh", work, "5", f"streamflow={january}"))
     (ended,) = running.results()
     assert ended.code == 0, ended.errors
     for work in works:
@@ -95,18 +63,17 @@ def test_a_backup_beside_an_ingest(
     record(Result("three backups beside an `ingest`", f"{USERS:,} users", 4, 0, None, 0))
 
 
+@pytest.mark.usefixtures("beside")
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_a_restore_beside_an_ingest(
     round_: int, january: str, running: Forks, february: Command, backups: Path, tmp_path: Path
 ) -> None:
     """The ingest ends with the database it began in, or with 1 and a line; then it is repeated."""
-    work = backups / ".one.tmp"
-    script("dump.sh", work, "5", f"streamflow={january}")
-    name = store(work, str(backups), "streamflow", keep=7).name
+    name = back_up(backups, january)
     plan = tmp_path / "plan"
     plan.mkdir()
     prepare(name, Backups(str(backups)), "streamflow", {"streamflow": january}, True, plan)
-    script("restore.sh", plan / "plan")
+    well(script("restore.sh", plan / "plan"))
     exchange = threading.Timer(0.05 + 0.1 * round_, lambda: finish(plan))
     exchange.start()
     (ended,) = running.run(february)

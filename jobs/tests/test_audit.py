@@ -1,24 +1,17 @@
 """`streamflow audit` finds what is served otherwise than trained on, and nothing else."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 from typing import Any
 
-import httpx
 import pytest
 
 from jobs.ingest import ingest
 from jobs.ledger import LOCK_CLASS, recorded
 from jobs.materialize import materialize
 from jobs.tests.acting import execute, streamflow
+from jobs.tests.conftest import serving
 
 ONLINE = 'online."streamflow:user_id"'
 FEE, SKIPS = "subs_profile_fv:monthly_fee", "usage_agg_30d_fv:skips_7d"
@@ -142,7 +135,7 @@ def test_what_was_never_materialized_is_pending(database: str, small_months: Pat
 
 @pytest.mark.usefixtures("served")
 def test_the_api_is_asked_where_a_url_is_given() -> None:
-    with api() as url:
+    with serving() as url:
         code, line, said = audit("--url", url)
         assert (code, differing(line)) == (0, {}), said
         execute(f"DELETE FROM {ONLINE} WHERE user_id = '0002-ORFBO'")
@@ -153,28 +146,6 @@ def test_the_api_is_asked_where_a_url_is_given() -> None:
     code, line, said = audit("--url", url)
     assert (code, line["outcome"]) == (1, "failed")
     assert "does not answer" in said
-
-
-@contextmanager
-def api() -> Iterator[str]:
-    """The API as a process of its own on the test's database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen([sys.executable, "-m", "api", "--port", str(port)], env=os.environ)
-    url, give_up = f"http://127.0.0.1:{port}", time.monotonic() + 60
-    try:
-        while time.monotonic() < give_up:
-            try:
-                if httpx.get(f"{url}/readyz").is_success:
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.2)
-        yield url
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
 
 
 def test_the_status_says_how_runs_ended(database: str) -> None:

@@ -1,5 +1,6 @@
 """A database that is read-only, has no connection left, or is slow: said so, nothing changed."""
 
+import os
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,23 +12,20 @@ import pytest
 
 from drills import state
 from drills.forks import Command, Ended, Forks
+from drills.proxy import Proxy
 from drills.results import Result, choose, record
-from drills.slow import Slow
 from jobs.tests.acting import execute
-from jobs.tests.conftest import Place
 
 SLOW_S = 5
 TRAINING = ("training-set", "--as-of", "2024-01-31", "--out")
 
 
 @pytest.fixture
-def stocked(running: Forks, place: Place, template: str, small_months: Path) -> Iterator[str]:
+def stocked(january: str, running: Forks) -> str:
     """A database with January, stored and served."""
-    with place(template) as name:
-        january = ("ingest", str(small_months / "month_000"), "--as-of", "2024-01-31")
-        for ended in (running.one(*january), running.one("materialize")):
-            assert ended.code == 0, ended.errors
-        yield name
+    ended = running.one("materialize")
+    assert ended.code == 0, ended.errors
+    return january
 
 
 @pytest.fixture
@@ -116,7 +114,7 @@ def test_no_connection_left(limited: str, running: Forks, jobs: dict[str, Comman
 def test_a_database_too_slow_to_connect_to(
     stocked: str, running: Forks, jobs: dict[str, Command]
 ) -> None:
-    with nothing_changes(), Slow(delay_s=SLOW_S) as slow:
+    with nothing_changes(), Proxy(os.environ, delay_s=SLOW_S) as slow:
         slowly = [
             Command(one.arguments, {**one.environment, **slow.environment}) for one in jobs.values()
         ]
@@ -133,7 +131,7 @@ def test_a_database_that_stands_still_for_a_while(
 ) -> None:
     """For less than connecting may take; the work waits and is done."""
     seconds = choose(2, SLOW_S - 1)
-    with Slow(delay_s=0.001) as slow:
+    with Proxy(os.environ, delay_s=0.001) as slow:
         running.start(Command(jobs[name].arguments, slow.environment))
         time.sleep(0.25)
         slow.stall(seconds)

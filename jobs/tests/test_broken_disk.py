@@ -16,7 +16,6 @@ from drills.forks import Command, Ended, Forks
 from drills.results import Result, choose, record
 from jobs.sample import write_months
 from jobs.tests.acting import databases_of, execute
-from jobs.tests.conftest import Place
 
 TRAINING = ("training-set", "--as-of", "2024-01-31", "--out")
 KIB = 1024
@@ -44,15 +43,6 @@ def small_disk() -> Iterator[Path]:
         subprocess.run(["umount", folder], check=True)
     finally:
         folder.rmdir()
-
-
-@pytest.fixture
-def january(running: Forks, place: Place, template: str, small_months: Path) -> Iterator[str]:
-    """A database with January."""
-    with place(template) as name:
-        ended = running.one("ingest", str(small_months / "month_000"), "--as-of", "2024-01-31")
-        assert ended.code == 0, ended.errors
-        yield name
 
 
 def failed(ended: Ended, *said: str) -> None:

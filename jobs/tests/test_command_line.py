@@ -1,38 +1,14 @@
 """The command line: exit codes, one clear line for an error, one JSON line at the end."""
 
 import json
-import logging
-import os
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner, Result
+from typer.testing import Result
 
-from jobs.__main__ import app
-
-
-def streamflow(*arguments: str) -> Result:
-    """Runs a command in this process, where Feast is loaded already."""
-    root = logging.getLogger()
-    handlers = root.handlers[:]
-    try:
-        return CliRunner().invoke(app, arguments)
-    finally:
-        root.handlers[:] = handlers
-
-
-def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Runs a command as a process of its own."""
-    return subprocess.run(
-        [sys.executable, "-m", "jobs", *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+from jobs.tests.acting import process, streamflow
 
 
 def last_line(done: Result | subprocess.CompletedProcess[str]) -> dict[str, object]:

@@ -1,17 +1,11 @@
 """`compare` proves the served against the trained-on, through the real API."""
 
 import io
-import os
-import socket
-import subprocess
-import sys
-import time
 from collections.abc import Iterator
 from datetime import date
 from pathlib import Path
 from urllib.request import Request
 
-import httpx
 import psycopg
 import pytest
 
@@ -20,31 +14,14 @@ from jobs.compare import ask, compare
 from jobs.ingest import ingest
 from jobs.ledger import recorded
 from jobs.materialize import materialize
+from jobs.tests.conftest import serving
 
 
 @pytest.fixture
 def api(database: str) -> Iterator[str]:
     """The API as a process of its own on the test's database."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    server = subprocess.Popen(
-        [sys.executable, "-m", "api", "--port", str(port)], env={**os.environ}
-    )
-    try:
-        url = f"http://127.0.0.1:{port}"
-        give_up = time.monotonic() + 60
-        while time.monotonic() < give_up:
-            try:
-                if httpx.get(f"{url}/readyz").is_success:
-                    break
-            except httpx.TransportError:
-                pass
-            time.sleep(0.2)
+    with serving() as url:
         yield url
-    finally:
-        server.terminate()
-        server.wait(timeout=30)
 
 
 def test_it_finds_everything_equal_and_one_planted_difference(api: str, small_months: Path) -> None:

@@ -12,8 +12,7 @@ import pytest
 from drills import state
 from drills.forks import Command, Forks
 from drills.results import Result, choose, is_long, record
-from jobs.sample import write_months
-from jobs.tests.conftest import Place
+from jobs.tests.conftest import Place, sampled
 from jobs.tests.killed import GONE_S, JOBS, Left, different, kill, left, moments
 
 USERS, KILLS = choose(100, 2_000), choose(4, 20)
@@ -22,9 +21,7 @@ USERS, KILLS = choose(100, 2_000), choose(4, 20)
 @pytest.fixture(scope="module")
 def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two months."""
-    out = tmp_path_factory.mktemp("months")
-    write_months(out, users=USERS, months=2, seed=7)
-    return out
+    return sampled(tmp_path_factory, USERS, 2)
 
 
 @pytest.mark.parametrize("name", JOBS)

@@ -5,7 +5,6 @@ import os
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
@@ -43,10 +42,14 @@ def script(name: str, *arguments: str | Path, **variables: str) -> subprocess.Co
     )
 
 
+def well(done: subprocess.CompletedProcess[str]) -> None:
+    """The script ended with 0."""
+    assert done.returncode == 0, done.stderr
+
+
 def back_up(place: Path, database: str, *others: str) -> str:
     """Dumps and stores; gives the backup's name."""
-    done = script("dump.sh", place / ".job.tmp", "5", f"streamflow={database}", *others)
-    assert done.returncode == 0, done.stderr
+    well(script("dump.sh", place / ".job.tmp", "5", f"streamflow={database}", *others))
     return store(place / ".job.tmp", str(place), "streamflow", keep=7).name
 
 
@@ -56,8 +59,7 @@ def restore(place: Path, database: str, name: str = "latest", **how: Any) -> lis
     targets = how.pop("targets", {"streamflow": database})
     overwrite = how.pop("overwrite", False)
     prepare(name, Place(str(place)), "streamflow", targets, overwrite, folder)
-    done = script("restore.sh", folder / "plan")
-    assert done.returncode == 0, done.stderr
+    well(script("restore.sh", folder / "plan"))
     return finish(folder)
 
 
@@ -76,15 +78,11 @@ def execute(statement: str, database: str | None = None) -> list[Any]:
 
 
 @pytest.fixture
-def january(database: str, small_months: Path) -> Iterator[str]:
+def january(database: str, beside: None, small_months: Path) -> str:
     """A database with a month in it; those that a restore leaves beside it go at the end."""
     with recorded("ingest") as run:
         ingest(run, small_months / "month_000", date(2024, 1, 31))
-    yield database
-    beside = "SELECT datname FROM pg_database WHERE datname LIKE %s"
-    with psycopg.connect(dbname="postgres", autocommit=True) as connection:
-        for (name,) in connection.execute(beside, [f"{database}%"]).fetchall():
-            connection.execute(f'DROP DATABASE "{name}" WITH (FORCE)')
+    return database
 
 
 @pytest.fixture

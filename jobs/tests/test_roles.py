@@ -22,26 +22,13 @@ from jobs.tests.acting import (
     PASSWORDS,
     SCHEMAS,
     acting,
-    databases_of,
     db_roles,
     done,
     execute,
-    roles_of_their_own,
+    refused,
     row_of,
     streamflow,
 )
-
-
-@pytest.fixture
-def names(
-    pytestconfig: pytest.Config, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Names]:
-    """Roles of this test, and passwords for them in the environment."""
-    for name, value in PASSWORDS.items():
-        monkeypatch.setenv(name, value)
-    with roles_of_their_own(databases_of(pytestconfig), server) as found:
-        yield found
-
 
 STATE = """
     SELECT array_agg(ARRAY[kind, name, owner, acl] ORDER BY kind, name) FROM (
@@ -137,17 +124,14 @@ def test_missing_passwords_are_all_named(
 def test_a_name_that_will_not_do_is_refused(
     names: Names, database: str, changed: dict[str, str], said: str
 ) -> None:
-    failed = db_roles(names, **changed)
-    assert failed.exit_code == 2
-    assert failed.stderr.startswith(f"error: {said}")
+    assert refused(db_roles(names, **changed)).startswith(f"error: {said}")
     assert roles_there(names) == 0
 
 
 def test_a_role_that_belongs_to_another_is_refused(names: Names, database: str) -> None:
     execute(f"CREATE ROLE {names.reader} IN ROLE pg_read_all_data")
-    failed = db_roles(names)
-    assert failed.exit_code == 2
-    assert "has more than it may have: member of pg_read_all_data;" in failed.stderr
+    said = refused(db_roles(names))
+    assert "has more than it may have: member of pg_read_all_data;" in said
     assert roles_there(names) == 1
 
 

@@ -2,31 +2,12 @@
 
 import threading
 import time
-from collections.abc import Iterator
 
 import psycopg
 import pytest
 
 from jobs.roles import Names
-from jobs.tests.acting import (
-    PASSWORDS,
-    databases_of,
-    db_roles,
-    done,
-    execute,
-    roles_of_their_own,
-)
-
-
-@pytest.fixture
-def names(
-    pytestconfig: pytest.Config, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Names]:
-    """Roles of this test, and passwords for them in the environment."""
-    for name, value in PASSWORDS.items():
-        monkeypatch.setenv(name, value)
-    with roles_of_their_own(databases_of(pytestconfig), server) as found:
-        yield found
+from jobs.tests.acting import db_roles, done, execute
 
 
 def test_a_table_in_use_is_waited_for_as_long_as_told(

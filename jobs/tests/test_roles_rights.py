@@ -39,17 +39,6 @@ from jobs.tests.acting import (
 WINDOW = ("--start", "2024-01-01", "--end", "2024-02-01")
 
 
-@pytest.fixture
-def names(
-    pytestconfig: pytest.Config, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
-) -> Iterator[Names]:
-    """Roles of this test, and passwords for them in the environment."""
-    for name, value in PASSWORDS.items():
-        monkeypatch.setenv(name, value)
-    with roles_of_their_own(databases_of(pytestconfig), server) as found:
-        yield found
-
-
 @pytest.fixture(scope="module")
 def used(
     pytestconfig: pytest.Config, server: dict[str, str], template: str, small_months: Path

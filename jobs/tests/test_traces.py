@@ -1,23 +1,11 @@
 """Spans of a job and its steps, as a collector gets them."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from feature_repo.tests.collector import Spans, attributes, collecting
-
-
-def run(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """`streamflow` with these arguments, as a process."""
-    return subprocess.run(
-        [sys.executable, "-m", "jobs", *arguments],
-        env={**os.environ, **environment},
-        capture_output=True,
-        text=True,
-    )
+from jobs.tests.acting import process
 
 
 def steps(spans: Spans, command: str) -> list[str]:
@@ -37,7 +25,7 @@ def test_a_job_is_a_span_with_its_steps_inside(small_months: Path, tmp_path: Pat
             ["materialize"],
             ["training-set", "--as-of", "2024-01-31", "--out", str(tmp_path / "set.parquet")],
         ):
-            done = run(*command, OTEL_EXPORTER_OTLP_ENDPOINT=url)
+            done = process(*command, OTEL_EXPORTER_OTLP_ENDPOINT=url)
             assert done.returncode == 0, done.stderr
     checks = ["check file"] * 6 + ["check across files"]
     assert steps(spans, "ingest") == [*checks, *["store file"] * 6]
@@ -50,7 +38,7 @@ def test_a_job_is_a_span_with_its_steps_inside(small_months: Path, tmp_path: Pat
 @pytest.mark.usefixtures("database")
 def test_a_refused_month_is_a_failed_span(small_months: Path, tmp_path: Path) -> None:
     with collecting() as (url, spans):
-        done = run(
+        done = process(
             *("ingest", str(tmp_path), "--as-of", "2024-01-31"),
             OTEL_EXPORTER_OTLP_ENDPOINT=url,
             OTEL_SERVICE_NAME="mine",
@@ -63,7 +51,7 @@ def test_a_refused_month_is_a_failed_span(small_months: Path, tmp_path: Path) ->
 
 @pytest.mark.usefixtures("database")
 def test_a_collector_that_is_away_fails_no_job(small_months: Path) -> None:
-    done = run(
+    done = process(
         *("ingest", str(small_months / "month_000"), "--as-of", "2024-01-31"),
         OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
         OTEL_EXPORTER_OTLP_TIMEOUT="2",

@@ -1,0 +1,88 @@
+"""A port in front of PostgreSQL's socket that is slow or falls silent, as a network does."""
+
+import contextlib
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from typing import Self
+
+BLOCK = 65_536
+
+
+class Proxy:
+    """Passes everything on, later or not at all, without closing anything; on 127.0.0.1.
+
+    Args:
+        server: the PG* variables of the server; PGHOST is the folder of its socket.
+        delay_s: how long each block is held back, on its way to the server.
+    """
+
+    def __init__(self, server: Mapping[str, str], delay_s: float = 0.0) -> None:
+        self.target = f"{server['PGHOST']}/.s.PGSQL.{server['PGPORT']}"
+        self.delay_s = delay_s
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.port = int(self.listener.getsockname()[1])
+        self.stalled_until = 0.0
+        self.silent = False
+        self.generation = 0
+        self.sockets = [self.listener]
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self.accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for one in self.sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables that lead through this port."""
+        return {"PGHOST": "127.0.0.1", "PGPORT": str(self.port)}
+
+    def stall(self, seconds: float) -> None:
+        """Lets nothing pass for so long, once."""
+        self.stalled_until = time.monotonic() + seconds
+
+    def fall_silent(self) -> None:
+        """Nothing passes any more; new connections are taken and not answered."""
+        self.silent, self.generation = True, self.generation + 1
+
+    def answer_new(self) -> None:
+        """New connections work; those from before stay silent."""
+        self.silent = False
+
+    def accept(self) -> None:
+        """Takes connections until the port is closed."""
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = self.listener.accept()
+                self.sockets.append(client)
+                if not self.silent:
+                    self.connect(client)
+
+    def connect(self, client: socket.socket) -> None:
+        """Connects a client with the server, both ways."""
+        upstream = socket.socket(socket.AF_UNIX)
+        upstream.connect(self.target)
+        self.sockets.append(upstream)
+        for source, sink, delayed in ((client, upstream, True), (upstream, client, False)):
+            arguments = [source, sink, self.generation, delayed]
+            threading.Thread(target=self.pass_on, args=arguments, daemon=True).start()
+
+    def pass_on(
+        self, source: socket.socket, sink: socket.socket, generation: int, delayed: bool
+    ) -> None:
+        """One way of a connection, until its end or until those of its generation are silent."""
+        with contextlib.suppress(OSError):
+            while data := source.recv(BLOCK):
+                wait = max(self.stalled_until - time.monotonic(), self.delay_s if delayed else 0.0)
+                if wait > 0:
+                    time.sleep(wait)
+                if generation == self.generation:
+                    sink.sendall(data)
+            if generation == self.generation:
+                sink.shutdown(socket.SHUT_WR)

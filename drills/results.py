@@ -6,8 +6,10 @@ their long form.
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 VARIABLE = "STREAMFLOW_DRILLS"
 
@@ -45,6 +47,16 @@ def record(result: Result) -> None:
     if path:
         with Path(path).open("a") as file:
             file.write(json.dumps(asdict(result)) + "\n")
+
+
+def record_load(
+    fault: str, found: Mapping[str, Any], recovered_s: float | None = None, remark: str = ""
+) -> None:
+    """As `record`, of what k8s-tests/load.py found; prints it, too."""
+    print(f"{fault}: {found}")
+    load = f"{found['rate']:g} requests a second{remark}"
+    failed = sum(found["failed"].values())
+    record(Result(fault, load, found["requests"], failed, recovered_s, lost=0))
 
 
 def read(path: Path) -> list[Result]:

@@ -1,6 +1,6 @@
 """Runs inside the cluster: asks the API at a steady rate for a while, then says how it went.
 
-Usage: load.py URL RATE SECONDS. Prints one JSON line: requests, failed (by reason), contracts
+Usage: load.py URL RATE SECONDS. Prints one JSON line: rate, requests, failed (by reason), contracts
 seen, when it began, the slowest request, the longest time in which nothing succeeded, and when that
 was, and the first and the last failure, in seconds from the beginning. A refused connection counts
 as failed: that is what a client sees.
@@ -55,6 +55,7 @@ async def main(url: str, rate: float, seconds: float) -> None:
     moments = sorted([began, *succeeded, time.monotonic()])
     gaps = [(later - earlier, earlier - began) for earlier, later in itertools.pairwise(moments)]
     summary = {
+        "rate": rate,
         "requests": int(rate * seconds),
         "failed": dict(failed),
         "contracts": dict(contracts),

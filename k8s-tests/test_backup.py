@@ -9,6 +9,8 @@ import pytest
 from cluster import CHART, CommandFailedError
 from namespace import SAMPLE, Namespace, until
 
+from drills.results import Result, record, record_load
+
 VOLUME = "data-streamflow-postgres-0"
 TRAINING_SET = "/training/churn_v1_2024-01-31.parquet"
 COUNTS = """
@@ -150,6 +152,9 @@ def test_a_lost_volume_is_restored_and_all_is_as_before(
     after = snapshot(sample_release)
     for what, value in before.items():
         assert after[what] == value, what
+    compared = "answers before and after; rows, registry and training set, too"
+    answered = len(after["answers"])
+    record(Result("volume lost, restored from the backup", compared, answered, 0, whole, lost=0))
 
 
 def lose_the_volume(namespace: Namespace) -> None:
@@ -209,7 +214,7 @@ def test_told_to_it_restores_beside_and_keeps_the_former(
     )
     assert kept == "7042"
     found = load()
-    print(f"restored while asked 20 times a second: {found}")
+    record_load("restored over data", found, found["longest_gap_s"], "; 503 while exchanged")
     assert found["wrong"] == []
     assert found["longest_gap_s"] < 5
     assert answers(sample_release, before) == before["answers"]

@@ -9,7 +9,7 @@ import pytest
 from cluster import CHART, run
 from namespace import MONTH, Namespace, until
 
-from drills.results import Result, choose, record
+from drills.results import choose, record_load
 
 RATE = choose(50, 100)
 """Requests a second."""
@@ -60,16 +60,6 @@ def restarts(namespace: Namespace) -> dict[str, int]:
     }
 
 
-def noted(
-    fault: str, found: dict[str, Any], recovered_s: float | None = None, remark: str = ""
-) -> None:
-    """Notes a row of the table of faults, and prints it."""
-    failed = sum(found["failed"].values())
-    load = f"{RATE} requests a second{remark}"
-    record(Result(fault, load, found["requests"], failed, recovered_s, lost=0))
-    print(f"{fault}: {found}")
-
-
 def test_a_restarted_database_fails_requests_only_while_it_is_down(release: Namespace) -> None:
     before = restarts(release)
     load = release.load(rate=RATE, seconds=60, node=node_of(release, KEEPS_POSTGRES))
@@ -88,7 +78,7 @@ def test_a_restarted_database_fails_requests_only_while_it_is_down(release: Name
     after = found["began"] + last - back
     assert after < 1, f"failed {after:.1f} s after the database was ready"
     assert restarts(release) == before
-    noted("database restarted", found, max(0.0, round(after, 1)), "; 503 while it was away")
+    record_load("database restarted", found, max(0.0, round(after, 1)), "; 503 while it was away")
     assert began < back
 
 
@@ -104,7 +94,7 @@ def test_a_drained_node_fails_no_request(release: Namespace) -> None:
     finally:
         release.cluster.kubectl("uncordon", drained)
     assert (found["failed"], found["wrong"]) == ({}, [])
-    noted("node drained", found)
+    record_load("node drained", found)
 
 
 def test_a_rolling_upgrade_and_its_rollback_fail_no_request(release: Namespace) -> None:
@@ -120,7 +110,7 @@ def test_a_rolling_upgrade_and_its_rollback_fail_no_request(release: Namespace) 
     assert set(ready_pods(release, IS_API)).isdisjoint(upgraded)
     found = load()
     assert (found["failed"], found["wrong"]) == ({}, [])
-    noted("rolling upgrade and rollback", found)
+    record_load("rolling upgrade and rollback", found)
 
 
 def test_pods_that_are_deleted_one_after_the_other_fail_no_request(release: Namespace) -> None:
@@ -130,7 +120,7 @@ def test_pods_that_are_deleted_one_after_the_other_fail_no_request(release: Name
         until(lambda: len(ready_pods(release, IS_API)), lambda count: count == 2, 120)
     found = load()
     assert (found["failed"], found["wrong"]) == ({}, [])
-    noted("pods of the API deleted", found)
+    record_load("pods of the API deleted", found)
 
 
 def test_a_pod_that_is_killed_costs_what_it_had_in_hand(release: Namespace) -> None:
@@ -144,7 +134,7 @@ def test_a_pod_that_is_killed_costs_what_it_had_in_hand(release: Namespace) -> N
     assert sum(found["failed"].values()) < 3 * RATE
     assert found["longest_gap_s"] < 2
     first, last = found["failed_at_s"] or (0.0, 0.0)
-    noted("pod of the API killed", found, round(last - first, 1))
+    record_load("pod of the API killed", found, round(last - first, 1))
 
 
 def test_a_lost_node_costs_what_it_had_in_hand(release: Namespace) -> None:
@@ -163,8 +153,8 @@ def test_a_lost_node_costs_what_it_had_in_hand(release: Namespace) -> None:
     until(lambda: len(ready_pods(release, IS_API)), lambda count: count == 2, 240)
     release.ready("pod", "--selector=app.kubernetes.io/component in (feast, postgres)")
     whole_s = round(time.monotonic() - began, 1)
-    noted("node lost and back", by_pods, whole_s, ", of the pods' own addresses")
-    noted("node lost and back", by_service, whole_s, ", of the Service's address")
+    record_load("node lost and back", by_pods, whole_s, ", of the pods' own addresses")
+    record_load("node lost and back", by_service, whole_s, ", of the Service's address")
     assert (by_pods["wrong"], by_service["wrong"]) == ([], [])
     # Who cannot connect to the lost pod asks the other one: what had been sent to it is lost.
     assert sum(by_pods["failed"].values()) < RATE / 10

@@ -9,6 +9,8 @@ from cluster import CHART, CommandFailedError
 from namespace import MONTH, Namespace, until
 from role_trials import MAY, MAY_NOT, tries
 
+from drills.results import record_load
+
 VALUES = [
     *("--values", str(CHART / "examples" / "laptop.yaml")),
     *("--set-json", f"jobs.ingest.months={json.dumps([MONTH])}"),
@@ -76,7 +78,7 @@ def test_a_rollback_takes_them_away_without_a_failed_request(namespace: Namespac
 
 def unharmed(what: str, found: dict[str, Any]) -> None:
     """Asserts that every request of a load was answered, and rightly."""
-    print(f"{what}: {found}")
+    record_load(what, found)
     assert (found["failed"], found["wrong"]) == ({}, [])
 
 
@@ -204,8 +206,9 @@ def test_a_restored_database_has_the_roles_rights(namespace: Namespace) -> None:
     namespace.install(*VALUES, *rotated(namespace, *ROLES), *restore)
     assert psql(namespace, rights) == before
     found = load()
-    print(f"restored while asked: {found}")
+    record_load("restored over data", found, found["longest_gap_s"], "; 503 while exchanged")
     assert found["wrong"] == []
+    assert set(found["failed"]) <= {"503"}
     assert found["longest_gap_s"] < 5
     until(lambda: logged_in(namespace), lambda logins: logins == {"streamflow_reader_b"}, 30)
     assert "served as trained on" in namespace.helm("test", "streamflow", "--logs")

@@ -60,3 +60,12 @@ def test_in_the_suite_nothing_is_noted_and_forms_are_short(
     monkeypatch.delenv(results.VARIABLE, raising=False)
     results.record(Result("a", "x", 1, 0, None, 0))
     assert results.choose(4, 20) == 4
+
+
+def test_a_load_is_a_row(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    noted = tmp_path / "rows.jsonl"
+    monkeypatch.setenv(results.VARIABLE, str(noted))
+    found = {"rate": 50.0, "requests": 100, "failed": {"503": 2, "ReadTimeout": 1}}
+    results.record_load("a fault", found, 0.5, "; 503 meanwhile")
+    (row,) = results.read(noted)
+    assert row == Result("a fault", "50 requests a second; 503 meanwhile", 100, 3, 0.5, lost=0)

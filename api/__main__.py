@@ -13,6 +13,7 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.app import create_app
+from api.protocol import Protocol
 from feature_repo import logs, settings
 from feature_repo.errors import ConfigurationError, StoreUnavailable
 
@@ -101,6 +102,7 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
     log.info("listening", extra={"host": host, "port": port})
     config = uvicorn.Config(
         app,
+        http=Protocol,
         log_config=None,
         access_log=False,
         server_header=False,

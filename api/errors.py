@@ -13,6 +13,7 @@ StreamflowError
     └── Unservable          the online tables alone cannot answer the service
 """
 
+import ssl
 from collections.abc import Sequence
 
 from feature_repo.errors import (
@@ -93,12 +94,19 @@ class Outdated(Exception):
         super().__init__(f"catalog {version} is not the one there is")
 
 
+AMISS = {10: "has expired", 62: "is for another name", 64: "is for another name"}
+"""By OpenSSL's number (X509_V_ERR_…): what keeps a certificate from being taken."""
+
+
 def public(error: Exception) -> str:
     """Why the service is not ready, for a client: no host, no statement, no driver's words."""
     if isinstance(error, NotReady):
         return str(error)
     if isinstance(error, SchemaMissing):
         return "nothing was applied to the database"
+    if isinstance(error.__cause__, ssl.SSLCertVerificationError):
+        amiss = AMISS.get(error.__cause__.verify_code, "is not trusted")
+        return f"the database's certificate {amiss}"
     if isinstance(error, StoreUnavailable):
         return "the database does not answer"
     if isinstance(error, ConfigurationError):

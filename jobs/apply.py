@@ -14,7 +14,7 @@ from psycopg import Connection
 from feature_repo import schema, settings
 from feature_repo.compile import compiled, is_current
 from feature_repo.database import connect, lock
-from feature_repo.errors import RemovalNotAllowed, SchemaMissing
+from feature_repo.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
 from feature_repo.store import open_store
 from jobs.ledger import Run, last_outcome, recorded
 from jobs.materialize import BEGINNING, choose, through_feast
@@ -56,10 +56,41 @@ def apply(
         The plan and the run, whose counts are objects: read, written and unchanged.
 
     Raises:
+        NotAllowed: the tables belong to a role that this one may not act as.
         RemovalNotAllowed: a view in use would be removed; nothing was changed.
         ConfigurationError: the definitions do not load.
     """
-    with connect(autocommit=True) as connection, lock(connection, "apply") as got:
+    with connect(autocommit=True) as connection:
+        require_owner(connection)
+        return applied(connection, allow_removal, show)
+
+
+def require_owner(connection: Connection) -> None:
+    """Returns when the current role may change what is there, or nothing is there yet."""
+    row = connection.execute(OWNER).fetchone()
+    if row is not None and not row[1]:
+        raise NotAllowed(
+            f"role {settings.postgres().user} may not apply, which takes role {row[0]};"
+            " nothing was changed"
+        )
+
+
+OWNER = """
+    SELECT pg_get_userbyid(relowner), pg_has_role(relowner, 'USAGE')
+    FROM pg_class WHERE relname = 'runs'
+      AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'ops')"""
+"""Who owns the tables, and whether the current role may act as that one.
+
+Of the ledger, whose row rules let nobody else enter an `apply`. Asked of PostgreSQL's catalogs,
+since not every role may look into the schema.
+"""
+
+
+def applied(
+    connection: Connection, allow_removal: bool, show: Callable[[str], Any]
+) -> tuple[Plan, Run]:
+    """Does it, when nobody else does."""
+    with lock(connection, "apply") as got:
         if got == "waited":
             log.info("waited for another apply to end")
         contents = load(settings.streamflow().feature_repo)

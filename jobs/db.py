@@ -10,6 +10,7 @@ from feature_repo import embedded, schema, settings
 from feature_repo.database import connect, create_database
 from jobs import console, roles, waiting
 from jobs.reporting import reporting
+from jobs.roles_names import Names, passwords
 
 app = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL, other databases.")
 
@@ -39,10 +40,10 @@ def db_create(name: Annotated[str, typer.Argument(help="Database to create.")]) 
 
 @app.command("roles")
 def db_roles(
-    owner: Annotated[str, typer.Option(help="Runs apply.")] = roles.Names.owner,
-    writer: Annotated[str, typer.Option(help="Ingests, materializes.")] = roles.Names.writer,
-    trainer: Annotated[str, typer.Option(help="Builds training sets.")] = roles.Names.trainer,
-    reader: Annotated[str, typer.Option(help="The API.")] = roles.Names.reader,
+    owner: Annotated[str, typer.Option(help="Runs apply.")] = Names.owner,
+    writer: Annotated[str, typer.Option(help="Ingests, materializes.")] = Names.writer,
+    trainer: Annotated[str, typer.Option(help="Builds training sets.")] = Names.trainer,
+    reader: Annotated[str, typer.Option(help="The API.")] = Names.reader,
 ) -> None:
     """Create or update four roles with no more rights than their commands need.
 
@@ -52,16 +53,10 @@ def db_roles(
     that become the roles; without them the roles log in themselves.
     """
     with reporting():
-        names, given = roles.Names(owner, writer, trainer, reader), roles.passwords()
-        waiting.until(reachable, "the database")
+        names, given = Names(owner, writer, trainer, reader), passwords()
+        waiting.wait_for("database")
         for line in roles.set_up(names, given):
             console.say(line)
-
-
-def reachable() -> None:
-    """Returns when PostgreSQL answers, also to a role that may see nothing."""
-    with connect():
-        pass
 
 
 @app.command("stop")

@@ -4,122 +4,31 @@ feature_repo/roles.sql says which rights. Idempotent, in one transaction: a seco
 passwords anew and takes away what was granted besides; a killed one leaves what was there.
 """
 
-import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, astuple, dataclass
+from dataclasses import asdict
 from typing import Any
 
 import psycopg
 from psycopg import Connection, sql
-from pydantic import Field, SecretStr, ValidationError
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from feature_repo import schema
 from feature_repo.database import SCHEMA_SQL, connect, first_line, lock
-from feature_repo.errors import (
-    ConfigurationError,
-    StoreUnavailable,
-    StreamflowError,
-    shorten,
-)
-from feature_repo.settings import explain
+from feature_repo.errors import StoreUnavailable, StreamflowError
 from jobs import waiting
 from jobs.roles_allowed import OBJECTS, SCHEMAS, require_plain, require_rights
 from jobs.roles_logins import Entrance, make
+from jobs.roles_names import Names, Passwords, entrances
 
 ROLES_SQL = SCHEMA_SQL.with_name("roles.sql")
 REGISTRY_TABLES = ("feature_views", "stream_feature_views")
 """Of Feast's registry, those on which a role has other rights than on the rest."""
 LOCK_WAIT_MS = 2000
 """How long others may have to wait behind a change of a table that waits itself."""
-NAME = re.compile(r"[\w.@-]{1,63}", re.ASCII)
-
-
-@dataclass(frozen=True)
-class Names:
-    """The four roles.
-
-    Raises:
-        ConfigurationError: a name is none, or given twice.
-    """
-
-    owner: str = "streamflow_owner"
-    """Owns schemas and tables; runs `apply`."""
-    writer: str = "streamflow_writer"
-    """Runs `ingest` and `materialize`."""
-    trainer: str = "streamflow_trainer"
-    """Runs `training-set` and `verify`."""
-    reader: str = "streamflow_reader"
-    """The API."""
-
-    def __post_init__(self) -> None:
-        require_names([*astuple(self)])
-
-
-def require_names(names: list[str]) -> None:
-    """Returns when these can be the names of as many roles."""
-    for name in names:
-        if not NAME.fullmatch(name):
-            raise ConfigurationError(
-                f"{shorten(name)} is no role's name: up to 63 of a-z, A-Z, 0-9, _, -, ., @"
-            )
-        if names.count(name) > 1:
-            raise ConfigurationError(f"role {name} is named twice; the four must differ")
 
 
 class InUse(StoreUnavailable):
     """A table is in use by a long statement; nothing was changed."""
-
-
-class Passwords(BaseSettings):
-    """The roles' passwords, from STREAMFLOW_OWNER_PASSWORD and so on; an empty one is missing.
-
-    STREAMFLOW_OWNER_LOGIN and so on name the login that has it, where that is not the role itself.
-    """
-
-    model_config = SettingsConfigDict(
-        env_prefix="STREAMFLOW_", env_ignore_empty=True, frozen=True, hide_input_in_errors=True
-    )
-
-    owner_password: SecretStr
-    writer_password: SecretStr
-    trainer_password: SecretStr
-    reader_password: SecretStr
-    owner_login: str = ""
-    writer_login: str = ""
-    trainer_login: str = ""
-    reader_login: str = ""
-    former_login_s: int = Field(3600, ge=0)
-    """Seconds that the login of before is let in when there is another one."""
-
-
-def passwords() -> Passwords:
-    """The four passwords of the environment.
-
-    Raises:
-        ConfigurationError: naming every variable that is missing.
-    """
-    try:
-        return Passwords()
-    except ValidationError as error:
-        raise ConfigurationError(explain(error, prefix="STREAMFLOW_")) from None
-
-
-def entrances(names: Names, given: Passwords) -> dict[str, Entrance]:
-    """How each part's role is entered.
-
-    Raises:
-        ConfigurationError: a login's name is none, or another role's.
-    """
-    found = {}
-    for part, role in asdict(names).items():
-        login = getattr(given, f"{part}_login") or role
-        password = getattr(given, f"{part}_password")
-        found[part] = Entrance(role, login, password, given.former_login_s)
-    logins = [one.login for one in found.values() if one.login != one.role]
-    require_names([*astuple(names), *logins])
-    return found
 
 
 def set_up(names: Names, given: Passwords) -> list[str]:

@@ -137,7 +137,9 @@ def test_people_work_as_the_writer_and_only_the_job_applies(namespace: Namespace
     assert "equal to the database" in namespace.kubectl(
         *feast, "streamflow", "verify", training_set
     )
-    with pytest.raises(CommandFailedError, match="violates row-level security policy"):
+    with pytest.raises(
+        CommandFailedError, match="may not apply, which takes role streamflow_owner"
+    ):
         namespace.kubectl(*feast, "streamflow", "apply")
     with pytest.raises(CommandFailedError, match="permission denied for table projects"):
         namespace.kubectl(*feast, "feast", "apply")

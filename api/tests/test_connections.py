@@ -15,7 +15,7 @@ from cryptography.x509.oid import NameOID
 
 from api import database
 from api.database import Rows
-from api.tests.conftest import ready, serving, unready, wait_until
+from api.tests.conftest import assert_problem, ready, serving, unready, wait_until
 from api.tests.proxy import TlsProxy
 from feature_repo.errors import ConfigurationError, StoreUnavailable
 
@@ -68,8 +68,8 @@ def test_what_cannot_be_connected_to_is_one_of_our_errors(
         answer("SELECT 1")
 
 
-def certificate(folder: Path, name: str) -> Path:
-    """A certificate that signs itself, for localhost, with its key."""
+def certificate(folder: Path, name: str, days: int = 1) -> Path:
+    """A certificate that signs itself, for the host `name`, with its key; good for so long."""
     key = ec.generate_private_key(ec.SECP256R1())
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.datetime.now(datetime.UTC)
@@ -80,7 +80,7 @@ def certificate(folder: Path, name: str) -> Path:
         .public_key(key.public_key())
         .serial_number(x509.random_serial_number())
         .not_valid_before(now - datetime.timedelta(days=1))
-        .not_valid_after(now + datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=days))
         .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .sign(key, hashes.SHA256())
@@ -98,13 +98,15 @@ def certificate(folder: Path, name: str) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("presented", "mode", "trusted", "works"),
+    ("presented", "mode", "trusted", "amiss"),
     [
-        ("localhost", "verify-full", "localhost", True),
-        ("localhost", "verify-full", "other", False),
-        ("other", "verify-full", "other", False),  # trusted, and of another name
-        ("other", "verify-ca", "other", True),
-        ("other", "require", None, True),
+        ("localhost", "verify-full", "localhost", None),
+        ("localhost", "verify-full", "other", "is not trusted"),
+        ("localhost", "verify-ca", "other", "is not trusted"),
+        ("other", "verify-full", "other", "is for another name"),
+        ("other", "verify-ca", "other", None),
+        ("other", "require", None, None),
+        ("over", "verify-ca", "over", "has expired"),
     ],
 )
 def test_a_server_over_a_network_is_verified(
@@ -115,9 +117,10 @@ def test_a_server_over_a_network_is_verified(
     presented: str,
     mode: str,
     trusted: str | None,
-    works: bool,
+    amiss: str | None,
 ) -> None:
     files = {name: certificate(tmp_path, name) for name in ("localhost", "other")}
+    files["over"] = certificate(tmp_path, "over", days=0)
     with TlsProxy(server, files[presented]) as proxy:
         monkeypatch.setenv("PGHOST", "localhost")
         monkeypatch.setenv("PGPORT", str(proxy.port))
@@ -125,11 +128,15 @@ def test_a_server_over_a_network_is_verified(
         if trusted:
             monkeypatch.setenv("PGSSLROOTCERT", str(files[trusted]))
         with serving() as client:
-            if works:
+            if amiss is None:
                 wait_until(lambda: ready(client))
                 assert client.get("/features/7590-VHVEG").status_code == 200
             else:
-                wait_until(unready(client, "The database does not answer."))
+                said = f"The database's certificate {amiss}."
+                wait_until(unready(client, said))
+                for path in ("/readyz", "/features/7590-VHVEG"):
+                    body = assert_problem(client.get(path), 503, "not-ready", said)
+                    assert body["detail"] == said  # and no host, path or name besides
 
 
 @pytest.fixture

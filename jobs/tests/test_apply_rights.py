@@ -1,0 +1,82 @@
+"""`streamflow apply` as somebody who may not change the definitions."""
+
+import json
+
+import psycopg
+import pytest
+
+from feature_repo.database import lock
+from jobs.roles import Names
+from jobs.tests.acting import acting, db_roles, done, execute, streamflow
+
+EVERYTHING = """
+    SELECT (SELECT max(run) FROM ops.runs), (SELECT version FROM ops.catalog),
+           (SELECT max(last_updated_timestamp) FROM registry.feature_views),
+           (SELECT sha256 FROM ops.schema_version)"""
+"""What an apply would change."""
+
+
+def refused(user: str, owner: str) -> None:
+    """The command is refused at once, with one line, and changes nothing."""
+    before = execute(EVERYTHING)
+    with (
+        psycopg.connect(autocommit=True) as other,
+        lock(other, "apply"),
+        acting(user),
+        pytest.MonkeyPatch.context() as patch,
+    ):
+        patch.setenv("PGOPTIONS", "-c lock_timeout=3s")
+        patch.setattr("jobs.ledger.ended", {})  # as in a process of its own
+        result = streamflow("apply")  # which does not wait for the other one
+    said = f"role {user} may not apply, which takes role {owner}; nothing was changed"
+    assert (result.exit_code, result.stderr) == (2, f"error: {said}\n")
+    (line,) = result.stdout.splitlines()
+    end = json.loads(line)
+    assert (end["run"], end["outcome"], end["message"]) == (None, "failed", said)
+    assert execute(EVERYTHING) == before
+
+
+@pytest.mark.parametrize("part", ["writer", "trainer", "reader"])
+@pytest.mark.parametrize("is_changed", [False, True], ids=["as it is", "changed"])
+def test_a_role_that_is_not_the_owner_is_told_who_is(
+    names: Names,
+    database: str,
+    part: str,
+    is_changed: bool,
+    new_feature: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    done(db_roles(names))
+    if is_changed:
+        for name, value in new_feature.items():
+            monkeypatch.setenv(name, value)
+        execute("UPDATE ops.schema_version SET sha256 = 'earlier'")
+    refused(getattr(names, part), names.owner)
+
+
+def test_a_login_that_becomes_the_writer_is_told_too(
+    names: Names, database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    login = names.writer.replace("_writer", "_other")  # dropped with the roles
+    monkeypatch.setenv("STREAMFLOW_WRITER_LOGIN", login)
+    done(db_roles(names))
+    refused(login, names.owner)
+
+
+def test_without_roles_whoever_applied_first_is_named(names: Names, database: str) -> None:
+    execute(f"CREATE ROLE {names.writer} LOGIN")
+    refused(names.writer, "postgres")
+
+
+def test_the_owner_and_who_may_act_as_the_owner_apply(names: Names, database: str) -> None:
+    done(db_roles(names))
+    execute(f"GRANT {names.owner} TO {names.trainer}")
+    for user in (names.owner, names.trainer):
+        with acting(user):
+            assert "nothing to do" in done(streamflow("apply")).stdout
+
+
+def test_a_plan_is_for_the_writer_too(names: Names, database: str) -> None:
+    done(db_roles(names))
+    with acting(names.writer):
+        assert "nothing to do" in done(streamflow("apply", "--plan")).stdout

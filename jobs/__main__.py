@@ -13,11 +13,12 @@ import typer
 
 from feature_repo.errors import ConfigurationError, StreamflowError
 from jobs import api_key, backup_commands, console, db, ledger, waiting
-from jobs.reporting import WRONG_USE, reporting, run
+from jobs.reporting import WRONG_USE, Commands, reporting, run
 from jobs.times import AsOf, End, Start, scheduled_time
-from jobs.urls import require_no_password
+from jobs.urls import require_no_password, shown
 
 app = typer.Typer(
+    cls=Commands,
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
@@ -103,7 +104,7 @@ def verify(
         from jobs.training_set import verify as verified
 
         manifest = verified(path)
-        console.say(f"{path}: {manifest.rows:,} rows, equal to the database")
+        console.say(f"{shown(path)}: {manifest.rows:,} rows, equal to the database")
 
 
 @app.command()

@@ -21,6 +21,7 @@ from fsspec.implementations.local import LocalFileSystem
 
 from feature_repo.errors import ConfigurationError, StreamflowError, VerificationFailed
 from jobs.backup_manifest import Manifest, describe, parse
+from jobs.urls import failure, shown
 
 log = logging.getLogger(__name__)
 
@@ -40,8 +41,8 @@ class Place:
         try:
             self.files, path = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
-            raise ConfigurationError(f"{url}: {error}") from error
-        self.url, self.path = url, path.rstrip("/")
+            raise ConfigurationError(shown(f"{url}: {error}")) from None
+        self.url, self.path = shown(url), path.rstrip("/")
         self.is_local = isinstance(self.files, LocalFileSystem)
 
     @contextmanager
@@ -52,15 +53,17 @@ class Place:
         except StreamflowError:
             raise
         except Exception as error:  # each kind of file system has errors of its own
-            raise StreamflowError(f"{self.url} cannot be {what}: {error}") from error
+            raise failure(f"{self.url} cannot be {what}", error) from None
 
     def names(self, prefix: str = "") -> list[str]:
         """The backups that are there, oldest first; of all prefixes when none is given."""
         with self.told("read"):
             self.files.invalidate_cache()
-            if not self.files.exists(self.path):
+            try:  # not `exists`, which is False as well for a server that does not answer
+                found = self.files.ls(self.path, False)
+            except FileNotFoundError:
                 return []
-            listed = [one.rstrip("/").rsplit("/", 1)[-1] for one in self.files.ls(self.path, False)]
+            listed = [one.rstrip("/").rsplit("/", 1)[-1] for one in found]
             named = [match for one in listed if (match := NAME.fullmatch(one))]
             return sorted(
                 (one[0] for one in named if prefix in ("", one["prefix"]) and self.has(one[0])),
@@ -211,7 +214,7 @@ def store(work: Path, to: str, prefix: str, keep: int) -> Manifest:
     place.keep(work, manifest)
     log.info("backup stored", extra={"backup": manifest.name, "bytes": manifest.bytes})
     if not manifest.has_data:
-        log.warning("no data in this backup, so that older ones stay", extra={"place": to})
+        log.warning("no data in this backup, so that older ones stay", extra={"place": place.url})
         return manifest
     for gone in place.prune(prefix, keep):
         log.info("backup removed", extra={"backup": gone})

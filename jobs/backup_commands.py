@@ -97,7 +97,7 @@ def check(place: Annotated[str, typer.Argument(metavar="PLACE", help=PLACE)]) ->
         where.probe()
         names = where.names()
         newest = f", the newest {names[-1]}" if names else ""
-        console.say(f"{place}: can be written; {len(names)} backups{newest}")
+        console.say(f"{where.url}: can be written; {len(names)} backups{newest}")
 
 
 @restore_app.command("prepare")

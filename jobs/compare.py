@@ -5,8 +5,9 @@ import logging
 import os
 from dataclasses import dataclass
 from datetime import datetime
+from http.client import HTTPException
 from typing import TYPE_CHECKING, Any
-from urllib.error import HTTPError, URLError
+from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 import pyarrow as pa
@@ -17,6 +18,7 @@ from feature_repo.database import connect
 from feature_repo.errors import StreamflowError, VerificationFailed
 from feature_repo.store import open_store
 from jobs.training_set import columns
+from jobs.urls import failure, shown
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -78,9 +80,10 @@ def ask(api: str, service: str, users: list[str]) -> dict[str, Any]:
             found: dict[str, Any] = json.load(answer)
             return found
     except HTTPError as error:
-        raise StreamflowError(f"{api} answered {error.code}: {error.read().decode()}") from error
-    except (URLError, OSError) as error:
-        raise StreamflowError(f"{api} does not answer: {error}") from error
+        said = f"{api} answered {error.code}: {error.read().decode(errors='replace')}"
+        raise StreamflowError(shown(said)) from None
+    except (OSError, ValueError, HTTPException) as error:
+        raise failure(f"{api} does not answer", error) from None
 
 
 def times(served: dict[str, Any]) -> set[str]:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
+import pydantic
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
@@ -18,6 +19,17 @@ from prefect.tasks import Task
 from feature_repo.errors import InputRefused, StoreUnavailable
 from jobs import commands
 from jobs.commands import Summary
+from jobs.urls import shown
+
+LOCATIONS = ("source", "out", "url")
+"""Parameters to be wrapped in a Location: Prefect's server gets them before they are checked."""
+
+
+class Location(pydantic.SecretStr):
+    """A path or URL, of which Prefect's server is sent what may be shown."""
+
+    def _display(self) -> str:
+        return shown(self.get_secret_value())
 
 
 def database_went_away(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
@@ -46,10 +58,10 @@ def published(summary: Summary) -> Summary:
 
 
 @flow
-def ingest_month(source: str, as_of: date) -> Summary:
+def ingest_month(source: Location, as_of: date) -> Summary:
     """Checks a month's six files and stores all of them or nothing."""
     try:
-        return published(step(commands.ingest_month)(source, as_of))
+        return published(step(commands.ingest_month)(source.get_secret_value(), as_of))
     except InputRefused as refused:
         create_table_artifact(
             key="ingest-faults",
@@ -67,11 +79,11 @@ def apply_registry(allow_removal: bool = False) -> Summary:
 
 @flow
 def build_training_dataset(
-    as_of: date, service: str, out: str, allow_empty: bool = False
+    as_of: date, service: str, out: Location, allow_empty: bool = False
 ) -> Summary:
     """Joins a month's labels point-in-time with a service's features, as Parquet."""
     work = step(commands.build_training_dataset)
-    return published(work(as_of, service, out, allow_empty))
+    return published(work(as_of, service, out.get_secret_value(), allow_empty))
 
 
 @flow
@@ -88,6 +100,7 @@ def materialize_features(
 
 
 @flow
-def audit_online(service: str, users: int, seed: int, url: str, threshold: float) -> Summary:
+def audit_online(service: str, users: int, seed: int, url: Location, threshold: float) -> Summary:
     """Compares served values of users at random with what training sees."""
-    return published(step(commands.audit_online)(service, users, seed, url, threshold))
+    work = step(commands.audit_online)
+    return published(work(service, users, seed, url.get_secret_value(), threshold))

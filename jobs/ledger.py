@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 from feature_repo import schema, settings, tracing
 from feature_repo.database import connect
 from feature_repo.errors import InputRefused, StreamflowError
+from jobs.urls import shown
 
 log = logging.getLogger(__name__)
 
@@ -85,19 +86,22 @@ class Run:
 def recorded(command: str, **parameters: Any) -> Iterator[Run]:
     """Enters a run in the ledger and closes it with its outcome, whatever happens.
 
+    Of a URL among the parameters, ledger and trace get what may be shown of it.
+
     The row is written on a connection of its own, so that it stays when the work rolls back.
     That connection holds an advisory lock: a row that says "running" without it was killed.
 
     Raises:
         SchemaMissing: the database was never applied, so there is no ledger.
     """
-    run = Run(command, parameters)
+    kept = {key: shown(one) if isinstance(one, str) else one for key, one in parameters.items()}
+    run = Run(command, kept)
     tracing.start("streamflow-jobs")
     with connect(autocommit=True) as connection:
         schema.require(connection)
         run.number = enter(connection, run)
         try:
-            with tracing.span(command, **{name: str(what) for name, what in parameters.items()}):
+            with tracing.span(command, **{name: str(what) for name, what in kept.items()}):
                 yield run
             run.outcome = "done"
         except InputRefused as error:
@@ -105,7 +109,7 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
             run.counts = Counts(read=run.counts.read, refused=error.total)
             raise
         except BaseException as error:
-            run.outcome, run.message = "failed", str(error) or type(error).__name__
+            run.outcome, run.message = "failed", shown(str(error) or type(error).__name__)
             raise
         finally:
             run.duration_ms = round((time.monotonic() - run.started) * 1000)

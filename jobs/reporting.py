@@ -5,12 +5,27 @@ from contextlib import contextmanager
 from typing import Any
 
 import typer
+from typer.core import TyperGroup
+from typer.exceptions import TyperException
 
 from feature_repo import embedded, logs
 from feature_repo.errors import ConfigurationError, InputRefused, StreamflowError, UnknownName
 from jobs import console, ledger, tracking, waiting
+from jobs.urls import shown
 
 FAILED, WRONG_USE, REFUSED = 1, 2, 3
+
+
+class Commands(TyperGroup):
+    """All commands; where one is used wrongly, what is secret in a URL is not repeated."""
+
+    def invoke(self, ctx: Any) -> Any:
+        """The command that the context names."""
+        try:
+            return super().invoke(ctx)
+        except TyperException as error:
+            error.message = shown(error.message)
+            raise
 
 
 @contextmanager

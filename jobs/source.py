@@ -7,8 +7,9 @@ from tempfile import TemporaryDirectory
 
 import fsspec
 
-from feature_repo.errors import ConfigurationError, StreamflowError
+from feature_repo.errors import ConfigurationError
 from jobs.ingest import TABLES
+from jobs.urls import failure, shown
 
 
 @contextmanager
@@ -28,13 +29,22 @@ def local_folder(source: str) -> Iterator[Path]:
         try:
             files, path = fsspec.core.url_to_fs(source)
         except (ImportError, ValueError) as error:
-            raise ConfigurationError(f"{source}: {error}") from error
+            raise ConfigurationError(shown(f"{source}: {error}")) from None
         except OSError as error:
-            raise StreamflowError(f"{source} cannot be read: {error}") from error
+            raise failure(f"{source} cannot be read", error) from None
         try:
             for name in TABLES:
                 with suppress(FileNotFoundError):
-                    files.get_file(f"{path.rstrip('/')}/{name}.csv", f"{scratch}/{name}.csv")
+                    files.get_file(within(path, f"{name}.csv"), f"{scratch}/{name}.csv")
         except Exception as error:  # each kind of file system has errors of its own
-            raise StreamflowError(f"{source} cannot be read: {error}") from error
+            raise failure(f"{source} cannot be read", error) from None
         yield Path(scratch)
+
+
+def within(folder: str, name: str) -> str:
+    """Where a file of a folder is, as fsspec names it; over HTTP before the query."""
+    query = ""
+    if folder.startswith(("http://", "https://")):
+        folder, mark, rest = folder.partition("?")
+        query = mark + rest
+    return f"{folder.rstrip('/')}/{name}{query}"

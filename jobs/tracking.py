@@ -32,7 +32,12 @@ def run(name: str, **parameters: Any) -> Summary:
         )
         return untracked(**parameters)  # type: ignore[no-any-return]
     try:
-        return getattr(flows(), name)(**parameters)  # type: ignore[no-any-return]
+        tracked = flows()
+        given = {
+            key: tracked.Location(one) if key in tracked.LOCATIONS else one
+            for key, one in parameters.items()
+        }
+        return getattr(tracked, name)(**given)  # type: ignore[no-any-return]
     except StreamflowError:
         raise
     except Exception as error:
@@ -60,4 +65,4 @@ def silence(url: str) -> str:
         with urlopen(f"{url.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S) as answer:  # noqa: S310
             return "" if answer.status == 200 else f"status {answer.status}"
     except (URLError, OSError, ValueError) as error:
-        return str(error)
+        return shown(str(error))

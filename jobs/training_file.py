@@ -12,8 +12,9 @@ import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from feature_repo.errors import ConfigurationError, StreamflowError
+from feature_repo.errors import ConfigurationError
 from jobs.scratch import alone, scratch
+from jobs.urls import failure, shown
 
 BLOCK = 2**20
 
@@ -102,8 +103,8 @@ class Target:
         try:
             self.files, self.path = fsspec.core.url_to_fs(out)
         except (ImportError, ValueError, OSError) as error:
-            raise ConfigurationError(f"--out {out}: {error}") from error
-        self.out = out
+            raise ConfigurationError(shown(f"--out {out}: {error}")) from None
+        self.out = shown(out)
         self.manifest = f"{self.path}.manifest.json"
 
     def place(self, fill: Callable[[Sink], Manifest]) -> Manifest:
@@ -113,6 +114,10 @@ class Target:
 
         Args:
             fill: writes the data and says what it is.
+
+        Raises:
+            ConfigurationError: files can only be read there.
+            StreamflowError: they cannot be written now.
         """
         try:
             self.files.makedirs(self.files._parent(self.path), exist_ok=True)
@@ -123,8 +128,10 @@ class Target:
                     self.files.pipe_file(described, manifest.text())
                     self.files.mv(data, self.path)
                     self.files.mv(described, self.manifest)
+        except NotImplementedError:
+            raise ConfigurationError(f"--out {self.out}: can only be read") from None
         except OSError as error:
-            raise StreamflowError(f"{self.out} cannot be written: {error}") from error
+            raise failure(f"{self.out} cannot be written", error) from None
         return manifest
 
     def size(self) -> int:
@@ -145,9 +152,11 @@ class Target:
             text: Any = json.loads(self.files.cat_file(self.manifest))
             return sink.hash.hexdigest(), Manifest(**text)
         except FileNotFoundError as error:
-            raise ConfigurationError(f"{self.out}: no training set there ({error})") from error
-        except (OSError, ValueError, TypeError) as error:
-            raise ConfigurationError(f"{self.out}: no readable training set: {error}") from error
+            said = f"{self.out}: no training set there ({error})"
+            raise ConfigurationError(shown(said)) from None
+        except Exception as error:  # each kind of file system has errors of its own
+            said = f"{self.out}: no readable training set: {error}"
+            raise ConfigurationError(shown(said)) from None
 
     @contextmanager
     def data(self) -> Iterator[pq.ParquetFile]:

@@ -76,7 +76,7 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
     log.info(
         "training set written",
         extra={
-            "path": out,
+            "path": target.out,
             "rows": manifest.rows,
             "bytes": target.size(),
             "sha256": manifest.sha256,
@@ -96,14 +96,14 @@ def verify(out: str) -> Manifest:
     found, manifest = target.described()
     if found != manifest.sha256:
         raise VerificationFailed(
-            f"{out}: the file is not the one its manifest describes "
+            f"{target.out}: the file is not the one its manifest describes "
             f"(sha256 {found[:12]}…, manifest {manifest.sha256[:12]}…)"
         )
     with open_store() as store:
         contract = contract_of(store, manifest.service)
         if contract.hash != manifest.contract:
             raise VerificationFailed(
-                f"{out}: {manifest.service} has other features now "
+                f"{target.out}: {manifest.service} has other features now "
                 f"(contract {contract.hash}, manifest {manifest.contract})"
             )
         instant = datetime.combine(date.fromisoformat(manifest.as_of), midnight(), UTC)
@@ -112,7 +112,7 @@ def verify(out: str) -> Manifest:
             again = write(batches, columns(contract), Sink())
         if again.sha256 != manifest.sha256:
             with target.data() as stored, joined(store, contract, instant) as batches:
-                raise VerificationFailed(f"{out}: {difference(stored, batches)}")
+                raise VerificationFailed(f"{target.out}: {difference(stored, batches)}")
     return manifest
 
 

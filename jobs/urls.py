@@ -1,11 +1,15 @@
-"""URLs with passwords: refused, since process lists, logs, ledger and traces would keep them."""
+"""What is secret in a URL: passwords are refused, queries (which may be signed) are never shown.
+
+Process lists, logs, the run ledger and traces keep what they are given.
+"""
 
 import re
 from collections.abc import Iterable
 
-from feature_repo.errors import ConfigurationError
+from feature_repo.errors import ConfigurationError, StreamflowError
 
 PASSWORD = re.compile(r"([A-Za-z][\w+.-]*://)[^/\s@]*:[^/\s]*@")
+QUERY = re.compile(r"\?\S+")
 
 
 def require_no_password(arguments: Iterable[str]) -> None:
@@ -23,5 +27,15 @@ def require_no_password(arguments: Iterable[str]) -> None:
 
 
 def shown(text: str) -> str:
-    """`text` without the users and passwords of the URLs in it."""
-    return PASSWORD.sub(r"\1***@", text)
+    """`text` without users, passwords and queries if it has a URL; those of a path in it, too."""
+    if "://" not in text:
+        return text
+    return QUERY.sub("?***", PASSWORD.sub(r"\1***@", text))
+
+
+def failure(what: str, error: Exception) -> StreamflowError:
+    """A library's error about a URL as ours, to be raised `from None`.
+
+    With its cause, traces and Prefect's server would be sent the URL as the library tells it.
+    """
+    return StreamflowError(shown(f"{what}: {str(error) or type(error).__name__}"))

@@ -114,6 +114,31 @@ def test_a_refused_month_fails_there_once_and_says_why_here(
     assert json.loads(faults[0]["data"])[0]["rule"] == "the file is missing"
 
 
+def test_what_is_signed_in_a_url_stays_here(database: str, tmp_path: Path, prefect: str) -> None:
+    url = "http://127.0.0.1:1/month?token=c0ffee"
+    for arguments in (
+        ["ingest", url, "--as-of", "2024-01-31"],
+        ["training-set", "--as-of", "2024-01-31", "--out", url],
+        ["audit", "--url", url],
+    ):
+        done = streamflow(tmp_path, *arguments, url=prefect)
+        assert "c0ffee" not in done.stdout + done.stderr
+    runs = newest(prefect, "flow_runs", sort="START_TIME_DESC")[:3]
+    given = [run["parameters"] for run in reversed(runs)]
+    assert [one.get("source") or one.get("out") or one.get("url") for one in given] == [
+        "http://127.0.0.1:1/month?***"
+    ] * 3
+    give_up = time.monotonic() + 15
+    while time.monotonic() < give_up:  # the log of the first is there soon
+        messages = str(newest(prefect, "logs", sort="TIMESTAMP_DESC"))
+        if "month?*** cannot be read" in messages:
+            break
+        time.sleep(0.5)
+    assert "month?*** cannot be read" in messages
+    kept = [newest(prefect, what) for what in ("flow_runs", "task_runs", "artifacts", "logs")]
+    assert "c0ffee" not in str(kept)
+
+
 def test_every_flow_runs_there(
     database: str, small_months: Path, tmp_path: Path, prefect: str
 ) -> None:

@@ -1,0 +1,201 @@
+"""What is signed in a URL's query is used, and is in nothing that is printed, kept or sent."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from feature_repo.tests.collector import collecting
+from jobs.backup import Place
+from jobs.ingest import TABLES
+from jobs.urls import shown
+
+SIGNATURE = "c0ffee%2Bc0ffee%3D"
+QUERIES = [
+    f"X-Amz-Date=20240101T000000Z&X-Amz-Signature={SIGNATURE}",
+    f"sv=2024&sig={SIGNATURE}",
+    f"token={SIGNATURE}",
+    SIGNATURE,
+]
+AS_OF = ["--as-of", "2024-01-31"]
+
+
+@contextmanager
+def answering(status: int) -> Iterator[tuple[str, list[str]]]:
+    """The URL of a server that gives every request this status, and what it was asked for.
+
+    It repeats in its refusals what it was asked for, as many do.
+    """
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            asked.append(self.path)
+            body = f"<p>{'a page' if status == 200 else self.path}</p>".encode()
+            self.send_response(status)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        def do_POST(self) -> None:
+            self.do_GET()
+
+        def do_HEAD(self) -> None:
+            self.send_response(status)
+            self.end_headers()
+
+        def log_message(self, *_: Any) -> None:
+            """Nothing, as a test wants it."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/month", asked
+        finally:
+            server.shutdown()
+            thread.join()
+
+
+def commands(url: str, folder: Path) -> list[list[str]]:
+    """Every command that takes a URL, with this one."""
+    return [
+        ["ingest", url, *AS_OF],
+        ["training-set", *AS_OF, "--out", url],
+        ["verify", url],
+        ["compare", "--api", url],
+        ["audit", "--url", url],
+        ["backup", "store", str(folder), "--to", url],
+        ["backup", "list", url],
+        ["backup", "check", url],
+        ["restore", "prepare", "latest", str(folder), "--from", url, "--database", "streamflow=x"],
+    ]
+
+
+def run(arguments: list[str], folder: Path, **environment: str) -> tuple[int, str]:
+    """How a command ended, and all that it printed."""
+    done = subprocess.run(
+        [sys.executable, "-m", "jobs", *arguments],
+        env={**os.environ, **environment},
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    return done.returncode, f"{done.stdout}{done.stderr}"
+
+
+def assert_clean(text: str) -> None:
+    """No signature is in `text`."""
+    assert "c0ffee" not in text.lower(), text
+
+
+@pytest.fixture
+def filled(database: str, small_months: Path) -> str:
+    """A database with a month online."""
+    month = str(small_months / "month_000")
+    code, said = run(["ingest", month, *AS_OF, "--materialize"], small_months)
+    assert code == 0, said
+    return database
+
+
+@pytest.fixture
+def dumps(tmp_path: Path) -> Path:
+    """A folder with a dump."""
+    (tmp_path / "streamflow.dump").write_bytes(b"PGDMP")
+    noted = {"database": "d", "taken_at": "2026-02-01T02:00:07+00:00", "server_version": "18"}
+    (tmp_path / "streamflow.facts").write_text(json.dumps(noted))
+    return tmp_path
+
+
+@pytest.mark.parametrize("status", [None, 403, 200])
+def test_no_command_prints_keeps_or_sends_a_signature(
+    filled: str, dumps: Path, status: int | None
+) -> None:
+    with answering(status or 500) as (there, _), collecting() as (collector, spans):
+        place = there if status else "http://127.0.0.1:1/month"
+        query = QUERIES[(status or 0) % len(QUERIES)]
+        asked = commands(f"{place}?{query}", dumps)
+        with ThreadPoolExecutor(2) as pool:
+            where = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
+            ended = list(pool.map(lambda one: run(one, dumps, **where), asked))
+    for arguments, (code, said) in zip(asked, ended, strict=True):
+        assert_clean(said)
+        assert "Traceback" not in said
+        may_find_nothing = arguments[:2] == ["backup", "list"] and status == 200
+        assert (code == 0) is may_find_nothing, said
+    with psycopg.connect() as connection:
+        rows = connection.execute("SELECT r::text FROM ops.runs r ORDER BY run").fetchall()
+    assert "month?***" in str(rows)
+    assert_clean(str(rows))
+    assert "month?***" in str(spans)
+    assert_clean(str(spans))
+    for path in dumps.rglob("*"):
+        assert path.is_dir() or not re.search(b"c0ffee", path.read_bytes(), re.IGNORECASE)
+
+
+def test_a_mistake_in_a_command_does_not_repeat_it(tmp_path: Path) -> None:
+    url = f"https://127.0.0.1:1/x?{QUERIES[0]}"
+    asked = (
+        [url],
+        ["ingest", ".", url, *AS_OF],
+        ["ingest", url, "--as-of", url],
+        ["audit", "--users", url],
+        ["backup", url],
+        ["backup", "list", ".", url],
+        ["wait", "--for", url],
+        ["materialize", "--start", url],
+    )
+    with ThreadPoolExecutor(2) as pool:
+        ended = list(pool.map(lambda one: run(one, tmp_path), asked))
+    for code, said in ended:
+        assert (code, said[:5]) == (2, "Usage"), said
+        assert_clean(said)
+
+
+def test_the_signature_is_sent_where_it_belongs(database: str, tmp_path: Path) -> None:
+    with answering(200) as (url, asked):
+        run(["ingest", f"{url}/?token={SIGNATURE}", *AS_OF], tmp_path)
+    assert {f"/month/{table}.csv?token={SIGNATURE}" for table in TABLES} <= set(asked)
+
+
+def test_what_is_no_url_is_shown_as_it_is() -> None:
+    assert shown("a?b=c /d/e?f") == "a?b=c /d/e?f"
+    assert shown("s3://b/k cannot be read") == "s3://b/k cannot be read"
+
+
+@pytest.mark.parametrize("query", QUERIES)
+def test_an_error_is_shown_without_the_query_in_it(query: str) -> None:
+    said = f"403, url='https://h/x?{query}', and /x?{query}, zip://a.csv::https://h/x?{query}"
+    assert shown(said) == "403, url='https://h/x?*** and /x?*** zip://a.csv::https://h/x?***"
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "https://127.0.0.1:1/x"])
+@pytest.mark.parametrize("verb", ["list", "check"])
+def test_backups_at_a_url_that_does_not_answer_are_an_error(
+    tmp_path: Path, verb: str, url: str
+) -> None:
+    code, said = run(["backup", verb, url], tmp_path)
+    assert code == 1
+    assert said.startswith(f"error: {url} cannot be ")
+    assert said.count("\n") == 1
+
+
+def test_no_backups_and_no_answer_are_not_the_same() -> None:
+    with answering(404) as (url, _):
+        assert Place(url).names() == []
+    with answering(403) as (url, _), pytest.raises(Exception, match="cannot be read: 403"):
+        Place(url).names()

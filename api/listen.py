@@ -24,7 +24,7 @@ HEARTBEAT_S = 0.5
 """Between two questions, and for an answer; together they are cache.STALENESS_S."""
 LULL_S = 0.02
 """Many requests may have a doubt at once, and one question answers all of them."""
-VERSION = "SELECT version FROM ops.catalog"
+VERSION = "SELECT version, pg_is_in_recovery() FROM ops.catalog"
 EMPTY = "ops.catalog is empty; run: streamflow apply"
 
 
@@ -84,11 +84,16 @@ class Listener:
 
     async def _listen(self, session: Session) -> bool:
         """Listens over `session` until it is lost; gives whether it fell silent."""
+        was_standby = False
         try:
             await self._subscribe(session)
             while True:
                 began = time.monotonic()
-                await self._beat(session)
+                is_standby = await self._beat(session)
+                if was_standby and not is_standby:
+                    log.info("the standby was promoted, and can tell of changes now")
+                    return False
+                was_standby = is_standby
                 self.is_connected = True
                 if self.is_listening:
                     self._cache.heard(began)
@@ -128,18 +133,23 @@ class Listener:
             self._cache.heard(float("-inf"))
             self.wake()
 
-    async def _beat(self, session: Session) -> None:
-        """Asks for the catalog's version; all that was committed before was heard of after it."""
+    async def _beat(self, session: Session) -> bool:
+        """Asks for the catalog's version; all that was committed before was heard of after it.
+
+        Returns:
+            Whether the server is a standby.
+        """
         ends = asyncio.get_running_loop().time() + HEARTBEAT_S
         try:
             rows = await session.fetch(VERSION, (), ends)
         except ANOTHER_SCHEMA as error:
             self._told.lacks_catalog(missing(error))
-        else:
-            if rows:
-                self._told.sees(rows[0][0])
-            else:
-                self._told.lacks_catalog(SchemaMissing(EMPTY))
+            return False
+        if not rows:
+            self._told.lacks_catalog(SchemaMissing(EMPTY))
+            return False
+        self._told.sees(rows[0][0])
+        return bool(rows[0][1])
 
     async def _pause(self, seconds: float) -> None:
         """Waits so long, or until somebody wants to know."""

@@ -98,3 +98,6 @@ def test_a_standby_is_read_and_its_primary_followed(
             pg_ctl("promote")
             write(42)
             assert months(client) == 42
+            wait_until(lambda: metric(client, "streamflow_api_listening") == 1)
+            write(43)
+            wait_until(lambda: months(client) == 43)

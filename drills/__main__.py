@@ -1,7 +1,7 @@
 """`python -m drills`: runs the long form of every drill and fills docs/reliability.md.
 
 A drill is a test that the suite has in a short form. `--only local` runs one group of them and
-prints its table instead.
+leaves the tables of the others.
 """
 
 import argparse
@@ -65,12 +65,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             sections = [Drill(GROUPS[name], Path(folder) / name).ended() for name in given.only]
         else:
             sections = everything(Path(folder))
-    text = report.render(sections, commit())
-    if given.only:
-        print(text)
-    else:
-        report.put(DOCUMENT, text)
-        print(f"written: {DOCUMENT.relative_to(ROOT)}")
+    texts = [report.render(one, commit()) for one in sections]
+    report.put(DOCUMENT, texts, [one.title for one in GROUPS.values()])
+    print("\n\n".join([*texts, f"written: {DOCUMENT.relative_to(ROOT)}"]))
     return int(any(one.broken for one in sections))
 
 

@@ -1,4 +1,4 @@
-"""The table of docs/reliability.md, between two marks; the text around it is written by hand."""
+"""The tables of docs/reliability.md, between two marks; the text around is written by hand."""
 
 import os
 import platform
@@ -10,6 +10,7 @@ from pathlib import Path
 from drills.results import Result
 
 BEGIN, END = "<!-- drills: begin -->", "<!-- drills: end -->"
+HEADING = "### "
 HEAD = "| fault | load | requests/runs | failed | recovered after | data lost |"
 
 
@@ -24,16 +25,14 @@ class Section:
     """Whether a drill did not end as it should."""
 
 
-def render(sections: Iterable[Section], commit: str) -> str:
-    """The tables, with when and on what they were measured."""
-    machine = f"{os.cpu_count()} cores, Python {platform.python_version()}"
-    parts = [f"Measured {datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit `{commit}`, {machine}."]
-    for one in sections:
-        state = "**not all ended as they should**" if one.broken else "all ended as they should"
-        parts += ["", f"### {one.title}", f"{one.minutes:.0f} minutes; {state}.", "", HEAD]
-        parts.append("|---|---|---:|---:|---:|---:|")
-        parts += [row(result) for result in merged(one.results)]
-    return "\n".join(parts)
+def render(section: Section, commit: str) -> str:
+    """A section of the document, with when and on what it was measured."""
+    state = "**not all ended as they should**" if section.broken else "all ended as they should"
+    where = f"{os.cpu_count()} cores, Python {platform.python_version()}"
+    when = f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC, commit `{commit}`, {where}"
+    lines = [f"{HEADING}{section.title}", f"{section.minutes:.0f} minutes, {when}; {state}.", ""]
+    lines += [HEAD, "|---|---|---:|---:|---:|---:|"]
+    return "\n".join([*lines, *(row(result) for result in merged(section.results))])
 
 
 def merged(results: Iterable[Result]) -> list[Result]:
@@ -66,14 +65,22 @@ def row(result: Result) -> str:
     return f"| {' | '.join(cells)} | {result.lost:,} |"
 
 
-def put(document: Path, text: str) -> None:
-    """Puts the tables in the place of the former ones.
+def put(document: Path, sections: Sequence[str], titles: Iterable[str]) -> None:
+    """Puts sections in the place of the former ones of their titles; the others stay.
+
+    Args:
+        titles: of all sections that there may be, in their order.
 
     Raises:
         ValueError: the document has not both marks.
     """
     before, begin, rest = document.read_text().partition(BEGIN)
-    _, end, after = rest.partition(END)
+    inside, end, after = rest.partition(END)
     if not (begin and end):
         raise ValueError(f"{document}: the marks {BEGIN} and {END} are not both there")
+    found = {}
+    for one in [*(HEADING + former for former in inside.split(HEADING)[1:]), *sections]:
+        title, _, _ = one.removeprefix(HEADING).partition("\n")
+        found[title] = one.strip()
+    text = "\n\n".join(found[title] for title in titles if title in found)
     document.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")

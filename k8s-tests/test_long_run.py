@@ -20,8 +20,8 @@ from drills.results import Result, choose, is_long, record
 PICTURE = ROOT / "docs" / "pictures" / "long-run.svg"
 MIXED = Path(__file__).with_name("mixed.py").read_text()
 RATE, SAMPLE_S, MINUTE = 20, 10, 60
-MEMORY = "awk '/^RssAnon/ {held += $2} END {print held}' /proc/[0-9]*/status 2>/dev/null"
-"""Kilobytes that a pod's processes hold, without files and what they share."""
+MEMORY = "cat /proc/[0-9]*/status 2>/dev/null | awk '/^RssAnon/ {held += $2} END {print held}'"
+"""Kilobytes that a pod's processes hold, without files and what they share; some may just end."""
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
 
 Points = dict[str, list[tuple[float, float]]]

@@ -101,6 +101,8 @@ def test_an_empty_release_is_ready_and_knows_nobody(namespace: Namespace) -> Non
     with pytest.raises(CommandFailedError, match="HTTP Error 404"):
         namespace.ask("/features/0002-ORFBO")
     assert "nothing to compare" in namespace.helm("test", "streamflow", "--logs")
+    log = namespace.kubectl("logs", "streamflow-postgres-0")
+    assert 'role "postgres" does not exist' not in log  # as the probes would have it
 
 
 def test_api_pods_are_on_different_nodes(namespace: Namespace) -> None:

@@ -20,27 +20,30 @@ def test_rows_of_one_fault_are_added_up() -> None:
 
 def test_the_table_has_a_line_for_each() -> None:
     section = Section("Here", [Result("kill", "100 users", 1_000, 0, 1.25, 0)], 2.4, broken=False)
-    text = report.render([section], "abc")
+    text = report.render(section, "abc")
     assert "| kill | 100 users | 1,000 | 0 | 1.2 s | 0 |" in text.splitlines()
-    assert "2 minutes; all ended as they should." in text
+    assert text.startswith("### Here\n2 minutes, ")
+    assert "commit `abc`" in text
+    assert "; all ended as they should.\n" in text
 
 
 def test_a_drill_that_did_not_end_well_is_said(tmp_path: Path) -> None:
-    assert "**not all" in report.render([Section("Here", [], 0, broken=True)], "abc")
+    assert "**not all" in report.render(Section("Here", [], 0, broken=True), "abc")
 
 
-def test_only_what_stands_between_the_marks_is_replaced(tmp_path: Path) -> None:
+def test_a_section_takes_the_place_of_the_former_one(tmp_path: Path) -> None:
     document = tmp_path / "reliability.md"
-    document.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
-    report.put(document, "new")
-    assert document.read_text() == f"before\n{BEGIN}\nnew\n{END}\nafter\n"
+    document.write_text(f"before\n{BEGIN}\n### B\nold\n\n### A\nkept\n\n### Z\n{END}\nafter\n")
+    report.put(document, ["### C\nnew", "### B\nnew"], ["A", "B", "C", "D"])
+    inside = "### A\nkept\n\n### B\nnew\n\n### C\nnew"
+    assert document.read_text() == f"before\n{BEGIN}\n{inside}\n{END}\nafter\n"
 
 
 def test_a_document_without_marks_is_left_alone(tmp_path: Path) -> None:
     document = tmp_path / "reliability.md"
     document.write_text(f"before\n{END}\n")
     with pytest.raises(ValueError, match="not both there"):
-        report.put(document, "new")
+        report.put(document, ["### A"], ["A"])
     assert document.read_text() == f"before\n{END}\n"
 
 

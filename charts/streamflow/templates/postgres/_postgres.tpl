@@ -142,6 +142,11 @@ the roles: one.
   {{- include "streamflow.postgres.passwordFrom" . | nindent 2 }}
 - name: POSTGRES_DB
   value: {{ .Values.postgres.auth.database | quote }}
+# For who is in the pod, and for the probes, at which the log else complains of a missing role.
+- name: PGUSER
+  value: $(POSTGRES_USER)
+- name: PGDATABASE
+  value: $(POSTGRES_DB)
 - name: POSTGRES_INITDB_ARGS
   value: {{ .Values.postgres.initdbArgs | quote }}
 - name: PGDATA

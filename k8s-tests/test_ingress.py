@@ -1,6 +1,7 @@
 """The API from outside, over TLS: nginx does with the chart's Ingress what a controller does."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
 
 import pod
@@ -82,7 +83,7 @@ def release(sample_release: Namespace, ours: Authority) -> Namespace:
 
 
 @pytest.fixture(scope="module")
-def controller(release: Namespace) -> Namespace:
+def controller(release: Namespace) -> Iterator[Namespace]:
     """A namespace that may ask the API, with an nginx that serves the Ingress."""
     try:
         run("docker", "build", "--tag", IMAGE, "-", stdin=DOCKERFILE)
@@ -110,7 +111,8 @@ def controller(release: Namespace) -> Namespace:
     found.ready("pod/nginx")
     found.run_pod("client", "sleep", "600")
     found.ready("pod/client")
-    return found
+    yield found
+    found.cluster.kubectl("delete", "namespace", found.name, "--wait=false")
 
 
 def servers(release: Namespace, ingress: dict[str, Any]) -> list[str]:

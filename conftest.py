@@ -4,11 +4,15 @@ import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import psutil
 import psycopg
 import pytest
 from psycopg import sql
+
+if TYPE_CHECKING:
+    from drills.forks import Forks
 
 ROOT = Path(__file__).parent
 REAL_MONTHS = ROOT.parent / "shared" / "data"
@@ -62,6 +66,15 @@ def database(
     """The name of a database with schema and registry applied; PG* points at it."""
     with database_of(server, template, monkeypatch) as name:
         yield name
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Forks"]:
+    """Starts commands as processes, at once and without their seconds of imports; kills them."""
+    from drills.forks import forks
+
+    with forks(tmp_path_factory.mktemp("output")) as found:
+        yield found
 
 
 @pytest.fixture(scope="session")

@@ -2,10 +2,11 @@
 
 A process of its own loads Feast and everything else, and forks for every command, so that a
 moment falls into the command's work and not into seconds of imports, and ten that are started
-together run together. Each child is a whole `streamflow` with its arguments, environment, output
-and exit code.
+together run together. Each child is a whole `streamflow` (or `feast`) with its arguments,
+environment, folder, output and exit code.
 """
 
+import atexit
 import contextlib
 import json
 import os
@@ -13,19 +14,20 @@ import resource
 import signal
 import subprocess
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict, dataclass, field
 from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from drills import clock
 
 POLL_S = 0.001
 LOADED = (
-    *("feast.feature_store", "feast.repo_operations", "feast.infra.registry.sql"),
+    *("feast.cli.cli", "feast.feature_store", "feast.repo_operations", "feast.infra.registry.sql"),
     *("feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source",),
     *("feature_repo.engine", "feature_repo.offline_store", "feature_repo.online_store"),
     *("jobs.__main__", "jobs.apply", "jobs.ingest", "jobs.materialize", "jobs.training_set"),
@@ -44,6 +46,9 @@ class Command:
     """By how much its clock is ahead of the machine's."""
     largest_file: int | None = None
     """In bytes; a write past it fails, as on a full disk."""
+    folder: str | None = None
+    """Where it runs; None for the folder of whoever starts it."""
+    program: Literal["streamflow", "feast"] = "streamflow"
 
 
 @dataclass(frozen=True)
@@ -63,6 +68,11 @@ class Ended:
         return found
 
     @property
+    def said(self) -> str:
+        """All that it printed, standard output first."""
+        return self.out + self.errors
+
+    @property
     def message(self) -> str:
         """The line that says what was wrong; empty where nothing was."""
         found = [line for line in self.errors.splitlines() if line.startswith("error: ")]
@@ -72,12 +82,17 @@ class Ended:
 class Forks:
     """The process that forks; commands run in this one's environment and add their own."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *also: str) -> None:
+        """
+        Args:
+            folder: for what commands print.
+            also: modules to load besides those that every command needs.
+        """
         self.folder = folder
         self.count = 0
         self.started: list[Path] = []
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "drills.forks"],
+            [sys.executable, "-W", "error::ResourceWarning", "-m", "drills.forks", *also],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -116,6 +131,11 @@ class Forks:
         self.start(*commands)
         return self.results()
 
+    def in_turns(self, commands: Sequence[Command], at_once: int = 4) -> list[Ended]:
+        """Runs commands, so many at the same time."""
+        turns = (commands[at : at + at_once] for at in range(0, len(commands), at_once))
+        return [ended for turn in turns for ended in self.run(*turn)]
+
     def one(self, *arguments: str, **what: Any) -> Ended:
         """Runs one command."""
         return self.run(Command(arguments, **what))[0]
@@ -129,9 +149,9 @@ OUTPUTS = (".out", ".err")
 
 
 @contextlib.contextmanager
-def forks(folder: Path) -> Iterator[Forks]:
-    """A process that forks, whose commands write their output into `folder`."""
-    found = Forks(folder)
+def forks(folder: Path, *also: str) -> Iterator[Forks]:
+    """A process that forks, with arguments as `Forks` has them; ended afterwards."""
+    found = Forks(folder, *also)
     try:
         yield found
     finally:
@@ -142,7 +162,7 @@ def serve() -> None:
     """Reads orders, a JSON line each, and answers how they ended."""
     import importlib
 
-    for name in LOADED:
+    for name in (*LOADED, *sys.argv[1:]):
         importlib.import_module(name)
     for line in sys.stdin:
         print(json.dumps(carried_out(json.loads(line))), flush=True)
@@ -187,14 +207,23 @@ def fork(order: dict[str, Any]) -> int:
             resource.setrlimit(
                 resource.RLIMIT_FSIZE, (order["largest_file"], resource.RLIM_INFINITY)
             )
-        code = streamflow(order["arguments"])
+        if order["folder"]:
+            os.chdir(order["folder"])
+        code = called(order["program"], order["arguments"])
     except BaseException:
         traceback.print_exc()
     finally:
         with contextlib.suppress(BaseException):
+            end()
             sys.stdout.flush()
             sys.stderr.flush()
         os._exit(code)
+
+
+def end() -> None:
+    """Ends the process's threads and exit handlers, such as those that send the last spans."""
+    threading._shutdown()  # type: ignore[attr-defined]  # as Python itself does at its end
+    atexit._run_exitfuncs()
 
 
 def redirect(output: Path) -> None:
@@ -204,13 +233,15 @@ def redirect(output: Path) -> None:
     os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
 
 
-def streamflow(arguments: Sequence[str]) -> int:
-    """Runs the command line in this process; gives its exit code."""
+def called(program: str, arguments: Sequence[str]) -> int:
+    """Runs a command line in this process; gives its exit code."""
+    from feast.cli.cli import cli
+
     from jobs.__main__ import main
 
-    sys.argv = ["streamflow", *arguments]
+    sys.argv = [program, *arguments]
     try:
-        main()
+        cli() if program == "feast" else main()
     except SystemExit as ended:
         return ended.code if isinstance(ended.code, int) else int(ended.code is not None)
     return 0

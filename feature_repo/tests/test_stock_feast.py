@@ -8,6 +8,7 @@ from pathlib import Path
 
 import psycopg
 
+from drills.forks import Command, Forks
 from feature_repo.settings import FEATURE_REPO
 from jobs.ingest import ingest
 from jobs.ledger import recorded
@@ -16,21 +17,13 @@ from jobs.plan import compare, defined, load, registered
 FEAST = str(Path(sys.executable).with_name("feast"))
 
 
-def feast(*arguments: str, environment: dict[str, str] | None = None) -> tuple[int, str]:
-    """Runs `feast` inside the feature repository; gives exit code and output."""
-    done = subprocess.run(
-        [FEAST, *arguments],
-        cwd=FEATURE_REPO,
-        env=environment or dict(os.environ),
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return done.returncode, done.stdout + done.stderr
+def test_apply_and_materialize_work_as_they_are(
+    database: str, small_months: Path, running: Forks
+) -> None:
+    def feast(*arguments: str) -> tuple[int, str]:
+        ended = running.run(Command(arguments, folder=str(FEATURE_REPO), program="feast"))[0]
+        return ended.code, ended.said
 
-
-def test_apply_and_materialize_work_as_they_are(database: str, small_months: Path) -> None:
     with recorded("ingest") as run:
         ingest(run, small_months / "month_000", date(2024, 1, 31))
     assert feast("apply")[0] == 0
@@ -58,7 +51,15 @@ def test_apply_and_materialize_work_as_they_are(database: str, small_months: Pat
 
 
 def test_an_unset_variable_is_named(database: str) -> None:
-    without = {name: value for name, value in os.environ.items() if name != "PGUSER"}
-    code, said = feast("feature-views", "list", environment=without)
-    assert code != 0
-    assert "not set: PGUSER (environment variables)" in said
+    """As a process of its own, as a person starts it."""
+    done = subprocess.run(
+        [FEAST, "feature-views", "list"],
+        cwd=FEATURE_REPO,
+        env={name: value for name, value in os.environ.items() if name != "PGUSER"},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "not set: PGUSER (environment variables)" in done.stdout + done.stderr

@@ -14,20 +14,13 @@ import httpx
 import psycopg
 import pytest
 
-from drills.forks import Forks, forks
+from drills.forks import Forks
 from feature_repo.settings import FEATURE_REPO
 from jobs.roles import Names
 from jobs.sample import write_months
 from jobs.tests.acting import PASSWORDS, databases_of, roles_of_their_own
 
 Place = Callable[[str], AbstractContextManager[str]]
-
-
-@pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
-    """What starts commands at once, and kills them."""
-    with forks(tmp_path_factory.mktemp("output")) as found:
-        yield found
 
 
 @pytest.fixture(scope="session")

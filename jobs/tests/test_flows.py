@@ -7,13 +7,15 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-COMMAND = [sys.executable, "-W", "error::ResourceWarning", "-m", "jobs"]
+from drills.forks import Ended, Forks, forks
+from jobs.tests.acting import process
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +56,22 @@ def wait_for(url: str, log: Path) -> None:
     raise AssertionError(log.read_text())
 
 
-def streamflow(tmp_path: Path, *arguments: str, url: str) -> subprocess.CompletedProcess[str]:
+@pytest.fixture(scope="module")
+def tracked(prefect: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Forks]:
+    """Starts commands whose runs that server tracks; Prefect reads its settings when imported."""
+    with ExitStack() as stack:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PREFECT_API_URL", prefect)
+            patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("home")))
+            patch.setenv("PREFECT_LOGGING_EXTRA_LOGGERS", "jobs,feature_repo")
+            started = forks(tmp_path_factory.mktemp("output"), "prefect", "jobs.flows")
+            found = stack.enter_context(started)
+        yield found
+
+
+def streamflow(starting: Forks, *arguments: str, url: str) -> Ended:
     """Runs a command with PREFECT_API_URL set."""
-    environment = {**os.environ, "PREFECT_API_URL": url, "PREFECT_HOME": str(tmp_path)}
-    return subprocess.run(
-        [*COMMAND, *arguments],
-        env=environment,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
+    return starting.one(*arguments, environment={"PREFECT_API_URL": url})
 
 
 def newest(url: str, what: str, **query: Any) -> list[dict[str, Any]]:
@@ -78,51 +85,57 @@ def newest(url: str, what: str, **query: Any) -> list[dict[str, Any]]:
 def test_a_run_appears_with_parameters_logs_and_counts(
     database: str, small_months: Path, tmp_path: Path, prefect: str
 ) -> None:
+    """From a process of its own, which imports Prefect as a command does."""
     month = str(small_months / "month_000")
-    done = streamflow(tmp_path, "ingest", month, "--as-of", "2024-01-31", url=prefect)
+    where = {"PREFECT_API_URL": prefect, "PREFECT_HOME": str(tmp_path)}
+    done = process("ingest", month, "--as-of", "2024-01-31", **where)
     assert done.returncode == 0, done.stderr
     assert json.loads(done.stdout.splitlines()[-1])["rows"]["written"] == 300
 
-    (run,) = newest(prefect, "flow_runs")
+    run = newest(prefect, "flow_runs", sort="START_TIME_DESC")[0]
+    its_own = {"flow_runs": {"id": {"any_": [run["id"]]}}}
     assert run["state_name"] == "Completed"
     assert run["parameters"] == {"source": month, "as_of": "2024-01-31"}
-    (step,) = newest(prefect, "task_runs")
+    (step,) = newest(prefect, "task_runs", **its_own)
     assert step["name"].startswith("ingest_month")
     assert step["empirical_policy"]["retries"] == 3
-    (artifact,) = [one for one in newest(prefect, "artifacts") if one["key"] == "ingest-counts"]
+    artifacts = newest(prefect, "artifacts", **its_own)
+    (artifact,) = [one for one in artifacts if one["key"] == "ingest-counts"]
     assert {row["rows"]: row["count"] for row in json.loads(artifact["data"])}["written"] == 300
 
     give_up = time.monotonic() + 15  # Prefect sends its logs in batches
     messages: list[str] = []
     while time.monotonic() < give_up and "file stored" not in messages:
-        messages = [line["message"] for line in newest(prefect, "logs")]
+        logs = newest(prefect, "logs", logs={"flow_run_id": {"any_": [run["id"]]}})
+        messages = [line["message"] for line in logs]
     assert "file stored" in messages
 
 
 def test_a_refused_month_fails_there_once_and_says_why_here(
-    database: str, tmp_path: Path, prefect: str
+    database: str, tmp_path: Path, prefect: str, tracked: Forks
 ) -> None:
-    done = streamflow(tmp_path, "ingest", str(tmp_path), "--as-of", "2024-01-31", url=prefect)
-    assert done.returncode == 3
-    assert "Traceback" not in done.stderr
-    assert "  users.csv: the file is missing" in done.stderr.splitlines()
+    ended = streamflow(tracked, "ingest", str(tmp_path), "--as-of", "2024-01-31", url=prefect)
+    assert ended.code == 3
+    assert "Traceback" not in ended.errors
+    assert "  users.csv: the file is missing" in ended.errors.splitlines()
     runs = newest(prefect, "flow_runs", sort="START_TIME_DESC")
     assert runs[0]["state_name"] == "Failed"
     steps = newest(prefect, "task_runs", sort="EXPECTED_START_TIME_DESC")
     assert steps[0]["run_count"] == 1
-    faults = [one for one in newest(prefect, "artifacts") if one["key"] == "ingest-faults"]
-    assert json.loads(faults[0]["data"])[0]["rule"] == "the file is missing"
+    its_own = {"flow_runs": {"id": {"any_": [runs[0]["id"]]}}}
+    artifacts = newest(prefect, "artifacts", **its_own)
+    (faults,) = [one for one in artifacts if one["key"] == "ingest-faults"]
+    assert json.loads(faults["data"])[0]["rule"] == "the file is missing"
 
 
-def test_what_is_signed_in_a_url_stays_here(database: str, tmp_path: Path, prefect: str) -> None:
+def test_what_is_signed_in_a_url_stays_here(database: str, prefect: str, tracked: Forks) -> None:
     url = "http://127.0.0.1:1/month?token=c0ffee"
     for arguments in (
         ["ingest", url, "--as-of", "2024-01-31"],
         ["training-set", "--as-of", "2024-01-31", "--out", url],
         ["audit", "--url", url],
     ):
-        done = streamflow(tmp_path, *arguments, url=prefect)
-        assert "c0ffee" not in done.stdout + done.stderr
+        assert "c0ffee" not in streamflow(tracked, *arguments, url=prefect).said
     runs = newest(prefect, "flow_runs", sort="START_TIME_DESC")[:3]
     given = [run["parameters"] for run in reversed(runs)]
     assert [one.get("source") or one.get("out") or one.get("url") for one in given] == [
@@ -140,21 +153,19 @@ def test_what_is_signed_in_a_url_stays_here(database: str, tmp_path: Path, prefe
 
 
 def test_every_flow_runs_there(
-    database: str, small_months: Path, tmp_path: Path, prefect: str
+    database: str, small_months: Path, tmp_path: Path, prefect: str, tracked: Forks
 ) -> None:
-    code = f"""
-from datetime import UTC, date, datetime
-from jobs import tracking
-tracking.run("apply_registry")
-tracking.run("ingest_month", source={str(small_months / "month_000")!r}, as_of=date(2024, 1, 31))
-tracking.run("build_training_dataset", as_of=date(2024, 1, 31), service="profile_v1",
-             out={str(tmp_path / "t.parquet")!r})
-tracking.run("materialize_features", start=None, end=datetime(2024, 2, 1, tzinfo=UTC), views=[])
-tracking.run("audit_online", service="profile_v1", users=5, seed=1, url="", threshold=0.0)
-"""
+    day, profile = ("--as-of", "2024-01-31"), ("--service", "profile_v1")
     before = len(newest(prefect, "flow_runs"))
-    environment = {**os.environ, "PREFECT_API_URL": prefect, "PREFECT_HOME": str(tmp_path)}
-    subprocess.run([sys.executable, "-c", code], env=environment, timeout=120, check=True)
+    for arguments in (
+        ["apply"],
+        ["ingest", str(small_months / "month_000"), *day],
+        ["training-set", *day, *profile, "--out", str(tmp_path / "t.parquet")],
+        ["materialize", "--end", "2024-02-01"],
+        ["audit", *profile, "--users", "5"],
+    ):
+        ended = streamflow(tracked, *arguments, url=prefect)
+        assert ended.code == 0, ended.errors
     states = [run["state_name"] for run in newest(prefect, "flow_runs", sort="START_TIME_DESC")]
     assert len(states) == before + 5
     assert states[:5] == ["Completed"] * 5
@@ -169,14 +180,14 @@ tracking.run("audit_online", service="profile_v1", users=5, seed=1, url="", thre
 
 
 def test_with_the_server_away_the_work_is_done_and_the_log_says_so(
-    database: str, small_months: Path, tmp_path: Path
+    database: str, small_months: Path, running: Forks
 ) -> None:
-    url = "http://127.0.0.1:1/api"
     month = str(small_months / "month_000")
-    done = streamflow(tmp_path, "ingest", month, "--as-of", "2024-01-31", url=url)
-    assert done.returncode == 0, done.stderr
-    assert json.loads(done.stdout.splitlines()[-1])["rows"]["written"] == 300
-    assert "run not tracked, Prefect does not answer" in done.stderr
+    away = "http://127.0.0.1:1/api"
+    ended = streamflow(running, "ingest", month, "--as-of", "2024-01-31", url=away)
+    assert ended.code == 0, ended.errors
+    assert ended.summary["rows"]["written"] == 300
+    assert "run not tracked, Prefect does not answer" in ended.errors
 
 
 def test_without_a_server_prefect_is_not_even_imported(database: str, small_months: Path) -> None:

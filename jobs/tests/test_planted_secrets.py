@@ -1,15 +1,13 @@
 """Secrets are planted in the environment, every command is made to fail, and tells none."""
 
 import base64
-import os
-import subprocess
-import sys
-from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import psycopg
 import pytest
+
+from drills.forks import Command, Forks
 
 SECRET = "c0ffee-secret"
 PLANTED = ["c0ffee", base64.b64encode(SECRET.encode()).decode()[:10], SECRET.encode().hex()[:12]]
@@ -53,18 +51,24 @@ COMMANDS = [
 USAGE = [["--help"], ["nothing"], ["ingest"], ["db", "roles", "--help"], ["api-key", "a b"]]
 
 
-def said(arguments: list[str], folder: Path, **environment: str) -> str:
-    """All that a command prints, with how it ended."""
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs", *arguments],
-        env={**os.environ, **ENVIRONMENT, **environment},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return f"{arguments[0]} ended {done.returncode}\n{done.stdout}{done.stderr}"
+class Planted:
+    """Runs commands in a folder with the secrets in their environment."""
+
+    def __init__(self, running: Forks, folder: Path) -> None:
+        self.running, self.folder = running, folder
+
+    def all_said(self, commands: Sequence[Sequence[str]], **environment: str) -> list[str]:
+        """All that each command prints, with how it ended."""
+        given = {**ENVIRONMENT, **environment}
+        orders = [Command(one, given, folder=str(self.folder)) for one in commands]
+        return [
+            f"{one[0]} ended {ended.code}\n{ended.said}"
+            for one, ended in zip(commands, self.running.in_turns(orders), strict=True)
+        ]
+
+    def said(self, arguments: Sequence[str], **environment: str) -> str:
+        """As `all_said`, of one command."""
+        return self.all_said([arguments], **environment)[0]
 
 
 def assert_clean(text: str) -> None:
@@ -73,17 +77,18 @@ def assert_clean(text: str) -> None:
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Iterator[Path]:
-    """Where commands run, so that what they write is not kept; nothing planted is written."""
-    yield tmp_path
+def planted(tmp_path: Path, running: Forks) -> Iterator[Planted]:
+    """Commands in a folder of their own; nothing planted is in what they write."""
+    yield Planted(running, tmp_path)
     for path in tmp_path.rglob("*"):
         if path.is_file():
             assert_clean(path.read_bytes().decode("latin-1"))
 
 
-def test_no_command_tells_a_secret_where_the_database_is_away(database: str, folder: Path) -> None:
-    with ThreadPoolExecutor(2) as pool:
-        found = list(pool.map(lambda one: said(one, folder, **AWAY), COMMANDS + USAGE))
+def test_no_command_tells_a_secret_where_the_database_is_away(
+    database: str, planted: Planted
+) -> None:
+    found = planted.all_said(COMMANDS + USAGE, **AWAY)
     for text in found:
         assert_clean(text)
     assert sum("error: PostgreSQL at 127.0.0.1:1/" in text for text in found) >= 8
@@ -91,11 +96,11 @@ def test_no_command_tells_a_secret_where_the_database_is_away(database: str, fol
 
 
 def test_no_command_tells_or_keeps_a_secret_where_its_work_fails(
-    database: str, folder: Path
+    database: str, planted: Planted
 ) -> None:
     asked = [one for one in COMMANDS if one[0] in ("ingest", "training-set", "restore")]
     for arguments in [*asked, ["ingest", "s3://bucket/month", "--as-of", "2024-01-31"]]:
-        text = said(arguments, folder)
+        text = planted.said(arguments)
         assert "ended 0" not in text
         assert_clean(text)
     with psycopg.connect() as connection:
@@ -106,9 +111,9 @@ def test_no_command_tells_or_keeps_a_secret_where_its_work_fails(
 
 @pytest.mark.parametrize("name", ["PGPORT", "STREAMFLOW_WAIT_S", "STREAMFLOW_POOL_SIZE"])
 def test_a_secret_in_the_wrong_variable_is_not_repeated(
-    database: str, folder: Path, name: str
+    database: str, planted: Planted, name: str
 ) -> None:
-    text = said(["runs"], folder, **{name: SECRET})
+    text = planted.said(["runs"], **{name: SECRET})
     assert f"error: {name}: input should be a valid integer" in text
     assert_clean(text)
 
@@ -129,14 +134,14 @@ URL = f"http://u:{SECRET}@127.0.0.1:1/x"
     ],
 )
 def test_a_url_with_a_password_is_refused_and_not_repeated(
-    folder: Path, arguments: list[str], environment: dict[str, str]
+    planted: Planted, arguments: list[str], environment: dict[str, str]
 ) -> None:
-    text = said(arguments, folder, **environment)
+    text = planted.said(arguments, **environment)
     assert "ended 2\nerror: " in text
     assert_clean(text)
 
 
-def test_a_prefect_with_a_password_is_named_without_it(database: str, folder: Path) -> None:
-    text = said(["materialize"], folder, PREFECT_API_URL=f"{URL}/api")
+def test_a_prefect_with_a_password_is_named_without_it(database: str, planted: Planted) -> None:
+    text = planted.said(["materialize"], PREFECT_API_URL=f"{URL}/api")
     assert "Prefect does not answer url=http://***@127.0.0.1:1/x/api" in text
     assert_clean(text)

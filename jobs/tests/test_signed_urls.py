@@ -1,13 +1,9 @@
 """What is signed in a URL's query is used, and is in nothing that is printed, kept or sent."""
 
 import json
-import os
 import re
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -16,6 +12,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from drills.forks import Command, Forks
 from feature_repo.tests.collector import collecting
 from jobs.backup import Place
 from jobs.ingest import TABLES
@@ -84,31 +81,17 @@ def commands(url: str, folder: Path) -> list[list[str]]:
     ]
 
 
-def run(arguments: list[str], folder: Path, **environment: str) -> tuple[int, str]:
-    """How a command ended, and all that it printed."""
-    done = subprocess.run(
-        [sys.executable, "-m", "jobs", *arguments],
-        env={**os.environ, **environment},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    return done.returncode, f"{done.stdout}{done.stderr}"
-
-
 def assert_clean(text: str) -> None:
     """No signature is in `text`."""
     assert "c0ffee" not in text.lower(), text
 
 
 @pytest.fixture
-def filled(database: str, small_months: Path) -> str:
+def filled(database: str, small_months: Path, running: Forks) -> str:
     """A database with a month online."""
     month = str(small_months / "month_000")
-    code, said = run(["ingest", month, *AS_OF, "--materialize"], small_months)
-    assert code == 0, said
+    ended = running.one("ingest", month, *AS_OF, "--materialize")
+    assert ended.code == 0, ended.said
     return database
 
 
@@ -123,20 +106,19 @@ def dumps(tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("status", [None, 403, 200])
 def test_no_command_prints_keeps_or_sends_a_signature(
-    filled: str, dumps: Path, status: int | None
+    filled: str, dumps: Path, status: int | None, running: Forks
 ) -> None:
     with answering(status or 500) as (there, _), collecting() as (collector, spans):
         place = there if status else "http://127.0.0.1:1/month"
         query = QUERIES[(status or 0) % len(QUERIES)]
         asked = commands(f"{place}?{query}", dumps)
-        with ThreadPoolExecutor(2) as pool:
-            where = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
-            ended = list(pool.map(lambda one: run(one, dumps, **where), asked))
-    for arguments, (code, said) in zip(asked, ended, strict=True):
-        assert_clean(said)
-        assert "Traceback" not in said
+        where = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
+        ended = running.in_turns([Command(one, where, folder=str(dumps)) for one in asked])
+    for arguments, one in zip(asked, ended, strict=True):
+        assert_clean(one.said)
+        assert "Traceback" not in one.said
         may_find_nothing = arguments[:2] == ["backup", "list"] and status == 200
-        assert (code == 0) is may_find_nothing, said
+        assert (one.code == 0) is may_find_nothing, one.said
     with psycopg.connect() as connection:
         rows = connection.execute("SELECT r::text FROM ops.runs r ORDER BY run").fetchall()
     assert "month?***" in str(rows)
@@ -147,7 +129,7 @@ def test_no_command_prints_keeps_or_sends_a_signature(
         assert path.is_dir() or not re.search(b"c0ffee", path.read_bytes(), re.IGNORECASE)
 
 
-def test_a_mistake_in_a_command_does_not_repeat_it(tmp_path: Path) -> None:
+def test_a_mistake_in_a_command_does_not_repeat_it(tmp_path: Path, running: Forks) -> None:
     url = f"https://127.0.0.1:1/x?{QUERIES[0]}"
     asked = (
         [url],
@@ -159,16 +141,14 @@ def test_a_mistake_in_a_command_does_not_repeat_it(tmp_path: Path) -> None:
         ["wait", "--for", url],
         ["materialize", "--start", url],
     )
-    with ThreadPoolExecutor(2) as pool:
-        ended = list(pool.map(lambda one: run(one, tmp_path), asked))
-    for code, said in ended:
-        assert (code, said[:5]) == (2, "Usage"), said
-        assert_clean(said)
+    for ended in running.in_turns([Command(one, folder=str(tmp_path)) for one in asked]):
+        assert (ended.code, ended.said[:5]) == (2, "Usage"), ended.said
+        assert_clean(ended.said)
 
 
-def test_the_signature_is_sent_where_it_belongs(database: str, tmp_path: Path) -> None:
+def test_the_signature_is_sent_where_it_belongs(database: str, running: Forks) -> None:
     with answering(200) as (url, asked):
-        run(["ingest", f"{url}/?token={SIGNATURE}", *AS_OF], tmp_path)
+        running.one("ingest", f"{url}/?token={SIGNATURE}", *AS_OF)
     assert {f"/month/{table}.csv?token={SIGNATURE}" for table in TABLES} <= set(asked)
 
 
@@ -186,12 +166,12 @@ def test_an_error_is_shown_without_the_query_in_it(query: str) -> None:
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "https://127.0.0.1:1/x"])
 @pytest.mark.parametrize("verb", ["list", "check"])
 def test_backups_at_a_url_that_does_not_answer_are_an_error(
-    tmp_path: Path, verb: str, url: str
+    verb: str, url: str, running: Forks
 ) -> None:
-    code, said = run(["backup", verb, url], tmp_path)
-    assert code == 1
-    assert said.startswith(f"error: {url} cannot be ")
-    assert said.count("\n") == 1
+    ended = running.one("backup", verb, url)
+    assert ended.code == 1
+    assert ended.said.startswith(f"error: {url} cannot be ")
+    assert ended.said.count("\n") == 1
 
 
 def test_no_backups_and_no_answer_are_not_the_same() -> None:

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from drills.forks import Forks
 from feature_repo.tests.collector import Spans, attributes, collecting
-from jobs.tests.acting import process
 
 
 def steps(spans: Spans, command: str) -> list[str]:
@@ -17,7 +17,9 @@ def steps(spans: Spans, command: str) -> list[str]:
 
 
 @pytest.mark.usefixtures("database")
-def test_a_job_is_a_span_with_its_steps_inside(small_months: Path, tmp_path: Path) -> None:
+def test_a_job_is_a_span_with_its_steps_inside(
+    small_months: Path, tmp_path: Path, running: Forks
+) -> None:
     month = str(small_months / "month_000")
     with collecting() as (url, spans):
         for command in (
@@ -25,8 +27,8 @@ def test_a_job_is_a_span_with_its_steps_inside(small_months: Path, tmp_path: Pat
             ["materialize"],
             ["training-set", "--as-of", "2024-01-31", "--out", str(tmp_path / "set.parquet")],
         ):
-            done = process(*command, OTEL_EXPORTER_OTLP_ENDPOINT=url)
-            assert done.returncode == 0, done.stderr
+            ended = running.one(*command, environment={"OTEL_EXPORTER_OTLP_ENDPOINT": url})
+            assert ended.code == 0, ended.errors
     checks = ["check file"] * 6 + ["check across files"]
     assert steps(spans, "ingest") == [*checks, *["store file"] * 6]
     assert steps(spans, "materialize") == ["look for what is new", "merge"]
@@ -36,27 +38,26 @@ def test_a_job_is_a_span_with_its_steps_inside(small_months: Path, tmp_path: Pat
 
 
 @pytest.mark.usefixtures("database")
-def test_a_refused_month_is_a_failed_span(small_months: Path, tmp_path: Path) -> None:
+def test_a_refused_month_is_a_failed_span(tmp_path: Path, running: Forks) -> None:
     with collecting() as (url, spans):
-        done = process(
+        ended = running.one(
             *("ingest", str(tmp_path), "--as-of", "2024-01-31"),
-            OTEL_EXPORTER_OTLP_ENDPOINT=url,
-            OTEL_SERVICE_NAME="mine",
+            environment={"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SERVICE_NAME": "mine"},
         )
-    assert done.returncode != 0
+    assert ended.code == 3
     failed = spans.named("ingest")
     assert failed.status.code == failed.status.STATUS_CODE_ERROR
     assert spans.services == {"mine"}
 
 
 @pytest.mark.usefixtures("database")
-def test_a_collector_that_is_away_fails_no_job(small_months: Path) -> None:
-    done = process(
-        *("ingest", str(small_months / "month_000"), "--as-of", "2024-01-31"),
-        OTEL_EXPORTER_OTLP_ENDPOINT="http://127.0.0.1:9",
-        OTEL_EXPORTER_OTLP_TIMEOUT="2",
-    )
-    assert done.returncode == 0, done.stderr
-    assert '"outcome": "done"' in done.stdout
-    assert "Traceback" not in done.stderr
-    print(done.stderr)
+def test_a_collector_that_is_away_fails_no_job(small_months: Path, running: Forks) -> None:
+    away = {
+        "OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:9",
+        "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
+    }
+    month = str(small_months / "month_000")
+    ended = running.one("ingest", month, "--as-of", "2024-01-31", environment=away)
+    assert ended.code == 0, ended.errors
+    assert ended.summary["outcome"] == "done"
+    assert "Traceback" not in ended.errors

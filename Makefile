@@ -10,7 +10,11 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo serve test check audit format bench lock clean cluster cluster-test cluster-down drill drills
+# More than the cores, since a test waits for processes and servers as long as it works.
+TESTS := $(BIN)/pytest --numprocesses 3 --dist worksteal --durations 10
+
+.PHONY: help setup demo serve test test-all coverage check audit format bench lock clean cluster \
+	cluster-test cluster-down drill drills
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -35,16 +39,22 @@ demo: $(STAMP) ## Run the whole pipeline and ask the API (DATA=folder with your 
 serve: $(STAMP) ## Serve the demo's features on 127.0.0.1 (PORT=8000)
 	@$(BIN)/python -m api --port $(PORT)
 
-test: $(STAMP) ## Run every test
-	@$(BIN)/pytest --cov --cov-report=term:skip-covered
+test: $(STAMP) ## Every test that needs no cluster and is quick; five minutes on two cores
+	@$(TESTS) -m "not cluster and not slow"
 
-check: $(STAMP) ## What CI runs: format, lint, types, imports, tests
+test-all: $(STAMP) ## Every test that needs no cluster, the slow ones too
+	@$(TESTS) -m "not cluster"
+
+coverage: $(STAMP) ## Which lines and branches the quick tests do not reach; takes twice as long
+	@$(TESTS) -m "not cluster and not slow" --cov --cov-report=term:skip-covered
+
+check: $(STAMP) ## Format, lint, types, imports, known faults of the pins, and `make test-all`
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	@$(MAKE) --no-print-directory audit
-	$(MAKE) --no-print-directory test
+	$(MAKE) --no-print-directory test-all
 
 audit: $(STAMP) ## Known faults of what is pinned, where PyPI's database of them can be reached
 	@$(BIN)/python requirements/audit.py
@@ -60,10 +70,11 @@ cluster: $(STAMP) ## From this clone to an answering API on a local kind cluster
 	@$(BIN)/python k8s-tests/cluster.py up
 
 cluster-test: $(STAMP) ## The story of a release on a kind cluster of its own (KEEP=1 leaves it)
-	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest k8s-tests $(if $(KEEP),--keep-cluster)
+	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly -m cluster --durations 10 k8s-tests \
+		$(if $(KEEP),--keep-cluster)
 
 drill: $(STAMP) ## On a cluster: back up, lose the database with its volume, restore, compare
-	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -s k8s-tests/test_backup.py $(if $(KEEP),--keep-cluster)
+	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly -s k8s-tests/test_backup.py $(if $(KEEP),--keep-cluster)
 
 drills: $(STAMP) ## Break everything on purpose and write docs/reliability.md (ONLY=local for a part)
 	@$(BIN)/python -m drills $(if $(ONLY),--only $(ONLY))

@@ -1,5 +1,6 @@
 """What every test may use: a real PostgreSQL with a database of its own, and months of data."""
 
+import logging
 import os
 import uuid
 from collections.abc import Iterator
@@ -20,6 +21,17 @@ REAL_MONTHS = ROOT.parent / "shared" / "data"
 
 for variable in [name for name in os.environ if name.startswith(("PG", "PREFECT_"))]:
     del os.environ[variable]
+
+
+@pytest.fixture(autouse=True)
+def _loggers_as_they_were() -> Iterator[None]:
+    """Takes back what a command did to the loggers: its handler writes to a stream that ends."""
+    known = [logging.getLogger(name) for name in (None, "api", "feature_repo", "jobs")]
+    before = [(one, one.handlers[:], one.level) for one in known]
+    yield
+    for one, handlers, level in before:
+        one.handlers[:] = handlers
+        one.setLevel(level)
 
 
 @pytest.fixture(scope="session")

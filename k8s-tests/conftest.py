@@ -65,8 +65,13 @@ def sample_release(
     cluster.kubectl("delete", "namespace", found.name, "--wait=false")
 
 
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the mark
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests that share a release at the end, where it is in nobody's way."""
+    """Marks what needs a cluster; those that share a release run last, in nobody's way."""
+    for item in items:
+        if "cluster" in getattr(item, "fixturenames", ()):
+            item.add_marker("cluster")
+            item.add_marker(pytest.mark.timeout(1800))
     items.sort(key=lambda item: "sample_release" in getattr(item, "fixturenames", ()))
 
 

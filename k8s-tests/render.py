@@ -105,7 +105,12 @@ def render(
     values: dict[str, Any] | None = None, *options: str | Path, **where: Any
 ) -> list[Manifest]:
     """The rendered manifests."""
-    return [one for one in yaml.safe_load_all(template(values, *options, **where)) if one]
+    return parsed(template(values, *options, **where))
+
+
+def parsed(text: str) -> list[Manifest]:
+    """The manifests in a text, by libyaml: the parser in Python takes longer than helm."""
+    return [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one]
 
 
 def refusal(values: dict[str, Any], *options: str | Path) -> str:

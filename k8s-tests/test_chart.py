@@ -6,7 +6,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from render import (
     CHART,
     EXAMPLES,
@@ -17,6 +16,7 @@ from render import (
     job_names,
     named,
     notes,
+    parsed,
     pods,
     render,
     template,
@@ -65,7 +65,7 @@ def test_the_same_values_give_the_same_manifests() -> None:
 
 def test_a_generated_password_is_in_its_secret_alone() -> None:
     text = template()
-    secrets = named(list(filter(None, yaml.safe_load_all(text))), "Secret").values()
+    secrets = named(parsed(text), "Secret").values()
     assert len(secrets) == 5
     for secret in secrets:
         assert text.count(secret["data"]["password"]) == 1

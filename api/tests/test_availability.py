@@ -117,14 +117,14 @@ def test_a_database_that_goes_away_is_a_problem_and_back_it_is_none(
         began = time.monotonic()
         with ThreadPoolExecutor(20) as threads:
             answers = list(threads.map(client.get, [USER] * 20))
-        assert time.monotonic() - began < 4  # the timeout once, not for each after the other
+        assert time.monotonic() - began < 8  # the timeout once, not for each after the other
         for answer in answers:
             assert_problem(answer, 503, "not-ready", "does not answer")
         wait_until(unready(client, "does not answer"), 5)
         assert client.get("/livez").status_code == 200
         began = time.monotonic()
         assert_problem(client.get(USER), 503, "not-ready")
-        assert time.monotonic() - began < 0.5  # known to be away: no attempt of its own
+        assert time.monotonic() - began < 2  # known to be away: no attempt of its own
         disconnect(True)
         wait_until(lambda: ready(client), 5)
         assert client.get(USER).json()["features"]["months_active"] == 1

@@ -7,7 +7,6 @@ import signal
 import socket
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -71,11 +70,9 @@ def test_it_answers_on_the_embedded_database_and_ends_with_0(tmp_path: Path) -> 
     assert not re.search("ERROR|Traceback", "".join(lines) + rest)
 
 
-def test_it_starts_soon_and_stays_small(loaded: str) -> None:
-    began = time.monotonic()
+def test_it_stays_small(loaded: str) -> None:
     with process() as (_, client, _):
         wait_until(lambda: client.get("/features/7590-VHVEG").status_code == 200)
-        assert time.monotonic() - began < 5  # a second where nothing else is done
         users = {"user_ids": ["7590-VHVEG"]}
         for _ in range(50):
             assert client.post("/features", json=users).is_success

@@ -1,6 +1,5 @@
 """Roles for a test, and commands and statements run as one of them."""
 
-import logging
 import os
 import subprocess
 import sys
@@ -62,12 +61,7 @@ def drop(connection: psycopg.Connection, role: str) -> None:
 
 def streamflow(*arguments: str) -> Result:
     """Runs a command in this process, where Feast is loaded already."""
-    root = logging.getLogger()
-    handlers = root.handlers[:]
-    try:
-        return CliRunner().invoke(app, arguments)
-    finally:
-        root.handlers[:] = handlers
+    return CliRunner().invoke(app, arguments)
 
 
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -1,7 +1,10 @@
 """One kind cluster for the run, kept on request, and what a failure needs to be understood."""
 
+import fcntl
 import os
 from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,24 +17,51 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-cluster", action="store_true", help="leave the kind cluster running")
 
 
+CLUSTER = Cluster("streamflow-test")
+
+
 @pytest.fixture(scope="session")
-def cluster(request: pytest.FixtureRequest) -> Iterator[Cluster]:
+def cluster() -> Cluster:
     """A three-node kind cluster; skipped where there can be none, unless it is required."""
     if reason := missing():
         if os.environ.get("STREAMFLOW_REQUIRE_CLUSTER"):
             pytest.fail(f"a cluster is required and none can be made: {reason}")
         pytest.skip(reason)
-    found = Cluster("streamflow-test")
-    found.create()
-    yield found
-    if not request.config.getoption("--keep-cluster"):
-        found.delete()
+    with one_at_a_time():
+        CLUSTER.create()
+    return CLUSTER
 
 
 @pytest.fixture(scope="session")
 def images(cluster: Cluster) -> Images:
     """The images of this checkout, on the cluster's nodes."""
-    return cluster.fill()
+    with one_at_a_time():
+        return cluster.fill()
+
+
+@contextmanager
+def one_at_a_time() -> Iterator[None]:
+    """Holds a lock among the processes that run tests; the first makes what all use."""
+    with Path(__file__).with_name("kind.yaml").open() as file:
+        fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
+        yield
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Notes that a test had the cluster, also one that ran in another process."""
+    if "cluster" in report.keywords and not report.skipped:
+        used.append(report.nodeid)
+
+
+used: list[str] = []
+"""Tests that had the cluster."""
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """Removes the cluster when the last process has ended, unless it is to be kept."""
+    is_worker = hasattr(session.config, "workerinput")
+    if used and not is_worker and not session.config.getoption("--keep-cluster"):
+        CLUSTER.delete()
 
 
 @pytest.fixture(scope="module")
@@ -65,13 +95,18 @@ def sample_release(
     cluster.kubectl("delete", "namespace", found.name, "--wait=false")
 
 
-@pytest.hookimpl(tryfirst=True)  # before `-m` chooses by the mark
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """Marks what needs a cluster, and which of those follow on each other in one process."""
+    fixtures = getattr(item, "fixturenames", ())
+    if "cluster" in fixtures:
+        item.add_marker("cluster")
+        item.add_marker(pytest.mark.timeout(3600))
+        release = "sample" if "sample_release" in fixtures else item.path.stem
+        item.add_marker(pytest.mark.xdist_group(release))
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Marks what needs a cluster; those that share a release run last, in nobody's way."""
-    for item in items:
-        if "cluster" in getattr(item, "fixturenames", ()):
-            item.add_marker("cluster")
-            item.add_marker(pytest.mark.timeout(3600))
+    """Puts the tests that share a release at the end, where it is in nobody's way."""
     items.sort(key=lambda item: "sample_release" in getattr(item, "fixturenames", ()))
 
 

@@ -5,9 +5,8 @@ each join key, and an array of values, statuses and event times for each key and
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from datetime import timedelta
-from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -35,8 +34,8 @@ async def answer(features: Readable, request: OnlineRequest, expected: Sequence[
 
     Raises as `Features.one` does.
     """
-    selection, most = selection_of(request), features.settings.max_users
-    plan, catalog, rows = await features.rows(selection, expected, partial(arrays, request, most))
+    entities = OnlineEntities(request, features.settings.max_users)
+    plan, catalog, rows = await features.rows(selection_of(request), expected, entities)
     writer: OnlineAnswers | None = plan.forms.get(OnlineAnswers)
     if writer is None:
         writer = plan.forms[OnlineAnswers] = OnlineAnswers(plan, catalog)
@@ -66,41 +65,44 @@ def selection_of(request: OnlineRequest) -> Selection:
     return Selection("", tuple(dict.fromkeys(references)))
 
 
-def arrays(request: OnlineRequest, most: int, plan: Plan, catalog: Catalog) -> list[Sequence[Any]]:
-    """The join keys of `plan` as the request gives them.
-
-    Raises:
-        InvalidRequest: one lacks, cannot be a key, or there are more than `most` rows.
-    """
-    require_names(request, plan)
-    count = rows_of(request.entities, most)
-    lacking = sorted(set(plan.keys) - set(request.entities) - {NO_KEY})
-    if lacking:
-        raise InvalidRequest([("body.entities", f"lacks {', '.join(lacking)}")])
-    given = {
-        name: keys.from_json(request.entities[name], type_, f"body.entities.{name}")
-        for name, type_ in join_keys(catalog, plan).items()
-        if name in request.entities
-    }
-    return [[""] * count if name == NO_KEY else given[name] for name in plan.keys]
-
-
-def rows_of(entities: Mapping[str, Sequence[Any]], most: int) -> int:
-    """How many rows are asked for.
+class OnlineEntities:
+    """The rows that a request asks for, each join key a column.
 
     Raises:
         InvalidRequest: none, more than `most`, or not the same number in all columns.
     """
-    lengths = {name: len(column) for name, column in entities.items()}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} {count}" for name, count in lengths.items())
-        raise InvalidRequest([("body.entities", f"columns of different lengths: {told}")])
-    count = next(iter(lengths.values()), 0)
-    if not count:
-        raise InvalidRequest([("body.entities", "is empty")])
-    if count > most:
-        raise InvalidRequest([("body.entities", f"more than {most} rows")])
-    return count
+
+    def __init__(self, request: OnlineRequest, most: int) -> None:
+        self._request = request
+        lengths = {name: len(column) for name, column in request.entities.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} {count}" for name, count in lengths.items())
+            raise InvalidRequest([("body.entities", f"columns of different lengths: {told}")])
+        self._count = next(iter(lengths.values()), 0)
+        if not self._count:
+            raise InvalidRequest([("body.entities", "is empty")])
+        keys.require_few(self._count, most, "body.entities")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def arrays(self, plan: Plan, catalog: Catalog) -> list[Sequence[Any]]:
+        """The join keys of `plan` as the request gives them.
+
+        Raises:
+            InvalidRequest: one lacks, or cannot be a key.
+        """
+        entities = self._request.entities
+        require_names(self._request, plan)
+        lacking = sorted(set(plan.keys) - set(entities) - {NO_KEY})
+        if lacking:
+            raise InvalidRequest([("body.entities", f"lacks {', '.join(lacking)}")])
+        given = {
+            name: keys.from_json(entities[name], type_, f"body.entities.{name}")
+            for name, type_ in join_keys(catalog, plan).items()
+            if name in entities
+        }
+        return [[""] * self._count if name == NO_KEY else given[name] for name in plan.keys]
 
 
 def require_names(request: OnlineRequest, plan: Plan) -> None:

@@ -12,6 +12,20 @@ SHOWN = 10
 """Faults of one request that are told."""
 
 
+def require_few(users: int, most: int, where: str) -> None:
+    """Returns when one request may ask for so many users, or rows of other keys.
+
+    Raises:
+        InvalidRequest: they are more than `most`; says what to do.
+    """
+    if users > most:
+        what = (
+            f"{users} at once are more than {most}, the limit of this service "
+            "(STREAMFLOW_API_MAX_USERS): ask in several requests, or have it raised"
+        )
+        raise InvalidRequest([(where, what)])
+
+
 def from_text(text: str, type_: str, where: str) -> Any:
     """A user's id as a key of PostgreSQL's type `type_`, which is not text.
 

@@ -14,7 +14,6 @@ from api.docs import problem_responses
 from api.features import Features
 from api.metrics import Metrics
 from api.online_schemas import OnlineFeatures, OnlineRequest
-from api.plan import service_of
 from api.problems import NoSuchResource, sentence
 from api.replies import JSON, Reply
 from feature_repo.errors import UnknownName
@@ -142,12 +141,11 @@ async def services(request: Request) -> Response:
 )
 async def service(request: Request, name: Annotated[str, Path(examples=["churn_v1"])]) -> Response:
     """What a feature service promises: its features in order, each with type and meaning."""
-    catalog = request.state.features.follower.require()
     try:
-        found = service_of(catalog, name)
+        found, contract = await request.state.features.service(name)
     except UnknownName as error:
         raise NoSuchResource(error.kind, error.name, error.known) from error
-    return json(answers.described(found, catalog.contracts[name]))
+    return json(answers.described(found, contract))
 
 
 @router.get("/livez", tags=["operations"], response_model=schemas.Status)
@@ -160,7 +158,10 @@ async def livez() -> Response:
     "/readyz", tags=["operations"], response_model=schemas.Status, responses=problem_responses(503)
 )
 async def readyz(request: Request) -> Response:
-    """Whether the default service is in the catalog and a read of its features succeeds."""
+    """Whether the default service is in the catalog and a read of its features succeeds.
+
+    The read began after the question; all who ask meanwhile share it.
+    """
     amiss = await request.state.features.ready()
     return json({"status": "ready", **({"detail": sentence(amiss)} if amiss else {})})
 

@@ -27,7 +27,8 @@ class ApiSettings(BaseSettings):
     """Users in one POST /features or rows in one POST /get-online-features; a thousand take
     about fifteen milliseconds."""
     max_waiting: int = Field(1000, ge=1)
-    """Requests that wait for a read; one more is answered 503 at once."""
+    """Requests that wait for a read, or for the catalog to confirm that they are to be refused; one
+    more is answered 503 at once."""
     deadline_s: float = Field(10, gt=0)
     """Seconds until a request that waits for a connection or the database is answered 503.
 

@@ -71,8 +71,14 @@ def test_features_that_there_are_not(
         ({"user_id": ["a"], "shop_id": [None]}, "shop_id.0: should be a whole number"),
         ({"user_id": ["a"], "shop_id": [2**63]}, "shop_id.0: is a larger number"),
         ({"user_id": ["a"], "shop_id": [10**30]}, "shop_id.0: is a larger number"),
-        ({"user_id": ["a"] * 1001, "shop_id": [1] * 1001}, "more than 1000 rows"),
-        ({"user_id": ["a"] * 10_000, "shop_id": [1] * 10_000}, "more than 1000 rows"),
+        (
+            {"user_id": ["a"] * 1001, "shop_id": [1] * 1001},
+            "more than 1000, the limit of this service (STREAMFLOW_API_MAX_USERS)",
+        ),
+        (
+            {"user_id": ["a"] * 10_000, "shop_id": [1] * 10_000},
+            "more than 1000, the limit of this service (STREAMFLOW_API_MAX_USERS)",
+        ),
     ],
 )
 def test_keys_that_cannot_be(rich_client: httpx.Client, entities: Any, detail: str) -> None:

@@ -38,7 +38,8 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
     is_traced = tracing.start("streamflow-api")
     features = Features(chosen, traced_reads() if is_traced else Reads)
     callers = guard.callers_of(chosen, features)
-    direct, metrics, access = Direct(chosen.max_body_bytes), Metrics(features), AccessLog()
+    direct = Direct(chosen.max_body_bytes, chosen.deadline_s)
+    metrics, access = Metrics(features), AccessLog()
     status = Status(features)
     metrics.add(status)
 
@@ -67,7 +68,9 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
     app.include_router(routes.router)
     problems.register(app)
     docs.register(app, needs_keys=chosen.keys_dir is not None, has_limit=chosen.rate_per_s > 0)
-    app.add_middleware(middleware.LimitedBody, limit=chosen.max_body_bytes)
+    app.add_middleware(
+        middleware.LimitedBody, limit=chosen.max_body_bytes, seconds=chosen.deadline_s
+    )
     app.add_middleware(middleware.Crashes)  # the last one added comes first
     # In front of all that a framework wraps around its routes, which costs as much as an answer.
     entrance: ASGIApp = middleware.Observed(app, direct, metrics, access)

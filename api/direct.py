@@ -5,6 +5,7 @@ body that fits its model. All else goes on to the framework's route of the same 
 answers it or says what is wrong; both call the same functions.
 """
 
+import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -49,10 +50,15 @@ class Headers(NamedTuple):
 
 
 class Direct:
-    """The direct routes, for a body of at most `limit` bytes. Belongs to one event loop."""
+    """The direct routes. Belongs to one event loop."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, seconds: float) -> None:
+        """
+        Args:
+            limit: of a body, in bytes.
+            seconds: until when a body has to be there.
+        """
+        self._limit, self._seconds = limit, seconds
         self._known: OrderedDict[bytes, tuple[Selection, tuple[str, ...]]] = OrderedDict()
         self._bodies: dict[str, tuple[type[BaseModel], Answer]] = {
             USERS: (schemas.Batch, users),
@@ -114,7 +120,11 @@ class Direct:
         length = headers.content_length
         if headers.content_type != JSON or length is None or int(length) > self._limit:
             return None, receive
-        messages = await received(receive, self._limit)
+        try:
+            async with asyncio.timeout(self._seconds):
+                messages = await received(receive, self._limit)
+        except TimeoutError:
+            return problems.of_late_body(request_id), receive
         model, answer = self._bodies[route]
         try:
             asked = model.model_validate_json(b"".join(one.get("body", b"") for one in messages))

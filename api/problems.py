@@ -27,6 +27,7 @@ from feature_repo.errors import StaleFeatures, StreamflowError, UnknownName, Unk
 MEDIA_TYPE = b"application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
 CHALLENGE = 'Bearer realm="streamflow"'
+LATE_BODY = "the request's body did not come in time"
 ERRORS_SHOWN = 10
 WORDS = {
     "json_invalid": "is not JSON",
@@ -162,6 +163,14 @@ def of_http(request: Request, error: Exception) -> Response:
         sentence(detail),
         error.headers,
     ).response()
+
+
+def of_late_body(request_id: str) -> Reply:
+    """A request whose body does not come; the connection ends with it."""
+    status = HTTPStatus.REQUEST_TIMEOUT
+    headers = {"Connection": "close"}
+    detail = sentence(LATE_BODY)
+    return problem(request_id, status, "about:blank", status.phrase, detail, headers)
 
 
 def of_crash(request_id: str) -> Reply:

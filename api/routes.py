@@ -85,7 +85,7 @@ async def features_of_user(
     tags=["features"],
     summary="Features of many users",
     response_model=schemas.BatchFeatures,
-    responses=problem_responses(409, 413, 422, 503),
+    responses=problem_responses(408, 409, 413, 422, 503),
 )
 async def features_of_users(
     request: Request,
@@ -104,7 +104,7 @@ async def features_of_users(
     tags=["features"],
     summary="Features as Feast's own server answers them",
     response_model=OnlineFeatures,
-    responses={200: {"headers": CONTRACT}, **problem_responses(409, 413, 422, 503)},
+    responses={200: {"headers": CONTRACT}, **problem_responses(408, 409, 413, 422, 503)},
 )
 async def online_features(
     request: Request,

@@ -35,6 +35,13 @@ class ApiSettings(BaseSettings):
     Longer than connecting may take (STREAMFLOW_CONNECT_TIMEOUT_S, 5 s), so that it only ends
     what would hang: a connection whose server is gone without a word.
     """
+    keep_alive_s: float = Field(75, gt=0)
+    """Seconds that a connection which nobody uses stays open.
+
+    Longer than a proxy in front keeps it (nginx and AWS's load balancers 60 s), so that it is the
+    proxy which closes: a request on its way to a connection that is closed at the other end is
+    answered 502. Google's load balancers keep 600 s.
+    """
     max_body_bytes: int = Field(1 << 20, ge=1)
     """Largest request body; a thousand user ids of the longest kind in plain letters are 131 kB."""
     cache_users: int = Field(10_000, ge=0)

@@ -9,7 +9,7 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.types import Scope
 
@@ -66,11 +66,11 @@ class Caller:
         return await self._features.one(user_id, selection, expected)
 
     async def many(
-        self, user_ids: Sequence[str], selection: Selection, expected: Sequence[str] = ()
+        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str] = ()
     ) -> bytes:
         """As `Features.many`; raises Forbidden and RateLimited besides."""
         self._require(selection)
-        keys.require_few(len(user_ids), self.settings.max_users, "body.user_ids")
+        keys.require_few(len(user_ids), self.settings.max_users, "body.user_ids", "users")
         self._pay(len(user_ids))
         return await self._features.many(user_ids, selection, expected)
 

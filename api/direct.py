@@ -19,6 +19,7 @@ from api.callers import Readable
 from api.online_schemas import OnlineRequest
 from api.plan import Selection
 from api.replies import JSON, Reply
+from api.user_ids import MAX_ID, MIN_ID
 from feature_repo.errors import StreamflowError
 
 USER, USERS, ONLINE = "/features/{user_id}", "/features", "/get-online-features"
@@ -96,7 +97,7 @@ class Direct:
     async def _user(self, scope: Scope, headers: Headers, request_id: str) -> Reply | None:
         user_id = scope["path"][len(PREFIX) :]
         known = self._known.get(scope["query_string"])
-        if known is None or not schemas.MIN_ID <= len(user_id) <= schemas.MAX_ID:
+        if known is None or not MIN_ID <= len(user_id) <= MAX_ID:
             return None
         if "\0" in user_id:
             return None

@@ -47,11 +47,6 @@ EXAMPLES: dict[int, dict[str, Any]] = {
         "title": "Unknown user",
         "detail": "No features for user '0000-NOONE'.",
     },
-    408: {
-        "type": "about:blank",
-        "title": "Request Timeout",
-        "detail": "The request's body did not come in time.",
-    },
     409: {
         "type": "urn:streamflow:problem:contract-mismatch",
         "title": "Another contract",

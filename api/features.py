@@ -105,10 +105,15 @@ class Features:
         return await self._attempts.of(partial(self._one, user_id, selection, expected))
 
     async def many(
-        self, user_ids: Sequence[str], selection: Selection, expected: Sequence[str] = ()
+        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str] = ()
     ) -> bytes:
-        """The answer for many users, in one read; raises as `one` does."""
-        keys.require_few(len(user_ids), self.settings.max_users, "body.user_ids")
+        """The answer for many users, in one read; raises as `one` does.
+
+        Args:
+            user_ids: as they stand in JSON.
+            selection, expected: as `one` takes them.
+        """
+        keys.require_few(len(user_ids), self.settings.max_users, "body.user_ids", "users")
         return await self._attempts.of(partial(self._many, user_ids, selection, expected))
 
     async def rows(
@@ -158,7 +163,8 @@ class Features:
         keeps = self.settings.serve_stale
         catalog = (self.follower.catalogs.current if keeps else None) or self.follower.require()
         plan = self._plans.find(catalog, selection, expected)
-        key = self._key(plan, user_id, "path.user_id")
+        type_ = plan.only_key(self.settings.join_key)
+        key = user_id if type_ == "text" else keys.from_text(user_id, type_, "path.user_id")
         now = instants.now()
         entry, is_kept = self.cache.get(plan, key, now), False
         if entry is None:
@@ -178,10 +184,10 @@ class Features:
         return self._answers(plan).one(entry, now, is_kept)
 
     async def _many(
-        self, user_ids: Sequence[str], selection: Selection, expected: Sequence[str]
+        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str]
     ) -> bytes:
         plan = self._plans.find(self.follower.require(), selection, expected)
-        asked = [self._key(plan, id_, f"body.user_ids.{at}") for at, id_ in enumerate(user_ids)]
+        asked = keys.from_json(user_ids, plan.only_key(self.settings.join_key), "body.user_ids")
         distinct = list(dict.fromkeys(asked))
         with self._watched():
             rows = await self.reads.many(plan, plan.arrays(distinct))
@@ -190,7 +196,7 @@ class Features:
         if len(distinct) < len(asked):
             by_key = dict(zip(distinct, entries, strict=True))
             entries = [by_key[key] for key in asked]
-        body = self._answers(plan).many(entries, user_ids, now)
+        body = self._answers(plan).many(entries, asked, now)
         self._count(len(entries), entries.count(None))
         return body
 
@@ -213,14 +219,10 @@ class Features:
         self.unknown += unknown
         self.found += users - unknown
 
-    def _key(self, plan: Plan, user_id: str, where: str) -> Any:
-        type_ = plan.only_key(self.settings.entity)
-        return user_id if type_ == "text" else keys.from_text(user_id, type_, where)
-
     def _answers(self, plan: Plan) -> Answers:
         found: Answers | None = plan.forms.get(Answers)
         if found is None:
-            found = plan.forms[Answers] = Answers(plan, self.settings.entity)
+            found = plan.forms[Answers] = Answers(plan, self.settings.join_key)
         return found
 
     def _entry(self, plan: Plan, row: Row, key: Any, now: int) -> Entry | None:

@@ -16,6 +16,7 @@ from api.metrics import Metrics
 from api.online_schemas import OnlineFeatures, OnlineRequest
 from api.problems import NoSuchResource, sentence
 from api.replies import JSON, Reply
+from api.user_ids import UserId
 from feature_repo.errors import UnknownName
 
 
@@ -64,7 +65,7 @@ Contract = Annotated[str | None, Query(pattern=schemas.HASH, description=schemas
 async def features_of_user(
     request: Request,
     user_id: Annotated[
-        schemas.UserId,
+        UserId,
         Path(
             description="Percent-encoded; it may hold any character but NUL.",
             examples=["7590-VHVEG"],
@@ -85,7 +86,7 @@ async def features_of_user(
     tags=["features"],
     summary="Features of many users",
     response_model=schemas.BatchFeatures,
-    responses=problem_responses(408, 409, 413, 422, 503),
+    responses=problem_responses(409, 413, 422, 503),
 )
 async def features_of_users(
     request: Request,
@@ -104,7 +105,7 @@ async def features_of_users(
     tags=["features"],
     summary="Features as Feast's own server answers them",
     response_model=OnlineFeatures,
-    responses={200: {"headers": CONTRACT}, **problem_responses(408, 409, 413, 422, 503)},
+    responses={200: {"headers": CONTRACT}, **problem_responses(409, 413, 422, 503)},
 )
 async def online_features(
     request: Request,

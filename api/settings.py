@@ -1,10 +1,15 @@
 """What the HTTP service can be told, from environment variables."""
 
-from pydantic import Field, ValidationError
+import logging
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from feature_repo.errors import ConfigurationError
 from feature_repo.settings import explain
+
+log = logging.getLogger(__name__)
 
 PREFIX = "STREAMFLOW_API_"
 
@@ -20,9 +25,11 @@ class ApiSettings(BaseSettings):
 
     service: str = Field("churn_v1", min_length=1)
     """Feature service that answers when a request names none; /readyz wants it in the catalog."""
-    entity: str = Field("user_id", min_length=1)
+    join_key: str = Field("user_id", min_length=1)
     """Join key that /features takes as the user's id; views with other keys are answered by
     /get-online-features alone."""
+    entity: str | None = None
+    """The former name of `join_key`, which goes on working; a join key is no entity."""
     max_users: int = Field(1000, ge=1)
     """Users in one POST /features or rows in one POST /get-online-features; a thousand take
     about fifteen milliseconds."""
@@ -64,6 +71,18 @@ class ApiSettings(BaseSettings):
     for some milliseconds."""
     retry_s: float = Field(1, gt=0)
     """Seconds between two attempts to reach a database that is away."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def former_name(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The settings with STREAMFLOW_API_ENTITY under its present name, which comes first."""
+        if given.get("entity") is None:
+            return given
+        log.warning(
+            "STREAMFLOW_API_ENTITY is called STREAMFLOW_API_JOIN_KEY now; "
+            "the former name will be taken away"
+        )
+        return {"join_key": given["entity"], **given}
 
 
 def load() -> ApiSettings:

@@ -87,6 +87,10 @@ def both(
         ("friends_v1", {"user_id": USERS, "friend_id": USERS[::-1]}, True),
         ("everyone_v1", {"user_id": USERS}, False),
         ("holidays_v1", {"user_id": USERS}, False),
+        (["visits_fv:visits", "shop_fv:city"], {"user_id": [1, 11], "shop_id": [11, 1]}, False),
+        (["shop_fv:city"], {"shop_id": ["1", "2", "5"]}, False),
+        (["shop_fv:city"], {"shop_id": [1.0, 2.0, 5.0]}, False),
+        (["shop_fv:city"], [{"shop_id": "1"}, {"shop_id": 2.0}, {"shop_id": 3}], False),
         (PROFILE, {"user_id": USERS, "shop_id": [1, 2, 3, 4], "unknown": [1, 2, 3, 4]}, False),
     ],
 )

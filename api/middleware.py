@@ -12,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
+from api import feast_errors, problems
 from api.access import AccessLog
 from api.direct import Direct, Headers
 from api.metrics import Metrics
@@ -48,6 +48,7 @@ class Observed:
         began = time.perf_counter()
         headers = headers_of(scope)
         request_id = id_of(headers)
+        send = feast_errors.translated(scope, send)
         self.metrics.in_flight += 1
         try:
             route = self.direct.route(scope, headers)

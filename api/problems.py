@@ -120,7 +120,7 @@ def detail_of(error: Exception) -> str:
 def members_of(error: Exception) -> dict[str, Any]:
     """What a problem has besides its words."""
     if isinstance(error, UnknownName):
-        return {"known": error.known}
+        return {"kind": error.kind, "known": error.known}
     if isinstance(error, ContractMismatch):
         return {"expected": error.expected, "actual": error.actual}
     return {}
@@ -183,7 +183,7 @@ def of_crash(request_id: str) -> Reply:
 def problem(
     request_id: str,
     status: HTTPStatus,
-    kind: str,
+    type_: str,
     title: str,
     detail: str,
     headers: Mapping[str, str] | None = None,
@@ -191,7 +191,7 @@ def problem(
 ) -> Reply:
     """The problem as an answer; `instance` is the request's id."""
     body = {
-        "type": kind,
+        "type": type_,
         "title": title,
         "status": status.value,
         "detail": detail,

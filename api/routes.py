@@ -1,18 +1,21 @@
 """What can be asked, over HTTP: handlers translate, everything else decides."""
 
+from http import HTTPStatus
 from typing import Annotated, Any, TypedDict
 
 import orjson
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from api import answers, direct, feast_protocol, schemas
 from api.direct import Direct, contracts_of, selection_of
 from api.docs import problem_responses
+from api.feast_errors import UNSERVED
 from api.features import Features
-from api.metrics import Metrics
+from api.metrics import METHODS, Metrics
 from api.online_schemas import OnlineFeatures, OnlineRequest
 from api.problems import NoSuchResource, sentence
 from api.replies import JSON, Reply
@@ -116,6 +119,16 @@ async def online_features(
     """For a Feast SDK whose online store is `remote`, and for views with any join keys."""
     expected = contracts_of(contract, if_contract)
     return (await feast_protocol.answer(request.state.features, asked, expected)).response()
+
+
+async def unserved(request: Request) -> Response:
+    """What Feast's own server is asked for as well: says why not, whatever the method."""
+    why = UNSERVED[request.scope["route"].path]
+    raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, why, {"Allow": ""})
+
+
+for path in UNSERVED:
+    router.add_api_route(path, unserved, methods=list(METHODS), include_in_schema=False)
 
 
 @router.get(

@@ -237,6 +237,10 @@ class Problem(BaseModel):
     status: int
     detail: str
     instance: Annotated[str, Field(description="The request's id, as the log has it.")]
+    kind: Annotated[
+        Literal["feature service", "feature view", "feature"] | None,
+        Field(description="For an unknown name: what it would be the name of."),
+    ] = None
     known: Annotated[
         list[str] | None, Field(description="For an unknown name: the names there are.")
     ] = None

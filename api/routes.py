@@ -1,5 +1,6 @@
 """What can be asked, over HTTP: handlers translate, everything else decides."""
 
+from base64 import b64decode
 from http import HTTPStatus
 from typing import Annotated, Any, TypedDict
 
@@ -160,6 +161,19 @@ async def service(request: Request, name: Annotated[str, Path(examples=["churn_v
     except UnknownName as error:
         raise NoSuchResource(error.kind, error.name, error.known) from error
     return json(answers.described(found, contract))
+
+
+@router.get("/registry.pb", include_in_schema=False)
+async def registry(request: Request) -> Response:
+    """A registry file for Feast's SDK, with the names and types of all that is served."""
+    found = request.state.features.follower.require().registry
+    if not found:
+        raise HTTPException(
+            HTTPStatus.NOT_FOUND,
+            "an earlier version applied the features, without a registry for clients; the next "
+            "apply makes it",
+        )
+    return Reply(200, b"application/octet-stream", b64decode(found)).response()
 
 
 @router.get("/livez", tags=["operations"], response_model=schemas.Status)

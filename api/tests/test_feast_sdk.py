@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import yaml
 
 from api.tests.conftest import rewrite, statement, wait_until
 
@@ -35,18 +34,21 @@ def direct(rich: str) -> Iterator["FeatureStore"]:
 
 
 @pytest.fixture(scope="module")
-def remote(rich_client: httpx.Client) -> "FeatureStore":
-    """The SDK on the server."""
+def remote(rich_client: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> "FeatureStore":
+    """The SDK on the server, with the registry that the server gives."""
     from feast import FeatureStore, RepoConfig
 
-    from feature_repo import settings
-
-    repo = settings.streamflow().feature_repo
-    raw = yaml.safe_load((repo / "feature_store.yaml").read_text())
-    raw["online_store"] = {"type": "remote", "path": str(rich_client.base_url).rstrip("/")}
-    config = RepoConfig(**raw)
-    config.repo_path = repo
-    return FeatureStore(config=config)
+    registry = tmp_path_factory.mktemp("remote") / "registry.pb"
+    registry.write_bytes(rich_client.get("/registry.pb").content)
+    return FeatureStore(
+        config=RepoConfig(
+            project="streamflow",
+            provider="local",
+            registry=str(registry),
+            online_store={"type": "remote", "path": str(rich_client.base_url).rstrip("/")},
+            entity_key_serialization_version=3,
+        )
+    )
 
 
 def both(

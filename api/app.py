@@ -23,6 +23,10 @@ The newest feature values of StreamFlow's users, bit for bit those that models a
 each view with the instant that its values describe. What is written is answered at once, and after
 one second whatever fails.
 
+JSON has one kind of number: a Float32 comes as the 64-bit float which equals it. A model that
+computes in 32 bits casts it back first, by the types of its training set's manifest.
+`/registry.pb` is a registry for Feast's SDK.
+
 Every failure is an `application/problem+json` (RFC 9457). Its `instance` is the request's id,
 which the log has too, and which `X-Request-ID` may set.
 """

@@ -7,6 +7,7 @@ import signal
 import socket
 import sys
 from collections.abc import Sequence
+from math import ceil
 from types import FrameType
 
 import uvicorn
@@ -14,6 +15,7 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.protocol import Protocol
+from api.settings import ApiSettings, load
 from feature_repo import logs, settings
 from feature_repo.errors import ConfigurationError, StoreUnavailable
 
@@ -31,10 +33,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     signal.signal(signal.SIGTERM, leave)
     signal.signal(signal.SIGINT, leave)
     try:
-        app = create_app()
+        chosen = load()
+        app = create_app(chosen)
         with listen(options.host, options.port) as listener:
             prepare()
-            serve(app, listener)
+            serve(server_of(app, chosen), listener)
     except ConfigurationError as error:
         print(f"api: {error}", file=sys.stderr)
         return MISCONFIGURED
@@ -96,10 +99,15 @@ def prepare() -> None:
     settings.postgres()
 
 
-def serve(app: ASGIApp, listener: socket.socket) -> None:
+def serve(server: uvicorn.Server, listener: socket.socket) -> None:
     """Answers requests on `listener` until a signal ends it."""
     host, port = listener.getsockname()[:2]
     log.info("listening", extra={"host": host, "port": port})
+    server.run(sockets=[listener])
+
+
+def server_of(app: ASGIApp, chosen: ApiSettings) -> uvicorn.Server:
+    """The HTTP server of `app`, as it is configured everywhere."""
     config = uvicorn.Config(
         app,
         http=Protocol,
@@ -108,8 +116,11 @@ def serve(app: ASGIApp, listener: socket.socket) -> None:
         server_header=False,
         proxy_headers=False,  # nothing here depends on who asks
         ws="none",
+        timeout_keep_alive=chosen.keep_alive_s,
+        # A request whose body never comes would hold up the end until the process is killed.
+        timeout_graceful_shutdown=ceil(chosen.deadline_s) + 1,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    return uvicorn.Server(config)
 
 
 def leave(_: int, __: FrameType | None) -> None:

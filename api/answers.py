@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from api import instants, values
+from api import instants, keys, values
 from api.freshness import Freshness, nulls, numbers, without_missing, without_old
 from api.plan import Plan
 from feature_repo.catalog import Service
@@ -34,11 +34,11 @@ class Entry(NamedTuple):
 class Answers:
     """Writes the answers of one selection."""
 
-    def __init__(self, plan: Plan, entity: str) -> None:
+    def __init__(self, plan: Plan, join_key: str) -> None:
         views = len(plan.views)
         self._as_of = slice(VALUES, VALUES + views)
         self._values = slice(VALUES + views, None)
-        self._names = (entity, *names_of(plan.contract))
+        self._names = (join_key, *names_of(plan.contract))
         self._converts = converts(plan, values.plain)
         self._numbers = numbers(plan)
         self._nulls = nulls(plan, self._numbers)
@@ -80,8 +80,8 @@ class Answers:
         end = b'},"source":"cache"}}' if is_kept else b"}}}"
         return b"".join((entry.values, self._about, self._ages(entry.as_of, now), end))
 
-    def many(self, entries: Sequence[Entry | None], user_ids: Sequence[str], now: int) -> bytes:
-        """The answer for many users: known ones with features, then the unknown ones' ids."""
+    def many(self, entries: Sequence[Entry | None], asked: Sequence[Any], now: int) -> bytes:
+        """The answer for the keys `asked`: known users, then the ids of the unknown ones."""
         found = [one for one in entries if one is not None]
         results = b",".join(
             [
@@ -91,7 +91,9 @@ class Answers:
         )
         unknown = []
         if len(found) < len(entries):
-            unknown = [id_ for id_, one in zip(user_ids, entries, strict=True) if one is None]
+            unknown = [
+                keys.as_text(key) for key, one in zip(asked, entries, strict=True) if one is None
+            ]
         tail = (b'],"unknown":', orjson.dumps(unknown), self._batch_about)
         return b"".join((b'{"results":[', results, *tail))
 

@@ -23,6 +23,10 @@ The newest feature values of StreamFlow's users, bit for bit those that models a
 each view with the instant that its values describe. What is written is answered at once, and after
 one second whatever fails.
 
+JSON has one kind of number: a Float32 comes as the 64-bit float which equals it. A model that
+computes in 32 bits casts it back first, by the types of its training set's manifest.
+`/registry.pb` is a registry for Feast's SDK.
+
 Every failure is an `application/problem+json` (RFC 9457). Its `instance` is the request's id,
 which the log has too, and which `X-Request-ID` may set.
 """
@@ -38,7 +42,8 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
     is_traced = tracing.start("streamflow-api")
     features = Features(chosen, traced_reads() if is_traced else Reads)
     callers = guard.callers_of(chosen, features)
-    direct, metrics, access = Direct(chosen.max_body_bytes), Metrics(features), AccessLog()
+    direct = Direct(chosen.max_body_bytes, chosen.deadline_s)
+    metrics, access = Metrics(features), AccessLog()
     status = Status(features)
     metrics.add(status)
 
@@ -67,7 +72,9 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
     app.include_router(routes.router)
     problems.register(app)
     docs.register(app, needs_keys=chosen.keys_dir is not None, has_limit=chosen.rate_per_s > 0)
-    app.add_middleware(middleware.LimitedBody, limit=chosen.max_body_bytes)
+    app.add_middleware(
+        middleware.LimitedBody, limit=chosen.max_body_bytes, seconds=chosen.deadline_s
+    )
     app.add_middleware(middleware.Crashes)  # the last one added comes first
     # In front of all that a framework wraps around its routes, which costs as much as an answer.
     entrance: ASGIApp = middleware.Observed(app, direct, metrics, access)

@@ -5,6 +5,7 @@ from typing import TypeVar
 
 from api.errors import NotReady, Outdated, RefusedByCatalog
 from api.follow import Follower
+from api.refusals import Refusals
 from feature_repo.errors import SchemaMissing, UnknownName
 
 MOST = 20
@@ -14,14 +15,15 @@ T = TypeVar("T")
 class Attempts:
     """Attempts at work that `follower` knows the catalog for."""
 
-    def __init__(self, follower: Follower) -> None:
-        self._follower = follower
+    def __init__(self, follower: Follower, refusals: Refusals) -> None:
+        self._follower, self._refusals = follower, refusals
 
     async def of(self, work: Callable[[], Awaitable[T]]) -> T:
         """What `work` gives in the end.
 
         Raises:
-            NotReady: the tables are not what the catalog says, or change all the time.
+            NotReady: the tables are not what the catalog says, or change all the time; or too
+                many requests wait.
             RefusedByCatalog, UnknownName: as `work` did by the last catalog there is.
         """
         for _ in range(MOST):
@@ -30,7 +32,8 @@ class Attempts:
             except Outdated as error:
                 await self._renew(error)
             except (RefusedByCatalog, UnknownName) as error:
-                await self._confirm(error)
+                if await self._refusals.is_last(error):
+                    raise
         raise NotReady("the catalog changes faster than it can be read")
 
     async def _renew(self, error: Outdated) -> None:
@@ -46,15 +49,3 @@ class Attempts:
     def _version(self) -> int | None:
         found = self._follower.catalogs.current
         return found.version if found else None
-
-    async def _confirm(self, error: RefusedByCatalog | UnknownName) -> None:
-        """Raises `error` unless the catalog that it came from is not the last one."""
-        catalog = self._follower.catalogs.current
-        if catalog is None or self._follower.away is not None:  # the best that is known
-            raise error
-        try:
-            is_last = await self._follower.confirm(catalog)
-        except NotReady:
-            raise error from None
-        if is_last:
-            raise error

@@ -9,18 +9,19 @@ from collections import OrderedDict
 from collections.abc import Callable, Sequence
 from math import ceil
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from starlette.types import Scope
 
-from api import bearer
+from api import bearer, keys
 from api.answers import Row
 from api.background import Background
 from api.errors import Forbidden, RateLimited
-from api.features import Arrays, Features
+from api.features import Entities, Features
 from api.plan import Plan, Selection
 from api.rate import Bucket
-from feature_repo.catalog import Catalog
+from feature_repo.catalog import Catalog, Service
+from feature_repo.contract import Contract
 from feature_repo.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
@@ -35,7 +36,7 @@ first, and begins with a full bucket again."""
 class Caller:
     """The online features as one caller may read them; the methods are those of `Features`.
 
-    What is read is paid for, also where the answer is a problem.
+    What is asked for is paid for, also where the answer is a problem.
     """
 
     __slots__ = ("_bucket", "_features", "follower", "name", "services", "settings")
@@ -65,10 +66,11 @@ class Caller:
         return await self._features.one(user_id, selection, expected)
 
     async def many(
-        self, user_ids: Sequence[str], selection: Selection, expected: Sequence[str] = ()
+        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str] = ()
     ) -> bytes:
         """As `Features.many`; raises Forbidden and RateLimited besides."""
         self._require(selection)
+        keys.require_few(len(user_ids), self.settings.max_users, "body.user_ids", "users")
         self._pay(len(user_ids))
         return await self._features.many(user_ids, selection, expected)
 
@@ -76,21 +78,16 @@ class Caller:
         self,
         selection: Selection,
         expected: Sequence[str],
-        arrays: Callable[[Plan, Catalog], Arrays],
+        entities: Entities,
     ) -> tuple[Plan, Catalog, list[Row]]:
         """As `Features.rows`; raises Forbidden and RateLimited besides."""
         self._require(selection)
-        is_paid = False
+        self._pay(len(entities))
+        return await self._features.rows(selection, expected, entities)
 
-        def paid(plan: Plan, catalog: Catalog) -> Arrays:
-            nonlocal is_paid
-            found = arrays(plan, catalog)
-            if not is_paid:  # it is called again where the catalog has changed meanwhile
-                self._pay(len(found[0]))
-                is_paid = True
-            return found
-
-        return await self._features.rows(selection, expected, paid)
+    async def service(self, name: str) -> tuple[Service, Contract]:
+        """As `Features.service`; every caller may know what there is."""
+        return await self._features.service(name)
 
     def _require(self, selection: Selection) -> None:
         if not self.services:

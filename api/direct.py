@@ -5,6 +5,7 @@ body that fits its model. All else goes on to the framework's route of the same 
 answers it or says what is wrong; both call the same functions.
 """
 
+import asyncio
 import re
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,7 @@ from api.callers import Readable
 from api.online_schemas import OnlineRequest
 from api.plan import Selection
 from api.replies import JSON, Reply
+from api.user_ids import MAX_ID, MIN_ID
 from feature_repo.errors import StreamflowError
 
 USER, USERS, ONLINE = "/features/{user_id}", "/features", "/get-online-features"
@@ -49,10 +51,15 @@ class Headers(NamedTuple):
 
 
 class Direct:
-    """The direct routes, for a body of at most `limit` bytes. Belongs to one event loop."""
+    """The direct routes. Belongs to one event loop."""
 
-    def __init__(self, limit: int) -> None:
-        self._limit = limit
+    def __init__(self, limit: int, seconds: float) -> None:
+        """
+        Args:
+            limit: of a body, in bytes.
+            seconds: until when a body has to be there.
+        """
+        self._limit, self._seconds = limit, seconds
         self._known: OrderedDict[bytes, tuple[Selection, tuple[str, ...]]] = OrderedDict()
         self._bodies: dict[str, tuple[type[BaseModel], Answer]] = {
             USERS: (schemas.Batch, users),
@@ -90,7 +97,7 @@ class Direct:
     async def _user(self, scope: Scope, headers: Headers, request_id: str) -> Reply | None:
         user_id = scope["path"][len(PREFIX) :]
         known = self._known.get(scope["query_string"])
-        if known is None or not schemas.MIN_ID <= len(user_id) <= schemas.MAX_ID:
+        if known is None or not MIN_ID <= len(user_id) <= MAX_ID:
             return None
         if "\0" in user_id:
             return None
@@ -114,7 +121,11 @@ class Direct:
         length = headers.content_length
         if headers.content_type != JSON or length is None or int(length) > self._limit:
             return None, receive
-        messages = await received(receive, self._limit)
+        try:
+            async with asyncio.timeout(self._seconds):
+                messages = await received(receive, self._limit)
+        except TimeoutError:
+            return problems.of_late_body(request_id), receive
         model, answer = self._bodies[route]
         try:
             asked = model.model_validate_json(b"".join(one.get("body", b"") for one in messages))

@@ -63,6 +63,7 @@ EXAMPLES: dict[int, dict[str, Any]] = {
         "type": "urn:streamflow:problem:unknown-name",
         "title": "Unknown name",
         "detail": "Unknown feature service 'churn_v9'; known: churn_v1, profile_v1.",
+        "kind": "feature service",
         "known": ["churn_v1", "profile_v1"],
     },
     429: {

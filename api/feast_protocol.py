@@ -7,7 +7,6 @@ each join key, and an array of values, statuses and event times for each key and
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from datetime import timedelta
-from functools import partial
 from math import isfinite
 from typing import Any
 
@@ -35,12 +34,12 @@ async def answer(features: Readable, request: OnlineRequest, expected: Sequence[
 
     Raises as `Features.one` does.
     """
-    selection, most = selection_of(request), features.settings.max_users
-    plan, catalog, rows = await features.rows(selection, expected, partial(arrays, request, most))
+    entities = OnlineEntities(request, features.settings.max_users)
+    plan, _, rows = await features.rows(selection_of(request), expected, entities)
     writer: OnlineAnswers | None = plan.forms.get(OnlineAnswers)
     if writer is None:
-        writer = plan.forms[OnlineAnswers] = OnlineAnswers(plan, catalog)
-    body = writer.body(request, rows, instants.now())
+        writer = plan.forms[OnlineAnswers] = OnlineAnswers(plan)
+    body = writer.body(entities.given, rows, instants.now(), request.full_feature_names)
     return Reply(200, JSON, body, ((b"contract", plan.hash.encode()),))
 
 
@@ -66,41 +65,47 @@ def selection_of(request: OnlineRequest) -> Selection:
     return Selection("", tuple(dict.fromkeys(references)))
 
 
-def arrays(request: OnlineRequest, most: int, plan: Plan, catalog: Catalog) -> list[Sequence[Any]]:
-    """The join keys of `plan` as the request gives them.
-
-    Raises:
-        InvalidRequest: one lacks, cannot be a key, or there are more than `most` rows.
-    """
-    require_names(request, plan)
-    count = rows_of(request.entities, most)
-    lacking = sorted(set(plan.keys) - set(request.entities) - {NO_KEY})
-    if lacking:
-        raise InvalidRequest([("body.entities", f"lacks {', '.join(lacking)}")])
-    given = {
-        name: keys.from_json(request.entities[name], type_, f"body.entities.{name}")
-        for name, type_ in join_keys(catalog, plan).items()
-        if name in request.entities
-    }
-    return [[""] * count if name == NO_KEY else given[name] for name in plan.keys]
-
-
-def rows_of(entities: Mapping[str, Sequence[Any]], most: int) -> int:
-    """How many rows are asked for.
+class OnlineEntities:
+    """The rows that a request asks for, each join key a column.
 
     Raises:
         InvalidRequest: none, more than `most`, or not the same number in all columns.
     """
-    lengths = {name: len(column) for name, column in entities.items()}
-    if len(set(lengths.values())) > 1:
-        told = ", ".join(f"{name} {count}" for name, count in lengths.items())
-        raise InvalidRequest([("body.entities", f"columns of different lengths: {told}")])
-    count = next(iter(lengths.values()), 0)
-    if not count:
-        raise InvalidRequest([("body.entities", "is empty")])
-    if count > most:
-        raise InvalidRequest([("body.entities", f"more than {most} rows")])
-    return count
+
+    def __init__(self, request: OnlineRequest, most: int) -> None:
+        self._request = request
+        self.given: dict[str, list[Any]] = {}
+        """Join keys as the tables hold them, those that no view of the plan needs included."""
+        lengths = {name: len(column) for name, column in request.entities.items()}
+        if len(set(lengths.values())) > 1:
+            told = ", ".join(f"{name} {count}" for name, count in lengths.items())
+            raise InvalidRequest([("body.entities", f"columns of different lengths: {told}")])
+        self._count = next(iter(lengths.values()), 0)
+        if not self._count:
+            raise InvalidRequest([("body.entities", "is empty")])
+        keys.require_few(self._count, most, "body.entities", "rows")
+
+    def __len__(self) -> int:
+        return self._count
+
+    def arrays(self, plan: Plan, catalog: Catalog) -> list[Sequence[Any]]:
+        """The join keys of `plan` as the request gives them.
+
+        Raises:
+            InvalidRequest: one lacks, or cannot be a key.
+        """
+        entities = self._request.entities
+        require_names(self._request, plan)
+        lacking = sorted(set(plan.keys) - set(entities) - {NO_KEY})
+        if lacking:
+            raise InvalidRequest([("body.entities", f"lacks {', '.join(lacking)}")])
+        types = join_keys(catalog, plan)
+        self.given = {
+            name: keys.from_json(column, types[name], f"body.entities.{name}")
+            for name, column in entities.items()
+            if name in types
+        }
+        return [[""] * self._count if name == NO_KEY else self.given[name] for name in plan.keys]
 
 
 def require_names(request: OnlineRequest, plan: Plan) -> None:
@@ -123,22 +128,28 @@ def join_keys(catalog: Catalog, plan: Plan) -> dict[str, str]:
 class OnlineAnswers:
     """Writes the answers of one selection."""
 
-    def __init__(self, plan: Plan, catalog: Catalog) -> None:
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._keys = join_keys(catalog, plan)
         self._first = VALUES + len(plan.views)
         self._converts = dict(converts(plan, values.as_feast))
         features = plan.contract.features
         self._short = [feature.name for feature in features]
         self._full = [f"{feature.view}__{feature.name}" for feature in features]
 
-    def body(self, request: OnlineRequest, rows: Sequence[Row], now: int) -> bytes:
-        """The answer; what is too old, is at the moment `now`.
+    def body(
+        self, given: Mapping[str, Sequence[Any]], rows: Sequence[Row], now: int, full: bool
+    ) -> bytes:
+        """The answer.
+
+        Args:
+            given: the join keys that it repeats, by name.
+            rows: as the plan's query gives them.
+            now: the moment that decides what is too old.
+            full: whether features are called `view__name`.
 
         Raises:
             StaleFeatures: a view refuses values that are too old.
         """
-        given = {name: column for name, column in request.entities.items() if name in self._keys}
         columns = list(zip(*rows, strict=True))
         results = [self._key(column) for column in given.values()]
         tails, statuses = [], []
@@ -150,12 +161,14 @@ class OnlineAnswers:
         for at, column in enumerate(self._plan.columns):
             found = self._values(at, columns[self._first + at], statuses[column.viewed])
             results.append(b'{"values":' + orjson.dumps(found) + tails[column.viewed])
-        names = self._full if request.full_feature_names else self._short
+        names = self._full if full else self._short
         metadata = orjson.dumps({"feature_names": [*given, *names]})
         return b"".join((b'{"results":[', b",".join(results), b'],"metadata":', metadata, b"}"))
 
     def _key(self, column: Sequence[Any]) -> bytes:
         ends = tail([PRESENT] * len(column), [NEVER] * len(column))
+        if isinstance(column[0], bytes):
+            column = [keys.as_json(key) for key in column]
         return b'{"values":' + orjson.dumps(column) + ends
 
     def _values(

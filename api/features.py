@@ -1,31 +1,39 @@
 """The online features as plain functions: what the routes call, in front of the database."""
 
 import asyncio
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Protocol
 
 from api import database, instants, keys
 from api.answers import VALUES, Answers, Entry, Row
 from api.attempts import Attempts
 from api.cache import Cache
 from api.database import Rows
-from api.errors import Busy, InvalidRequest, NotReady, RefusedByCatalog, public
+from api.errors import Busy, NotReady, public
 from api.follow import Follower
-from api.plan import NO_KEY, Plan, Selection
+from api.plan import Plan, Selection, service_of
 from api.plans import Plans
 from api.pool import Pool
+from api.readiness import Readiness
 from api.reads import Reads
+from api.refusals import Refusals
 from api.settings import ApiSettings
 from feature_repo import settings as shared
-from feature_repo.catalog import Catalog
+from feature_repo.catalog import Catalog, Service
+from feature_repo.contract import Contract
 from feature_repo.errors import SchemaMissing, StoreUnavailable, UnknownUser
 
-NOBODY: dict[str, Any] = {"text": "nobody", "bytea": b"nobody", "boolean": False}
-"""Keys that a probe reads, 0 for numbers; whether there is such a row makes no difference."""
 
-Arrays = Sequence[Sequence[Any]]
+class Entities(Protocol):
+    """Rows that a request asks for, whose join keys the plan of its features names."""
+
+    def __len__(self) -> int:
+        """How many."""
+
+    def arrays(self, plan: Plan, catalog: Catalog) -> Sequence[Sequence[Any]]:
+        """The arguments of the plan's query; raises InvalidRequest."""
 
 
 class Features:
@@ -44,11 +52,15 @@ class Features:
         self._pools = (Pool(max(own.pool_size - 1, 1), connect), Pool(1, connect))
         self.follower = Follower(settings, self._pools, self.cache, connect, self._probe)
         matches = self.follower.catalogs.matches
-        self.reads, self._probes = (
+        self.reads, probes = (
             kind(settings, pool, self.cache, matches, self._entry) for pool in self._pools
         )
-        self._attempts = Attempts(self.follower)
+        self._refusals = Refusals(self.follower, self.reads)
+        self._attempts = Attempts(self.follower, self._refusals)
         self._plans = Plans(settings.service)
+        self._readiness = Readiness(
+            settings, self.follower, self._attempts, self._plans.find, probes
+        )
         self.found = self.unknown = 0
         """Users asked for, by whether any view had a row of them."""
 
@@ -69,6 +81,8 @@ class Features:
     async def close(self) -> None:
         """Closes all connections; reads under way fail."""
         await self.follower.close()
+        await self._refusals.close()
+        await self._readiness.close()
         await self.reads.close()
         for pool in self._pools:
             pool.close()
@@ -91,24 +105,28 @@ class Features:
         return await self._attempts.of(partial(self._one, user_id, selection, expected))
 
     async def many(
-        self, user_ids: Sequence[str], selection: Selection, expected: Sequence[str] = ()
+        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str] = ()
     ) -> bytes:
-        """The answer for many users, in one read; raises as `one` does."""
-        if len(user_ids) > self.settings.max_users:
-            raise InvalidRequest([("body.user_ids", f"more than {self.settings.max_users} users")])
+        """The answer for many users, in one read; raises as `one` does.
+
+        Args:
+            user_ids: as they stand in JSON.
+            selection, expected: as `one` takes them.
+        """
+        keys.require_few(len(user_ids), self.settings.max_users, "body.user_ids", "users")
         return await self._attempts.of(partial(self._many, user_ids, selection, expected))
 
     async def rows(
         self,
         selection: Selection,
         expected: Sequence[str],
-        arrays: Callable[[Plan, Catalog], Arrays],
+        entities: Entities,
     ) -> tuple[Plan, Catalog, list[Row]]:
-        """The plan of a selection, the catalog, and the rows for the keys that `arrays` makes.
+        """The plan of a selection, the catalog, and the rows of `entities`.
 
-        Raises as `one` does, and what `arrays` raises.
+        Raises as `one` does, and what `entities` raises.
         """
-        return await self._attempts.of(partial(self._rows, selection, expected, arrays))
+        return await self._attempts.of(partial(self._rows, selection, expected, entities))
 
     async def ask(self, query: str, seconds: float) -> Rows:
         """The rows of a query of the service's own, in so many seconds at most.
@@ -122,19 +140,31 @@ class Features:
     async def ready(self) -> str | None:
         """Returns when the default service can be read; with what is amiss nevertheless.
 
+        The read began after this was called, and is shared by all who call meanwhile.
+
         Raises:
             NotReady: says why it cannot.
         """
         self.follower.require()
         with self._watched():
-            await self._probe()
+            await self._readiness.require()
         return self.follower.catalogs.newer
+
+    async def service(self, name: str) -> tuple[Service, Contract]:
+        """A feature service with its contract.
+
+        Raises:
+            UnknownName: the last catalog has no such service.
+            NotReady: the catalog cannot be read now.
+        """
+        return await self._attempts.of(partial(self._service, name))
 
     async def _one(self, user_id: str, selection: Selection, expected: Sequence[str]) -> bytes:
         keeps = self.settings.serve_stale
         catalog = (self.follower.catalogs.current if keeps else None) or self.follower.require()
         plan = self._plans.find(catalog, selection, expected)
-        key = self._key(plan, user_id, "path.user_id")
+        type_ = plan.only_key(self.settings.join_key)
+        key = user_id if type_ == "text" else keys.from_text(user_id, type_, "path.user_id")
         now = instants.now()
         entry, is_kept = self.cache.get(plan, key, now), False
         if entry is None:
@@ -154,10 +184,10 @@ class Features:
         return self._answers(plan).one(entry, now, is_kept)
 
     async def _many(
-        self, user_ids: Sequence[str], selection: Selection, expected: Sequence[str]
+        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str]
     ) -> bytes:
         plan = self._plans.find(self.follower.require(), selection, expected)
-        asked = [self._key(plan, id_, f"body.user_ids.{at}") for at, id_ in enumerate(user_ids)]
+        asked = keys.from_json(user_ids, plan.only_key(self.settings.join_key), "body.user_ids")
         distinct = list(dict.fromkeys(asked))
         with self._watched():
             rows = await self.reads.many(plan, plan.arrays(distinct))
@@ -166,7 +196,7 @@ class Features:
         if len(distinct) < len(asked):
             by_key = dict(zip(distinct, entries, strict=True))
             entries = [by_key[key] for key in asked]
-        body = self._answers(plan).many(entries, user_ids, now)
+        body = self._answers(plan).many(entries, asked, now)
         self._count(len(entries), entries.count(None))
         return body
 
@@ -174,11 +204,11 @@ class Features:
         self,
         selection: Selection,
         expected: Sequence[str],
-        arrays: Callable[[Plan, Catalog], Arrays],
+        entities: Entities,
     ) -> tuple[Plan, Catalog, list[Row]]:
         catalog = self.follower.require()
         plan = self._plans.find(catalog, selection, expected)
-        asked = arrays(plan, catalog)
+        asked = entities.arrays(plan, catalog)
         with self._watched():
             rows = await self.reads.many(plan, asked)
         times, count = slice(VALUES, VALUES + len(plan.views)), len(plan.views)
@@ -189,39 +219,21 @@ class Features:
         self.unknown += unknown
         self.found += users - unknown
 
-    def _key(self, plan: Plan, user_id: str, where: str) -> Any:
-        type_ = plan.only_key(self.settings.entity)
-        return user_id if type_ == "text" else keys.from_text(user_id, type_, where)
-
     def _answers(self, plan: Plan) -> Answers:
         found: Answers | None = plan.forms.get(Answers)
         if found is None:
-            found = plan.forms[Answers] = Answers(plan, self.settings.entity)
+            found = plan.forms[Answers] = Answers(plan, self.settings.join_key)
         return found
 
     def _entry(self, plan: Plan, row: Row, key: Any, now: int) -> Entry | None:
         return self._answers(plan).entry(row, keys.as_text(key), keys.as_json(key), now)
 
+    async def _service(self, name: str) -> tuple[Service, Contract]:
+        catalog = self.follower.require()
+        return service_of(catalog, name), catalog.contracts[name]
+
     async def _probe(self) -> None:
-        """Reads the default service as a request would.
-
-        Raises:
-            NotReady, StoreUnavailable: it cannot be read.
-        """
-        await self._attempts.of(self._probe_once)
-
-    async def _probe_once(self) -> None:
-        catalog, name = self.follower.require(), self.settings.service
-        if name not in catalog.services:
-            raise NotReady(f"the registry has no feature service {name}")
-        try:
-            plan = self._plans.find(catalog, Selection(name))
-        except RefusedByCatalog as error:
-            raise NotReady(str(error)) from error
-        nobody = [
-            ["" if key == NO_KEY else NOBODY.get(type_, 0)] for key, type_ in plan.keys.items()
-        ]
-        await self._probes.many(plan, nobody)
+        await self._readiness.probe()
 
     @contextmanager
     def _watched(self) -> Iterator[None]:

@@ -85,8 +85,8 @@ class Follower:
         """
         await asyncio.shield(self._once("refresh", self._read_catalog))
 
-    async def confirm(self, asked: Catalog) -> bool:
-        """Whether `asked` still is the one to answer by; where it is not, the new one is read.
+    async def confirm(self) -> None:
+        """Returns when the catalog is the one that the database has; reads it where it is not.
 
         Raises:
             NotReady: the database does not tell.
@@ -97,7 +97,6 @@ class Follower:
             raise NotReady(public(error)) from error
         if not rows or not self.catalogs.is_known(rows[0][0]):
             await self.refresh()
-        return self.catalogs.current is asked
 
     # What the listener tells.
 

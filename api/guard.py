@@ -8,7 +8,7 @@ from prometheus_client.core import CounterMetricFamily, Metric
 from prometheus_client.registry import Collector
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from api import problems
+from api import feast_errors, problems
 from api.access import AccessLog
 from api.callers import Addresses, Caller, Callers, Keyed
 from api.direct import Direct
@@ -52,7 +52,7 @@ class Guarded(Observed):
         request_id, route = id_of(headers), self.direct.route(scope, headers)
         reply = problems.of_error(error, request_id)
         try:
-            await respond(reply, request_id, send)
+            await respond(reply, request_id, feast_errors.translated(scope, send))
         finally:
             self._report(scope, route or "unmatched", reply.status, began, request_id)
 

@@ -1,5 +1,6 @@
 """What every request passes: an id, a limit of its body, a log line, the metrics."""
 
+import asyncio
 import logging
 import random
 import re
@@ -11,7 +12,7 @@ from starlette.datastructures import MutableHeaders
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api import problems
+from api import feast_errors, problems
 from api.access import AccessLog
 from api.direct import Direct, Headers
 from api.metrics import Metrics
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 HEADER = "X-Request-ID"
 SANE = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 """An id that may stand in a log line, a header and a URI as it is."""
+CLOSE = {"Connection": "close"}
+"""Of an answer to a request whose body is still on its way."""
 WANTED = {
     b"x-request-id": 0,
     b"if-contract": 1,
@@ -45,6 +48,7 @@ class Observed:
         began = time.perf_counter()
         headers = headers_of(scope)
         request_id = id_of(headers)
+        send = feast_errors.translated(scope, send)
         self.metrics.in_flight += 1
         try:
             route = self.direct.route(scope, headers)
@@ -126,10 +130,13 @@ class Crashes:
 
 
 class LimitedBody:
-    """Refuses a body above `limit` bytes as soon as it is known, whatever its length header."""
+    """Refuses a body above `limit` bytes as soon as it is known, whatever its length header.
 
-    def __init__(self, app: ASGIApp, limit: int) -> None:
-        self.app, self.limit = app, limit
+    And one of which the next part has not come for `seconds`.
+    """
+
+    def __init__(self, app: ASGIApp, limit: int, seconds: float) -> None:
+        self.app, self.limit, self.seconds = app, limit, seconds
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """One request; the refusal is raised where the body is read."""
@@ -138,16 +145,25 @@ class LimitedBody:
             return
         # The server has checked that it is a number, and sends no more than it says.
         announced, read = int(AllHeaders(scope=scope).get("content-length", 0)), 0
+        is_whole = False
 
         async def limited() -> Message:
-            nonlocal read
-            message = await receive() if announced <= self.limit else {}
+            nonlocal read, is_whole
+            message: Message = {}
+            if announced <= self.limit:
+                try:
+                    async with asyncio.timeout(None if is_whole else self.seconds):
+                        message = await receive()
+                except TimeoutError:
+                    status = HTTPStatus.REQUEST_TIMEOUT
+                    raise HTTPException(status, problems.LATE_BODY, CLOSE) from None
+            is_whole = not message.get("more_body", False)
             read += len(message.get("body", b""))
             if max(announced, read) > self.limit:
                 raise HTTPException(
                     HTTPStatus.REQUEST_ENTITY_TOO_LARGE,
                     f"the body has more than {self.limit} bytes",
-                    {"Connection": "close"},  # the rest of it is still on its way
+                    CLOSE,
                 )
             return message
 

@@ -46,17 +46,17 @@ class Plan:
     forms: dict[Any, Any] = field(default_factory=dict)
     """What the writers of answers keep with a plan."""
 
-    def only_key(self, entity: str) -> str:
+    def only_key(self, join_key: str) -> str:
         """The type of the one join key that /features takes.
 
         Raises:
             OtherKeys: there are others; says which.
         """
-        type_ = self.keys.get(entity)
+        type_ = self.keys.get(join_key)
         if type_ is None or len(self.keys) > 1 + (NO_KEY in self.keys):
             names = ", ".join(sorted(set(self.keys) - {NO_KEY})) or "no key"
             raise OtherKeys(
-                f"these features are found by {names}, not by {entity} alone; "
+                f"these features are found by {names}, not by {join_key} alone; "
                 "ask POST /get-online-features"
             )
         return type_

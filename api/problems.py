@@ -27,6 +27,7 @@ from feature_repo.errors import StaleFeatures, StreamflowError, UnknownName, Unk
 MEDIA_TYPE = b"application/problem+json"
 RETRY_AFTER = {"Retry-After": "1"}
 CHALLENGE = 'Bearer realm="streamflow"'
+LATE_BODY = "the request's body did not come in time"
 ERRORS_SHOWN = 10
 WORDS = {
     "json_invalid": "is not JSON",
@@ -119,7 +120,7 @@ def detail_of(error: Exception) -> str:
 def members_of(error: Exception) -> dict[str, Any]:
     """What a problem has besides its words."""
     if isinstance(error, UnknownName):
-        return {"known": error.known}
+        return {"kind": error.kind, "known": error.known}
     if isinstance(error, ContractMismatch):
         return {"expected": error.expected, "actual": error.actual}
     return {}
@@ -164,6 +165,14 @@ def of_http(request: Request, error: Exception) -> Response:
     ).response()
 
 
+def of_late_body(request_id: str) -> Reply:
+    """A request whose body does not come; the connection ends with it."""
+    status = HTTPStatus.REQUEST_TIMEOUT
+    headers = {"Connection": "close"}
+    detail = sentence(LATE_BODY)
+    return problem(request_id, status, "about:blank", status.phrase, detail, headers)
+
+
 def of_crash(request_id: str) -> Reply:
     """A mistake of ours: the id under which the log has it, and nothing else."""
     status = HTTPStatus.INTERNAL_SERVER_ERROR
@@ -174,7 +183,7 @@ def of_crash(request_id: str) -> Reply:
 def problem(
     request_id: str,
     status: HTTPStatus,
-    kind: str,
+    type_: str,
     title: str,
     detail: str,
     headers: Mapping[str, str] | None = None,
@@ -182,7 +191,7 @@ def problem(
 ) -> Reply:
     """The problem as an answer; `instance` is the request's id."""
     body = {
-        "type": kind,
+        "type": type_,
         "title": title,
         "status": status.value,
         "detail": detail,

@@ -27,11 +27,14 @@ class Bucket:
 
     def take(self, cost: int) -> float:
         """Takes `cost` tokens and gives 0; or takes none and gives the seconds until it could."""
+        seconds = self.seconds_until(cost)
+        if not seconds:
+            self._tokens -= cost
+        return seconds
+
+    def seconds_until(self, cost: int) -> float:
+        """The seconds until `cost` tokens can be taken, 0 for now."""
         now = self._clock()
         self._tokens = min(self._burst, self._tokens + (now - self._filled) * self._per_s)
         self._filled = now
-        lacking = min(cost, self._burst) - self._tokens
-        if lacking > 0:
-            return lacking / self._per_s
-        self._tokens -= cost
-        return 0
+        return max(min(cost, self._burst) - self._tokens, 0) / self._per_s

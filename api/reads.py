@@ -2,7 +2,8 @@
 of the same selection is under way goes together in the next one."""
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import asyncpg
@@ -84,10 +85,16 @@ class Reads:
 
         Raises as `one` does.
         """
+        with self.admitted():
+            return await self._rows(plan, keys)
+
+    @contextmanager
+    def admitted(self) -> Iterator[None]:
+        """Counts a request among those that wait; raises NotReady where too many do."""
         self._admit()
         self.waiting += 1
         try:
-            return await self._rows(plan, keys)
+            yield
         finally:
             self.waiting -= 1
 

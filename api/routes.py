@@ -1,22 +1,26 @@
 """What can be asked, over HTTP: handlers translate, everything else decides."""
 
+from base64 import b64decode
+from http import HTTPStatus
 from typing import Annotated, Any, TypedDict
 
 import orjson
 from fastapi import APIRouter, Header, Path, Query, Request, Response
 from prometheus_client import CONTENT_TYPE_LATEST
 from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from api import answers, direct, feast_protocol, schemas
 from api.direct import Direct, contracts_of, selection_of
 from api.docs import problem_responses
+from api.feast_errors import UNSERVED
 from api.features import Features
-from api.metrics import Metrics
+from api.metrics import METHODS, Metrics
 from api.online_schemas import OnlineFeatures, OnlineRequest
-from api.plan import service_of
 from api.problems import NoSuchResource, sentence
 from api.replies import JSON, Reply
+from api.user_ids import UserId
 from feature_repo.errors import UnknownName
 
 
@@ -65,7 +69,7 @@ Contract = Annotated[str | None, Query(pattern=schemas.HASH, description=schemas
 async def features_of_user(
     request: Request,
     user_id: Annotated[
-        schemas.UserId,
+        UserId,
         Path(
             description="Percent-encoded; it may hold any character but NUL.",
             examples=["7590-VHVEG"],
@@ -118,6 +122,16 @@ async def online_features(
     return (await feast_protocol.answer(request.state.features, asked, expected)).response()
 
 
+async def unserved(request: Request) -> Response:
+    """What Feast's own server is asked for as well: says why not, whatever the method."""
+    why = UNSERVED[request.scope["route"].path]
+    raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, why, {"Allow": ""})
+
+
+for path in UNSERVED:
+    router.add_api_route(path, unserved, methods=list(METHODS), include_in_schema=False)
+
+
 @router.get(
     "/services",
     tags=["services"],
@@ -142,12 +156,24 @@ async def services(request: Request) -> Response:
 )
 async def service(request: Request, name: Annotated[str, Path(examples=["churn_v1"])]) -> Response:
     """What a feature service promises: its features in order, each with type and meaning."""
-    catalog = request.state.features.follower.require()
     try:
-        found = service_of(catalog, name)
+        found, contract = await request.state.features.service(name)
     except UnknownName as error:
         raise NoSuchResource(error.kind, error.name, error.known) from error
-    return json(answers.described(found, catalog.contracts[name]))
+    return json(answers.described(found, contract))
+
+
+@router.get("/registry.pb", include_in_schema=False)
+async def registry(request: Request) -> Response:
+    """A registry file for Feast's SDK, with the names and types of all that is served."""
+    found = request.state.features.follower.require().registry
+    if not found:
+        raise HTTPException(
+            HTTPStatus.NOT_FOUND,
+            "an earlier version applied the features, without a registry for clients; the next "
+            "apply makes it",
+        )
+    return Reply(200, b"application/octet-stream", b64decode(found)).response()
 
 
 @router.get("/livez", tags=["operations"], response_model=schemas.Status)
@@ -160,7 +186,10 @@ async def livez() -> Response:
     "/readyz", tags=["operations"], response_model=schemas.Status, responses=problem_responses(503)
 )
 async def readyz(request: Request) -> Response:
-    """Whether the default service is in the catalog and a read of its features succeeds."""
+    """Whether the default service is in the catalog and a read of its features succeeds.
+
+    The read began after the question; all who ask meanwhile share it.
+    """
     amiss = await request.state.features.ready()
     return json({"status": "ready", **({"detail": sentence(amiss)} if amiss else {})})
 

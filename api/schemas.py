@@ -3,9 +3,11 @@
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
+
+from api.user_ids import UserKey
 
 USER = "7590-VHVEG"
 CONTRACT = "3c0829dcc18ce4d1"
@@ -15,19 +17,9 @@ VIEWS: JsonDict = {
 }
 
 
-def without_nul(text: str) -> str:
-    """`text`, which PostgreSQL can store: it has no NUL character."""
-    if "\0" in text:
-        raise PydanticCustomError("nul", "a NUL character cannot be in a user id")
-    return text
-
-
 HASH = r"^[0-9a-f]{16}$"
 """A contract's hash."""
 EXPECTED = "The features' contract as the caller knows it; with any other one the answer is 409."
-
-MIN_ID, MAX_ID = 1, 128
-UserId = Annotated[str, Field(min_length=MIN_ID, max_length=MAX_ID), AfterValidator(without_nul)]
 
 
 class Selection(BaseModel):
@@ -87,8 +79,12 @@ class Batch(Selection):
     )
 
     user_ids: Annotated[
-        list[UserId],
-        Field(min_length=1, description="In the order they are answered; 1000 at most by default."),
+        list[UserKey],
+        Field(
+            min_length=1,
+            description="In the order they are answered; 1000 at most by default. Texts, or what "
+            "the join key is: 1 and 1.0 are the whole number that `1` is.",
+        ),
     ]
 
 
@@ -241,6 +237,10 @@ class Problem(BaseModel):
     status: int
     detail: str
     instance: Annotated[str, Field(description="The request's id, as the log has it.")]
+    kind: Annotated[
+        Literal["feature service", "feature view", "feature"] | None,
+        Field(description="For an unknown name: what it would be the name of."),
+    ] = None
     known: Annotated[
         list[str] | None, Field(description="For an unknown name: the names there are.")
     ] = None

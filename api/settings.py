@@ -1,10 +1,15 @@
 """What the HTTP service can be told, from environment variables."""
 
-from pydantic import Field, ValidationError
+import logging
+from typing import Any
+
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from feature_repo.errors import ConfigurationError
 from feature_repo.settings import explain
+
+log = logging.getLogger(__name__)
 
 PREFIX = "STREAMFLOW_API_"
 
@@ -20,19 +25,29 @@ class ApiSettings(BaseSettings):
 
     service: str = Field("churn_v1", min_length=1)
     """Feature service that answers when a request names none; /readyz wants it in the catalog."""
-    entity: str = Field("user_id", min_length=1)
+    join_key: str = Field("user_id", min_length=1)
     """Join key that /features takes as the user's id; views with other keys are answered by
     /get-online-features alone."""
+    entity: str | None = None
+    """The former name of `join_key`, which goes on working; a join key is no entity."""
     max_users: int = Field(1000, ge=1)
     """Users in one POST /features or rows in one POST /get-online-features; a thousand take
     about fifteen milliseconds."""
     max_waiting: int = Field(1000, ge=1)
-    """Requests that wait for a read; one more is answered 503 at once."""
+    """Requests that wait for a read, or for the catalog to confirm that they are to be refused; one
+    more is answered 503 at once."""
     deadline_s: float = Field(10, gt=0)
     """Seconds until a request that waits for a connection or the database is answered 503.
 
     Longer than connecting may take (STREAMFLOW_CONNECT_TIMEOUT_S, 5 s), so that it only ends
     what would hang: a connection whose server is gone without a word.
+    """
+    keep_alive_s: float = Field(75, gt=0)
+    """Seconds that a connection which nobody uses stays open.
+
+    Longer than a proxy in front keeps it (nginx and AWS's load balancers 60 s), so that it is the
+    proxy which closes: a request on its way to a connection that is closed at the other end is
+    answered 502. Google's load balancers keep 600 s.
     """
     max_body_bytes: int = Field(1 << 20, ge=1)
     """Largest request body; a thousand user ids of the longest kind in plain letters are 131 kB."""
@@ -56,6 +71,18 @@ class ApiSettings(BaseSettings):
     for some milliseconds."""
     retry_s: float = Field(1, gt=0)
     """Seconds between two attempts to reach a database that is away."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def former_name(cls, given: dict[str, Any]) -> dict[str, Any]:
+        """The settings with STREAMFLOW_API_ENTITY under its present name, which comes first."""
+        if given.get("entity") is None:
+            return given
+        log.warning(
+            "STREAMFLOW_API_ENTITY is called STREAMFLOW_API_JOIN_KEY now; "
+            "the former name will be taken away"
+        )
+        return {"join_key": given["entity"], **given}
 
 
 def load() -> ApiSettings:

@@ -108,6 +108,9 @@ class Catalog:
     project: str
     views: dict[str, View] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
+    registry: str = ""
+    """A registry for Feast clients of the API, in base64, see client_registry.py; empty where an
+    earlier version of StreamFlow applied."""
 
     @cached_property
     def contracts(self) -> dict[str, Contract]:
@@ -169,4 +172,5 @@ def parse(version: int, format_: int, document: str | dict[str, Any]) -> Catalog
             )
             for name, service in content["services"].items()
         },
+        registry=content.get("registry", ""),
     )

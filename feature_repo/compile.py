@@ -1,6 +1,7 @@
 """Compiles Feast's registry into online tables' layouts, and into the catalog that readers
 without Feast use."""
 
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast, get_args
@@ -9,6 +10,7 @@ from psycopg import Connection
 
 from feature_repo import catalog
 from feature_repo.catalog import Catalog, Key, Projection, Service, StoredFeature, TtlPolicy, View
+from feature_repo.client_registry import client_registry
 from feature_repo.contract import contract_of_service
 from feature_repo.errors import ConfigurationError
 from feature_repo.online_layout import Layout, layout_of
@@ -62,10 +64,10 @@ def compiled(store: "FeatureStore", policy: TtlPolicy = "serve") -> Catalog:
         ConfigurationError: a view's tag is not what it can be.
     """
     versioned = store.config.registry.enable_online_feature_view_versioning
+    served = [view for view in stored_views(store) if getattr(view, "enabled", True)]
     compiled_views = {
         view.name: view_of(view, layout_of(store.project, view, versioned), policy)
-        for view in stored_views(store)
-        if getattr(view, "enabled", True)
+        for view in served
     }
     services = store.registry.list_feature_services(store.project, allow_cache=False)
     return Catalog(
@@ -73,6 +75,7 @@ def compiled(store: "FeatureStore", policy: TtlPolicy = "serve") -> Catalog:
         project=store.project,
         views=compiled_views,
         services={one.name: service_of(one, compiled_views) for one in services},
+        registry=b64encode(client_registry(store, served)).decode(),
     )
 
 

@@ -89,7 +89,14 @@ def test_another_limit_replaces_the_pods_and_another_key_does_not(cluster: Stub)
     assert annotations({**KEYS, "api.rateLimit.perSecond": 1}) != before
 
 
-@pytest.mark.parametrize("name", ["KEYS_DIR", "RATE_PER_S", "RATE_BURST"])
+def test_a_connection_is_kept_for_longer_than_a_proxy_keeps_it() -> None:
+    _, settings = api({})
+    assert int(settings["STREAMFLOW_API_KEEP_ALIVE_S"]) > 60  # nginx, AWS
+    _, settings = api({"api.keepAliveSeconds": 620})
+    assert settings["STREAMFLOW_API_KEEP_ALIVE_S"] == "620"
+
+
+@pytest.mark.parametrize("name", ["KEYS_DIR", "RATE_PER_S", "RATE_BURST", "KEEP_ALIVE_S"])
 def test_a_setting_that_has_a_value_of_its_own_is_refused(name: str) -> None:
     assert f"api.settings.{name} has a value of its own: set api." in refusal(
         {"api.settings": {name: 1}}

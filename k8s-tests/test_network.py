@@ -1,8 +1,10 @@
 """What the release's NetworkPolicies refuse; each refused target answers when they are off."""
 
 import json
+import re
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from urllib.request import urlopen
 
 import pytest
@@ -147,6 +149,31 @@ def test_a_release_is_whole_behind_its_policies(sample_release: Namespace) -> No
         (job,) = [one for one in sample_release.jobs() if one.startswith(f"streamflow-{what}-")]
         assert sample_release.summary(job)["outcome"] == "done"
         assert "not tracked" not in sample_release.log(job)
+
+
+CLIENT = """
+import json, os, sys, urllib.request
+os.makedirs("/tmp/client", exist_ok=True)
+os.chdir("/tmp/client")
+with open("feature_store.yaml", "w") as file:
+    file.write(sys.argv[1])
+urllib.request.urlretrieve("http://streamflow-api/registry.pb", "registry.pb")
+from feast import FeatureStore
+store = FeatureStore(repo_path=".")
+service = store.get_feature_service("churn_v1")
+found = store.get_online_features(service, [{"user_id": "0002-ORFBO"}]).to_dict()
+print(json.dumps({name: values[0] for name, values in found.items()}))
+"""
+"""Reads with a stock SDK as docs/clients.md says."""
+PAGE = Path(__file__).parents[1] / "docs" / "clients.md"
+
+
+@pytest.mark.usefixtures("on")
+def test_a_stock_sdk_reads_where_the_database_is_out_of_reach(sample_release: Namespace) -> None:
+    [configuration] = re.findall(r"```yaml\n(project: .*?)```", PAGE.read_text(), re.DOTALL)
+    said = sample_release.python("neighbour", CLIENT, configuration)
+    served = sample_release.ask("/features/0002-ORFBO?service=churn_v1")["features"]
+    assert json.loads(said.splitlines()[-1]) == served
 
 
 @pytest.mark.usefixtures("on")

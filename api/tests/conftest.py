@@ -14,11 +14,10 @@ from typing import Any
 import httpx
 import psycopg
 import pytest
-import uvicorn
 
+from api.__main__ import server_of
 from api.app import create_app
 from api.database import Overdue, Session
-from api.protocol import Protocol
 from api.settings import ApiSettings
 from feature_repo.catalog import FORMAT, READ, Catalog, parse
 
@@ -121,9 +120,8 @@ def copy(
 @contextmanager
 def serving(app: Any = None, **settings: Any) -> Iterator[httpx.Client]:
     """The real server on a free port, with these settings; gives a client of it."""
-    chosen = app or create_app(ApiSettings(**settings))
-    config = uvicorn.Config(chosen, http=Protocol, log_config=None, access_log=False, ws="none")
-    server = uvicorn.Server(config)
+    chosen = ApiSettings(**settings)
+    server = server_of(app or create_app(chosen), chosen)
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=[[listener]], name="server")
         thread.start()

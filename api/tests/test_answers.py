@@ -149,7 +149,9 @@ def test_settings_have_the_documented_defaults() -> None:
     settings = ApiSettings()
     assert settings.model_dump() == {
         "service": "churn_v1",
-        "entity": "user_id",
+        "join_key": "user_id",
+        "entity": None,
+        "keep_alive_s": 75,
         "max_users": 1000,
         "max_waiting": 1000,
         "deadline_s": 10,

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 import pytest
-import yaml
 
 from api.tests.conftest import rewrite, statement, wait_until
 
@@ -35,18 +34,21 @@ def direct(rich: str) -> Iterator["FeatureStore"]:
 
 
 @pytest.fixture(scope="module")
-def remote(rich_client: httpx.Client) -> "FeatureStore":
-    """The SDK on the server."""
+def remote(rich_client: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> "FeatureStore":
+    """The SDK on the server, with the registry that the server gives."""
     from feast import FeatureStore, RepoConfig
 
-    from feature_repo import settings
-
-    repo = settings.streamflow().feature_repo
-    raw = yaml.safe_load((repo / "feature_store.yaml").read_text())
-    raw["online_store"] = {"type": "remote", "path": str(rich_client.base_url).rstrip("/")}
-    config = RepoConfig(**raw)
-    config.repo_path = repo
-    return FeatureStore(config=config)
+    registry = tmp_path_factory.mktemp("remote") / "registry.pb"
+    registry.write_bytes(rich_client.get("/registry.pb").content)
+    return FeatureStore(
+        config=RepoConfig(
+            project="streamflow",
+            provider="local",
+            registry=str(registry),
+            online_store={"type": "remote", "path": str(rich_client.base_url).rstrip("/")},
+            entity_key_serialization_version=3,
+        )
+    )
 
 
 def both(
@@ -87,6 +89,10 @@ def both(
         ("friends_v1", {"user_id": USERS, "friend_id": USERS[::-1]}, True),
         ("everyone_v1", {"user_id": USERS}, False),
         ("holidays_v1", {"user_id": USERS}, False),
+        (["visits_fv:visits", "shop_fv:city"], {"user_id": [1, 11], "shop_id": [11, 1]}, False),
+        (["shop_fv:city"], {"shop_id": ["1", "2", "5"]}, False),
+        (["shop_fv:city"], {"shop_id": [1.0, 2.0, 5.0]}, False),
+        (["shop_fv:city"], [{"shop_id": "1"}, {"shop_id": 2.0}, {"shop_id": 3}], False),
         (PROFILE, {"user_id": USERS, "shop_id": [1, 2, 3, 4], "unknown": [1, 2, 3, 4]}, False),
     ],
 )

@@ -228,7 +228,7 @@ def test_a_thousand_users_are_answered_and_one_more_is_refused(client: httpx.Cli
     assert body["unknown"] == asked[:999]
     assert [one["features"] for one in body["results"]] == [VHVEG]
     refused = client.post("/features", json={"user_ids": [*asked, "0002-ORFBO"]})
-    assert_problem(refused, 422, "invalid-request", "body.user_ids: more than 1000 users")
+    assert_problem(refused, 422, "invalid-request", "body.user_ids: more than 1000 users: 1001.")
 
 
 def test_requests_at_the_same_time_get_their_own_answers(client: httpx.Client) -> None:

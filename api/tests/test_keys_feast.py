@@ -72,11 +72,15 @@ def test_the_sdk_sends_its_key(
 def test_another_key_in_the_variable_is_sent_from_then_on(
     keyed: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    from feast.errors import FeastPermissionError
+
     monkeypatch.setenv("STREAMFLOW_API_KEY", ONE)
     with sdk(keyed, TOKEN) as store:
         assert read(store)["months_active"] == [1, None]
         monkeypatch.setenv("STREAMFLOW_API_KEY", TWO)
-        with pytest.raises(RuntimeError, match=r"403 .*Key two is not for that feature service"):
+        with pytest.raises(
+            FeastPermissionError, match=r"403 .*Key two is not for that feature service"
+        ):
             read(store)
         assert read(store, "profile_v1")["months_active"] == [1, None]
 
@@ -91,7 +95,9 @@ def test_another_key_in_the_variable_is_sent_from_then_on(
 def test_without_a_key_or_with_another_the_sdk_says_why(
     keyed: httpx.Client, auth: dict[str, str] | None, said: str
 ) -> None:
-    with sdk(keyed, auth) as store, pytest.raises(RuntimeError, match=rf"401 .*{said}"):
+    from feast.errors import FeastPermissionError
+
+    with sdk(keyed, auth) as store, pytest.raises(FeastPermissionError, match=rf"401 .*{said}"):
         read(store)
 
 

@@ -108,7 +108,8 @@ def test_a_user_id_that_cannot_be_is_refused(client: httpx.Client, path: str, de
         ('{"user_ids": ["a", "%s"]}' % ("x" * 129), "body.user_ids.1"),
         ('{"user_ids": ["a\\u0000b"]}', "a NUL character cannot be"),
         ('{"user_ids": ["\\ud800"]}', "body.user_ids.0"),
-        ('{"user_ids": [7]}', "body.user_ids.0: Input should be a valid string"),
+        ('{"user_ids": [null]}', "body.user_ids.0: Input should be a valid string"),
+        ('{"user_ids": [7.5]}', "body.user_ids.0: should be a text, not the number 7.5"),
         ('{"user_ids": ["a"], "service": 1}', "body.service"),
         ('{"user_ids": ["a"], "features": "a:b"}', "body.features"),
         ('{"user_ids": ["a"], "user id\\n": 1}', r"body.'user id\n': is not known"),
@@ -142,7 +143,7 @@ def test_a_body_that_is_not_announced_as_json_is_refused(client: httpx.Client) -
 
 
 def test_only_the_first_of_many_faults_are_shown(client: httpx.Client) -> None:
-    response = client.post("/features", json={"user_ids": [1] * 900})
+    response = client.post("/features", json={"user_ids": [None] * 900})
     body = assert_problem(response, 422, "invalid-request", "; and 890 more")
     assert len(body["errors"]) == 10
     assert body["errors"][9]["where"] == "body.user_ids.9"

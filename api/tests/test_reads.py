@@ -156,7 +156,7 @@ def test_an_id_that_the_database_cannot_hold_is_unknown_and_fails_nobody(latin: 
 
 
 def test_the_id_of_another_entity_is_what_its_column_holds(rich: str) -> None:
-    with serving(entity="shop_id", service="shops_v2") as client:
+    with serving(join_key="shop_id", service="shops_v2") as client:
         features = {"features": ["shop_fv:city"]}
         wait_until(lambda: client.get("/features/1", params=features).status_code == 200)
         for _ in range(2):

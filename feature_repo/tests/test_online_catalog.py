@@ -1,13 +1,15 @@
 """The compiled catalog says what the online tables can answer, and what they cannot."""
 
 import json
+from base64 import b64decode
 from collections.abc import Iterator
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import psycopg
 import pytest
 from feast import FeatureService, FeatureStore, Field, OnDemandFeatureView
+from feast.protos.feast.core.Registry_pb2 import Registry
 from feast.transformation.python_transformation import PythonTransformation
 from feast.types import Array, Float32, Int64, Map
 
@@ -183,6 +185,41 @@ def test_a_document_is_read_back_as_it_was(store: FeatureStore) -> None:
     stored = parse(*row)
     assert stored.document() == found.document()
     assert stored.version == 2
+
+
+def test_clients_get_a_registry_of_what_is_served_and_no_more(store: FeatureStore) -> None:
+    stored = OnDemandFeatureView(
+        name="twice",
+        sources=[prices()],
+        entities=[USER],
+        schema=[Field(name="double", dtype=Int64)],
+        feature_transformation=PythonTransformation(
+            udf=lambda rows: {"double": [2 * one for one in rows["price"]]}, udf_string="secret"
+        ),
+        mode="python",
+        write_to_online_store=True,
+    )
+    kept = FeatureService(name="kept", features=[prices(), TRIPS.with_name("ways")[["n"]]])
+    apply(store, stored, kept)
+    found = Registry.FromString(b64decode(compiler.compiled(store).registry))
+    assert [one.spec.name for one in found.feature_views] == ["prices", "trips", "twice"]
+    assert [one.spec.name for one in found.entities] == ["__dummy", "driver", "user"]
+    [service] = found.feature_services
+    assert [one.feature_view_name_alias for one in service.spec.features] == ["", "ways"]
+    assert not found.data_sources
+    assert not found.on_demand_feature_views
+    for word in ("secret", "PostgreSQL", "SELECT"):
+        assert word not in str(found)
+
+
+def test_an_apply_of_the_same_and_a_materialization_leave_the_catalog(store: FeatureStore) -> None:
+    before = compiler.compiled(store).document()
+    apply(store, prices(), TRIPS)
+    moment = datetime(2024, 1, 31, tzinfo=UTC)
+    store.registry.apply_materialization(
+        store.get_feature_view("prices"), store.project, moment, moment + timedelta(days=1)
+    )
+    assert compiler.compiled(store).document() == before
 
 
 def test_a_later_format_is_refused(store: FeatureStore) -> None:

@@ -4,6 +4,7 @@
 STREAMFLOW_API_SERVICE: {{ .defaultService | quote }}
 STREAMFLOW_POOL_SIZE: {{ add 1 .poolSize | quote }} {{- /* one more, for readiness */}}
 STREAMFLOW_API_DEADLINE_S: {{ .deadlineSeconds | int | quote }}
+STREAMFLOW_API_KEEP_ALIVE_S: {{ .keepAliveSeconds | int | quote }}
 {{- if .auth.existingSecret }}
 STREAMFLOW_API_KEYS_DIR: {{ include "streamflow.api.keys" $ }}
 {{- end }}

@@ -5,12 +5,13 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing
 
 import secrets
 import sys
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from feature_repo import logs
 from feature_repo.errors import ConfigurationError, StreamflowError
 from jobs import api_key, backup_commands, console, db, ledger, waiting
 from jobs.reporting import WRONG_USE, Commands, reporting, run
@@ -118,12 +119,17 @@ def materialize(
     scheduled: Annotated[
         str, typer.Option(metavar="JOB", help="Up to the time that ends a CronJob's job name.")
     ] = "",
+    reach: Annotated[
+        int, typer.Option(min=0, metavar="SECONDS", help="The oldest time believed of JOB.")
+    ] = 90_000,
     skip_if_running: Annotated[
         bool, typer.Option("--skip-if-running", help="End 0 when another one runs.")
     ] = False,
 ) -> None:
     """Copy the newest values of a window into the online store. Times without a zone are UTC."""
-    window = {"start": start, "end": end or scheduled_time(scheduled), "views": view or []}
+    logs.configure()
+    end = end or scheduled_time(scheduled, timedelta(seconds=reach))
+    window = {"start": start, "end": end, "views": view or []}
     how = {"force": force, "skip_if_running": skip_if_running}
     run("materialize", "materialize_features", {**window, **how})
 

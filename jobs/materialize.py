@@ -11,7 +11,7 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from psycopg import Connection
@@ -20,6 +20,7 @@ from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, UnknownName
 from feature_repo.store import open_store, translated
 from jobs.ledger import Counts, Run, iso
+from jobs.times import CLOCKS_DIFFER
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -27,8 +28,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-CLOCKS_DIFFER = timedelta(hours=2)
-"""More than a clock is off that somebody set wrongly by an hour."""
 
 
 def materialize(
@@ -42,7 +41,8 @@ def materialize(
     """Materializes the rows with start <= as_of <= end; the newest of each user is served.
 
     So are rows before `start` that were loaded after the last materialization. No value
-    replaces a newer one, unless `force` is set.
+    replaces a newer one, unless `force` is set. Where no row was there to be read, a warning and
+    the run's message say so: a window that is wrong looks like that.
 
     Args:
         run: its counts and window are filled in.
@@ -66,7 +66,14 @@ def materialize(
             if got == "waited":
                 log.info("waited for another materialization to end")
             run.window = (start, end)
-            run.counts.add(through_feast(store, start, end, choose(store, views), force))
+            found = through_feast(store, start, end, choose(store, views), force)
+            for counts in found.values():
+                run.counts.add(counts)
+            empty = [name for name, counts in found.items() if not counts.read]
+            # A window of somebody's own may leave a view out; one from the first row on, never.
+            if empty and (start == BEGINNING or not run.counts.read):
+                run.message = f"no row from {iso(start)} to {iso(end)} of: {', '.join(empty)}"
+                log.warning(run.message)
 
 
 def within(
@@ -103,17 +110,18 @@ def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:
 
 def through_feast(
     store: "FeatureStore", start: datetime, end: datetime, views: list[str], force: bool
-) -> Counts:
-    """Materializes `views` and gives what became of their rows, all together."""
+) -> dict[str, Counts]:
+    """Materializes `views` and gives by view, in their order, what became of its rows."""
     # Feast prints its progress; on a terminal its bar is welcome, a log has ours.
     os.environ.setdefault("TQDM_DISABLE", "" if sys.stderr.isatty() else "1")
     store.config.online_store.force = force
     with translated(), contextlib.redirect_stdout(io.StringIO()):
         store.materialize(start, end, views)
-    total = Counts()
+    counted = {}
     for name, found in sorted(store._get_provider().batch_engine.results.items()):
-        counts = Counts(found.read, found.written, found.late, found.unchanged, older=found.older)
-        total.add(counts)
+        counts = counted[name] = Counts(
+            found.read, found.written, found.late, found.unchanged, older=found.older
+        )
         log.info(
             "view materialized",
             extra={
@@ -128,4 +136,4 @@ def through_feast(
                 "older": counts.older,
             },
         )
-    return total
+    return counted

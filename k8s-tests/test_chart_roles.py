@@ -112,7 +112,7 @@ def test_the_job_gets_all_four_logins_and_nobody_else_more_than_its_own() -> Non
             assert variables[f"STREAMFLOW_{part.upper()}_{what}"]["valueFrom"] == {
                 "secretKeyRef": {"name": f"known-{part}", "key": key}
             }
-    assert variables["STREAMFLOW_FORMER_LOGIN_S"]["value"] == "3600"
+    assert variables["STREAMFLOW_FORMER_LOGIN_S"]["value"] == "21600"
     for name, pod in manifests.items():
         if "-roles-" in name or "-restore-" in name:
             continue

@@ -45,7 +45,7 @@ into a scratch folder, ours makes a backup of it.
 */}}
 {{- define "streamflow.backup.job" -}}
 {{- $backup := .Values.jobs.backup -}}
-{{- $job := merge (dict "root" . "resources" $backup.resources "env" (include "streamflow.cronjob.env" .)) (include "streamflow.backup.common" (dict "root" .) | fromYaml) -}}
+{{- $job := merge (dict "root" . "kind" "backup" "env" (include "streamflow.cronjob.env" .)) (include "streamflow.backup.common" (dict "root" .) | fromYaml) -}}
 {{- $work := "/backups/.$(JOB_NAME).tmp" -}}
 {{- $databases := list (printf "streamflow=%s" .Values.postgres.auth.database) -}}
 {{- if include "streamflow.prefect.own" . -}}
@@ -63,7 +63,7 @@ into a scratch folder, ours makes a backup of it.
 {{/* What the Job of a restore is made of, as the arguments of streamflow.job. */}}
 {{- define "streamflow.restore.job" -}}
 {{- $restore := .Values.jobs.restore -}}
-{{- $job := merge (dict "root" . "role" "admin" "resources" $restore.resources) (include "streamflow.backup.common" (dict "root" . "readOnly" true) | fromYaml) -}}
+{{- $job := merge (dict "root" . "role" "admin" "kind" "restore") (include "streamflow.backup.common" (dict "root" . "readOnly" true) | fromYaml) -}}
 {{- $mounts := append $job.mounts (dict "name" "plan" "mountPath" "/plan") -}}
 {{- $volumes := append $job.volumes (dict "name" "plan" "emptyDir" dict) -}}
 {{- $job = merge (dict "mounts" $mounts "volumes" $volumes) $job -}}

@@ -19,9 +19,38 @@
 {{- end }}
 
 {{/*
+The values of a kind of Job, whose resources and activeDeadlineSeconds come before those of all; of
+no kind, none. Call with root and optionally kind (a key of `jobs`).
+*/}}
+{{- define "streamflow.job.values" -}}
+{{- with .kind }}{{ index $.root.Values.jobs . | toYaml }}{{ end -}}
+{{- end }}
+
+{{/* Seconds until a Job is stopped. Call as streamflow.job.values. */}}
+{{- define "streamflow.job.deadline" -}}
+{{- (include "streamflow.job.values" . | fromYaml).activeDeadlineSeconds | default .root.Values.jobs.activeDeadlineSeconds | int -}}
+{{- end }}
+
+{{/* The longest that any Job may run, in seconds. */}}
+{{- define "streamflow.job.longest" -}}
+{{- $longest := int .Values.jobs.activeDeadlineSeconds -}}
+{{- range $kind, $values := .Values.jobs -}}
+{{- if kindIs "map" $values -}}
+{{- $longest = max $longest (int $values.activeDeadlineSeconds) -}}
+{{- end -}}
+{{- end -}}
+{{- $longest -}}
+{{- end }}
+
+{{/* Resources of a container of a Job, as text. Call as streamflow.job.values. */}}
+{{- define "streamflow.job.resources" -}}
+{{- (include "streamflow.job.values" . | fromYaml).resources | default .root.Values.jobs.resources | toYaml -}}
+{{- end }}
+
+{{/*
 A container of a Job. Call with root, name, args, role (see streamflow.postgres.env), and optionally
-image and command (instead of the jobs image and what it runs), resources (instead of
-jobs.resources), env (text), envFrom and mounts (lists).
+kind (see streamflow.job.values), image and command (instead of the jobs image and what it runs),
+env (text), envFrom and mounts (lists).
 */}}
 {{- define "streamflow.job.container" -}}
 {{- $jobs := .root.Values.jobs -}}
@@ -43,7 +72,7 @@ envFrom:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 resources:
-  {{- toYaml (.resources | default $jobs.resources) | nindent 2 }}
+  {{- include "streamflow.job.resources" . | nindent 2 }}
 securityContext:
   {{- include "streamflow.container.security" .root | nindent 2 }}
 volumeMounts:
@@ -60,7 +89,7 @@ container whose log is the Job's, unless it is the last one).
 {{- $jobs := .root.Values.jobs -}}
 {{- $jobsPart := dict "root" $root "part" "jobs" -}}
 backoffLimit: {{ $jobs.backoffLimit | int }}
-activeDeadlineSeconds: {{ $jobs.activeDeadlineSeconds | int }}
+activeDeadlineSeconds: {{ include "streamflow.job.deadline" . }}
 podFailurePolicy:
   rules:
     # Wrong configuration (2) and refused input (3) are the same at the next attempt.
@@ -96,7 +125,7 @@ template:
           - {{ include "streamflow.prefect.url" $root | quote }}
           - {{ $root.Values.prefect.waitSeconds | int | quote }}
         resources:
-          {{- toYaml (.resources | default $jobs.resources) | nindent 10 }}
+          {{- include "streamflow.job.resources" . | nindent 10 }}
         securityContext:
           {{- include "streamflow.container.security" $root | nindent 10 }}
       {{- end }}
@@ -139,7 +168,7 @@ What the Job of a month is made of, as the arguments of streamflow.job. Call wit
 */}}
 {{- define "streamflow.ingest.job" -}}
 {{- $ingest := .root.Values.jobs.ingest -}}
-{{- $job := dict "what" (printf "ingest-%s" .month.asOf) "name" "ingest" "role" "writer" "resources" $ingest.resources -}}
+{{- $job := dict "what" (printf "ingest-%s" .month.asOf) "name" "ingest" "role" "writer" "kind" "ingest" -}}
 {{- $_ := set $job "envFrom" $ingest.envFrom -}}
 {{- $from := "" -}}
 {{- if eq .month.source "url" -}}
@@ -177,7 +206,7 @@ args:
   - --seed
   - {{ $ingest.sample.seed | int | quote }}
 resources:
-  {{- toYaml ($ingest.resources | default .root.Values.jobs.resources) | nindent 2 }}
+  {{- include "streamflow.job.resources" (dict "root" .root "kind" "ingest") | nindent 2 }}
 securityContext:
   {{- include "streamflow.container.security" .root | nindent 2 }}
 volumeMounts:

@@ -43,6 +43,13 @@ its mend.
 {{- end }}
 
 {{- define "streamflow.validate.jobs" -}}
+{{- with .Values.jobs.restore -}}
+{{- if and .backup (not .request) }}
+- jobs.restore.backup is set without jobs.restore.request: if that restore was carried out, remove jobs.restore.backup and .overwrite; to ask for a restore, name it in jobs.restore.request by a text that none before had, e.g. "2026-11-28 volume lost"
+{{- else if and .request (not .backup) }}
+- jobs.restore.request is set, but no backup: set jobs.restore.backup to its name or to latest, or remove jobs.restore.request
+{{- end }}
+{{- end -}}
 {{- with .Values.jobs.ingest -}}
 {{- $days := dict -}}
 {{- range $index, $month := .months -}}

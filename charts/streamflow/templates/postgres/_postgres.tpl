@@ -164,6 +164,8 @@ the roles: one.
   value: {{ include "streamflow.backup.name" . }}
 - name: CLAIM
   value: {{ include "streamflow.postgres.claim" . }}
+- name: STATEFULSET
+  value: {{ include "streamflow.postgres.name" . }}
 {{- end }}
 
 {{/* A script of files/ as the command of a container of PostgreSQL's image. Call with root and script. */}}

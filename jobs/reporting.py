@@ -1,6 +1,6 @@
 """How a command ends: an error as one line and an exit code, a run with its JSON line."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -42,19 +42,32 @@ def reporting(database: bool = True) -> Iterator[None]:
 
 
 def run(
-    command: str, name: str, parameters: dict[str, Any], needs: waiting.Need = "registry"
-) -> None:
-    """Waits for what the work `name` needs, does it, and ends with its JSON line, come what may."""
+    command: str,
+    name: str,
+    parameters: dict[str, Any],
+    needs: waiting.Need = "registry",
+    unless: Callable[[], dict[str, Any] | None] = lambda: None,
+) -> dict[str, Any]:
+    """Waits for what the work `name` needs, does it, and ends with its JSON line, come what may.
+
+    Args:
+        unless: gives the summary of an earlier run that makes this one needless, or None.
+
+    Returns:
+        The summary that the line has.
+    """
+    ledger.ended.pop(command, None)  # of an earlier one in this process
     with reporting():
         try:
             waiting.wait_for(needs)
-            summary = tracking.run(name, **parameters)
+            summary = unless() or tracking.run(name, **parameters)
         except StreamflowError as error:
             ended = ledger.ended.get(command)
             console.fail(error)
             console.end(ended.summary() if ended else ledger.failed(command, error))
             raise typer.Exit(exit_code(error)) from None
         console.end(summary)
+        return summary
 
 
 def exit_code(error: StreamflowError) -> int:

@@ -7,7 +7,7 @@ another name and renamed, so that a killed run leaves no half file under the fin
 
 import logging
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, date, datetime
 from datetime import time as midnight
 from itertools import zip_longest
@@ -22,8 +22,10 @@ from feature_repo.database import connect
 from feature_repo.errors import VerificationFailed
 from feature_repo.store import open_store
 from jobs import waiting
+from jobs.earlier_runs import is_loading
 from jobs.ledger import Run, versions
 from jobs.training_file import Manifest, Sink, Target, Written, write
+from jobs.training_freshness import definitions_of
 from jobs.waiting import NotThereYet
 
 if TYPE_CHECKING:
@@ -55,7 +57,7 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
         out: a path or any fsspec URL; the manifest goes beside it as `OUT.manifest.json`.
 
     Raises:
-        NoLabels: the day has none, also after STREAMFLOW_WAIT_S seconds.
+        NoLabels: the day has none.
         ConfigurationError: `out` is no place for a file.
         UnknownName: the registry has no such service.
     """
@@ -63,12 +65,12 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
     with open_store() as store:
         contract = contract_of(store, service)
         instant = datetime.combine(as_of, midnight(), UTC)
-        waiting.until(lambda: require_labels(instant), f"the labels of {as_of}")
+        require_labels(instant)
 
         def fill(sink: Sink) -> Manifest:
             with tracing.span("join and write"), joined(store, contract, instant) as batches:
                 written = write(batches, columns(contract), sink)
-            return describe(contract, as_of, written)
+            return describe(contract, as_of, written, definitions_of(store, service))
 
         manifest = target.place(fill)
     run.window = (instant, instant)
@@ -107,7 +109,7 @@ def verify(out: str) -> Manifest:
                 f"(contract {contract.hash}, manifest {manifest.contract})"
             )
         instant = datetime.combine(date.fromisoformat(manifest.as_of), midnight(), UTC)
-        waiting.until(lambda: require_labels(instant), f"the labels of {manifest.as_of}")
+        require_labels(instant)
         with joined(store, contract, instant) as batches:
             again = write(batches, columns(contract), Sink())
         if again.sha256 != manifest.sha256:
@@ -129,6 +131,17 @@ def joined(
     with job.to_record_batches() as batches:
         typed = (batch.select(final.names).cast(final) for batch in batches)
         yield pa.RecordBatchReader.from_batches(final, typed)
+
+
+def wait_for_labels(as_of: date) -> None:
+    """Returns when there are labels of a day, or none after STREAMFLOW_WAIT_S seconds.
+
+    While a month is being loaded it waits on. To be called before the run is entered in the ledger,
+    so that all months which a run does not see ended after it began.
+    """
+    instant = datetime.combine(as_of, midnight(), UTC)
+    with suppress(NoLabels):
+        waiting.until(lambda: require_labels(instant), f"the labels of {as_of}", is_loading)
 
 
 def require_labels(instant: datetime) -> None:
@@ -162,7 +175,7 @@ def arrow_type(feast_type: str) -> pa.DataType:
     return types.from_feast_to_pyarrow_type(getattr(types, feast_type))
 
 
-def describe(contract: Contract, as_of: date, written: Written) -> Manifest:
+def describe(contract: Contract, as_of: date, written: Written, definitions: str) -> Manifest:
     """The manifest of what was written."""
     return Manifest(
         service=contract.service,
@@ -174,6 +187,7 @@ def describe(contract: Contract, as_of: date, written: Written) -> Manifest:
         null_counts=written.null_counts,
         sha256=written.sha256,
         versions=versions(),
+        definitions=definitions,
     )
 
 

@@ -14,7 +14,7 @@ from jobs import commands, waiting
 from jobs.apply import apply
 from jobs.ingest import ingest
 from jobs.ledger import recorded
-from jobs.training_set import NoLabels, build
+from jobs.training_set import NoLabels
 
 
 def test_it_gives_up_at_once_where_nothing_was_said_about_waiting(
@@ -64,10 +64,13 @@ def test_a_training_set_waits_for_its_labels(
 
     loading = threading.Timer(0.5, load)
     loading.start()
-    with recorded("training-set") as run:
-        manifest = build(run, date(2024, 1, 31), "profile_v1", str(tmp_path / "t.parquet"))
+    out = str(tmp_path / "t.parquet")
+    summary = commands.build_training_dataset(date(2024, 1, 31), "profile_v1", out)
     loading.join()
-    assert manifest.rows == 50
+    assert summary["rows"]["written"] == 50
+    order = "SELECT command FROM ops.runs ORDER BY started_at"
+    with psycopg.connect() as connection:  # the months that it does not see ended after it began
+        assert connection.execute(order).fetchall() == [("ingest",), ("training-set",)]
 
 
 def test_without_labels_it_says_so_and_ends_well_where_that_is_allowed(

@@ -19,6 +19,7 @@ from jobs.reporting import WRONG_USE, Commands, reporting, run
 from jobs.served_commands import audit, compare, features
 from jobs.times import AsOf, End, Start, scheduled_time
 from jobs.urls import require_no_password, shown
+from jobs.waiting_months import wait_for_months
 
 app = typer.Typer(
     cls=Commands,
@@ -169,13 +170,21 @@ def materialize(
 
 @app.command()
 def wait(
-    need: Annotated[str, typer.Option("--for", help="database or registry.")] = "registry",
+    need: Annotated[str, typer.Option("--for", help="database, registry, or months.")] = "registry",
+    loaded: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MONTH", help="'DAY REVISION SOURCE', - for none; may be repeated."),
+    ] = None,
 ) -> None:
-    """Wait for the database or the registry, STREAMFLOW_WAIT_S seconds at most."""
-    if need not in ("database", "registry"):
-        raise typer.BadParameter(f"{need!r} is not one of: database, registry")
+    """Wait for what others bring, STREAMFLOW_WAIT_S seconds and as long as a month is loaded."""
+    if need not in ("database", "registry", "months"):
+        raise typer.BadParameter(f"{need!r} is not one of: database, registry, months")
+    if bool(loaded) != (need == "months"):
+        raise typer.BadParameter("--loaded belongs to --for months, which needs it")
     with reporting():
         waiting.wait_for("database" if need == "database" else "registry")
+        if loaded:
+            wait_for_months(loaded)
 
 
 @app.command()

@@ -18,15 +18,15 @@ from jobs.urls import shown
 log = logging.getLogger(__name__)
 
 BATCH = "batch"
-THEN = "then"
-"""Stands between two commands."""
+THEN = "--then"
+"""Stands between two commands; no name of a view or file looks like it."""
 SETTINGS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
 """What follows the first command's name is not for `batch`."""
 
 
 def batch(
     context: typer.Context,
-    commands: Annotated[list[str], typer.Argument(metavar="COMMAND … [then COMMAND …]…")],
+    commands: Annotated[list[str], typer.Argument(metavar="COMMAND … [--then COMMAND …]…")],
 ) -> None:
     """Run commands in order; end with 1 if another attempt is of use to one, else 3, 2 or 0."""
     works = list(split(commands))

@@ -134,7 +134,7 @@ def deadlines(values: dict[str, Any]) -> dict[str, int]:
         for name, one in named(manifests, "CronJob").items()
     }
     for name, one in named(manifests, "Job").items():
-        found[name.removeprefix("streamflow-")[:-9].rstrip("-0123456789")] = one["spec"]
+        found[name.removeprefix("streamflow-")[:-9]] = one["spec"]
     return {what: one["activeDeadlineSeconds"] for what, one in found.items()}
 
 

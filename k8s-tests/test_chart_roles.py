@@ -67,15 +67,13 @@ def test_each_pod_uses_the_database_as_the_role_of_its_work() -> None:
         "backup": [admin, writer],
         "backup-check": [None],
         "feast": [writer, writer],
-        "ingest-2024-01-31": [writer],
-        "ingest-2024-02-29": [writer],
-        "ingest-2024-03-31": [writer],
+        "ingest": [writer],
         "materialize": [writer],
         "prefect": [admin, admin],
         "restore": [admin] * 4,
         "roles": [admin],
         "test": [trainer, trainer],
-        "training-set-2024-01-31": [trainer],
+        "training-set": [trainer],
     }
 
 

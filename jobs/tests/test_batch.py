@@ -23,7 +23,7 @@ def joined(*works: tuple[str, ...]) -> list[str]:
     """The arguments of a batch."""
     found = ["batch"]
     for number, work in enumerate(works):
-        found += ["then"] * bool(number) + list(work)
+        found += ["--then"] * bool(number) + list(work)
     return found
 
 
@@ -107,11 +107,11 @@ def test_a_database_that_is_away_ends_it_at_once(
     ("arguments", "said"),
     [
         ([], "Missing argument"),
-        (["then"], "a command is missing"),
-        (["ingest", "x", "--as-of", "2024-01-31", "then"], "a command is missing"),
+        (["--then"], "a command is missing"),
+        (["ingest", "x", "--as-of", "2024-01-31", "--then"], "a command is missing"),
         (["nonsense"], "No such command 'nonsense'"),
-        (["runs", "then", "batch", "runs"], "batch within batch"),
-        (["runs", "then", "ingest"], "Missing argument"),
+        (["runs", "--then", "batch", "runs"], "batch within batch"),
+        (["runs", "--then", "ingest"], "Missing argument"),
         (["ingest", "x", "--as-of", "31.1.2024"], "is not a day"),
     ],
     ids=str,
@@ -177,6 +177,55 @@ def test_a_training_set_waits_for_its_labels_as_long_as_months_are_loaded(
         go_on.set()
         loading.join()
     assert done["rows"]["written"] == 50
+
+
+def test_a_training_set_is_built_after_the_months_that_it_is_made_of(
+    database: str, small_months: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A corrected month is loaded beside it: labels were there before, so they tell nothing."""
+    monkeypatch.setenv("STREAMFLOW_WAIT_S", "60")
+    monkeypatch.setattr(waiting, "EVERY_S", 0.05)
+    first = ("ingest", str(small_months / "month_000"), "--as-of", THREE[0], "--once")
+    out = str(tmp_path / "t.parquet")
+    training = ("training-set", "--as-of", THREE[0], "--out", out, "--if-stale")
+    lines(streamflow(*joined(first, training)))
+
+    corrected = Path(shutil.copytree(small_months / "month_000", tmp_path / "corrected"))
+    text = (corrected / "support_agg_90d.csv").read_text()
+    (corrected / "support_agg_90d.csv").write_text(text.replace("0002-ORFBO,2,", "0002-ORFBO,3,"))
+
+    def load() -> None:
+        with recorded("ingest", source=str(corrected), as_of=THREE[0], revision="2") as run:
+            ingest(run, corrected, date(2024, 1, 31))
+
+    loading = threading.Timer(2, load)
+    loading.start()
+    wanted = ("--loaded", f"{THREE[0]} 2 {corrected}")
+    try:
+        (built,) = lines(streamflow(*joined(("wait", "--for", "months", *wanted), training)))
+    finally:
+        loading.join()
+    assert "message" not in built
+
+
+def test_months_that_do_not_come_are_named_and_keep_nothing_back(
+    database: str, small_months: Path, tmp_path: Path
+) -> None:
+    lines(streamflow("ingest", str(small_months / "month_000"), "--as-of", THREE[0]))
+    wanted = [
+        *("--loaded", f"{THREE[0]} - {small_months / 'month_000'}"),
+        *("--loaded", f"{THREE[1]} - s3://months/2024-02?sig=secret"),
+        *("--loaded", f"{THREE[0]} 2 a folder with blanks"),
+    ]
+    ended = streamflow("wait", "--for", "months", *wanted)
+    assert ended.exit_code == 0, ended.stderr
+    assert "WARNING jobs.waiting_months months are not loaded" in ended.stderr
+    said = f"{THREE[1]} from s3://months/2024-02?***; {THREE[0]} from a folder with blanks (2)"
+    assert said in ended.stderr
+    assert "secret" not in ended.stderr
+    assert streamflow("wait", "--for", "months", *wanted[:2]).stderr == ""
+    for wrong in (("--for", "months"), ("--for", "months", "--loaded", "2024-01-31"), wanted[:2]):
+        assert streamflow("wait", *wrong).exit_code == 2, wrong
 
 
 def test_a_sample_month_is_the_one_that_sample_writes(

@@ -81,7 +81,7 @@ its mend.
 {{- $backfills := dict -}}
 {{- range $index, $backfill := .Values.jobs.materialize.backfills -}}
 {{- if hasKey $backfills (toJson .) }}
-- jobs.materialize.backfills[{{ $index }}] is there twice; remove one of the two
+- jobs.materialize.backfills[{{ $index }}] is there twice; remove one of the two, or give it another revision
 {{- end }}
 {{- $_ := set $backfills (toJson .) true }}
 {{- end -}}

@@ -1,6 +1,5 @@
 """The one module that opens connections to PostgreSQL."""
 
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,15 +10,19 @@ import psycopg
 from psycopg import sql
 from psycopg.pq import TransactionStatus
 
-from feature_repo import settings
+from feature_repo import connection_options, settings
 from feature_repo.errors import NotAllowed, SchemaMissing, StoreUnavailable
 
 SCHEMA_SQL = Path(__file__).with_name("schema.sql")
 
 
 @contextmanager
-def connect(autocommit: bool = False) -> Iterator[psycopg.Connection]:
+def connect(autocommit: bool = False, direct: bool = False) -> Iterator[psycopg.Connection]:
     """A connection to the database of the PG* variables, in UTC, committed at the end.
+
+    Args:
+        autocommit: each statement is a transaction of its own.
+        direct: to the server itself where the PG* variables name a pooler, see settings.py.
 
     Raises:
         ConfigurationError: a PG* variable is missing or wrong.
@@ -29,17 +32,9 @@ def connect(autocommit: bool = False) -> Iterator[psycopg.Connection]:
     where = settings.postgres()
     with translated(where):
         connection = psycopg.connect(
-            host=where.host,
-            port=where.port,
-            user=where.user,
-            password=where.password or None,
-            dbname=where.database,
-            sslmode=where.sslmode,
-            connect_timeout=settings.streamflow().connect_timeout_s,
+            **connection_options.address(where, direct),
+            **connection_options.for_psycopg(connection_options.CHECKED, direct=direct),
             autocommit=autocommit,
-            keepalives_idle=30,
-            # A killed process's statement ends soon, also one that waits for a lock.
-            options=f"{os.environ.get('PGOPTIONS', '')} -c client_connection_check_interval=5s",
         )
         with connection:
             yield connection

@@ -64,6 +64,7 @@ def test_every_connection_of_a_restore_does(
     january: str, beside: None, tmp_path: Path, server: dict[str, str]
 ) -> None:
     backups = tmp_path / "backups"
+    backups.mkdir()
     name = back_up(backups, january)
     with Watched(server) as proxy, pytest.MonkeyPatch.context() as patch:
         for variable, value in proxy.environment.items():

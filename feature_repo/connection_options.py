@@ -69,8 +69,13 @@ def is_pooled(direct: bool = False) -> bool:
     Args:
         direct: the connection goes to the address beside the pooler, where one is given.
     """
+    return settings.streamflow().pooler == "transaction" and not beside(direct)
+
+
+def beside(direct: bool) -> dict[str, Any]:
+    """Host and port of the server itself, where it is asked for and there is an address of it."""
     own = settings.streamflow()
-    return own.pooler == "transaction" and not (direct and own.direct_host)
+    return {"host": own.direct_host, "port": own.direct_port} if direct and own.direct_host else {}
 
 
 def has_sessions() -> bool:
@@ -85,11 +90,10 @@ def address(where: settings.PostgresSettings, direct: bool = False) -> dict[str,
         where: what the PG* variables say.
         direct: of the server itself, where STREAMFLOW_DIRECT_HOST says where that is.
     """
-    own = settings.streamflow()
-    beside = direct and own.direct_host
     return {
-        "host": own.direct_host if beside else where.host,
-        "port": own.direct_port if beside else where.port,
+        "host": where.host,
+        "port": where.port,
+        **beside(direct),
         "user": where.user,
         "password": where.password or None,  # else libpq does not look into PGPASSFILE
         "dbname": where.database,
@@ -129,6 +133,11 @@ def escaped(value: str) -> str:
 def set_local(session: Iterable[Setting]) -> str:
     """Statements that make settings for the rest of the transaction."""
     return "; ".join(f"SET LOCAL {name} = {literal(value)}" for name, value in session)
+
+
+def set_session(session: Iterable[Setting]) -> str:
+    """Statements that make settings for the rest of the session."""
+    return "; ".join(f"SET {name} = {literal(value)}" for name, value in session)
 
 
 def literal(value: str) -> str:

@@ -5,10 +5,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+import asyncpg
 import httpx
+import psycopg
 import pytest
 
 from api.cache import STALENESS_S
+from api.database import Session
+from api.notifications import ECHO
 from api.tests.conftest import TABLE, metric, ready, serving, statement, wait_until
 from api.tests.proxy import DeafProxy
 
@@ -129,3 +133,48 @@ def test_every_write_before_one_is_heard_before_it(server: dict[str, str], copy:
             seen = months(client)
             due = [was for moment, was in committed if moment + STALENESS_S <= asked]
             assert due[-1] <= seen <= value
+
+
+def test_an_echo_that_the_database_does_not_take_costs_kept_answers_and_nothing_else(
+    copy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A commit that waits for a standby holds the lock under which all notifications are queued."""
+    fetch = Session.fetch
+
+    async def refused(self: Session, query: str, *arguments: Any) -> Any:
+        if query == ECHO:
+            raise asyncpg.LockNotAvailableError("canceling statement due to lock timeout")
+        return await fetch(self, query, *arguments)
+
+    with serving() as client:
+        wait_until(lambda: ready(client) and metric(client, LISTENING) == 1)
+        monkeypatch.setattr(Session, "fetch", refused)
+        wait_until(lambda: metric(client, LISTENING) == 0)
+        hits = metric(client, HITS)
+        value = months(client)
+        write(value + 1)
+        assert months(client) == value + 1
+        assert ready(client)
+        assert metric(client, HITS) == hits
+        monkeypatch.undo()
+        wait_until(lambda: months(client) > 0 and metric(client, HITS) > hits)
+
+
+def listening() -> int:
+    """How many connections to this database listen."""
+    with psycopg.connect() as connection:
+        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"
+        row = connection.execute(f"{query} AND datname = current_database()").fetchone()
+    return int(row[0]) if row else 0
+
+
+def test_nobody_listens_where_nothing_is_kept(copy: str) -> None:
+    with serving(cache_users=0) as client:
+        wait_until(lambda: ready(client))
+        with serving() as other:
+            wait_until(lambda: ready(other) and metric(other, LISTENING) == 1)
+            assert listening() == 1
+        value = months(client)
+        write(value + 1)
+        assert months(client) == value + 1
+        assert metric(client, LISTENING) == metric(client, ENTRIES) == 0

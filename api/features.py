@@ -41,9 +41,7 @@ class Features:
         self.settings = settings
         own = shared.streamflow()
         opened = partial(connect, own.connect_timeout_s, settings.deadline_s)
-        listening = (
-            partial(opened, direct=True) if has_sessions() and settings.cache_users else None
-        )
+        listening = partial(opened, direct=True) if has_sessions() else None
         self.cache = Cache(settings.cache_users, settings.serve_stale)
         # One connection is beside those of the reads, which may all be waiting.
         self._pools = (Pool(max(own.pool_size - 1, 1), opened), Pool(1, opened))

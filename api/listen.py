@@ -64,8 +64,7 @@ class Listener:
             retry_s: between two attempts at that.
             cache: is told of writes.
             told: is told of the catalog.
-            listening: opens one that notifications arrive over; None where none do, or where
-                nothing is kept that they would be needed for.
+            listening: opens one that notifications arrive over; None where none do.
         """
         self._connect, self._retry_s, self._told = connect, retry_s, told
         self._notifications = (

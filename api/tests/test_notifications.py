@@ -7,7 +7,6 @@ from typing import Any
 
 import asyncpg
 import httpx
-import psycopg
 import pytest
 
 from api.cache import STALENESS_S
@@ -158,23 +157,3 @@ def test_an_echo_that_the_database_does_not_take_costs_kept_answers_and_nothing_
         assert metric(client, HITS) == hits
         monkeypatch.undo()
         wait_until(lambda: months(client) > 0 and metric(client, HITS) > hits)
-
-
-def listening() -> int:
-    """How many connections to this database listen."""
-    with psycopg.connect() as connection:
-        query = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'LISTEN %'"
-        row = connection.execute(f"{query} AND datname = current_database()").fetchone()
-    return int(row[0]) if row else 0
-
-
-def test_nobody_listens_where_nothing_is_kept(copy: str) -> None:
-    with serving(cache_users=0) as client:
-        wait_until(lambda: ready(client))
-        with serving() as other:
-            wait_until(lambda: ready(other) and metric(other, LISTENING) == 1)
-            assert listening() == 1
-        value = months(client)
-        write(value + 1)
-        assert months(client) == value + 1
-        assert metric(client, LISTENING) == metric(client, ENTRIES) == 0

@@ -8,6 +8,7 @@ from typing import Any
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
+from feature_repo import connection_options
 from feature_repo.errors import SchemaMissing, StoreUnavailable
 
 MOST_STATEMENTS = 64
@@ -124,6 +125,8 @@ class Session:
 def unavailable(error: Exception) -> StoreUnavailable:
     """A driver's error as ours, for the log."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
+    if connection_options.is_of_a_pooler(lines[0]):
+        lines[0] += f"; {connection_options.NAME_THE_POOLER}"
     return StoreUnavailable(f"PostgreSQL: {lines[0]}")
 
 

@@ -156,3 +156,15 @@ def require_no_options(environment: Mapping[str, str] = os.environ) -> None:
             "PGOPTIONS cannot be used with STREAMFLOW_POOLER=transaction, which has no sessions;"
             " give its settings to the role: ALTER ROLE … SET …"
         )
+
+
+OF_POOLERS = ("unsupported startup parameter", 'prepared statement "')
+"""How errors begin that there are only where a pooler stands for PostgreSQL itself."""
+
+
+def is_of_a_pooler(message: str) -> bool:
+    """Whether an error says that PGHOST is a pooler, which the settings do not."""
+    return not is_pooled() and any(one in message for one in OF_POOLERS)
+
+
+NAME_THE_POOLER = "PGHOST is a pooler: set STREAMFLOW_POOLER=transaction"

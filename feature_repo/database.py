@@ -4,14 +4,17 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Literal
 
 import psycopg
 from psycopg import sql
-from psycopg.pq import TransactionStatus
 
-from feature_repo import connection_options, settings
-from feature_repo.errors import NotAllowed, SchemaMissing, StoreUnavailable
+from feature_repo import connection_options, locks, settings
+from feature_repo.errors import (
+    ConfigurationError,
+    NotAllowed,
+    SchemaMissing,
+    StoreUnavailable,
+)
 
 SCHEMA_SQL = Path(__file__).with_name("schema.sql")
 
@@ -45,8 +48,11 @@ def translated(where: settings.PostgresSettings | None = None) -> Iterator[None]
     """Turns the driver's errors into ours; the cause is kept."""
     try:
         yield
-    except psycopg.OperationalError as error:
-        raise StoreUnavailable(f"PostgreSQL{place(where)}: {first_line(error)}") from error
+    except (psycopg.OperationalError, psycopg.errors.DuplicatePreparedStatement) as error:
+        said = f"PostgreSQL{place(where)}: {first_line(error)}"
+        if connection_options.is_of_a_pooler(str(error)):
+            raise ConfigurationError(f"{said}; {connection_options.NAME_THE_POOLER}") from error
+        raise StoreUnavailable(said) from error
     except psycopg.errors.ReadOnlySqlTransaction as error:
         raise read_only(error, where) from error
     except psycopg.errors.InsufficientPrivilege as error:
@@ -87,37 +93,26 @@ def lock_key(name: str) -> int:
 
 
 @contextmanager
-def lock(
-    connection: psycopg.Connection, name: str, wait: bool = True
-) -> Iterator[Literal["free", "waited", "busy"]]:
-    """Holds the advisory lock `name` on `connection`; it goes with a killed process.
+def lock(connection: psycopg.Connection, name: str, wait: bool = True) -> Iterator[locks.Got]:
+    """Holds the advisory lock `name` for the work on `connection`; it goes with a killed process.
 
     Yields how it was got: it was free, or after a wait as long as it took. With `wait` False
     it may also be busy, and is then not held.
+
+    Raises:
+        psycopg.OperationalError: a connection of its own that held it was lost, so that others
+            may have worked at the same time.
     """
-    key = [lock_key(name)]
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", key).fetchone()
-    if row is not None and row[0]:
-        got: Literal["free", "waited"] = "free"
-    elif wait:
-        connection.execute("SELECT pg_advisory_lock(%s)", key)
-        got = "waited"
-    else:
-        yield "busy"
-        return
-    try:
-        yield got
-    finally:
-        unlock(connection, name)
-
-
-def unlock(connection: psycopg.Connection, name: str) -> None:
-    """Gives the advisory lock `name` back, also after a failed statement."""
-    if connection.closed or connection.broken:
-        return
-    if connection.info.transaction_status == TransactionStatus.INERROR:
-        connection.rollback()
-    connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(name)])
+    with locks.keeping(connection) as keeper:
+        got = keeper.take(lock_key(name), wait=wait)
+        if got == "busy":
+            yield got
+            return
+        try:
+            yield got
+            keeper.confirm()
+        finally:
+            keeper.release(lock_key(name))
 
 
 def create_database(name: str) -> bool:

@@ -13,17 +13,20 @@ BLOCK = 65_536
 
 
 class Proxy:
-    """Passes everything on, later or not at all, without closing anything; on 127.0.0.1.
+    """Passes everything on, later or not at all, without closing anything.
 
     Args:
         server: the PG* variables of the server; PGHOST is the folder of its socket.
         delay_s: how long each block is held back, on its way to the server.
+        address: where to listen.
     """
 
-    def __init__(self, server: Mapping[str, str], delay_s: float = 0.0) -> None:
+    def __init__(
+        self, server: Mapping[str, str], delay_s: float = 0.0, address: str = "127.0.0.1"
+    ) -> None:
         self.target = f"{server['PGHOST']}/.s.PGSQL.{server['PGPORT']}"
         self.delay_s = delay_s
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server((address, 0))
         self.port = int(self.listener.getsockname()[1])
         self.stalled_until = 0.0
         self.silent = False

@@ -1,13 +1,24 @@
 """No connection of any command waits for ever for a server that vanished without a word."""
 
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
+import psycopg
 import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.exc import OperationalError
 
+from drills.network import Network
 from drills.proxy import Watched
-from feature_repo import connection_options
+from feature_repo import connection_options, offline_connection, online_pool
+from feature_repo.database import connect
+from feature_repo.errors import StoreUnavailable
+from feature_repo.feast_connection import connect_as_feast
+from feature_repo.store import open_store
 from jobs.backup import Place
 from jobs.restore import prepare
 from jobs.tests.acting import streamflow
@@ -73,6 +84,42 @@ def test_every_connection_of_a_restore_does(
         folder.mkdir()
         prepare(name, Place(str(backups)), "streamflow", {"streamflow": january}, True, folder)
         assert_all_end(proxy, 3)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(120)
+def test_a_wait_for_an_answer_ends_with_the_server(
+    database: str, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All that a job may wait on at once, while the server is away without a word."""
+    with Network(server) as network, open_store() as store, ThreadPoolExecutor(5) as threads:
+        config = store.config
+        for store_config in (config.offline_store, config.online_store):
+            store_config.host, store_config.port = network.host, int(network.port)
+        for name, value in network.environment.items():
+            monkeypatch.setenv(name, value)
+        waiting = threading.Semaphore(0)
+
+        def wait(opened: Callable[[], Any]) -> None:
+            with opened() as connection:
+                execute = getattr(connection, "exec_driver_sql", connection.execute)
+                waiting.release()
+                execute("SELECT pg_sleep(600)")
+
+        ways: tuple[Callable[[], Any], ...] = (
+            connect,
+            lambda: offline_connection.connect(config.offline_store),
+            lambda: psycopg.connect(**online_pool.options(config)),
+            lambda: create_engine(config.registry.path).connect(),
+            lambda: connect_as_feast(config.offline_store),
+        )
+        ended = [threads.submit(wait, one) for one in ways]
+        for _ in ways:
+            assert waiting.acquire(timeout=20)
+        network.vanish()
+        for one in ended:
+            with pytest.raises((StoreUnavailable, psycopg.OperationalError, OperationalError)):
+                one.result(timeout=90)
 
 
 def test_what_libpq_is_told_on_a_command_line_is_the_same() -> None:

@@ -22,8 +22,8 @@ DESCRIPTION = """\
 The newest feature values of StreamFlow's users, bit for bit those that models are trained on,
 each view with the instant that its values describe. What is written is answered at once: no answer
 leaves out what could be read in the service's database a second before it was asked for, whatever
-fails. The one exception says so, by `"source": "cache"`: an answer kept from before, given while that
-database is away, where this is switched on.
+fails. The one exception says so, by `"source": "cache"`: an answer kept from before, given while
+that database is away, where this is switched on.
 
 Every failure is an `application/problem+json` (RFC 9457). Its `instance` is the request's id,
 which the log has too, and which `X-Request-ID` may set.

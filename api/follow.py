@@ -32,6 +32,7 @@ class Follower:
         cache: Cache,
         connect: Callable[[], Awaitable[Session]],
         probe: Callable[[], Awaitable[None]],
+        listening: Callable[[], Awaitable[Session]] | None,
     ) -> None:
         """
         Args:
@@ -40,9 +41,10 @@ class Follower:
             cache: of what is read.
             connect: opens a connection.
             probe: reads as a request for the default service would, and raises as one.
+            listening: opens a connection that notifications arrive over; None where none do.
         """
         self._settings, self._pools, self._cache, self._probe = settings, pools, cache, probe
-        self.listener = Listener(connect, settings.retry_s, cache, self)
+        self.listener = Listener(connect, settings.retry_s, cache, self, listening)
         self.catalogs = Catalogs()
         self.away: str | None = STARTING
         """Why no request can be answered, when that is known without trying."""

@@ -25,7 +25,14 @@ from feast.repo_config import FeastConfigBaseModel
 from psycopg import Connection, IsolationLevel
 from pydantic import StrictStr
 
-from feature_repo import engine_ledger, engine_plan, engine_sql, online_pool, tracing
+from feature_repo import (
+    connection_options,
+    engine_ledger,
+    engine_plan,
+    engine_sql,
+    online_pool,
+    tracing,
+)
 from feature_repo.database import lock_key
 from feature_repo.engine_ledger import Result
 from feature_repo.engine_sql import Source
@@ -35,6 +42,8 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
 """In a consistent snapshot, which fails when somebody writes the same rows; then without."""
+SETTINGS = (("work_mem", "64MB"), connection_options.UTC, connection_options.CHECKED)
+"""Of a materialization's transaction."""
 
 
 class StreamflowEngineConfig(FeastConfigBaseModel):
@@ -92,14 +101,15 @@ class StreamflowEngine(LocalComputeEngine):
         with psycopg.connect(
             **online_pool.options(self.repo_config), autocommit=True
         ) as connection:
+            home = engine_ledger.registry_schema(connection, registry)
             planned = [self._plan(connection, task) for task in tasks]
             inside = [one for one in planned if one.source is not None]
             if inside:
-                error = self._inside(connection, registry, inside)
+                error = self._inside(connection, registry, home, inside)
                 jobs |= {one.task.feature_view.name: job(one.task, error) for one in inside}
             for one in planned:
                 if one.source is None:
-                    error = self._feasts_way(connection, registry, one, **kwargs)
+                    error = self._feasts_way(connection, registry, home, one, **kwargs)
                     jobs[one.task.feature_view.name] = job(one.task, error)
         registry.refresh(tasks[0].project if tasks else None)
         return [jobs[task.feature_view.name] for task in tasks]
@@ -109,15 +119,20 @@ class StreamflowEngine(LocalComputeEngine):
         force = self.repo_config.online_store.force
         seen_at = None if force else engine_ledger.seen_at(connection, task.project, view.name)
         try:
-            source = engine_plan.source_of(
-                connection, self.repo_config, task, seen_at, self.lookback
-            )
+            with connection.transaction():
+                source = engine_plan.source_of(
+                    connection, self.repo_config, task, seen_at, self.lookback
+                )
             return Planned(task, source)
         except engine_plan.NotInside as reason:
             return Planned(task, None, str(reason))
 
     def _inside(
-        self, connection: Connection, registry: BaseRegistry, planned: Sequence[Planned]
+        self,
+        connection: Connection,
+        registry: BaseRegistry,
+        home: str | None,
+        planned: Sequence[Planned],
     ) -> Exception | None:
         for attempt in range(1, ATTEMPTS + 2):
             snapshot = attempt <= ATTEMPTS
@@ -127,7 +142,7 @@ class StreamflowEngine(LocalComputeEngine):
             try:
                 with connection.transaction():
                     found = self._write(connection, planned, checked=not snapshot)
-                    engine_ledger.record(connection, registry, found)
+                    engine_ledger.record(connection, registry, home, found)
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as error:
                 log.info("others write the same rows, trying again", extra={"attempt": attempt})
                 if not snapshot:
@@ -144,7 +159,8 @@ class StreamflowEngine(LocalComputeEngine):
     ) -> list[Result]:
         # Two materializations at once do the same work twice and wait for each other's rows.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("engine")])
-        connection.execute("SET LOCAL work_mem = '64MB'")
+        connection.execute(connection_options.set_local(SETTINGS))
+        engine_plan.look_in(connection, self.repo_config)
         now = connection.execute("SELECT now()").fetchone()
         seen_at = now[0] if now else datetime.now(UTC)
         tables: dict[str, list[Planned]] = {}
@@ -185,7 +201,12 @@ class StreamflowEngine(LocalComputeEngine):
         return found
 
     def _feasts_way(
-        self, connection: Connection, registry: BaseRegistry, planned: Planned, **kwargs: Any
+        self,
+        connection: Connection,
+        registry: BaseRegistry,
+        home: str | None,
+        planned: Planned,
+        **kwargs: Any,
     ) -> Exception | None:
         task, written = planned.task, self.online_store.rows_written
         name = task.feature_view.name
@@ -199,7 +220,7 @@ class StreamflowEngine(LocalComputeEngine):
         (newest,) = engine_ledger.newest_events(connection, [layout])
         result = Result.of(task, "feast", seen_at, (count, count, 0, 0, 0), newest)
         with connection.transaction():
-            engine_ledger.record(connection, registry, [result])
+            engine_ledger.record(connection, registry, home, [result])
         self.results[name] = result
         return None
 

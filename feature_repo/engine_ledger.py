@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Self
 
 from feast.feature_view import FeatureViewState
 from feast.infra.common.materialization_job import MaterializationTask
@@ -75,12 +75,18 @@ def newest_events(connection: Connection, layouts: Sequence[Layout]) -> list[dat
     return list(row or ())
 
 
-def record(connection: Connection, registry: BaseRegistry, results: Sequence[Result]) -> None:
-    """Writes the results and Feast's intervals, in the transaction that is open."""
+def record(
+    connection: Connection, registry: BaseRegistry, home: str | None, results: Sequence[Result]
+) -> None:
+    """Writes the results and Feast's intervals, in the transaction that is open.
+
+    Args:
+        home: as `registry_schema` gives it.
+    """
     for one in results:
         connection.execute(RECORD, {**vars(one), "task": None})
-        if lives_here(connection, registry):
-            into_registry(connection, registry, one)
+        if home is not None:
+            into_registry(connection, home, one)
         else:
             registry.apply_materialization(one.task.feature_view, one.project, one.start, one.end)
 
@@ -94,29 +100,30 @@ RECORD = """
 """One view of one run."""
 
 
-def lives_here(connection: Connection, registry: BaseRegistry) -> bool:
-    """Whether the registry is Feast's SQL one in this very database."""
+def registry_schema(connection: Connection, registry: BaseRegistry) -> str | None:
+    """Where the tables of Feast's SQL registry are; None where not in this very database.
+
+    To be asked before the transaction that records, which then needs no second connection.
+    """
     engine = getattr(registry, "read_engine", None)
     if engine is None or engine.dialect.name != "postgresql":
-        return False
+        return None
     with engine.connect() as other:
-        return bool(
-            tuple(other.exec_driver_sql(IDENTITY).one()) == connection.execute(IDENTITY).fetchone()
-        )
+        there = tuple(other.exec_driver_sql(IDENTITY).one())
+        schema = str(other.exec_driver_sql("SELECT current_schema()").scalar_one())
+    return schema if there == connection.execute(IDENTITY).fetchone() else None
 
 
 IDENTITY = "SELECT pg_postmaster_start_time()::text, current_database()"
 """Which server, and which of its databases."""
 
 
-def into_registry(connection: Connection, registry: Any, result: Result) -> None:
+def into_registry(connection: Connection, schema: str, result: Result) -> None:
     """Adds the interval to the view's entry, which nobody else changes meanwhile.
 
     Feast reads the entry, adds to it and writes it back without a lock, so that of two runs at
     once one interval is lost; here the ones that ops.materializations knows are put back.
     """
-    with registry.read_engine.connect() as other:
-        schema = other.exec_driver_sql("SELECT current_schema()").scalar_one()
     for table in ("feature_views", "stream_feature_views"):
         row = connection.execute(
             sql.SQL(

@@ -29,14 +29,16 @@ def source_of(
 ) -> Source:
     """The task's rows as SQL; `seen_at` and `lookback` as in Source.
 
+    Args:
+        connection: in a transaction.
+
     Raises:
         NotInside: Feast has to compute or convert them, or they are somewhere else.
     """
     view = task.feature_view
     require_plain(config, view)
     source = view.batch_source
-    search_path = config.offline_store.db_schema or "public"
-    connection.execute("SELECT set_config('search_path', %s, false)", [f"{search_path}, public"])
+    look_in(connection, config)
     query = source.get_table_query_string()
     kinds = columns_of(connection, query)
     reverse = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
@@ -87,6 +89,12 @@ def source_of(
         seen_at=seen_at if source.created_timestamp_column else None,
         lookback=lookback,
     )
+
+
+def look_in(connection: Connection, config: RepoConfig) -> None:
+    """Has sources without a schema looked for where the offline store does, in this transaction."""
+    search_path = config.offline_store.db_schema or "public"
+    connection.execute("SELECT set_config('search_path', %s, true)", [f"{search_path}, public"])
 
 
 def require_plain(config: RepoConfig, view: FeatureView) -> None:

@@ -1,6 +1,5 @@
 """Opens the one connection of an offline job, in UTC, and closes it again."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -8,11 +7,14 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import IsolationLevel, sql
 
-from feature_repo import settings
+from feature_repo import connection_options
 from feature_repo.database import translated
+from feature_repo.feast_connection import arguments
 
 if TYPE_CHECKING:
     from feature_repo.offline_store import StreamflowOfflineStoreConfig
+
+LOCAL = (connection_options.UTC, connection_options.CHECKED)
 
 
 @contextmanager
@@ -32,23 +34,7 @@ def connect(
         SchemaMissing: a schema, table or column is not there.
     """
     with translated():
-        connection = psycopg.connect(
-            host=config.host,
-            port=config.port,
-            user=config.user,
-            password=config.password or None,
-            dbname=config.database,
-            sslmode=config.sslmode,
-            sslkey=config.sslkey_path,
-            sslcert=config.sslcert_path,
-            sslrootcert=config.sslrootcert_path,
-            client_encoding="utf8",
-            application_name=os.environ.get("PGAPPNAME", "streamflow"),
-            connect_timeout=settings.streamflow().connect_timeout_s,
-            keepalives_idle=config.keepalives_idle or 30,
-            # A killed process's query ends soon, instead of sorting on for nobody.
-            options=f"{os.environ.get('PGOPTIONS', '')} -c client_connection_check_interval=5s",
-        )
+        connection = psycopg.connect(**arguments(config, connection_options.CHECKED))
         with connection:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.execute(settings_of(config, timeout))
@@ -58,8 +44,8 @@ def connect(
 def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> sql.Composed:
     """The session's settings, for this transaction only."""
     schemas = [one.strip() for one in (config.db_schema or config.user).split(",")]
-    chosen = {
-        "TimeZone": sql.Literal("UTC"),
+    chosen: dict[str, sql.Composable] = {
+        **{name: sql.Literal(value) for name, value in LOCAL},
         "search_path": sql.SQL(", ").join(map(sql.Identifier, [*schemas, "public"])),
         "work_mem": sql.Literal(config.work_mem),
         "jit": sql.SQL("off"),  # compiling takes longer than it saves

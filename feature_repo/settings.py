@@ -3,8 +3,9 @@
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -65,6 +66,26 @@ class StreamflowSettings(BaseSettings):
     """Connections to the online tables of one process; more reads than that wait for one."""
     connect_timeout_s: int = Field(5, ge=1)
     """Seconds until an unreachable server is an error; a failover takes longer, callers retry."""
+    pooler: Literal["none", "transaction"] = "none"
+    """`transaction` where PGHOST is a pooler that gives a server for one transaction at a time
+    (pgbouncer's pool_mode=transaction). Then nothing is kept in a session of the server."""
+    direct_host: str = ""
+    """Host of the server itself, beside such a pooler: for what needs a session, which is LISTEN
+    and locks that outlive a transaction. Without it the API keeps no answer, a lock is held by an
+    open transaction, and databases are neither dumped nor restored."""
+    direct_port: int = Field(5432, ge=1, le=65535)
+    """Its port."""
+
+    @model_validator(mode="after")
+    def beside_a_pooler(self) -> Self:
+        """A direct address is one beside a pooler."""
+        if self.direct_host and self.pooler == "none":
+            raise PydanticCustomError(
+                "direct", "direct_host is an address beside a pooler; set pooler=transaction too"
+            )
+        if self.direct_host and os.environ.get("PGHOSTADDR"):
+            raise PydanticCustomError("direct", "direct_host cannot be used with PGHOSTADDR")
+        return self
 
 
 def postgres() -> PostgresSettings:
@@ -101,9 +122,11 @@ def explain(error: ValidationError, prefix: str = "") -> str:
     """All missing and wrong variables of `error` in one line, without their values."""
     missing, wrong = [], []
     for detail in error.errors():
-        name = prefix + str(detail["loc"][0]).upper()
+        name = prefix + str(detail["loc"][0]).upper() if detail["loc"] else ""
         if detail["type"] == "missing":
             missing.append(name)
+        elif not name:
+            wrong.append(detail["msg"])
         else:
             wrong.append(f"{name}: {detail['msg'].lower()}")
     said = [f"not set: {', '.join(missing)}"] if missing else []

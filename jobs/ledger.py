@@ -19,6 +19,7 @@ from psycopg.rows import dict_row
 from feature_repo import schema, settings, tracing
 from feature_repo.database import connect
 from feature_repo.errors import InputRefused, StreamflowError
+from feature_repo.locks import keeping
 from jobs.urls import shown
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,7 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
     Of a URL among the parameters, ledger and trace get what may be shown of it.
 
     The row is written on a connection of its own, so that it stays when the work rolls back.
-    That connection holds an advisory lock: a row that says "running" without it was killed.
+    An advisory lock is held as long: a row that says "running" without it was killed.
 
     Raises:
         SchemaMissing: the database was never applied, so there is no ledger.
@@ -97,9 +98,10 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
     kept = {key: shown(one) if isinstance(one, str) else one for key, one in parameters.items()}
     run = Run(command, kept)
     tracing.start("streamflow-jobs")
-    with connect(autocommit=True) as connection:
+    with connect(autocommit=True) as connection, keeping(connection) as keeper:
         schema.require(connection)
         run.number = enter(connection, run)
+        keeper.take(LOCK_CLASS, run.number)
         try:
             with tracing.span(command, **{name: str(what) for name, what in kept.items()}):
                 yield run
@@ -118,13 +120,12 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
 
 
 def enter(connection: psycopg.Connection, run: Run) -> int:
-    """Writes the row of a run that begins; gives its number, whose lock is held from now on."""
+    """Writes the row of a run that begins; gives its number."""
     row = connection.execute(
         "INSERT INTO ops.runs (command, parameters, versions) VALUES (%s, %s, %s) RETURNING run",
         [run.command, json.dumps(run.parameters, default=str), json.dumps(versions())],
     ).fetchone()
     assert row is not None  # noqa: S101  # INSERT … RETURNING gives the row it inserted
-    connection.execute("SELECT pg_advisory_lock(%s, %s::integer)", [LOCK_CLASS, row[0]])
     return int(row[0])
 
 

@@ -101,7 +101,7 @@ def act_as(connection: Connection, owner: str, logins: Iterable[str]) -> None:
 
     A superuser may anyway. A restore ends connections before it puts a database in place.
     """
-    if connection.info.parameter_status("is_superuser") == "on":
+    if connection.execute("SHOW is_superuser").fetchone() == ("on",):
         return
     for name in dict.fromkeys((owner, *logins)):
         connection.execute(
@@ -136,7 +136,9 @@ def create_registry_tables(connection: Connection) -> None:
 
 def grant(connection: Connection, names: Names) -> None:
     """Runs roles.sql with these names."""
-    database = sql.Identifier(connection.info.dbname)
+    row = connection.execute("SELECT current_database()").fetchone()
+    assert row is not None  # noqa: S101  # a SELECT without FROM gives one row
+    database = sql.Identifier(row[0])  # a pooler may have another name for it
     roles = {part: sql.Identifier(name) for part, name in asdict(names).items()}
     connection.execute(sql.SQL(ROLES_SQL.read_text()).format(database=database, **roles))
 

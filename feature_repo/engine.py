@@ -1,15 +1,16 @@
 """Feast's compute engine that materializes inside PostgreSQL, without a row leaving it.
 
 Named in feature_store.yaml, so that `feast materialize` and the SDK use it. Views whose source
-is a table or query of the online store's own database go in one transaction of set-based SQL;
-any other view (transformed, aggregated, from another source) goes Feast's own way through the
-online store, with the same result.
+is a table or query of the online store's own database go in one transaction of set-based SQL.
+Any other view (transformed, aggregated, from another source) is computed by Feast and written in
+a transaction of its own. Either has values, ledger and Feast's intervals in it, or nothing.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -22,19 +23,28 @@ from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
-from psycopg import Connection, IsolationLevel
+from psycopg import Connection, IsolationLevel, sql
 from pydantic import StrictStr
 
-from feature_repo import engine_ledger, engine_plan, engine_sql, online_pool, tracing
-from feature_repo.database import lock_key
+from feature_repo import (
+    engine_feast,
+    engine_ledger,
+    engine_plan,
+    engine_sql,
+    online_pool,
+    online_write,
+    tracing,
+)
+from feature_repo.database import first_line
 from feature_repo.engine_ledger import Result
 from feature_repo.engine_sql import Source
+from feature_repo.online_layout import SCHEMA, Layout
 from feature_repo.online_plan import layout_in
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-"""In a consistent snapshot, which fails when somebody writes the same rows; then without."""
+"""Beside pushes, of which one to the same rows makes an attempt fail; the next keeps them out."""
 
 
 class StreamflowEngineConfig(FeastConfigBaseModel):
@@ -51,6 +61,9 @@ class Planned:
     """A task and how it is done: inside PostgreSQL, or Feast's way for a reason."""
 
     task: MaterializationTask
+    recorded: str
+    """The view's name in the ledger."""
+    layout: Layout
     source: Source | None
     reason: str = ""
 
@@ -84,80 +97,121 @@ class StreamflowEngine(LocalComputeEngine):
     ) -> list[MaterializationJob]:
         """Materializes every task's view; one that fails leaves its values as they were.
 
-        Views that go inside PostgreSQL succeed or fail together.
+        The others are done all the same. Those that go inside PostgreSQL are all done in one
+        transaction, unless one of them fails.
         """
         self.results = {}
         tasks = [tasks] if isinstance(tasks, MaterializationTask) else tasks
-        jobs: dict[str, MaterializationJob] = {}
+        errors: dict[str, Exception] = {}
+        planned: list[Planned] = []
         with psycopg.connect(
             **online_pool.options(self.repo_config), autocommit=True
         ) as connection:
-            planned = [self._plan(connection, task) for task in tasks]
-            inside = [one for one in planned if one.source is not None]
-            if inside:
-                error = self._inside(connection, registry, inside)
-                jobs |= {one.task.feature_view.name: job(one.task, error) for one in inside}
+            online_pool.configure(connection)
+            schema = engine_ledger.schema_of(connection, registry)
+            for task in tasks:
+                try:
+                    planned.append(self._plan(connection, registry, task))
+                except Exception as error:
+                    errors |= failed([task], error)
+            done = partial(self._done, connection, registry, schema)
+            errors |= done([one for one in planned if one.source])
             for one in planned:
-                if one.source is None:
-                    error = self._feasts_way(connection, registry, one, **kwargs)
-                    jobs[one.task.feature_view.name] = job(one.task, error)
+                errors |= {} if one.source else done([one])
         registry.refresh(tasks[0].project if tasks else None)
-        return [jobs[task.feature_view.name] for task in tasks]
+        return [job(task, errors.get(task.feature_view.name)) for task in tasks]
 
-    def _plan(self, connection: Connection, task: MaterializationTask) -> Planned:
-        view = task.feature_view
+    def _plan(
+        self, connection: Connection, registry: BaseRegistry, task: MaterializationTask
+    ) -> Planned:
+        recorded = engine_plan.recorded_as(self.repo_config, registry, task)
+        layout = layout_in(self.repo_config, task.feature_view)
         force = self.repo_config.online_store.force
-        seen_at = None if force else engine_ledger.seen_at(connection, task.project, view.name)
+        seen_at = None if force else engine_ledger.seen_at(connection, task.project, recorded)
         try:
             source = engine_plan.source_of(
-                connection, self.repo_config, task, seen_at, self.lookback
+                connection, self.repo_config, task, seen_at, self.lookback, recorded
             )
-            return Planned(task, source)
+            return Planned(task, recorded, layout, source)
         except engine_plan.NotInside as reason:
-            return Planned(task, None, str(reason))
+            return Planned(task, recorded, layout, None, str(reason))
 
-    def _inside(
-        self, connection: Connection, registry: BaseRegistry, planned: Sequence[Planned]
-    ) -> Exception | None:
+    def _done(
+        self,
+        connection: Connection,
+        registry: BaseRegistry,
+        schema: str | None,
+        planned: Sequence[Planned],
+    ) -> dict[str, Exception]:
+        """Materializes views in one transaction, or each in its own if that fails; the errors."""
+        try:
+            results = self._together(connection, registry, schema, planned) if planned else []
+        except Exception as error:
+            if len(planned) == 1 or connection.closed:
+                return failed([one.task for one in planned], error)
+            log.info("views go one by one", extra={"reason": first_line(error)})
+            errors = [self._done(connection, registry, schema, [one]) for one in planned]
+            return {view: error for found in errors for view, error in found.items()}
+        self.results |= {result.task.feature_view.name: result for result in results}
+        return {}
+
+    def _together(
+        self,
+        connection: Connection,
+        registry: BaseRegistry,
+        schema: str | None,
+        planned: Sequence[Planned],
+    ) -> list[Result]:
+        """Writes values, ledger and intervals of the views, all or nothing."""
+        connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         for attempt in range(1, ATTEMPTS + 2):
-            snapshot = attempt <= ATTEMPTS
-            connection.set_isolation_level(
-                IsolationLevel.REPEATABLE_READ if snapshot else IsolationLevel.READ_COMMITTED
-            )
             try:
                 with connection.transaction():
-                    found = self._write(connection, planned, checked=not snapshot)
-                    engine_ledger.record(connection, registry, found)
-            except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as error:
+                    self._lock(connection, planned, alone=attempt > ATTEMPTS)
+                    if schema:
+                        engine_ledger.hold(connection, schema, [one.task for one in planned])
+                    found = self._write(connection, registry, planned)
+                    engine_ledger.record(connection, registry, schema, found)
+                    return found
+            except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+                if attempt > ATTEMPTS:
+                    raise
                 log.info("others write the same rows, trying again", extra={"attempt": attempt})
-                if not snapshot:
-                    return error
-            except psycopg.Error as error:
-                return error
-            else:
-                self.results |= {result.view: result for result in found}
-                return None
-        return None
+        raise AssertionError("unreachable")
+
+    def _lock(self, connection: Connection, planned: Sequence[Planned], alone: bool) -> None:
+        """Waits until no other materialization writes the same tables.
+
+        It has to come first: the transaction's snapshot is taken by its first query, which LOCK
+        is not, and must not be older than what the other one wrote. Pushes go on unless `alone`.
+        """
+        tables = sorted({one.layout.table for one in planned if one.task.feature_view.online})
+        if tables:
+            connection.execute(
+                sql.SQL("LOCK TABLE {} IN {} MODE").format(
+                    sql.SQL(", ").join(sql.Identifier(SCHEMA, table) for table in tables),
+                    sql.SQL("SHARE ROW EXCLUSIVE" if alone else "SHARE UPDATE EXCLUSIVE"),
+                )
+            )
 
     def _write(
-        self, connection: Connection, planned: Sequence[Planned], checked: bool
+        self, connection: Connection, registry: BaseRegistry, planned: Sequence[Planned]
     ) -> list[Result]:
-        # Two materializations at once do the same work twice and wait for each other's rows.
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("engine")])
         connection.execute("SET LOCAL work_mem = '64MB'")
         now = connection.execute("SELECT now()").fetchone()
         seen_at = now[0] if now else datetime.now(UTC)
+        if planned[0].source is None:
+            return [self._feasts_way(connection, registry, one, seen_at) for one in planned]
         tables: dict[str, list[Planned]] = {}
         for one in planned:
-            assert one.source is not None  # noqa: S101  # by the caller
-            tables.setdefault(one.source.layout.table, []).append(one)
+            tables.setdefault(one.layout.table, []).append(one)
         found = []
         for group in tables.values():
-            found += self._write_table(connection, group, seen_at, checked)
+            found += self._write_table(connection, group, seen_at)
         return found
 
     def _write_table(
-        self, connection: Connection, planned: Sequence[Planned], seen_at: datetime, checked: bool
+        self, connection: Connection, planned: Sequence[Planned], seen_at: datetime
     ) -> list[Result]:
         force = self.repo_config.online_store.force
         with tracing.span("look for what is new"):
@@ -172,36 +226,50 @@ class StreamflowEngine(LocalComputeEngine):
         ]
         merged: list[int] = []
         if sources:
-            query = engine_sql.merge(sources, force, checked)
+            query = engine_sql.merge(sources, force)
             with tracing.span("merge", views=[one.layout.view for one in sources]):
                 merged += connection.execute(query).fetchone() or ()
-        layouts = [one.source.layout for one in planned if one.source]
-        newest = engine_ledger.newest_events(connection, layouts)
+        newest = engine_ledger.newest_events(connection, [one.layout for one in planned])
         found = []
         for one, (read, late, same, new), event in zip(planned, looked, newest, strict=True):
             written, unchanged = (merged.pop(0), merged.pop(0)) if new else (0, same)
             rows = (read, written, late, unchanged, read - written - unchanged)
-            found.append(Result.of(one.task, "database", seen_at, rows, event))
+            found.append(Result.of(one.task, one.recorded, "database", seen_at, rows, event))
         return found
 
     def _feasts_way(
-        self, connection: Connection, registry: BaseRegistry, planned: Planned, **kwargs: Any
-    ) -> Exception | None:
-        task, written = planned.task, self.online_store.rows_written
+        self,
+        connection: Connection,
+        registry: BaseRegistry,
+        planned: Planned,
+        seen_at: datetime,
+    ) -> Result:
+        task, layout, online = planned.task, planned.layout, planned.task.feature_view.online
+        log.info("view goes Feast's own way", extra={"view": layout.view, "reason": planned.reason})
+        types = {one.name: one.dtype.to_value_type().name for one in task.feature_view.features}
+        replace: online_write.Replace = (
+            "any" if self.repo_config.online_store.force else "not newer"
+        )
+        count = 0
+
+        def write(rows: Iterable[online_write.FeastRow]) -> None:
+            nonlocal count
+            rounds = online_write.rows_of(layout, types, rows)
+            count += online_write.write(connection, layout, rounds, replace)
+
+        context = self.get_execution_context(registry, task)
+        engine_feast.run(context, registry, task, self._get_backend(context), write)
+        newest = engine_ledger.newest_events(connection, [layout]) if online else [None]
+        counts = (count, count, 0, 0, 0)
+        return Result.of(task, planned.recorded, "feast", seen_at, counts, *newest)
+
+
+def failed(tasks: Sequence[MaterializationTask], error: Exception) -> dict[str, Exception]:
+    """The error of views that were left as they were, which is logged for each of them."""
+    for task in tasks:
         name = task.feature_view.name
-        log.info("view goes Feast's own way", extra={"view": name, "reason": planned.reason})
-        seen_at, before = datetime.now(UTC), written.get(name, 0)
-        done = super()._materialize_one(registry, task, **kwargs)
-        if done.error():
-            return done.error()  # type: ignore[no-any-return]
-        count = written.get(name, 0) - before
-        layout = layout_in(self.repo_config, task.feature_view)
-        (newest,) = engine_ledger.newest_events(connection, [layout])
-        result = Result.of(task, "feast", seen_at, (count, count, 0, 0, 0), newest)
-        with connection.transaction():
-            engine_ledger.record(connection, registry, [result])
-        self.results[name] = result
-        return None
+        log.error("view not materialized", extra={"view": name, "reason": first_line(error)})
+    return {task.feature_view.name: error for task in tasks}
 
 
 def job(task: MaterializationTask, error: Exception | None) -> MaterializationJob:

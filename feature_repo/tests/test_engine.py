@@ -193,17 +193,20 @@ def test_the_newest_instant_that_is_online_is_recorded_whatever_the_window(
     assert newest.fetchall() == [(DAY[3],)]
 
 
-def test_all_views_are_written_or_none(priced: FeatureStore, db: psycopg.Connection) -> None:
+def test_a_view_that_fails_is_as_it_was_and_the_others_are_done(
+    priced: FeatureStore, db: psycopg.Connection
+) -> None:
     db.execute(
         "CREATE TABLE source.sizes AS SELECT 1::bigint AS shop_id, '2024-01-05Z'::timestamptz"
         " AS ts, now() AS at, 1e300::float8 AS size"
     )
     priced.apply([view("sizes", {"size": Float32})], partial=True)
     with pytest.raises(psycopg.errors.NumericValueOutOfRange):
-        go(priced, names=("prices", "sizes"))
-    assert served(priced, 1) == [None]
-    assert db.execute("SELECT count(*) FROM ops.materializations").fetchone() == (0,)
-    assert priced.get_feature_view("prices").materialization_intervals == []
+        go(priced, names=("sizes", "prices"))
+    assert served(priced, 1) == [11]
+    assert db.execute("SELECT view FROM ops.materializations").fetchall() == [("prices",)]
+    assert priced.get_feature_view("prices").materialization_intervals == [(DAY[0], DAY[-1])]
+    assert priced.get_feature_view("sizes").materialization_intervals == []
 
 
 def test_views_of_several_entities_go_together(

@@ -1,0 +1,186 @@
+"""Rows of one entity with the same times: one of them is everybody's, wherever it lies."""
+
+import contextlib
+import io
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pandas as pd
+import psycopg
+import pytest
+from feast import Entity, FeatureStore, FeatureView, Field, ValueType
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+    PostgreSQLSource,
+)
+from feast.types import (
+    Array,
+    Bool,
+    Bytes,
+    FeastType,
+    Float32,
+    Float64,
+    Int32,
+    Int64,
+    String,
+    UnixTimestamp,
+)
+
+from feature_repo.store import open_store
+
+T0 = datetime(2024, 1, 31, tzinfo=UTC)
+HOUR = timedelta(hours=1)
+shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.INT64)
+
+TYPES: dict[str, tuple[FeastType, str, list[str]]] = {
+    "i4": (Int32, "integer", ["NULL", "-5", "-3", "0", "7"]),
+    "i8": (Int64, "bigint", ["NULL", "'-9223372036854775808'", "-1", "0", "9007199254740993"]),
+    "i8of4": (Int64, "integer", ["NULL", "-1", "1"]),
+    "f4": (Float32, "real", ["NULL", "'-Infinity'", "-1", "'-0'", "0", "1e-45", "'NaN'"]),
+    "f8": (Float64, "double precision", ["NULL", "'-0'", "0", "5e-324", "0.1", "'NaN'"]),
+    "f4of8": (Float32, "double precision", ["NULL", "'-0'", "0", "0.1", "0.2", "'NaN'"]),
+    "b": (Bool, "boolean", ["NULL", "false", "true"]),
+    "s": (String, "text", ["NULL", "''", "'B'", "'Z'", "'a'", "'ab'", "'Ü'", "'ä'"]),
+    "v": (String, "varchar(9)", ["NULL", "''", "' '", "'B'", "'a'"]),
+    "c": (String, "char(3)", ["NULL", "''", "'B'", "'a'"]),
+    "u": (String, "uuid", ["NULL", *(f"'{n}0000000-0000-0000-0000-000000000000'" for n in "19af")]),
+    "y": (Bytes, "bytea", ["NULL", r"'\x'", r"'\x00'", r"'\x7f'", r"'\xff'"]),
+    "t": (UnixTimestamp, "timestamptz", ["NULL", "'1969-12-31Z'", "'2024-05-06 07:08:09Z'"]),
+    "l": (Array(Int64), "bigint[]", ["NULL", "'{0}'", "'{1}'", "'{1,2}'"]),
+    "ls": (Array(String), "text[]", ["NULL", "'{B}'", "'{a}'", "'{a,a}'"]),
+    "lf": (Array(Float64), "double precision[]", ["NULL", "'{0}'", "'{-0}'", "'{0,1}'"]),
+}
+"""Values of each type in their order, as far as a reader would name one (not for lists)."""
+CONVERTED: dict[str, tuple[FeastType, str, list[str]]] = {
+    "n8": (Float64, "numeric", ["NULL", "-1.5", "0", "1.0", "1.5"]),
+    "ni": (Int64, "numeric", ["-2", "0", "3"]),
+    "i4of8": (Int32, "bigint", ["-2", "0", "3"]),
+}
+"""Which Feast converts by itself."""
+
+
+@pytest.fixture
+def db(database: str) -> Iterator[psycopg.Connection]:
+    """A connection to a database with the project applied."""
+    with psycopg.connect(autocommit=True) as connection:
+        yield connection
+
+
+@pytest.fixture
+def store(db: psycopg.Connection) -> Iterator[FeatureStore]:
+    """The feature store of that database."""
+    with open_store() as found:
+        yield found
+
+
+def source(name: str, created: str = "at", **options: Any) -> PostgreSQLSource:
+    """The table `source.NAME`, or what `options` say."""
+    where = options if {"table", "query"} & options.keys() else {"table": f"source.{name}"}
+    return PostgreSQLSource(
+        name=f"{name}_source",
+        timestamp_field="ts",
+        created_timestamp_column=created,
+        **{**options, **where},
+    )
+
+
+def view(
+    name: str, fields: dict[str, FeastType], found: Any = None, *keys: Entity, **options: Any
+) -> FeatureView:
+    """A view over the table `source.NAME`, keyed by shop_id, with event `ts`, created `at`."""
+    return FeatureView(
+        name=name,
+        entities=list(keys or [shop]),
+        schema=[Field(name=field, dtype=dtype) for field, dtype in fields.items()],
+        source=found or source(name),
+        **{"ttl": timedelta(0), **options},
+    )
+
+
+def filled(
+    db: psycopg.Connection, name: str, kind: str, rows: Sequence[tuple[int, str, int]]
+) -> None:
+    """The table `source.NAME` anew, all at one time: shop, a value `v`, a number `z`."""
+    db.execute(f"DROP TABLE IF EXISTS source.{name}")
+    db.execute(
+        f"CREATE TABLE source.{name} (shop_id bigint, ts timestamptz, at timestamptz, v {kind},"
+        " z bigint)"
+    )
+    values = ", ".join(f"({user}, '{T0}'::timestamptz, {v}::{kind}, {z})" for user, v, z in rows)
+    db.execute(f"INSERT INTO source.{name} (shop_id, ts, v, z) VALUES {values}")
+
+
+def materialize(store: FeatureStore, *names: str, **options: Any) -> Any:
+    """Materializes views and gives the engine's results."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        store.materialize(T0 - HOUR, T0 + HOUR, list(names), **options)
+    return store._get_provider().batch_engine.results
+
+
+Chosen = dict[str, list[Any]]
+"""By view: the feature `z` of each shop, which is the number of its row."""
+
+
+def served(store: FeatureStore, names: Iterable[str], shops: int = 1) -> Chosen:
+    """Which rows are online."""
+    references = [f"{name}:z" for name in names]
+    keys = {"shop_id": list(range(shops))}
+    found = store.get_online_features(references, keys, full_feature_names=True).to_dict()
+    return {name: found[f"{name}__z"] for name in names}
+
+
+def trained(
+    store: FeatureStore, names: Iterable[str], shops: int = 1, each: int = 1, also: str = ""
+) -> Chosen:
+    """Which rows are in a training set that has `each` rows of every shop.
+
+    Args:
+        each: one is joined in one way, nine in another; all of a shop's have to be the same.
+        also: another feature to ask for.
+    """
+    frame = pd.DataFrame(
+        [(shop, T0 + n * HOUR) for shop in range(shops) for n in range(each)],
+        columns=["shop_id", "event_timestamp"],
+    )
+    asked = [f"{name}:{feature}" for name in names for feature in (also or "z", "z")]
+    job = store.get_historical_features(frame, list(dict.fromkeys(asked)), full_feature_names=True)
+    found = job.to_arrow()
+    assert found["shop_id"].to_pylist() == list(frame["shop_id"])
+    rows = {name: found[f"{name}__z"].to_pylist() for name in names}
+    assert all(one[at] == one[at - at % each] for one in rows.values() for at in range(len(frame)))
+    return {name: one[::each] for name, one in rows.items()}
+
+
+def test_one_row_is_served_and_trained_on_wherever_it_lies_and_whatever_is_asked(
+    db: psycopg.Connection, store: FeatureStore
+) -> None:
+    """Each shop has two rows, of each pair of values of a type in either order."""
+    kinds = TYPES | CONVERTED
+    rows: dict[str, list[tuple[int, str, int]]] = {}
+    expected: Chosen = {}
+    shops = max(len(values) for _, _, values in kinds.values()) ** 2
+    for name, (_, _, values) in kinds.items():
+        pairs = list(enumerate(itertools.product(range(len(values)), repeat=2)))
+        rows[name] = [
+            (shop, values[one], 2 * shop + place)
+            for shop, pair in pairs
+            for place, one in enumerate(pair)
+        ]
+        expected[name] = [2 * shop + (a <= b) for shop, (a, b) in pairs]
+        expected[name] += [None] * (shops - len(pairs))
+    for turn in (1, -1):
+        for name, (_, kind, _) in kinds.items():
+            filled(db, name, kind, rows[name][::turn])
+            if turn == -1:
+                db.execute(f"VACUUM (FULL, ANALYZE) source.{name}")
+        if turn == 1:
+            store.apply(
+                [shop, *(view(name, {"v": one[0], "z": Int64}) for name, one in kinds.items())]
+            )
+        db.execute('TRUNCATE online."streamflow:shop_id bigint"')
+        results = materialize(store, *kinds)
+        assert {name for name, one in results.items() if one.way == "feast"} == set(CONVERTED)
+        assert served(store, kinds, shops) == expected
+        for each, also in itertools.product((1, 9), ("", "v")):
+            assert trained(store, kinds, shops, each, also) == expected

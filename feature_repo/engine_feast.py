@@ -23,7 +23,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.utils import _convert_arrow_to_proto
 
 from feature_repo.offline_store import StreamflowOfflineStore
-from feature_repo.online_layout import column_type
+from feature_repo.online_layout import NO_KEY, column_type
 from feature_repo.online_write import FeastRow
 
 BATCH_ROWS = 10_000
@@ -103,7 +103,7 @@ class NewestRows(LocalSourceReadNode):
             context.repo_config,
             self.source,
             self.column_info.join_keys,
-            self.column_info.feature_cols,
+            [name for name in self.column_info.feature_cols if name != NO_KEY],
             self.column_info.ts_col,
             self.column_info.created_ts_col,
             self.start_time,

@@ -14,6 +14,7 @@ from feast.protos.feast.core.FeatureView_pb2 import FeatureView as FeatureViewPr
 from feast.protos.feast.core.StreamFeatureView_pb2 import (
     StreamFeatureView as StreamFeatureViewProto,
 )
+from feast.version_utils import parse_version
 from google.protobuf.timestamp_pb2 import Timestamp
 from psycopg import Connection, sql
 
@@ -192,7 +193,11 @@ def into_registry(connection: Connection, schema: str, result: Result) -> None:
 
 
 def with_intervals(connection: Connection, entry: Any, result: Result) -> bytes:
-    """A view's entry with every interval that either side knows, and as available online."""
+    """A view's entry with every interval that either side knows, and as available online.
+
+    A pinned version without a state stays so: Feast writes the pinned entry anew whenever it begins
+    with a view that has one, which takes rights on the registry that only `apply` needs.
+    """
     there = {
         (one.start_time.ToNanoseconds(), one.end_time.ToNanoseconds())
         for one in entry.meta.materialization_intervals
@@ -207,7 +212,9 @@ def with_intervals(connection: Connection, entry: Any, result: Result) -> bytes:
         if (interval[0].ToNanoseconds(), interval[1].ToNanoseconds()) not in there:
             there.add((interval[0].ToNanoseconds(), interval[1].ToNanoseconds()))
             entry.meta.materialization_intervals.add(start_time=interval[0], end_time=interval[1])
-    entry.meta.state = FeatureViewState.AVAILABLE_ONLINE.to_proto()
+    is_latest, _ = parse_version(entry.spec.version or "latest")
+    if is_latest or entry.meta.state:
+        entry.meta.state = FeatureViewState.AVAILABLE_ONLINE.to_proto()
     return bytes(entry.SerializeToString())
 
 

@@ -65,21 +65,31 @@ def ascending(features: Iterable[Feature]) -> list[sql.Composed]:
 
 def sort_keys(features: Iterable[Feature]) -> list[sql.Composed]:
     """Expressions that tell any two rows apart that differ in a feature; null is the least."""
-    ordered = sorted(features, key=lambda feature: feature.name)
-    keys = [key for feature in ordered for key in value_keys(feature)]
-    return keys if len(keys) + len(ordered) <= MOST else [as_record(ordered)]
+    found = list(features)
+    keys = all_keys(found)
+    return keys if len(keys) + len(found) <= MOST else [as_record(found)]
 
 
 def as_record(features: Iterable[Feature], *before: sql.Composable) -> sql.Composed:
     """All of `before` and then the features as one value, which compares as the order does.
 
-    A record's null would be its greatest value, hence the flag in front of each key.
+    A record's null would be its greatest value, hence the flag in front of each key. PostgreSQL
+    has room for 1,664 values in one record, but not in the records inside it.
+    """
+    keys = [record([is_known(key), key]) for key in all_keys(features)]
+    parts = [record(keys[at : at + 1_000]) for at in range(0, len(keys), 1_000)]
+    return record([*before, *parts])
+
+
+def all_keys(features: Iterable[Feature]) -> list[sql.Composed]:
+    """What the rows are compared by: the values as they are online, then as the source has them.
+
+    Pushed rows are compared online, where two different values of the source may be the same.
     """
     ordered = sorted(features, key=lambda feature: feature.name)
-    parts = [
-        record(part for key in value_keys(one) for part in (is_known(key), key)) for one in ordered
-    ]
-    return record([*before, *parts])
+    online = [kept(feature) for feature in ordered]
+    finer = [one for one, there in zip(ordered, online, strict=True) if one is not there]
+    return [key for feature in (*online, *finer) for key in value_keys(feature)]
 
 
 def age(event: sql.Composable, created: sql.Composable) -> list[sql.Composable]:
@@ -101,34 +111,34 @@ def record(parts: Iterable[sql.Composable]) -> sql.Composed:
 def value_keys(feature: Feature) -> list[sql.Composed]:
     """By what the values of a feature are compared, until one of these differs."""
     kind, value = feature.kind, feature.value
-    found = coarser(feature)
     if kind in PLAIN:
-        found.append(value)
-    elif kind in TEXTS:
-        found.append(sql.SQL('{}::text COLLATE "C"').format(value))
-    elif kind in BITS:
-        found += [value, sql.SQL(BITS[kind]).format(value)]
-    else:  # arrays, JSON and whatever else: by the bytes of the type's binary form
-        bits = sql.SQL("CASE WHEN {0} IS NOT NULL THEN record_send(ROW({0})) END")
-        found.append(bits.format(value))
-    return found
+        return [value]
+    if kind in TEXTS:
+        return [sql.SQL('{}::text COLLATE "C"').format(value)]
+    if kind in BITS:
+        return [value, sql.SQL(BITS[kind]).format(value)]
+    # Arrays, JSON and whatever else: by the bytes of the type's binary form.
+    return [sql.SQL("CASE WHEN {0} IS NOT NULL THEN record_send(ROW({0})) END").format(value)]
 
 
-def coarser(feature: Feature) -> list[sql.Composed]:
-    """The value as it is kept online, where two different ones of the source become the same.
+def kept(feature: Feature) -> Feature:
+    """The feature as its value is online, where two different ones may have become the same.
 
-    It comes first, so that pushed rows, which are compared online, find the order of the source.
-    A value that cannot be kept online at all, which is told elsewhere, is no error here.
+    A value that cannot be online, which is told elsewhere, is no error here.
     """
-    form = ""
     if (feature.kind, feature.stored) == ("double precision", "real"):
-        form = (
-            "CASE WHEN abs({0}) BETWEEN 1e-45 AND 3.4028235e38 THEN {0}::real::double precision"
-            " ELSE {0} END"
+        form, kind = (
+            (
+                "CASE WHEN abs({0}) BETWEEN 1e-45 AND 3.4028235e38 THEN {0}::real::double precision"
+                " ELSE {0} END"
+            ),
+            feature.kind,
         )
     elif feature.stored == "bigint" and feature.kind.startswith("timestamp"):
-        form = "CASE WHEN isfinite({0}) THEN trunc(extract(epoch FROM {0})) END"
-    return [sql.SQL(form).format(feature.value)] if form else []
+        form, kind = "CASE WHEN isfinite({0}) THEN trunc(extract(epoch FROM {0})) END", "bigint"
+    else:
+        return feature
+    return Feature(feature.name, sql.SQL(form).format(feature.value), kind)
 
 
 def deciding(

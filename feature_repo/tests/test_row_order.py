@@ -10,7 +10,8 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pytest
-from feast import Entity, FeatureStore, FeatureView, Field, ValueType
+from feast import Entity, FeatureStore, FeatureView, Field, PushSource, ValueType
+from feast.data_source import PushMode
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
@@ -27,6 +28,7 @@ from feast.types import (
     UnixTimestamp,
 )
 
+from feature_repo import row_order
 from feature_repo.store import open_store
 
 T0 = datetime(2024, 1, 31, tzinfo=UTC)
@@ -152,10 +154,12 @@ def trained(
     return {name: one[::each] for name, one in rows.items()}
 
 
+@pytest.mark.parametrize("most", [row_order.MOST, 0])
 def test_one_row_is_served_and_trained_on_wherever_it_lies_and_whatever_is_asked(
-    db: psycopg.Connection, store: FeatureStore
+    db: psycopg.Connection, store: FeatureStore, most: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each shop has two rows, of each pair of values of a type in either order."""
+    monkeypatch.setattr(row_order, "MOST", most)  # 0: as with more features than can be listed
     kinds = TYPES | CONVERTED
     rows: dict[str, list[tuple[int, str, int]]] = {}
     expected: Chosen = {}
@@ -184,3 +188,137 @@ def test_one_row_is_served_and_trained_on_wherever_it_lies_and_whatever_is_asked
         assert served(store, kinds, shops) == expected
         for each, also in itertools.product((1, 9), ("", "v")):
             assert trained(store, kinds, shops, each, also) == expected
+
+
+def test_pushed_rows_leave_what_training_finds_in_whatever_order_they_come_and_come_again(
+    db: psycopg.Connection, store: FeatureStore
+) -> None:
+    """Two of the three have a value that is one and the same online."""
+    db.execute(
+        "CREATE TABLE source.pushed (shop_id bigint, v double precision, z bigint,"
+        " ts timestamptz, at timestamptz)"
+    )
+    pushes = PushSource(name="pushes", batch_source=source("pushed"))
+    store.apply([shop, view("pushed", {"v": Float32, "z": Int64}, pushes)])
+    rows = [(0.1, 3), (0.10000000149011612, 2), (-7.0, 9)]
+    orders = list(itertools.permutations(rows))
+    for number, order in enumerate(orders):
+        for v, z in [*order, order[0]]:
+            frame = pd.DataFrame({"shop_id": [number], "v": [v], "z": [z], "ts": [T0], "at": [T0]})
+            store.push("pushes", frame, to=PushMode.ONLINE_AND_OFFLINE)
+    at_once = pd.DataFrame(
+        [(len(orders), v, z, T0, T0) for v, z in rows], columns=["shop_id", "v", "z", "ts", "at"]
+    )
+    store.push("pushes", at_once, to=PushMode.ONLINE_AND_OFFLINE)
+    shops = len(orders) + 1
+    expected = {"pushed": [3] * shops}
+    assert served(store, ["pushed"], shops) == expected
+    assert trained(store, ["pushed"], shops) == trained(store, ["pushed"], shops, 9) == expected
+    result = materialize(store, "pushed")["pushed"]
+    assert (result.written, result.unchanged) == (0, shops)
+
+
+@pytest.mark.parametrize(("kind", "way"), [("bigint", "database"), ("numeric", "feast")])
+def test_a_correction_in_place_is_served_though_it_is_less(
+    db: psycopg.Connection, store: FeatureStore, kind: str, way: str
+) -> None:
+    filled(db, "moods", kind, [(0, "5", 1), (0, "4", 2)])
+    store.apply([shop, view("moods", {"v": Int64, "z": Int64}, source("moods", created=""))])
+    assert materialize(store, "moods")["moods"].way == way
+    assert served(store, ["moods"]) == {"moods": [1]}
+    db.execute("UPDATE source.moods SET v = 3 WHERE v = 5")
+    materialize(store, "moods")
+    assert served(store, ["moods"]) == trained(store, ["moods"]) == {"moods": [2]}
+    db.execute("DELETE FROM source.moods WHERE v = 4")
+    materialize(store, "moods")
+    assert served(store, ["moods"]) == trained(store, ["moods"]) == {"moods": [1]}
+    assert materialize(store, "moods")["moods"].written == 0
+
+
+def test_a_step_back_by_force_has_the_same_order(
+    db: psycopg.Connection, store: FeatureStore
+) -> None:
+    filled(db, "moods", "numeric", [(0, "4", 2), (0, "5", 1)])
+    filled(db, "tones", "bigint", [(0, "4", 2), (0, "5", 1)])
+    db.execute(f"INSERT INTO source.moods VALUES (0, '{T0 + HOUR}', NULL, 9, 9)")
+    db.execute(f"INSERT INTO source.tones VALUES (0, '{T0 + HOUR}', NULL, 9, 9)")
+    fields = {"v": Int64, "z": Int64}
+    store.apply([shop, view("moods", fields), view("tones", fields)])
+    materialize(store, "moods", "tones")
+    assert served(store, ["moods", "tones"]) == {"moods": [9], "tones": [9]}
+    store.config.online_store.force = True
+    with contextlib.redirect_stdout(io.StringIO()):
+        store.materialize(T0 - HOUR, T0, ["moods", "tones"])
+    assert served(store, ["moods", "tones"]) == {"moods": [1], "tones": [1]}
+
+
+@pytest.mark.parametrize("kind", ["bigint", "numeric"])
+def test_views_without_entities_with_two_keys_and_with_other_names_in_the_source(
+    db: psycopg.Connection, store: FeatureStore, kind: str
+) -> None:
+    """The names of the features decide, not those of the columns."""
+    filled(db, "moods", kind, [(0, "4", 2), (0, "5", 1)])
+    db.execute("ALTER TABLE source.moods RENAME v TO z9")
+    db.execute("ALTER TABLE source.moods RENAME z TO a9")
+    db.execute("ALTER TABLE source.moods ADD other_id text DEFAULT 'x'")
+    other = Entity(name="other", join_keys=["other_id"], value_type=ValueType.STRING)
+    mapping = {"z9": "v", "a9": "z", "ts": "when", "at": "made"}
+    fields = {"z": Int64, "v": Int64}
+
+    def mapped(name: str) -> PostgreSQLSource:
+        return PostgreSQLSource(
+            name=f"{name}_source",
+            table="source.moods",
+            timestamp_field="when",
+            created_timestamp_column="made",
+            field_mapping=mapping,
+        )
+
+    everybody = FeatureView(
+        name="everybody",
+        schema=[Field(name=name, dtype=dtype) for name, dtype in fields.items()],
+        source=mapped("everybody"),
+    )
+    pairs = view("pairs", fields, mapped("pairs"), shop, other)
+    store.apply([shop, other, everybody, view("mapped", fields, mapped("mapped")), pairs])
+    names = ["everybody", "mapped", "pairs"]
+    materialize(store, *names)
+    references = [f"{name}:z" for name in names]
+    keys = {"shop_id": [0], "other_id": ["x"]}
+    found = store.get_online_features(references, keys, full_feature_names=True).to_dict()
+    assert [found[f"{name}__z"] for name in names] == [[1]] * 3
+    for each in (1, 9):
+        frame = pd.DataFrame(
+            [(0, "x", T0 + n * HOUR) for n in range(each)],
+            columns=["shop_id", "other_id", "event_timestamp"],
+        )
+        table = store.get_historical_features(frame, references, full_feature_names=True).to_arrow()
+        assert [table[f"{name}__z"].to_pylist() for name in names] == [[1] * each] * 3
+
+
+@pytest.mark.parametrize(
+    ("table", "query", "has_key"),
+    [
+        ("PRIMARY KEY (shop_id, ts)", "source.t", True),
+        ("PRIMARY KEY (ts, shop_id, at)", "source.t", False),
+        ("UNIQUE (shop_id)", "source.t", True),
+        ("UNIQUE (ts, shop_id)", "(SELECT shop_id, ts, v + 1 AS v FROM source.t)", True),
+        ("UNIQUE (ts, shop_id) DEFERRABLE", "source.t", False),
+        ("CHECK (true)", "source.t", False),
+        ("CHECK (true)", "(SELECT shop_id, ts, max(v) FROM source.t GROUP BY 1, 2)", True),
+        ("CHECK (true)", "(SELECT DISTINCT shop_id, ts, v FROM source.t)", False),
+        ("CHECK (true)", "(SELECT a.* FROM source.t a JOIN source.t b USING (shop_id))", False),
+        ("UNIQUE (shop_id, ts)", "(SELECT * FROM source.t UNION ALL TABLE source.t)", False),
+    ],
+)
+def test_a_source_with_a_key_needs_no_order(
+    db: psycopg.Connection, table: str, query: str, has_key: bool
+) -> None:
+    db.execute(
+        f"CREATE TABLE source.t (shop_id bigint, ts timestamptz, at timestamptz, v bigint, {table})"
+    )
+    assert row_order.has_key(db, query, ["shop_id"], "ts") is has_key
+    declared = {"v": ("v", "bigint"), "gone": ("gone", "bigint")}
+    if "max" not in query:
+        found = row_order.deciding(db, query, ["shop_id"], "ts", declared)
+        assert [one.name for one in found] == ([] if has_key else ["v"])

@@ -7,8 +7,7 @@ a transaction of its own. Either has values, ledger and Feast's intervals in it,
 """
 
 import logging
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -26,19 +25,11 @@ from feast.repo_config import FeastConfigBaseModel
 from psycopg import Connection, IsolationLevel, sql
 from pydantic import StrictStr
 
-from feature_repo import (
-    engine_feast,
-    engine_ledger,
-    engine_plan,
-    engine_sql,
-    online_pool,
-    online_write,
-    tracing,
-)
+from feature_repo import engine_feast, engine_ledger, engine_plan, engine_write, online_pool
 from feature_repo.database import first_line
 from feature_repo.engine_ledger import Result
-from feature_repo.engine_sql import Source
-from feature_repo.online_layout import SCHEMA, Layout
+from feature_repo.engine_write import Planned
+from feature_repo.online_layout import SCHEMA
 from feature_repo.online_plan import layout_in
 
 log = logging.getLogger(__name__)
@@ -54,18 +45,6 @@ class StreamflowEngineConfig(FeastConfigBaseModel):
     lookback_s: float = 86_400.0
     """Rows loaded up to so long before the last materialization are looked at again: a
     transaction's rows carry the time of its beginning, but can be seen only from its end."""
-
-
-@dataclass(frozen=True)
-class Planned:
-    """A task and how it is done: inside PostgreSQL, or Feast's way for a reason."""
-
-    task: MaterializationTask
-    recorded: str
-    """The view's name in the ledger."""
-    layout: Layout
-    source: Source | None
-    reason: str = ""
 
 
 class StreamflowEngine(LocalComputeEngine):
@@ -108,13 +87,13 @@ class StreamflowEngine(LocalComputeEngine):
             **online_pool.options(self.repo_config), autocommit=True
         ) as connection:
             online_pool.configure(connection)
-            schema = engine_ledger.schema_of(connection, registry)
+            home = engine_ledger.registry_schema(connection, registry)
             for task in tasks:
                 try:
                     planned.append(self._plan(connection, registry, task))
                 except Exception as error:
                     errors |= failed([task], error)
-            done = partial(self._done, connection, registry, schema)
+            done = partial(self._done, connection, registry, home)
             errors |= done([one for one in planned if one.source])
             for one in planned:
                 errors |= {} if one.source else done([one])
@@ -140,17 +119,17 @@ class StreamflowEngine(LocalComputeEngine):
         self,
         connection: Connection,
         registry: BaseRegistry,
-        schema: str | None,
+        home: str | None,
         planned: Sequence[Planned],
     ) -> dict[str, Exception]:
         """Materializes views in one transaction, or each in its own if that fails; the errors."""
         try:
-            results = self._together(connection, registry, schema, planned) if planned else []
+            results = self._together(connection, registry, home, planned) if planned else []
         except Exception as error:
             if len(planned) == 1 or connection.closed:
                 return failed([one.task for one in planned], error)
             log.info("views go one by one", extra={"reason": first_line(error)})
-            errors = [self._done(connection, registry, schema, [one]) for one in planned]
+            errors = [self._done(connection, registry, home, [one]) for one in planned]
             return {view: error for found in errors for view, error in found.items()}
         self.results |= {result.task.feature_view.name: result for result in results}
         return {}
@@ -159,7 +138,7 @@ class StreamflowEngine(LocalComputeEngine):
         self,
         connection: Connection,
         registry: BaseRegistry,
-        schema: str | None,
+        home: str | None,
         planned: Sequence[Planned],
     ) -> list[Result]:
         """Writes values, ledger and intervals of the views, all or nothing."""
@@ -168,10 +147,10 @@ class StreamflowEngine(LocalComputeEngine):
             try:
                 with connection.transaction():
                     self._lock(connection, planned, alone=attempt > ATTEMPTS)
-                    if schema:
-                        engine_ledger.hold(connection, schema, [one.task for one in planned])
+                    if home:
+                        engine_ledger.hold(connection, home, [one.task for one in planned])
                     found = self._write(connection, registry, planned)
-                    engine_ledger.record(connection, registry, schema, found)
+                    engine_ledger.record(connection, registry, home, found)
                     return found
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
                 if attempt > ATTEMPTS:
@@ -198,70 +177,21 @@ class StreamflowEngine(LocalComputeEngine):
         self, connection: Connection, registry: BaseRegistry, planned: Sequence[Planned]
     ) -> list[Result]:
         connection.execute("SET LOCAL work_mem = '64MB'")
+        # Feast may compute for longer than a server lets others' transactions do nothing.
+        connection.execute("SET LOCAL idle_in_transaction_session_timeout = 0")
         now = connection.execute("SELECT now()").fetchone()
         seen_at = now[0] if now else datetime.now(UTC)
-        if planned[0].source is None:
-            return [self._feasts_way(connection, registry, one, seen_at) for one in planned]
-        tables: dict[str, list[Planned]] = {}
-        for one in planned:
-            tables.setdefault(one.layout.table, []).append(one)
-        found = []
-        for group in tables.values():
-            found += self._write_table(connection, group, seen_at)
-        return found
-
-    def _write_table(
-        self, connection: Connection, planned: Sequence[Planned], seen_at: datetime
-    ) -> list[Result]:
         force = self.repo_config.online_store.force
-        with tracing.span("look for what is new"):
-            looked = [
-                connection.execute(engine_sql.look(one.source, force)).fetchone() or (0, 0, 0, 0)
-                for one in planned
-                if one.source
-            ]
-        # The merge sorts and joins; what has nothing new needs none of it.
-        sources = [
-            one.source for one, (*_, new) in zip(planned, looked, strict=True) if one.source and new
-        ]
-        merged: list[int] = []
-        if sources:
-            query = engine_sql.merge(sources, force)
-            with tracing.span("merge", views=[one.layout.view for one in sources]):
-                merged += connection.execute(query).fetchone() or ()
-        newest = engine_ledger.newest_events(connection, [one.layout for one in planned])
+        if planned[0].source is not None:
+            return engine_write.inside(connection, planned, seen_at, force)
         found = []
-        for one, (read, late, same, new), event in zip(planned, looked, newest, strict=True):
-            written, unchanged = (merged.pop(0), merged.pop(0)) if new else (0, same)
-            rows = (read, written, late, unchanged, read - written - unchanged)
-            found.append(Result.of(one.task, one.recorded, "database", seen_at, rows, event))
+        for one in planned:
+            context = self.get_execution_context(registry, one.task)
+            rows = partial(
+                engine_feast.run, context, registry, one.task, self._get_backend(context)
+            )
+            found.append(engine_write.feasts_way(connection, one, seen_at, force, rows))
         return found
-
-    def _feasts_way(
-        self,
-        connection: Connection,
-        registry: BaseRegistry,
-        planned: Planned,
-        seen_at: datetime,
-    ) -> Result:
-        task, layout, online = planned.task, planned.layout, planned.task.feature_view.online
-        log.info("view goes Feast's own way", extra={"view": layout.view, "reason": planned.reason})
-        types = {one.name: one.dtype.to_value_type().name for one in task.feature_view.features}
-        replace: online_write.Replace = (
-            "any" if self.repo_config.online_store.force else "not newer"
-        )
-        count = 0
-
-        def write(rows: Iterable[online_write.FeastRow]) -> None:
-            nonlocal count
-            rounds = online_write.rows_of(layout, types, rows)
-            count += online_write.write(connection, layout, rounds, replace)
-
-        context = self.get_execution_context(registry, task)
-        engine_feast.run(context, registry, task, self._get_backend(context), write)
-        newest = engine_ledger.newest_events(connection, [layout]) if online else [None]
-        counts = (count, count, 0, 0, 0)
-        return Result.of(task, planned.recorded, "feast", seen_at, counts, *newest)
 
 
 def failed(tasks: Sequence[MaterializationTask], error: Exception) -> dict[str, Exception]:

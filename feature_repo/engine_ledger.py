@@ -86,7 +86,7 @@ def newest_events(connection: Connection, layouts: Sequence[Layout]) -> list[dat
     return list(row or ())
 
 
-def schema_of(connection: Connection, registry: BaseRegistry) -> str | None:
+def registry_schema(connection: Connection, registry: BaseRegistry) -> str | None:
     """The schema of Feast's SQL registry where that is in this very database."""
     engine = getattr(registry, "read_engine", None)
     if engine is None or engine.dialect.name != "postgresql":
@@ -101,7 +101,7 @@ IDENTITY = "pg_postmaster_start_time()::text, current_database()"
 """Which server, and which of its databases."""
 
 
-def hold(connection: Connection, schema: str, tasks: Sequence[MaterializationTask]) -> None:
+def hold(connection: Connection, home: str, tasks: Sequence[MaterializationTask]) -> None:
     """Keeps the entries of the tasks' views as they are, until the transaction ends.
 
     Feast writes an entry when it begins with a view; one that was changed after this
@@ -114,27 +114,27 @@ def hold(connection: Connection, schema: str, tasks: Sequence[MaterializationTas
                 sql.SQL(
                     "SELECT FROM {} WHERE feature_view_name = ANY(%s) AND project_id = %s"
                     " ORDER BY feature_view_name FOR UPDATE"
-                ).format(sql.Identifier(schema, table)),
+                ).format(sql.Identifier(home, table)),
                 [names, tasks[0].project],
             )
 
 
 def record(
-    connection: Connection, registry: BaseRegistry, schema: str | None, results: Sequence[Result]
+    connection: Connection, registry: BaseRegistry, home: str | None, results: Sequence[Result]
 ) -> None:
     """Writes the results and Feast's intervals, in the transaction that is open.
 
     Args:
-        schema: of the registry; None where that is elsewhere, and is told by Feast.
+        home: as `registry_schema` gives it; a registry elsewhere is told by Feast.
 
     Raises:
         FeatureViewNotFoundException: the registry no longer has a view.
     """
     for one in results:
         connection.execute(RECORD, {**vars(one), "task": None})
-        if schema is not None:
-            into_registry(connection, schema, one)
-    if schema is None:
+        if home is not None:
+            into_registry(connection, home, one)
+    if home is None:
         for one in results:
             view = one.task.feature_view
             registry.apply_materialization(view, one.project, one.start, one.end)

@@ -70,9 +70,9 @@ class Plan(LocalFeatureBuilder):
 
     def build_source_node(self, view: Any) -> Any:
         """Reads the newest rows alone where neither this view nor Feast's engine needs others."""
-        if computed_by(view) or not isinstance(self.context.offline_store, StreamflowOfflineStore):
-            return super().build_source_node(view)
-        return self._added(NewestRows(view, self.get_column_info(view), self.task))
+        is_ours = isinstance(self.context.offline_store, StreamflowOfflineStore)
+        node = NewestRows if is_ours and not computed_by(view) else AllRows
+        return self._added(node(view, self.get_column_info(view), self.task))
 
     def build_dedup_node(self, view: Any, input_node: Any) -> Any:
         """Drops older rows."""
@@ -88,8 +88,8 @@ class Plan(LocalFeatureBuilder):
         return node
 
 
-class NewestRows(LocalSourceReadNode):
-    """The newest row of each entity, found by PostgreSQL."""
+class AllRows(LocalSourceReadNode):
+    """All rows of the window but those with a null in a key, which are nobody's."""
 
     def __init__(self, view: Any, info: ColumnInfo, task: MaterializationTask) -> None:
         super().__init__("source", view.batch_source, info, task.start_time, task.end_time)
@@ -97,6 +97,21 @@ class NewestRows(LocalSourceReadNode):
 
     def execute(self, context: ExecutionContext) -> ArrowTableValue:
         """Reads the rows, under the view's names."""
+        table = self.read(context)
+        for key in self.column_info.join_keys_columns:
+            table = table.filter(table[key].is_valid())
+        return ArrowTableValue(table.combine_chunks())
+
+    def read(self, context: ExecutionContext) -> pa.Table:
+        """The rows with null keys among them."""
+        return super().execute(context).data
+
+
+class NewestRows(AllRows):
+    """The newest row of each entity, found by PostgreSQL."""
+
+    def read(self, context: ExecutionContext) -> pa.Table:
+        """The rows with null keys among them."""
         mapping = self.column_info.field_mapping or {}
         own = {mapped: column for column, mapped in mapping.items()}
         job = StreamflowOfflineStore.pull_latest_from_table_or_query(
@@ -114,8 +129,7 @@ class NewestRows(LocalSourceReadNode):
             },
         )
         table = job.to_arrow()
-        names = [mapping.get(name, name) for name in table.column_names]
-        return ArrowTableValue(table.rename_columns(names))
+        return table.rename_columns([mapping.get(name, name) for name in table.column_names])
 
 
 class WithoutOlder(LocalDedupNode):

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 import psycopg
 import pytest
-from feast import Entity, FeatureStore, FeatureView, Field, PushSource, ValueType
+from feast import BatchFeatureView, Entity, FeatureStore, FeatureView, Field, PushSource, ValueType
 from feast.data_source import PushMode
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
@@ -232,6 +232,50 @@ def test_a_correction_in_place_is_served_though_it_is_less(
     db.execute("DELETE FROM source.moods WHERE v = 4")
     materialize(store, "moods")
     assert served(store, ["moods"]) == trained(store, ["moods"]) == {"moods": [1]}
+    assert materialize(store, "moods")["moods"].written == 0
+
+
+def negated(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(v=-frame["v"])
+
+
+@pytest.mark.filterwarnings("ignore:.*experimental feature:RuntimeWarning")
+@pytest.mark.parametrize("turn", [1, -1])
+def test_what_feast_computes_decides_among_its_results(
+    db: psycopg.Connection, store: FeatureStore, turn: int
+) -> None:
+    """Shop 0 has older rows, shop 1 two of the same created time, shop 2 none with one.
+
+    A row without a shop is nobody's.
+    """
+    rows = [
+        (0, T0 - HOUR, T0, 1, 1),
+        (0, T0, None, 1, 2),
+        (0, T0, T0, 9, 3),
+        (1, T0, T0, 5, 4),
+        (1, T0, T0, 4, 5),
+        (1, T0, T0 - HOUR, 0, 6),
+        (2, T0, None, 5, 7),
+        (2, T0, None, 4, 8),
+        (None, T0, T0, 0, 9),
+    ]
+    filled(db, "moods", "bigint", [(0, "0", 0)])
+    db.execute("TRUNCATE source.moods")
+    for row in rows[::turn]:
+        db.execute("INSERT INTO source.moods VALUES (%s, %s, %s, %s, %s)", row)
+    computed = BatchFeatureView(
+        name="moods",
+        entities=[shop],
+        schema=[Field(name="v", dtype=Int64), Field(name="z", dtype=Int64)],
+        source=source("moods"),
+        online=True,
+        mode="pandas",
+        udf=negated,
+        udf_string="negated",
+    )
+    store.apply([shop, computed])
+    assert materialize(store, "moods")["moods"].way == "feast"
+    assert served(store, ["moods"], 3) == {"moods": [3, 5, 8]}
     assert materialize(store, "moods")["moods"].written == 0
 
 

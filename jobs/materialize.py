@@ -2,7 +2,7 @@
 
 Idempotent: the same window again writes nothing. One run at a time, under an advisory lock.
 All views that live in this database are written in one transaction; a run that is killed
-leaves the values as they were.
+leaves the values as they were, and a view that fails its own ones, while the others are done.
 """
 
 import contextlib

@@ -161,11 +161,14 @@ class Output(LocalOutputNode):
         self.write = write
 
     def execute(self, context: ExecutionContext) -> ArrowTableValue:
-        """Writes online first: what may fail for its values does so before anything else."""
+        """Writes online first: what may fail for its values does so before anything else.
+
+        Rows of a view that computes nothing are in its table already.
+        """
         table = self.get_single_table(context).data
         if table.num_rows and self.feature_view.online:
             self.write(self.rows(table))
-        if table.num_rows and self.feature_view.offline:
+        if table.num_rows and self.feature_view.offline and computed_by(self.feature_view):
             context.offline_store.offline_write_batch(
                 context.repo_config, self.feature_view, table, lambda _: None
             )

@@ -348,6 +348,40 @@ def test_each_version_is_materialized_and_recorded_for_itself(empty: psycopg.Con
         assert late.fetchall() == [(0,), (0,), (0,), (1,)]
 
 
+def test_a_view_that_is_written_offline(empty: psycopg.Connection) -> None:
+    """Stock Feast appends the rows of a view that computes nothing to their own table."""
+    empty.execute("CREATE TABLE source.computed (user_id text, price bigint, ts timestamptz)")
+    empty.execute("INSERT INTO source.computed VALUES ('u', 5, %s)", [T0])
+    source = PostgreSQLSource(name="computed", table="source.computed", timestamp_field="ts")
+    pandas = {"mode": "pandas", "udf": negated, "udf_string": "negated"}
+    with opened(ours()) as store:
+        plain = FeatureView(
+            name="plain",
+            entities=[USER],
+            schema=[USER_ID, PRICE],
+            source=HISTORY,
+            online=False,
+            offline=True,
+        )
+        computed = quietly(
+            of_users, BatchFeatureView, "computed", source=source, offline=True, **pandas
+        )
+        quietly(store.apply, [USER, plain, computed])
+        quietly(store.materialize, T0 - DAY, T0, ["plain", "computed"])
+        assert (
+            recorded(store, "plain")
+            == recorded(store, "computed")
+            == (
+                ONLINE,
+                [(T0 - DAY, T0)],
+            )
+        )
+        assert set(tables()["shop:user_id"]) > {"computed:price"}
+        assert empty.execute("SELECT count(*) FROM source.history").fetchone() == (3,)
+        found = empty.execute("SELECT price FROM source.computed ORDER BY 1").fetchall()
+        assert found == [(-5,), (5,)]
+
+
 def test_teardown_leaves_nothing_of_any_class(empty: psycopg.Connection) -> None:
     with opened(ours()) as store:
         quietly(store.apply, [USER, ITEM, *quietly(views)])

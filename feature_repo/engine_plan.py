@@ -1,5 +1,6 @@
 """Whether a view can be materialized inside PostgreSQL, and the expressions for it if so."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from feast import FeatureView
@@ -8,12 +9,16 @@ from feast.infra.common.materialization_job import MaterializationTask
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
+from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import RepoConfig
 from psycopg import Connection, sql
 
 from feature_repo import engine_sql
+from feature_repo.engine_feast import computed_by
 from feature_repo.engine_sql import Source
+from feature_repo.online_layout import version_of
 from feature_repo.online_plan import layout_in
+from feature_repo.row_order import columns_of, deciding
 
 
 class NotInside(Exception):
@@ -26,11 +31,13 @@ def source_of(
     task: MaterializationTask,
     seen_at: datetime | None,
     lookback: timedelta,
+    recorded: str = "",
 ) -> Source:
     """The task's rows as SQL; `seen_at` and `lookback` as in Source.
 
     Args:
         connection: in a transaction.
+        recorded: what the view is called in ops.materializations, if not by its name.
 
     Raises:
         NotInside: Feast has to compute or convert them, or they are somewhere else.
@@ -66,7 +73,12 @@ def source_of(
             raise NotInside(f"{column} is {kinds.get(column, 'missing')}, not an instant")
         return found
 
-    return Source(
+    keys = [reverse.get(name, name) for name in layout.join_keys if name != DUMMY_ENTITY_ID]
+    time = reverse.get(source.timestamp_field, source.timestamp_field)
+    declared = {
+        name: (reverse.get(name, name), column.type) for name, column in layout.features.items()
+    }
+    found = Source(
         layout=layout,
         query=query,
         keys=tuple(
@@ -88,7 +100,21 @@ def source_of(
         end=in_utc(task.end_time),
         seen_at=seen_at if source.created_timestamp_column else None,
         lookback=lookback,
+        recorded=recorded or view.name,
     )
+    return replace(found, order=deciding(connection, query, keys, time, declared))
+
+
+def recorded_as(config: RepoConfig, registry: BaseRegistry, task: MaterializationTask) -> str:
+    """The view's name in ops.materializations: with its version, where that is not the current one.
+
+    Each version has columns of its own, which were filled at other times than those of another.
+    """
+    name, asked = task.feature_view.name, version_of(task.feature_view)
+    if not config.registry.enable_online_feature_view_versioning:
+        return str(name)
+    current = version_of(registry.get_any_feature_view(name, task.project))
+    return name if asked == current else f"{name}@v{asked}"
 
 
 def look_in(connection: Connection, config: RepoConfig) -> None:
@@ -99,11 +125,10 @@ def look_in(connection: Connection, config: RepoConfig) -> None:
 
 def require_plain(config: RepoConfig, view: FeatureView) -> None:
     """Returns when the view's values are its source's columns, in the online store's database."""
-    if type(view) is not FeatureView:
-        raise NotInside(f"it is a {type(view).__name__}")
-    for what in ("feature_transformation", "aggregations", "filter", "source_views", "udf"):
-        if getattr(view, what, None):
-            raise NotInside(f"it has {what}")
+    if computed := computed_by(view):
+        raise NotInside(f"it has {computed}")
+    if not view.online:
+        raise NotInside("it is not kept online")
     if not isinstance(view.batch_source, PostgreSQLSource):
         raise NotInside(f"its source is a {type(view.batch_source).__name__}")
     places = [
@@ -111,19 +136,6 @@ def require_plain(config: RepoConfig, view: FeatureView) -> None:
     ]
     if places[0] != places[1]:
         raise NotInside("its source is in another database")
-
-
-def columns_of(connection: Connection, query: str) -> dict[str, str]:
-    """The columns of a table or query and PostgreSQL's type of each."""
-    cursor = connection.execute(sql.SQL("SELECT * FROM {} AS s LIMIT 0").format(sql.SQL(query)))
-    oids = {column.name: column.type_code for column in cursor.description or ()}
-    names: dict[int, str] = dict(
-        connection.execute(
-            "SELECT oid, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(%s)",
-            [list(oids.values())],
-        ).fetchall()
-    )
-    return {column: names[oid] for column, oid in oids.items()}
 
 
 def in_utc(instant: datetime) -> datetime:

@@ -7,6 +7,7 @@ from datetime import datetime, timedelta
 from psycopg import sql
 
 from feature_repo.online_layout import SCHEMA, Layout
+from feature_repo.row_order import Feature, age, descending
 
 CASTS = {
     "text": {"text", "character varying", "character", "uuid"},
@@ -49,6 +50,10 @@ class Source:
     or where late rows are not wanted."""
     lookback: timedelta = timedelta(0)
     """Rows loaded so long before `seen_at` are meant as well."""
+    recorded: str = ""
+    """The view's name in ops.materializations."""
+    order: tuple[Feature, ...] = ()
+    """The features that decide between rows of the same times; see row_order.deciding."""
 
     @property
     def window(self) -> sql.Composed:
@@ -100,7 +105,7 @@ def look(source: Source, force: bool) -> sql.Composed:
     late = sql.SQL("{} > {} AND {} <= (SELECT max(window_end) FROM ops.materializations").format(
         source.created, sql.Literal(source.seen_at), source.event
     ) + sql.SQL(" WHERE project = {} AND view = {})").format(
-        sql.Literal(source.layout.project), sql.Literal(source.layout.view)
+        sql.Literal(source.layout.project), sql.Literal(source.recorded)
     )
     return sql.SQL(
         "SELECT count(*), count(*) FILTER (WHERE late), count(*) FILTER (WHERE s0 = 'u'),"
@@ -117,16 +122,18 @@ def look(source: Source, force: bool) -> sql.Composed:
     )
 
 
-def merge(sources: Sequence[Source], force: bool, checked: bool) -> sql.Composed:
+def merge(sources: Sequence[Source], force: bool) -> sql.Composed:
     """Writes the newest row of each key of every source; all have the same table.
+
+    A stored row of the same times is replaced whatever its values are: the source is read whole,
+    so that what it has now is right. The transaction has to fail where another one wrote a row
+    meanwhile, or nobody else may write.
 
     Gives for each source: rows new or changed, and unchanged ones.
 
     Args:
         sources: at least one.
         force: also over newer values.
-        checked: compare again at the moment of writing, for a transaction that does not fail
-            when another one wrote the row meanwhile.
     """
     layout = sources[0].layout
     keys = key_names(sources[0])
@@ -150,7 +157,7 @@ def merge(sources: Sequence[Source], force: bool, checked: bool) -> sql.Composed
         "order": comma(keys),
         "conflict": comma(sql.Identifier(column.name) for column in layout.keys),
         "set": comma(
-            assignment(source.layout, column.name, checked and not force)
+            assignment(source.layout, column.name)
             for source in sources
             for column in source.layout.columns
         ),
@@ -173,15 +180,20 @@ def newest(n: int, source: Source) -> sql.Composed:
     """The newest row of each key of one source, as the query `n0`, `n1`, …"""
     order = key_names(source)
     expressions = [*source.keys, source.event, source.created, *source.features]
+    newest_first = [
+        sql.SQL("e{} DESC").format(number(n)),
+        sql.SQL("c{} DESC NULLS LAST").format(number(n)),
+    ]
     known = sql.SQL(" AND ").join(
         sql.SQL("{} IS NOT NULL").format(expression) for expression in source.keys
     )
     return sql.SQL(
         "n{n} AS (SELECT DISTINCT ON ({order}) {columns} FROM {query} AS s WHERE {window}"
-        " AND {known} ORDER BY {order}, e{n} DESC, c{n} DESC NULLS LAST)"
+        " AND {known} ORDER BY {newest})"
     ).format(
         n=number(n),
         order=comma(order),
+        newest=comma([*order, *newest_first, *descending(source.order)]),
         columns=comma(map(named, expressions, [*order, *own(n, source)])),
         query=sql.SQL(source.query),
         window=source.window,
@@ -229,13 +241,12 @@ def joined(count: int, keys: Sequence[sql.Composed]) -> sql.Composed:
 def state(n: int, source: Source, force: bool) -> sql.Composed:
     """What becomes of a key's row of source `n`: written, unchanged, older than the stored."""
     stored = comma(sql.SQL("o.{}").format(sql.Identifier(c.name)) for c in source.layout.columns)
-    older = sql.SQL(
-        "WHEN (j.e{n}, coalesce(j.c{n}, '-infinity')) < (o.{event}, coalesce(o.{created},"
-        " '-infinity')) THEN 'o'"
-    ).format(
-        n=number(n),
-        event=sql.Identifier(source.layout.event.name),
-        created=sql.Identifier(source.layout.created.name),
+    times = [sql.SQL("j.{}").format(name) for name in own(n, source)[:2]]
+    stored_times = [
+        sql.SQL("o.{}").format(sql.Identifier(column.name)) for column in source.layout.columns[:2]
+    ]
+    older = sql.SQL("WHEN ({}) < ({}) THEN 'o'").format(
+        comma(age(*times)), comma(age(*stored_times))
     )
     return sql.SQL(
         "CASE WHEN j.e{n} IS NULL THEN NULL {older}"
@@ -253,17 +264,12 @@ def kept(n: int, column: sql.Composed) -> sql.Composed:
     return sql.SQL("CASE WHEN s{} = 'w' THEN {} END").format(number(n), column)
 
 
-def assignment(layout: Layout, column: str, checked: bool) -> sql.Composed:
+def assignment(layout: Layout, column: str) -> sql.Composed:
     """Sets a stored column to the given one where the view's row is to be written."""
-    event, created = sql.Identifier(layout.event.name), sql.Identifier(layout.created.name)
-    newer = sql.SQL(
-        " AND (o.{event} IS NULL OR (o.{event}, coalesce(o.{created}, '-infinity'))"
-        " <= (EXCLUDED.{event}, coalesce(EXCLUDED.{created}, '-infinity')))"
-    ).format(event=event, created=created)
     return sql.SQL(
-        "{column} = CASE WHEN EXCLUDED.{event} IS NOT NULL{newer}"
+        "{column} = CASE WHEN EXCLUDED.{event} IS NOT NULL"
         " THEN EXCLUDED.{column} ELSE o.{column} END"
-    ).format(column=sql.Identifier(column), event=event, newer=newer if checked else sql.SQL(""))
+    ).format(column=sql.Identifier(column), event=sql.Identifier(layout.event.name))
 
 
 def comma(parts: Iterable[sql.Composable]) -> sql.Composed:

@@ -39,6 +39,8 @@ from feature_repo.offline_sql import (
     rows_seen,
     typed_null,
 )
+from feature_repo.online_layout import column_type
+from feature_repo.row_order import deciding
 
 SMALL = 10_000
 """Up to so many entity rows, PostgreSQL may look each up in the source, or the other way round.
@@ -64,12 +66,13 @@ class History:
             for view in reversed(self.views)
             for ours, theirs in view.keys
         }
+        views = [with_order(connection, view) for view in self.views]
         loaded = self.entities.load(connection, nulls, self.embed)
         rows, few = self.measured(connection, loaded.rows)
-        forms = [newest if view.join_keys in few else timeline for view in self.views]
+        forms = [newest if view.join_keys in few else timeline for view in views]
         joins = [
             form(view, number, rows)
-            for number, (form, view) in enumerate(zip(forms, self.views, strict=True), 1)
+            for number, (form, view) in enumerate(zip(forms, views, strict=True), 1)
         ]
         before = [embedded(rows.embedded)] if rows.embedded else []
         before += [
@@ -185,7 +188,21 @@ def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_
         created=column.get(source.created_timestamp_column, source.created_timestamp_column),
         ttl=view.ttl or timedelta(0),
         known_only=known_only,
+        declared={
+            one.name: (
+                column.get(one.name, one.name),
+                column_type(one.dtype.to_value_type().name),
+            )
+            for one in view.features
+        },
     )
+
+
+def with_order(connection: Connection[Any], view: View) -> View:
+    """The view with the features that decide between rows of its source which are equally new."""
+    keys = [theirs for _, theirs in view.keys]
+    order = deciding(connection, view.source, keys, view.timestamp, view.declared)
+    return replace(view, order=order)
 
 
 def postgres_source(source: DataSource | None) -> PostgreSQLSource:

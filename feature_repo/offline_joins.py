@@ -22,6 +22,7 @@ from feature_repo.offline_sql import (
     qualified,
     text,
 )
+from feature_repo.row_order import ascending, descending
 
 FEW_ROWS = 4
 """Up to so many entity rows per entity, `newest` is taken."""
@@ -34,12 +35,12 @@ def newest(view: View, number: int, entities: EntityRows) -> sql.Composed:
     """
     when = qualified("s", view.timestamp)
     match = [*conditions(view, entities), sql.SQL("{} <= e.ts").format(when)]
-    order = sql.SQL("e.n, {} DESC").format(when)
+    order = [sql.SQL("e.n, {} DESC").format(when)]
     if view.ttl:
         match.append(sql.SQL("{} >= e.ts - {}").format(when, interval(view.ttl)))
     if view.created:
         created = qualified("s", view.created)
-        order = sql.SQL("{}, {} DESC NULLS LAST").format(order, created)
+        order.append(sql.SQL("{} DESC NULLS LAST").format(created))
         if view.known_only:
             match.append(sql.SQL("{} <= e.ts").format(created))
     return sql.SQL(
@@ -53,7 +54,7 @@ def newest(view: View, number: int, entities: EntityRows) -> sql.Composed:
         entities=ENTITIES,
         source=text(view.source),
         match=listed(match, " AND "),
-        order=order,
+        order=listed([*order, *descending(view.order)]),
         joined=entities.joined,
         alias=text(f"v{number}"),
     )
@@ -85,15 +86,15 @@ def timeline(view: View, number: int, entities: EntityRows) -> sql.Composed:
     """Sorts entity rows and source rows into one line of time per entity and walks along it.
 
     The work is that of sorting both, however many rows an entity has on either side. It needs
-    the entity rows `grouped`. History
-    rows are ranked by entity, time and creation; the highest rank so far is the newest row.
+    the entity rows `grouped`. History rows are ranked by entity, time, creation and, among equal
+    ones, their features; the highest rank so far is the newest row.
     """
     when = sql.SQL("{}::timestamptz").format(qualified("s", view.timestamp))
     match = [*conditions(view, entities), sql.SQL("{} IS NOT NULL").format(when)]
-    order, known = when, when
+    order, known = [when], when
     if view.created:
         created = qualified("s", view.created)
-        order = sql.SQL("{}, {} NULLS FIRST").format(when, created)
+        order.append(sql.SQL("{} NULLS FIRST").format(created))
         if view.known_only:
             match.append(sql.SQL("{} IS NOT NULL").format(created))
             known = sql.SQL("greatest({}, {}::timestamptz)").format(when, created)
@@ -120,7 +121,7 @@ def timeline(view: View, number: int, entities: EntityRows) -> sql.Composed:
         entities=grouped_name(view.join_keys, entities),
         when=when,
         known=known,
-        order=order,
+        order=listed([*order, *ascending(view.order)]),
         features=named(view),
         source=text(view.source),
         match=listed(match, " AND "),

@@ -6,11 +6,13 @@ after 63 bytes, and two long ones could become the same. The final names are put
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import LiteralString
 
 from psycopg import sql
+
+from feature_repo.row_order import Feature
 
 ENTITIES = sql.Identifier("streamflow_entity_rows")
 NOTHING = sql.SQL("")
@@ -36,6 +38,11 @@ class View:
     """Only rows from then to then are seen; times with a zone, as text."""
     known_only: bool = False
     """Only rows that had been created at the entity row's time are seen."""
+    declared: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Of all features that the view has, asked for or not: the source's column and the type that
+    the value has online."""
+    order: tuple[Feature, ...] = ()
+    """Those which decide between rows of the same times; see row_order.deciding."""
 
     @property
     def join_keys(self) -> tuple[str, ...]:

@@ -4,7 +4,7 @@ Point-in-time joins that are exact and never quadratic, rows in Arrow without a 
 memory where they are streamed. Feast's monitoring keeps the stock store's SQL.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -58,7 +58,8 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
     """PostgreSQL as Feast's offline store.
 
     Dates and naive timestamps are UTC everywhere. Of rows with the same entity and time the one
-    created last counts, null being oldest. Jobs run when their rows are asked for.
+    created last counts, null being oldest, and among equal ones their values decide (row_order.py).
+    Jobs run when their rows are asked for.
     """
 
     @staticmethod
@@ -132,8 +133,13 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         created_timestamp_column: str | None,
         start_date: datetime,
         end_date: datetime,
+        stored: Mapping[str, str] | None = None,
     ) -> StreamflowRetrievalJob:
-        """The newest row of each entity with start_date <= time <= end_date."""
+        """The newest row of each entity with start_date <= time <= end_date.
+
+        Args:
+            stored: the type that a column's value has online, which our engine knows.
+        """
         pull = Pull(
             source=postgres_source(data_source).get_table_query_string(),
             keys=join_key_columns,
@@ -142,9 +148,11 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             created=created_timestamp_column or "",
             start=start_date,
             end=end_date,
+            names=data_source.field_mapping or {},
+            stored=stored or {},
             dummy=True,
         )
-        return StreamflowRetrievalJob(config, lambda _: pull.latest())
+        return StreamflowRetrievalJob(config, pull.latest)
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -170,9 +178,11 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             created=created_timestamp_column or "",
             start=start_date,
             end=end_date,
+            names=data_source.field_mapping or {},
+            stored={},
             dummy=created_timestamp_column is not None,
         )
-        return StreamflowRetrievalJob(config, lambda _: pull.all())
+        return StreamflowRetrievalJob(config, pull.all)
 
     @staticmethod
     def offline_write_batch(

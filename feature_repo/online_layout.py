@@ -136,6 +136,7 @@ def layout_of(project: str, view: "FeatureView", versioned: bool = False) -> Lay
                 identifier(f"{name}:{one.name}"), column_type(one.dtype.to_value_type().name)
             )
             for one in view.features
+            if one.name != NO_KEY  # which the registry names as a feature of a stream's view
         },
     )
 

@@ -25,6 +25,7 @@ from feature_repo.feast_connection import ConnectionFromEnvironment
 from feature_repo.online_answer import FeastRow, add_versions, as_feast_rows, fill
 from feature_repo.online_plan import Plan, Plans, TableRead, layout_in, plan_of, read_of
 from feature_repo.online_read import Row, keys_in, keys_of, rows
+from feature_repo.online_write import Replace
 
 
 class StreamflowOnlineStoreConfig(ConnectionFromEnvironment):
@@ -155,7 +156,9 @@ class StreamflowOnlineStore(OnlineStore):
     ) -> None:
         """Merges `data`; of a key's rows the newest (event time, created time) wins.
 
-        Features that a row does not name stay as they are. All of it or nothing is written.
+        Of rows with the same times the one wins that a training set would have (row_order.py), in
+        whatever order they come: a correction needs a later created time. Features that a row
+        does not name stay as they are. All of it or nothing is written.
 
         Raises:
             ValueError: naming the view, the row, the feature and what is wrong with its value.
@@ -164,8 +167,8 @@ class StreamflowOnlineStore(OnlineStore):
             layout = layout_in(config, table)
             types = {one.name: one.dtype.to_value_type().name for one in table.features}
             rounds = online_write.rows_of(layout, types, data)
-            force = config.online_store.force
-            write = partial(online_write.write, layout=layout, rounds=rounds, force=force)
+            replace: Replace = "any" if config.online_store.force else "older"
+            write = partial(online_write.write, layout=layout, rounds=rounds, replace=replace)
             count = self._connections.run(config, write)
             self.rows_written[table.name] = self.rows_written.get(table.name, 0) + count
         if progress:

@@ -80,7 +80,7 @@ def seen_rows(
     found: dict[str, dict[str, Seen]] = {}
     for alias, name in projected(store, contract).items():
         mark = marks.get(alias, NEVER)
-        view = store.get_feature_view(name)
+        view = store.registry.get_any_feature_view(name, store.project)
         task = MaterializationTask(store.project, view, mark.until, mark.until)
         try:
             source = source_of(connection, store.config, task, None, timedelta(0))

@@ -2,7 +2,7 @@
 
 Idempotent: the same window again writes nothing. One run at a time, under an advisory lock.
 All views that live in this database are written in one transaction; a run that is killed
-leaves the values as they were.
+leaves the values as they were, and a view that fails its own ones, while the others are done.
 """
 
 import contextlib
@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
@@ -92,40 +92,91 @@ def within(
 
 
 def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:
-    """The feature views called `names`, all that are served for none."""
+    """The feature views called `names`, all that are served for none.
+
+    Of every class: also those of streams, and those on demand that are kept online.
+
+    Raises:
+        UnknownName: there is no such view, or it is one whose rows are pushed (labels) or
+            computed when it is read.
+    """
     store.refresh_registry()
-    known = {view.name: view for view in store.list_feature_views()}
+    known = {
+        view.name: view
+        for view in store.list_all_feature_views()
+        if hasattr(view, "materialization_intervals") or is_on_demand(view)
+    }
     for name in names:
         if name not in known:
             raise UnknownName("feature view", name, known)
-    return sorted(names or (name for name, view in known.items() if view.online))
+    return sorted(
+        names
+        or (
+            name
+            for name, view in known.items()
+            if view.enabled and (is_on_demand(view) or view.online)
+        )
+    )
+
+
+def is_on_demand(view: Any) -> bool:
+    """Whether a view is computed from others, and kept online as well."""
+    return bool(getattr(view, "write_to_online_store", False))
 
 
 def through_feast(
     store: "FeatureStore", start: datetime, end: datetime, views: list[str], force: bool
 ) -> Counts:
-    """Materializes `views` and gives what became of their rows, all together."""
+    """Materializes `views` and gives what became of their rows, all together.
+
+    A view that fails leaves the others done; the first error is raised when all were tried.
+    """
     # Feast prints its progress; on a terminal its bar is welcome, a log has ours.
     os.environ.setdefault("TQDM_DISABLE", "" if sys.stderr.isatty() else "1")
     store.config.online_store.force = force
-    with translated(), contextlib.redirect_stdout(io.StringIO()):
-        store.materialize(start, end, views)
-    total = Counts()
-    for name, found in sorted(store._get_provider().batch_engine.results.items()):
-        counts = Counts(found.read, found.written, found.late, found.unchanged, older=found.older)
-        total.add(counts)
-        log.info(
-            "view materialized",
-            extra={
-                "view": name,
-                "way": found.way,
-                "start": iso(start),
-                "end": iso(end),
-                "read": counts.read,
-                "written": counts.written,
-                "late": counts.late,
-                "unchanged": counts.unchanged,
-                "older": counts.older,
-            },
-        )
+    total, errors = Counts(), []
+    for group in calls(store, views):
+        engine, online = store._get_provider().batch_engine, store._get_provider().online_store
+        engine.results, before = {}, dict(online.rows_written)
+        try:
+            with translated(), contextlib.redirect_stdout(io.StringIO()):
+                store.materialize(start, end, group)
+        except Exception as error:
+            errors.append(error)
+        for name, found in sorted(engine.results.items()):
+            counts = Counts(found.read, found.written, found.late, found.unchanged)
+            counts.older = found.older
+            total.add(told(name, found.way, start, end, counts))
+        for name in sorted(online.rows_written.keys() & set(group) - engine.results.keys()):
+            count = online.rows_written[name] - before.get(name, 0)
+            total.add(told(name, "feast", start, end, Counts(count, count)))
+    if errors:
+        raise errors[0]
     return total
+
+
+def calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:
+    """The views by calls to Feast, which ends one at the first view on demand that fails."""
+    known = {view.name: view for view in store.list_all_feature_views()}
+    computed = [name for name in views if is_on_demand(known[name])]
+    stored = [name for name in views if name not in computed]
+    return [*([stored] if stored else []), *([name] for name in computed)]
+
+
+def told(name: str, way: str, start: datetime, end: datetime, counts: Counts) -> Counts:
+    """The counts of a view that was materialized, logged."""
+    log.info(
+        "view materialized",
+        extra={
+            "view": name,
+            "way": way,
+            "start": iso(start),
+            "end": iso(end),
+            "read": counts.read,
+            "written": counts.written,
+            "late": counts.late,
+            "unchanged": counts.unchanged,
+            "older": counts.older,
+        },
+    )
+    return counts

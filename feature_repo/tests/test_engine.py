@@ -3,6 +3,7 @@
 import contextlib
 import io
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -26,6 +27,7 @@ from feast.types import (
     UnixTimestamp,
 )
 
+from feature_repo import engine, engine_ledger, engine_sql
 from feature_repo.store import open_store
 
 DAY = [datetime(2024, 1, day, tzinfo=UTC) for day in range(1, 32)]
@@ -193,17 +195,20 @@ def test_the_newest_instant_that_is_online_is_recorded_whatever_the_window(
     assert newest.fetchall() == [(DAY[3],)]
 
 
-def test_all_views_are_written_or_none(priced: FeatureStore, db: psycopg.Connection) -> None:
+def test_a_view_that_fails_is_as_it_was_and_the_others_are_done(
+    priced: FeatureStore, db: psycopg.Connection
+) -> None:
     db.execute(
         "CREATE TABLE source.sizes AS SELECT 1::bigint AS shop_id, '2024-01-05Z'::timestamptz"
         " AS ts, now() AS at, 1e300::float8 AS size"
     )
     priced.apply([view("sizes", {"size": Float32})], partial=True)
     with pytest.raises(psycopg.errors.NumericValueOutOfRange):
-        go(priced, names=("prices", "sizes"))
-    assert served(priced, 1) == [None]
-    assert db.execute("SELECT count(*) FROM ops.materializations").fetchone() == (0,)
-    assert priced.get_feature_view("prices").materialization_intervals == []
+        go(priced, names=("sizes", "prices"))
+    assert served(priced, 1) == [11]
+    assert db.execute("SELECT view FROM ops.materializations").fetchall() == [("prices",)]
+    assert priced.get_feature_view("prices").materialization_intervals == [(DAY[0], DAY[-1])]
+    assert priced.get_feature_view("sizes").materialization_intervals == []
 
 
 def test_views_of_several_entities_go_together(
@@ -273,6 +278,84 @@ def test_every_run_of_many_at_once_is_recorded(
     assert ends == {DAY[day] for day in range(5, 13)}
     assert db.execute("SELECT count(*) FROM ops.materializations").fetchone() == (8,)
     assert served(priced, 1, 2) == [11, 20]
+
+
+WAITING = """
+    SELECT count(*) FROM pg_locks WHERE NOT granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+
+
+def test_who_waits_for_another_materialization_does_its_own_once(
+    priced: FeatureStore, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one comes when the first has written all its rows and not yet committed."""
+    go(priced)
+    db.execute("UPDATE source.prices SET price = price + 1")
+    attempts: list[int] = []
+    write, record = engine.StreamflowEngine._write, engine_ledger.record
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        attempts.append(threading.get_ident())
+        return write(*arguments, **options)
+
+    def when_another_waits(*arguments: Any) -> None:
+        if first.is_alive() and not second.is_alive():
+            second.start()
+            while second.is_alive() and db.execute(WAITING).fetchone() == (0,):
+                time.sleep(0.01)
+        record(*arguments)
+
+    def one() -> None:
+        with open_store() as mine:
+            mine.materialize(DAY[0], DAY[-1], ["prices"])
+
+    monkeypatch.setattr(engine.StreamflowEngine, "_write", counted)
+    monkeypatch.setattr(engine_ledger, "record", when_another_waits)
+    first, second = threading.Thread(target=one), threading.Thread(target=one)
+    with contextlib.redirect_stdout(io.StringIO()):
+        first.start()
+        first.join()
+        second.join()
+    assert sorted(attempts) == sorted([first.ident, second.ident])
+    found = db.execute(
+        "SELECT rows_written, rows_unchanged FROM ops.materializations ORDER BY materialization"
+    )
+    assert found.fetchall() == [(2, 0), (2, 0), (0, 2)]
+
+
+def test_a_materialization_that_pushes_disturb_keeps_them_out_at_last(
+    priced: FeatureStore, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each attempt a push changes a row that it is about to write; the last one waits."""
+    look = engine_sql.look
+    pushed = threading.Event()
+    pushes: list[threading.Thread] = []
+
+    def push(price: int) -> None:
+        with psycopg.connect(autocommit=True) as connection:
+            connection.execute(
+                'INSERT INTO online."streamflow:shop_id bigint" AS o (shop_id, "prices@event_ts",'
+                ' "prices:price") VALUES (1, %s, %s) ON CONFLICT (shop_id) DO UPDATE SET'
+                ' "prices:price" = EXCLUDED."prices:price"',
+                [DAY[1], price],
+            )
+        pushed.set()
+
+    def disturbed(*arguments: Any) -> Any:
+        pushed.clear()
+        pushes.append(threading.Thread(target=push, args=[len(pushes)]))
+        pushes[-1].start()
+        while not pushed.is_set() and db.execute(WAITING).fetchone() == (0,):
+            time.sleep(0.01)
+        return look(*arguments)
+
+    monkeypatch.setattr(engine_sql, "look", disturbed)
+    assert go(priced).written == 2
+    for thread in pushes:
+        thread.join()
+    assert len(pushes) == engine.ATTEMPTS + 1
+    assert db.execute("SELECT count(*) FROM ops.materializations").fetchone() == (1,)
+    assert served(priced, 1, 2) == [len(pushes) - 1, 20]  # this push was not in the store's way
 
 
 def test_a_value_pushed_meanwhile_is_not_lost(priced: FeatureStore, db: psycopg.Connection) -> None:

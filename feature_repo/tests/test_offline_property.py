@@ -1,5 +1,6 @@
 """Point-in-time joins equal a reference of a few lines, and stock Feast's where that is right."""
 
+import math
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,16 @@ def maybe(strategy: st.SearchStrategy[Any], often: int = 7) -> st.SearchStrategy
 
 @st.composite
 def sources(draw: st.DrawFn, keys: list[str], nulls: int, twice: bool) -> list[Row]:
-    """Rows of a source; rows of the same entity, time and creation are equal."""
+    """Rows of a source; `twice`: also of the same entity, time and creation."""
     names = [*keys, "at", "created"]
     identity = st.tuples(*(maybe(identities[name], nulls) for name in names))
     features = st.fixed_dictionaries({name: maybe(value, 3) for name, value in values.items()})
-    rows = draw(st.dictionaries(identity, features, max_size=15))
-    found = [{**dict(zip(names, key, strict=True)), **row} for key, row in rows.items()]
-    return found + (draw(st.lists(st.sampled_from(found), max_size=4)) if found and twice else [])
+    rows = list(draw(st.dictionaries(identity, features, max_size=15)).items())
+    if rows and twice:
+        again = st.tuples(st.sampled_from([key for key, _ in rows]), features)
+        rows += draw(st.lists(st.sampled_from(rows) | again, max_size=8))
+        rows = draw(st.permutations(rows))
+    return [{**dict(zip(names, key, strict=True)), **row} for key, row in rows]
 
 
 def requests(nulls: int) -> st.SearchStrategy[pd.DataFrame]:
@@ -97,8 +101,24 @@ def newest(rows: list[Row], keys: list[str], asked: Row, ttl: timedelta, known: 
         and not (known and (row["created"] is None or row["created"] > when))
     ]
     return max(
-        seen, key=lambda row: (row["at"], row["created"] is not None, row["created"]), default={}
+        seen,
+        key=lambda row: (
+            row["at"],
+            row["created"] is not None,
+            row["created"] or row["at"],
+            *(ranked(row[name]) for name in sorted(FEATURES)),
+        ),
+        default={},
     )
+
+
+def ranked(value: Any) -> Any:
+    """A feature's value as values of the same times are compared."""
+    if isinstance(value, float):
+        value = (math.isnan(value), 0 if math.isnan(value) else value, math.copysign(1, value))
+    if isinstance(value, str):
+        value = value.encode()
+    return (value is not None, value)
 
 
 def comparable(found: list[Row]) -> list[Row]:

@@ -158,6 +158,27 @@ def test_feasts_own_materialize_records_interval_and_state_as_the_writer(used: N
     assert after.meta.state == FeatureViewState.AVAILABLE_ONLINE.to_proto()
 
 
+@pytest.mark.parametrize("version", ["latest", "v0"])
+def test_feasts_own_materialize_works_again_and_again_as_the_writer(
+    used: Names, version: str
+) -> None:
+    instant = datetime(2024, 1, 5, tzinfo=UTC)
+    name = f"prices_{version}"
+    shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.STRING)
+    source = PostgreSQLSource(name=name, table=f"source.{name}", timestamp_field="ts")
+    columns = "shop_id text, ts timestamptz, price bigint"
+    execute(f"CREATE TABLE source.{name} ({columns})", role=used.owner)
+    execute(f"INSERT INTO source.{name} VALUES ('1', %s, 10)", instant, role=used.writer)
+    schema = [Field(name="price", dtype=Int64)]
+    view = FeatureView(name=name, entities=[shop], schema=schema, source=source, version=version)
+    with acting(used.owner), open_store("auto") as store:
+        store.apply([shop, source, view], partial=True)
+    for day in (1, 2, 3):
+        with acting(used.writer), open_store("auto") as store, quiet():
+            store.materialize(datetime(2024, 1, day, tzinfo=UTC), instant, [name])
+    assert len(entry(name).meta.materialization_intervals) == 3
+
+
 def quiet() -> contextlib.redirect_stdout[io.StringIO]:
     """Feast prints its progress."""
     return contextlib.redirect_stdout(io.StringIO())

@@ -8,7 +8,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from psycopg import Connection, sql
 from feature_repo import tracing
 from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, Fault, InputRefused
+from feature_repo.visible_text import difference, skeleton
 from jobs.ledger import Counts, Run
 from jobs.month import Reader
 from jobs.validate import FAULTS_SHOWN, faults, schemas
@@ -169,7 +170,29 @@ def faults_across_rows(
         )
     ).fetchall()
     first = [Fault(f"{name}.csv", line, "user_id", user, rule) for line, user, rule, _ in found]
+    missing = {user for _, user, says, _ in found if says == rule}
+    alike = lookalikes(connection, other, missing)
+    first = [
+        replace(one, note=difference(one.value, alike[one.value]))
+        if one.rule == rule and one.value in alike
+        else one
+        for one in first
+    ]
     return first, found[0][3] if found else 0
+
+
+def lookalikes(connection: Connection, file: str, users: set[str]) -> dict[str, str]:
+    """By user: the one in a staged file whose id looks the same; users without one are left out."""
+    wanted = {skeleton(user) for user in users}
+    found: dict[str, str] = {}
+    if wanted:
+        query = sql.SQL("SELECT user_id FROM {} WHERE user_id IS NOT NULL")
+        with connection.cursor(name="lookalikes") as ids:
+            ids.itersize = 50_000
+            for (one,) in ids.execute(query.format(sql.Identifier(file))):
+                if (seen := skeleton(one)) in wanted:
+                    found.setdefault(seen, one)
+    return {user: found[skeleton(user)] for user in users if skeleton(user) in found}
 
 
 def holds_later(connection: Connection, as_of: datetime) -> bool:

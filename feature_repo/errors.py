@@ -115,6 +115,13 @@ class VerificationFailed(StreamflowError):
     """A training set differs from what the database gives."""
 
 
+def reason(error: BaseException) -> str:
+    """An error that is none of ours, on one line: its class and the first line of its text."""
+    lines = str(error).strip().splitlines()
+    name = type(error).__name__
+    return f"{name}: {lines[0]}" if lines else name
+
+
 def shorten(value: str, limit: int = 80) -> str:
     """`value` quoted on one line, cut to `limit` characters, for a message."""
     whole = repr(value)

@@ -4,27 +4,38 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing
 """
 
 import secrets
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from feature_repo.errors import ConfigurationError, StreamflowError
+from feature_repo.errors import StreamflowError
 from jobs import api_key, backup_commands, console, db, ledger, waiting
-from jobs.reporting import WRONG_USE, Commands, reporting, run
+from jobs.application import Application, RunCommand
+from jobs.reporting import VERBOSE, reporting, run
 from jobs.times import AsOf, End, Start, scheduled_time
-from jobs.urls import require_no_password, shown
+from jobs.urls import shown
 
-app = typer.Typer(
-    cls=Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+app = Application(
     help="StreamFlow's feature store: from a month of CSV files to features over HTTP.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused.",
 )
+
+
+@app.callback()
+def options(
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", help="The traceback of an error; may stand behind the command as well."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that all commands have."""
+    VERBOSE.set(verbose)
+
+
 app.add_typer(db.app, name="db")
 app.add_typer(backup_commands.backup_app, name="backup")
 app.add_typer(backup_commands.restore_app, name="restore")
@@ -46,7 +57,7 @@ def sample(
         console.say(f"{folder}  as of {as_of}  {rows:,} rows in 6 files")
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def ingest(
     source: Annotated[
         str, typer.Argument(metavar="DIR", help="Folder with the six files, or its fsspec URL.")
@@ -64,7 +75,7 @@ def ingest(
         run("materialize", "materialize_features", window)
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def apply(
     plan: Annotated[bool, typer.Option("--plan", help="Print what would change, no more.")] = False,
     allow_removal: Annotated[
@@ -81,7 +92,7 @@ def apply(
         console.say(str(planned()))
 
 
-@app.command("training-set")
+@app.command("training-set", cls=RunCommand)
 def training_set(
     as_of: AsOf,
     out: Annotated[str, typer.Option(help="Parquet file: a path or any fsspec URL.")],
@@ -107,7 +118,7 @@ def verify(
         console.say(f"{shown(path)}: {manifest.rows:,} rows, equal to the database")
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def materialize(
     start: Start = None,
     end: End = None,
@@ -176,7 +187,7 @@ def compare(
             console.say(f"{found.users} users, {found.values} values: served as trained on")
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def audit(
     users: Annotated[int, typer.Option(min=1, help="How many, at random.")] = 200,
     seed: Annotated[
@@ -198,13 +209,11 @@ def audit(
 
 @app.command()
 def wait(
-    need: Annotated[str, typer.Option("--for", help="database or registry.")] = "registry",
+    need: Annotated[waiting.Need, typer.Option("--for", help="What for.")] = "registry",
 ) -> None:
     """Wait for the database or the registry, STREAMFLOW_WAIT_S seconds at most."""
-    if need not in ("database", "registry"):
-        raise typer.BadParameter(f"{need!r} is not one of: database, registry")
     with reporting():
-        waiting.wait_for("database" if need == "database" else "registry")
+        waiting.wait_for(need)
 
 
 @app.command()
@@ -219,11 +228,6 @@ app.command("api-key")(api_key.api_key)
 
 def main() -> None:
     """Entry point of `streamflow`."""
-    try:
-        require_no_password(sys.argv[1:])
-    except ConfigurationError as error:
-        console.fail(error)
-        sys.exit(WRONG_USE)
     app(prog_name="streamflow")
 
 

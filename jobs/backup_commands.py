@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from feature_repo.errors import ConfigurationError, StreamflowError
+from feature_repo.errors import ConfigurationError
 from jobs import console, waiting
+from jobs.application import Application, RunCommand
 from jobs.backup_ledger import noted
-from jobs.reporting import reporting
+from jobs.reporting import message, reporting
 
-backup_app = typer.Typer(no_args_is_help=True, help="Keep dumps as backups; list, check.")
-restore_app = typer.Typer(no_args_is_help=True, help="Put a backup in the database's place.")
+backup_app = Application(help="Keep dumps as backups; list, check.")
+restore_app = Application(help="Put a backup in the database's place.")
 
 PLACE = "A folder, or any fsspec URL of one."
 Prefix = Annotated[str, typer.Option(help="How names begin, before the time.")]
@@ -29,18 +30,16 @@ def summed_up(command: str, database: bool = False) -> Iterator[dict[str, Any]]:
     """Runs a command's body and ends with one JSON line, which the body may add to."""
     began = time.monotonic()
     line: dict[str, Any] = {"command": command, "outcome": "done"}
-    with reporting(database=database):
-        try:
-            yield line
-        except StreamflowError as error:
-            line |= {"outcome": "failed", "message": str(error)}
-            raise
-        finally:
-            line["duration_ms"] = round((time.monotonic() - began) * 1000)
-            console.end(line)
+
+    def summary(error: BaseException | None) -> dict[str, Any]:
+        failed = {"outcome": "failed", "message": message(error)} if error else {}
+        return {**line, **failed, "duration_ms": round((time.monotonic() - began) * 1000)}
+
+    with reporting(database, summary):
+        yield line
 
 
-@backup_app.command("store")
+@backup_app.command("store", cls=RunCommand)
 def store(
     dumps: Annotated[Path, typer.Argument(metavar="FOLDER", help="With pg_dump's files.")],
     to: Annotated[str, typer.Option(metavar="PLACE", help=PLACE)],
@@ -127,7 +126,7 @@ def prepare(
             console.say(line)
 
 
-@restore_app.command("finish")
+@restore_app.command("finish", cls=RunCommand)
 def finish(plan: Plan) -> None:
     """Compare what was restored with its manifest, and put it in the database's place."""
     from jobs.restore import advice

@@ -9,10 +9,11 @@ import typer
 from feature_repo import embedded, schema, settings
 from feature_repo.database import connect, create_database
 from jobs import console, roles, waiting
+from jobs.application import Application
 from jobs.reporting import reporting
 from jobs.roles_names import Names, passwords
 
-app = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL, other databases.")
+app = Application(help="The embedded PostgreSQL, other databases.")
 
 
 @app.command("env")

@@ -13,8 +13,6 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-import typer
-
 from feature_repo import embedded, logs, settings
 from jobs import console
 from jobs.__main__ import app
@@ -46,8 +44,8 @@ def main() -> int:
             # --force: a month further may have been materialized since the last demo.
             window = ("--start", "2024-01-01", "--end", "2024-02-01", "--force")
             run("materialize", *window)
-        except typer.Exit as stop:
-            return stop.exit_code
+        except Failed as failed:
+            return failed.code
         wait_ready(url)
         for user in USERS:
             path = f"/features/{user}"
@@ -60,10 +58,23 @@ def main() -> int:
     return 0
 
 
+class Failed(Exception):
+    """A command failed; the demo ends with its exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 def run(*arguments: str) -> None:
-    """Shows a command and runs it in this process, which has Feast loaded already."""
+    """Shows a command and runs it in this process, which has Feast loaded already.
+
+    Raises:
+        Failed: it did not end with 0.
+    """
     console.say(f"\n$ streamflow {' '.join(arguments)}")
-    app(list(arguments), standalone_mode=False)
+    if code := app(list(arguments), prog_name="streamflow", standalone_mode=False):
+        raise Failed(code)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import IO, Any
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from feature_repo.errors import ConfigurationError
 from jobs.scratch import alone, scratch
@@ -120,6 +121,8 @@ class Target:
             StreamflowError: they cannot be written now.
         """
         try:
+            if isinstance(self.files, LocalFileSystem) and self.files.isdir(self.path):
+                raise ConfigurationError(f"--out {self.out}: cannot be written, is a folder")
             self.files.makedirs(self.files._parent(self.path), exist_ok=True)
             with scratch(self.files, (self.path, self.manifest)) as (data, described):
                 with self.files.open(data, "wb") as file:

@@ -19,7 +19,7 @@ import pyarrow.parquet as pq
 from feature_repo import tracing
 from feature_repo.contract import Contract, contract_of
 from feature_repo.database import connect
-from feature_repo.errors import VerificationFailed
+from feature_repo.errors import ConfigurationError, VerificationFailed
 from feature_repo.store import open_store
 from jobs import waiting
 from jobs.ledger import Run, versions
@@ -56,12 +56,13 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
 
     Raises:
         NoLabels: the day has none, also after STREAMFLOW_WAIT_S seconds.
-        ConfigurationError: `out` is no place for a file.
+        ConfigurationError: `out` is no place for a file, or the service needs request data.
         UnknownName: the registry has no such service.
     """
     target = Target(out)
     with open_store() as store:
         contract = contract_of(store, service)
+        require_no_request_data(store, service)
         instant = datetime.combine(as_of, midnight(), UTC)
         waiting.until(lambda: require_labels(instant), f"the labels of {as_of}")
 
@@ -129,6 +130,22 @@ def joined(
     with job.to_record_batches() as batches:
         typed = (batch.select(final.names).cast(final) for batch in batches)
         yield pa.RecordBatchReader.from_batches(final, typed)
+
+
+def require_no_request_data(store: "FeatureStore", service: str) -> None:
+    """Returns when all features of a service can be computed from what is stored.
+
+    Raises:
+        ConfigurationError: an on-demand view takes values from the request; names it and them.
+    """
+    views = {one.name: one for one in store.list_on_demand_feature_views()}
+    for projection in store.get_feature_service(service).feature_view_projections:
+        view = views.get(projection.name)
+        if view is not None and (names := sorted(view.get_request_data_schema())):
+            raise ConfigurationError(
+                f"feature service {service}: on-demand feature view {view.name} takes "
+                f"{', '.join(names)} from the request, which labels do not have"
+            )
 
 
 def require_labels(instant: datetime) -> None:

@@ -162,7 +162,7 @@ def test_a_mistake_in_a_command_does_not_repeat_it(tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         ended = list(pool.map(lambda one: run(one, tmp_path), asked))
     for code, said in ended:
-        assert (code, said[:5]) == (2, "Usage"), said
+        assert (code, said[:6]) == (2, "error:"), said
         assert_clean(said)
 
 

@@ -6,6 +6,7 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Sequence
 from types import FrameType
 
@@ -15,7 +16,7 @@ from starlette.types import ASGIApp
 from api.app import create_app
 from api.protocol import Protocol
 from feature_repo import logs, settings
-from feature_repo.errors import ConfigurationError, StoreUnavailable
+from feature_repo.errors import ConfigurationError, StoreUnavailable, reason
 
 log = logging.getLogger("api")
 
@@ -40,6 +41,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return MISCONFIGURED
     except (OSError, StoreUnavailable) as error:
         print(f"api: {error}", file=sys.stderr)
+        return FAILED
+    except Exception as error:
+        print(f"api: {reason(error)}", file=sys.stderr)
+        if settings.streamflow().verbose:
+            traceback.print_exception(error)
         return FAILED
     return 0
 

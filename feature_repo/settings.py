@@ -64,7 +64,8 @@ class StreamflowSettings(BaseSettings):
     pool_size: int = Field(10, ge=1)
     """Connections to the online tables of one process; more reads than that wait for one."""
     verbose: bool = False
-    """Whether commands tell an error with its traceback, as with `streamflow --verbose`."""
+    """Whether an error that nobody foresaw is told with its traceback, as with
+    `streamflow --verbose`."""
     connect_timeout_s: int = Field(5, ge=1)
     """Seconds until an unreachable server is an error; a failover takes longer, callers retry."""
 

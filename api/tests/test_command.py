@@ -160,3 +160,27 @@ def test_it_serves_with_what_is_written_in_c() -> None:
 
     assert AutoHTTPProtocol is HttpToolsProtocol
     assert importlib.util.find_spec("uvloop") is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("Version mismatch\nmore"), "api: RuntimeError: Version mismatch\n"),
+        (MemoryError(), "api: MemoryError\n"),
+        (KeyError("x\x1b"), "api: KeyError: 'x\\x1b'\n"),
+    ],
+)
+def test_what_nobody_foresaw_is_one_line_as_well(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    def failing() -> None:
+        raise error
+
+    monkeypatch.setattr(command, "create_app", failing)
+    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(command.logs, "configure", lambda: None)
+    assert command.main(["--port", "0"]) == 1
+    assert capfd.readouterr().err == said
+    monkeypatch.setenv("STREAMFLOW_VERBOSE", "true")
+    assert command.main(["--port", "0"]) == 1
+    assert "Traceback" in capfd.readouterr().err

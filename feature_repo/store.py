@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from feature_repo import settings
@@ -41,15 +40,15 @@ def open_store(schema_mode: Literal["auto", "verify"] = "verify") -> Iterator["F
     with translated():
         from feast import FeatureStore
 
-        config = repo_config(settings.streamflow().feature_repo)
+        config = repo_config()
         config.registry.schema_mode = schema_mode
         with closing_store(FeatureStore(config=config)) as store:
             store.registry.refresh(store.project)  # connects, which Feast would do at first use
             yield store
 
 
-def repo_config(repo: Path) -> "RepoConfig":
-    """Feast's configuration in the folder `repo`.
+def repo_config() -> "RepoConfig":
+    """What the feature_store.yaml of the feature repository says.
 
     Raises:
         ConfigurationError: feature_store.yaml cannot be read, or is not what Feast wants; says
@@ -58,6 +57,7 @@ def repo_config(repo: Path) -> "RepoConfig":
     import yaml
     from feast.repo_config import FeastConfigError, load_repo_config
 
+    repo = settings.streamflow().feature_repo
     file = repo / "feature_store.yaml"
     try:
         return load_repo_config(repo, file)

@@ -302,6 +302,48 @@ def test_an_on_demand_view_that_feast_refuses_is_named_and_nothing_changed(
     assert "nothing to do" in streamflow("apply", "--plan").stdout
 
 
+USAGE = "entities=[user], source=usage_agg_30d_source, schema=[Field(name='skips_7d', dtype=Int64)]"
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (
+            f"v = FeatureView(name='subs_profile_fv', {USAGE})\n",
+            "feature view 'subs_profile_fv' is defined twice, differently; nothing was changed",
+        ),
+        (
+            "s = FeatureService(name='churn_v1', features=[payments_agg_90d_fv])\n",
+            "feature service 'churn_v1' is defined twice, differently; nothing was changed",
+        ),
+        (
+            "e = Entity(name='user', join_keys=['x'], value_type=ValueType.STRING)\n",
+            "entity 'user' is defined twice, differently; nothing was changed",
+        ),
+        (
+            f"v = FeatureView(name='Subs_profile_fv', {USAGE})\n",
+            "Feast does not apply the definitions: ConflictingFeatureViewNames: ",
+        ),
+        (
+            f"v = FeatureView(name='a:b', {USAGE})\n",
+            "Feast does not apply the definitions: ValueError: Feature view name 'a:b' must not",
+        ),
+        (
+            "p = Project(name='other')\n",
+            "Feast does not apply the definitions: ValueError: Only one",
+        ),
+    ],
+)
+def test_definitions_that_feast_would_refuse_or_lose_are_told(
+    database: str, repo: Path, text: str, said: str
+) -> None:
+    with_more(repo, text)
+    done = streamflow("apply")
+    assert done.exit_code == 2, done.output
+    assert [line.startswith(f"error: {said}") for line in told(done)] == [True]
+    assert json_line(done)["outcome"] == "failed"
+
+
 @experimental
 def test_a_service_that_needs_request_data_has_no_training_set(
     database: str, repo: Path, tmp_path: Path

@@ -12,7 +12,7 @@ import typer
 
 from feature_repo.errors import StreamflowError
 from jobs import api_key, backup_commands, console, db, ledger, waiting
-from jobs.application import Application, RunCommand
+from jobs.application import Application, RunCommand, require_at_most_one
 from jobs.reporting import VERBOSE, reporting, run
 from jobs.times import AsOf, End, Start, scheduled_time
 from jobs.urls import shown
@@ -83,13 +83,17 @@ def apply(
     ] = False,
 ) -> None:
     """Create or migrate the database and the feature registry; print the plan first."""
+    require_at_most_one(plan=plan, allow_removal=allow_removal)
     if not plan:
         run("apply", "apply_registry", {"allow_removal": allow_removal}, needs="database")
         return
     with reporting():
         from jobs.apply import plan as planned
 
-        console.say(str(planned()))
+        found = planned()
+        console.say(str(found))
+        if found.blocked:
+            console.say(f"needs --allow-removal: {'; '.join(found.blocked)}")
 
 
 @app.command("training-set", cls=RunCommand)
@@ -134,7 +138,9 @@ def materialize(
     ] = False,
 ) -> None:
     """Copy the newest values of a window into the online store. Times without a zone are UTC."""
-    window = {"start": start, "end": end or scheduled_time(scheduled), "views": view or []}
+    require_at_most_one(end=end, scheduled=scheduled)
+    views = list(dict.fromkeys(view or []))
+    window = {"start": start, "end": end or scheduled_time(scheduled), "views": views}
     how = {"force": force, "skip_if_running": skip_if_running}
     run("materialize", "materialize_features", {**window, **how})
 

@@ -35,7 +35,7 @@ class Command(TyperCommand):
         with explained(context):
             require_text(arguments)
             require_no_password(arguments)
-            require_once(self, context, arguments)
+            require_honoured(self, context, arguments)
             return super().parse_args(context, arguments)
 
 
@@ -44,13 +44,13 @@ class RunCommand(Command):
 
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
         """Reads the arguments as `Command` does."""
-        try:
+        with ending_in_json(context):
             return super().parse_args(context, arguments)
-        except ConfigurationError as error:
-            tell(error)
-            group = context.parent.info_name if context.parent.parent else None
-            console.end(ledger.failed(group or context.info_name, message(error)))
-            raise typer.Exit(WRONG_USE) from None
+
+    def invoke(self, context: Any) -> Any:
+        """Runs the command, which may find before it begins that its options contradict."""
+        with ending_in_json(context):
+            return super().invoke(context)
 
 
 class Commands(TyperGroup):
@@ -59,7 +59,7 @@ class Commands(TyperGroup):
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
         """Reads what stands before the command's name."""
         with explained(context):
-            require_once(self, context, arguments)
+            require_honoured(self, context, arguments)
             return super().parse_args(context, arguments)
 
     def resolve_command(self, context: Any, arguments: list[str]) -> Any:
@@ -93,7 +93,9 @@ class Commands(TyperGroup):
             sys.stdout.flush()
         except typer.Exit as stop:
             return int(stop.exit_code)
-        except TyperException:  # a group without a command, whose help was printed
+        except TyperException as error:
+            if said := error.format_message():  # else the help of a group was printed
+                tell(ConfigurationError(said))
             return WRONG_USE
         except BaseException as error:
             tell(error)
@@ -130,6 +132,18 @@ def explained(context: Any) -> Iterator[None]:
         raise ConfigurationError(f"{line} (see: {context.command_path} --help)") from None
 
 
+@contextmanager
+def ending_in_json(context: Any) -> Iterator[None]:
+    """Ends the command with its JSON line where it was used wrongly."""
+    try:
+        yield
+    except ConfigurationError as error:
+        tell(error)
+        group = context.parent.info_name if context.parent.parent else None
+        console.end(ledger.failed(group or context.info_name, message(error)))
+        raise typer.Exit(WRONG_USE) from None
+
+
 def require_text(arguments: Sequence[str]) -> None:
     """Returns when all arguments are text in UTF-8; raises ConfigurationError for bytes."""
     for one in arguments:
@@ -139,20 +153,34 @@ def require_text(arguments: Sequence[str]) -> None:
             raise ConfigurationError(f"{printable(one)}: an argument must be UTF-8") from None
 
 
-def require_once(command: Any, context: Any, arguments: Sequence[str]) -> None:
-    """Returns when no option is given twice that takes one value.
+def require_honoured(command: Any, context: Any, arguments: Sequence[str]) -> None:
+    """Returns when every value that is given can be taken.
 
     Raises:
-        ConfigurationError: one is; the last would be taken and the others lost without a word.
+        ConfigurationError: an option that takes one value has several, of which the last would be
+            taken without a word; or a value is empty, as that of a variable nobody has set.
     """
-    _, _, order = command.make_parser(context).parse_args(list(arguments))
+    values, _, order = command.make_parser(context).parse_args(list(arguments))
     counts = Counter(id(one) for one in order)
     for one in order:
-        is_value = one.param_type_name == "option" and not (one.is_flag or one.multiple)
-        if is_value and counts[id(one)] > 1:
-            raise ConfigurationError(
-                f"{one.opts[0]} is given {counts[id(one)]} times; give it once"
-            )
+        is_option = one.param_type_name == "option"
+        name = one.opts[0] if is_option else one.display_name_raw
+        if is_option and counts[id(one)] > 1 and not (one.is_flag or one.multiple):
+            raise ConfigurationError(f"{name} is given {counts[id(one)]} times; give it once")
+        given = values[one.name]
+        if "" in (given if isinstance(given, list | tuple) else [given]):
+            raise ConfigurationError(f"{name} is empty")
+
+
+def require_at_most_one(**options: object) -> None:
+    """Returns when no more than one of these options is given, called as in Python.
+
+    Raises:
+        ConfigurationError: several are.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if len(given) > 1:
+        raise ConfigurationError(f"{' and '.join(given)} contradict each other; give one of them")
 
 
 def verbose_first(arguments: Sequence[str]) -> list[str]:

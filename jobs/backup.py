@@ -26,7 +26,8 @@ from jobs.urls import failure, shown
 log = logging.getLogger(__name__)
 
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
-NAME = re.compile(r"(?P<prefix>[a-z0-9]([-a-z0-9]*[a-z0-9])?)-\d{8}T\d{6}Z")
+PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+NAME = re.compile(rf"(?P<prefix>{PREFIX.pattern})-\d{{8}}T\d{{6}}Z")
 LATEST = "latest"
 
 

@@ -82,6 +82,11 @@ def say(text: str) -> None:
     print("\n".join(map(printable, text.split("\n"))), flush=True)
 
 
+def shell(line: str) -> None:
+    """A line that a shell is to run, as it is."""
+    print(line, flush=True)
+
+
 def end(summary: dict[str, Any]) -> None:
     """The JSON line that ends every run."""
     say(json.dumps(summary, default=str))

@@ -53,7 +53,7 @@ def materialize(
         skip_if_running: do nothing when another materialization runs, instead of waiting.
 
     Raises:
-        ConfigurationError: the window is upside down or ends in the future.
+        ConfigurationError: the window is upside down or ends in the future; a view is not served.
         UnknownName: no such feature view.
     """
     with open_store() as store, connect(autocommit=True) as connection:
@@ -98,6 +98,10 @@ def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in known:
             raise UnknownName("feature view", name, known)
+        if not known[name].online:
+            raise ConfigurationError(
+                f"feature view {name} is not served (online=False): nothing to do for it"
+            )
     return sorted(names or (name for name, view in known.items() if view.online))
 
 

@@ -17,9 +17,13 @@ from feature_repo.errors import (
     reason,
 )
 from jobs import console, ledger, tracking, waiting
+from jobs.roles_names import Passwords
 from jobs.urls import shown
 
 FAILED, WRONG_USE, REFUSED, INTERRUPTED = 1, 2, 3, 130
+
+SETTINGS = (*settings.StreamflowSettings.model_fields, *Passwords.model_fields)
+"""What variables beginning with STREAMFLOW_ can say to a command."""
 
 VERBOSE: ContextVar[bool] = ContextVar("verbose", default=False)
 """Whether an error that is none of ours is told with its traceback, in the log as well."""
@@ -43,6 +47,7 @@ def reporting(
         if settings.streamflow().verbose:
             VERBOSE.set(True)
         logs.configure(tracebacks=VERBOSE.get())
+        settings.warn_of_misspelt(SETTINGS)
         if database:
             embedded.ensure()
         yield

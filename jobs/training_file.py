@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import IO, Any
 
 import fsspec
@@ -107,6 +108,20 @@ class Target:
             raise ConfigurationError(shown(f"--out {out}: {error}")) from None
         self.out = shown(out)
         self.manifest = f"{self.path}.manifest.json"
+
+    def require_parquet(self) -> None:
+        """Returns when the name says that the file is Parquet, or says nothing.
+
+        Raises:
+            ConfigurationError: it says something else, or is a folder's.
+        """
+        if self.out.endswith("/"):
+            raise ConfigurationError(f"--out {self.out}: let the name be a file's")
+        suffix = PurePosixPath(self.path.partition("?")[0]).suffix
+        if suffix.lower() not in ("", ".parquet"):
+            raise ConfigurationError(
+                f"--out {self.out}: a training set is Parquet; let the name end in .parquet"
+            )
 
     def place(self, fill: Callable[[Sink], Manifest]) -> Manifest:
         """Puts both files in place, the manifest last; nothing half under a final name.

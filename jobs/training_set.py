@@ -60,6 +60,7 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
         UnknownName: the registry has no such service.
     """
     target = Target(out)
+    target.require_parquet()
     with open_store() as store:
         contract = contract_of(store, service)
         require_no_request_data(store, service)

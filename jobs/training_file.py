@@ -19,6 +19,9 @@ from jobs.scratch import alone, scratch
 from jobs.urls import failure, shown
 
 BLOCK = 2**20
+KEY = "streamflow"
+"""Of a Parquet file's own metadata: what it says of itself, as JSON."""
+Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -82,10 +85,15 @@ class Written:
     bytes: int
 
 
-def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, sink: Sink) -> Written:
-    """Writes batches as Parquet, each a row group: the same bytes for the same batches.
+def write(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, sink: Sink, facts: Facts | None
+) -> Written:
+    """Writes batches as Parquet, each a row group: the same bytes for the same batches and facts.
 
     Holds one batch at a time.
+
+    Args:
+        facts: what the file says of itself, so that it can be told without its manifest.
     """
     rows, nulls = 0, Counter[str]()
     with pq.ParquetWriter(sink, schema, compression="zstd", store_schema=False) as writer:
@@ -94,6 +102,8 @@ def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, sink: Sink) -> W
             for name, column in zip(schema.names, batch.columns, strict=True):
                 nulls[name] += column.null_count
             writer.write_batch(batch)
+        if facts is not None:
+            writer.add_key_value_metadata({KEY: json.dumps(facts)})
     counts = {name: nulls[name] for name in schema.names}
     return Written(rows, counts, sink.hash.hexdigest(), sink.size)
 
@@ -175,6 +185,12 @@ class Target:
         except Exception as error:  # each kind of file system has errors of its own
             said = f"{self.out}: no readable training set: {error}"
             raise ConfigurationError(shown(said)) from None
+
+    def facts(self) -> Facts | None:
+        """What the data says of itself; None where an earlier version wrote it."""
+        with self.data() as data:
+            text = (data.metadata.metadata or {}).get(KEY.encode())
+        return None if text is None else json.loads(text)
 
     @contextmanager
     def data(self) -> Iterator[pq.ParquetFile]:

@@ -10,8 +10,7 @@ from typing import Annotated
 
 import typer
 
-from feature_repo.errors import StreamflowError
-from jobs import api_key, backup_commands, console, db, ledger, waiting
+from jobs import api_key, backup_commands, console, db, features, ledger, waiting
 from jobs.application import Application, RunCommand, require_at_most_one
 from jobs.reporting import VERBOSE, reporting, run
 from jobs.times import AsOf, End, Start, scheduled_time
@@ -145,35 +144,7 @@ def materialize(
     run("materialize", "materialize_features", {**window, **how})
 
 
-@app.command()
-def features(
-    user_id: Annotated[list[str], typer.Argument(metavar="USER_ID…")],
-    service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
-) -> None:
-    """Print the online features of users."""
-    with reporting():
-        from feature_repo.contract import contract_of
-        from feature_repo.online import read
-        from feature_repo.store import open_store
-
-        with open_store() as store:
-            contract = contract_of(store, service)
-            vectors = read(store, contract, user_id)
-        for vector in vectors:
-            console.say(f"{vector.user_id}, {service}, contract {contract.hash}")
-            console.table(
-                [
-                    {
-                        "feature": one.name,
-                        "value": vector.values[one.reference],
-                        "view": one.view,
-                        "as_of": vector.as_of[one.view],
-                    }
-                    for one in contract.features
-                ]
-            )
-        if lacking := [vector.user_id for vector in vectors if not vector.found]:
-            raise StreamflowError(f"no online features for: {', '.join(lacking)}")
+app.command()(features.features)
 
 
 @app.command()

@@ -48,7 +48,8 @@ def require_distinct(contents: "RepoContents") -> None:
     for kind, several in FeastObjectType.get_objects_from_repo_contents(contents).items():
         first: dict[str, Any] = {}
         for one in several:
-            if first.setdefault(one.name, one) != one:
+            other = first.setdefault(one.name, one)
+            if other is not one and other != one:
                 raise ConfigurationError(
                     f"{kind.value} {shorten(one.name)} is defined twice, differently; "
                     "nothing was changed"

@@ -86,7 +86,7 @@ class Written:
 
 
 def write(
-    batches: Iterable[pa.RecordBatch], schema: pa.Schema, sink: Sink, facts: Facts | None
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, sink: Sink, facts: Facts | None = None
 ) -> Written:
     """Writes batches as Parquet, each a row group: the same bytes for the same batches and facts.
 

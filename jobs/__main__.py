@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from jobs import api_key, backup_commands, console, db, features, ledger, waiting
+from jobs import api_key, backup_commands, console, db, features, ledger, services, waiting
 from jobs.application import Application, RunCommand, require_at_most_one
 from jobs.reporting import VERBOSE, reporting, run
 from jobs.times import AsOf, End, Start, scheduled_time
@@ -145,6 +145,7 @@ def materialize(
 
 
 app.command()(features.features)
+app.command()(services.services)
 
 
 @app.command()
@@ -195,7 +196,15 @@ def wait(
 
 @app.command()
 def runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20) -> None:
-    """Print the run ledger: what ran, its window, counts, outcome and duration."""
+    """Print the run ledger: what ran, its window, counts, outcome and duration.
+
+    Of the rows that a run read, each was written, unchanged, older or refused. Unchanged: stored
+    already as it is. Older: not the newest of its key, so that it does not go online. Refused:
+    faults of a month, of which nothing was stored. Late counts, among the others, rows that came
+    after their time: a month after a later one, or for materialize rows that were loaded after
+    their window had been materialized. `apply` counts definitions, `audit` users, `backup` rows of
+    tables. Outcomes are running, done, failed, refused, and killed for a run that nobody could end.
+    """
     with reporting():
         console.table(ledger.recent(limit))
 

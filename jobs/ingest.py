@@ -79,7 +79,8 @@ def ingest(
     for name, counts in stored.items():
         counts.late = counts.written if late else 0
         run.counts.add(counts)
-        log.info("file stored", extra={"file": f"{name}.csv", **asdict(counts)})
+        read = {"read": readers[name].rows}  # which the run has counted already
+        log.info("file stored", extra={"file": f"{name}.csv", **asdict(counts), **read})
 
 
 def require_folder(directory: Path) -> None:

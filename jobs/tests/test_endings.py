@@ -1,6 +1,7 @@
 """However a command ends: one line, an exit code, and the JSON line of those that have one."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -169,6 +170,17 @@ def test_a_wrong_setting_is_told_by_every_command(
     done = streamflow(*INGEST)
     assert (done.exit_code, json_line(done)["outcome"]) == (2, "failed")
     assert [line.startswith("error: STREAMFLOW_WAIT_S: ") for line in told(done)] == [True]
+
+
+def test_a_home_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("STREAMFLOW_HOME", "/proc/home")
+    done = streamflow(*INGEST)
+    assert (done.exit_code, json_line(done)["outcome"]) == (2, "failed")
+    assert told(done) == [
+        "error: /proc/home: not a folder to write (No such file or directory); set STREAMFLOW_HOME"
+    ]
 
 
 @pytest.mark.parametrize(

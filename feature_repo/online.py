@@ -41,6 +41,11 @@ class Vector:
         return any(instant is not None for instant in self.as_of.values())
 
     @property
+    def user_id(self) -> str:
+        """The key of a service of users."""
+        return self.name
+
+    @property
     def name(self) -> str:
         """The key as a person writes it: its value, or `driver_id=1, user_id=a` for several."""
         if len(self.key) == 1:

@@ -158,7 +158,8 @@ def require_honoured(command: Any, context: Any, arguments: Sequence[str]) -> No
 
     Raises:
         ConfigurationError: an option that takes one value has several, of which the last would be
-            taken without a word; or a value is empty, as that of a variable nobody has set.
+            taken without a word; or a value is empty, as that of a variable nobody has set, and
+            would be taken for none. What has a default looks at its values itself.
     """
     values, _, order = command.make_parser(context).parse_args(list(arguments))
     counts = Counter(id(one) for one in order)
@@ -168,7 +169,7 @@ def require_honoured(command: Any, context: Any, arguments: Sequence[str]) -> No
         if is_option and counts[id(one)] > 1 and not (one.is_flag or one.multiple):
             raise ConfigurationError(f"{name} is given {counts[id(one)]} times; give it once")
         given = values[one.name]
-        if "" in (given if isinstance(given, list | tuple) else [given]):
+        if not one.default and "" in (given if isinstance(given, list | tuple) else [given]):
             raise ConfigurationError(f"{name} is empty")
 
 

@@ -64,7 +64,6 @@ def test_an_option_that_may_be_repeated_is(database: str) -> None:
     [
         (["ingest", "", *AS_OF], "DIR"),
         (["training-set", *AS_OF, "--out", ""], "--out"),
-        (["training-set", *AS_OF, "--out", "x", "--service="], "--service"),
         (["materialize", "--view", "subs_profile_fv", "--view", ""], "--view"),
         (["materialize", "--scheduled", ""], "--scheduled"),
         (["audit", "--url", ""], "--url"),
@@ -92,6 +91,10 @@ def test_an_empty_value_is_none(arguments: list[str], name: str) -> None:
         (["materialize", "--view", "nosuch"], "unknown feature view 'nosuch'; known: payments_"),
         (["materialize", "--start", "0001-01-01T00:00+14:00"], "Invalid value for '--start': "),
         (["materialize", "--end", "9999-12-31T23:59-05:00"], "Invalid value for '--end': "),
+        (
+            ["training-set", *AS_OF, "--out", "x", "--service="],
+            "unknown feature service ''; known: ",
+        ),
         (["audit", "--threshold", "nan"], "Invalid value for '--threshold': "),
         (
             ["backup", "store", ".", "--to", ".", "--prefix", "a/b"],

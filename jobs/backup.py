@@ -20,6 +20,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from feature_repo.errors import ConfigurationError, StreamflowError, VerificationFailed
+from feature_repo.visible_text import quoted
 from jobs.backup_manifest import Manifest, describe, parse
 from jobs.urls import failure, shown
 
@@ -137,7 +138,7 @@ class Place:
             name = known[-1] if known else name
         if name not in known:
             raise ConfigurationError(
-                f"{self.url}: no backup {name}; there are: {', '.join(known) or 'none'}"
+                f"{self.url}: no backup {quoted(name)}; there are: {', '.join(known) or 'none'}"
             )
         with self.told("read"):
             return parse(self.files.cat_file(f"{self.path}/{name}/{MANIFEST}"))

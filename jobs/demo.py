@@ -13,9 +13,13 @@ from pathlib import Path
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from feature_repo import embedded, logs, settings
+import typer
+
+from feature_repo import settings
+from feature_repo.errors import StreamflowError
 from jobs import console
 from jobs.__main__ import app
+from jobs.reporting import reporting
 
 MONTHS = {"month_000": "2024-01-31", "month_001": "2024-02-29"}
 USERS = ("7590-VHVEG", "0002-ORFBO")
@@ -27,8 +31,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo")
     parser.add_argument("--data", type=Path, help="folder with month_000 and month_001")
     data = parser.parse_args().data
-    logs.configure()
-    embedded.ensure()
+    try:
+        with reporting():
+            return demonstrate(data)
+    except typer.Exit as stop:
+        return stop.exit_code
+
+
+def demonstrate(data: Path | None) -> int:
+    """Runs the demo with the months in the folder `data`, or with generated ones."""
     out = settings.streamflow().home / "demo"
     with api() as url:
         try:
@@ -105,9 +116,8 @@ def wait_ready(url: str) -> None:
                 return
         except URLError:
             time.sleep(0.2)
-    raise SystemExit(
-        f"the API did not become ready; see {os.path.relpath('.streamflow/demo/api.log')}"
-    )
+    log = settings.streamflow().home / "demo" / "api.log"
+    raise StreamflowError(f"the API did not become ready; see {os.path.relpath(log)}")
 
 
 if __name__ == "__main__":

@@ -21,7 +21,7 @@ from psycopg import Connection, sql
 from feature_repo import tracing
 from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, Fault, InputRefused
-from feature_repo.visible_text import difference, skeleton
+from feature_repo.visible_text import difference, quoted, skeleton
 from jobs.ledger import Counts, Run
 from jobs.month import Reader
 from jobs.validate import FAULTS_SHOWN, faults, schemas
@@ -90,7 +90,9 @@ def require_folder(directory: Path) -> None:
             pass
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"{directory}: not a folder to read ({reason})") from error
+        raise ConfigurationError(
+            f"{quoted(str(directory))}: not a folder to read ({reason})"
+        ) from error
 
 
 def stage(

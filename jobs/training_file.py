@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
 from feature_repo.errors import ConfigurationError
+from feature_repo.visible_text import quoted
 from jobs.scratch import alone, scratch
 from jobs.urls import failure, shown
 
@@ -180,7 +181,7 @@ class Target:
             text: Any = json.loads(self.files.cat_file(self.manifest))
             return sink.hash.hexdigest(), Manifest(**text)
         except FileNotFoundError as error:
-            said = f"{self.out}: no training set there ({error})"
+            said = f"{quoted(self.out)}: no training set there ({error})"
             raise ConfigurationError(shown(said)) from None
         except Exception as error:  # each kind of file system has errors of its own
             said = f"{self.out}: no readable training set: {error}"

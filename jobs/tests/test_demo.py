@@ -1,6 +1,7 @@
 """`make demo` tells its story to the end, on a server of its own."""
 
 import io
+import logging
 import os
 import shutil
 import subprocess
@@ -43,3 +44,16 @@ def test_it_ends_with_the_exit_code_of_a_command_that_fails(
         demo.run("ingest", ".", "--as-of", "soon")
     assert failed.value.code == 2
     demo.run("api-key", "somebody")
+
+
+def test_what_it_cannot_do_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("STREAMFLOW_HOME", "/proc/home")
+    monkeypatch.setattr(sys, "argv", ["demo"])
+    handlers = logging.getLogger().handlers[:]
+    assert demo.main() == 2
+    logging.getLogger().handlers[:] = handlers
+    assert capsys.readouterr().err.startswith("error: /proc/home: not a folder to write")

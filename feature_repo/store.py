@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from feature_repo import settings
@@ -47,8 +48,8 @@ def open_store(schema_mode: Literal["auto", "verify"] = "verify") -> Iterator["F
             yield store
 
 
-def repo_config() -> "RepoConfig":
-    """What the feature_store.yaml of the feature repository says.
+def repo_config(repo: Path | None = None) -> "RepoConfig":
+    """What the feature_store.yaml in `repo` says, by default in the feature repository.
 
     Raises:
         ConfigurationError: feature_store.yaml cannot be read, or is not what Feast wants; says
@@ -57,7 +58,7 @@ def repo_config() -> "RepoConfig":
     import yaml
     from feast.repo_config import FeastConfigError, load_repo_config
 
-    repo = settings.streamflow().feature_repo
+    repo = repo or settings.streamflow().feature_repo
     file = repo / "feature_store.yaml"
     try:
         return load_repo_config(repo, file)

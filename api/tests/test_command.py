@@ -173,7 +173,7 @@ def test_it_serves_with_what_is_written_in_c() -> None:
 def test_what_nobody_foresaw_is_one_line_as_well(
     monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Exception, said: str
 ) -> None:
-    def failing() -> None:
+    def failing(*_: object) -> None:
         raise error
 
     monkeypatch.setattr(command, "create_app", failing)

@@ -1,4 +1,4 @@
-"""What a feature service is asked by: join keys, and what its on-demand views take of a request."""
+"""The values by which a service is asked: join keys, and those that on-demand views take."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ class AskedBy:
 
 
 def asked_by(store: "FeatureStore", service: str) -> tuple[AskedBy, ...]:
-    """What a request for a service gives, each once, as its views need it one after the other.
+    """Lists the values that a request for a service gives, each once, as its views need them.
 
     A service may give a view's join key another name; views without entities need none.
     """
@@ -30,7 +30,7 @@ def asked_by(store: "FeatureStore", service: str) -> tuple[AskedBy, ...]:
 
 
 def needed(store: "FeatureStore", projection: Any) -> Iterator[AskedBy]:
-    """What the view of a projection needs."""
+    """Gives the values that the view of a projection needs."""
     view = view_of(store, projection)
     if not is_computed(view):
         yield from join_keys(view, projection)
@@ -49,7 +49,7 @@ def view_of(store: "FeatureStore", projection: Any) -> Any:
 
 
 def is_computed(view: Any) -> bool:
-    """Whether Feast computes a view's features when they are asked for."""
+    """Tells if Feast computes a view's features when they are asked for."""
     is_on_demand = hasattr(view, "source_feature_view_projections")
     return is_on_demand and not view.write_to_online_store
 

@@ -60,7 +60,7 @@ def start(data: Path) -> dict[str, str]:
 
 
 def is_named(environment: Mapping[str, str], data: Path) -> bool:
-    """Whether PGHOST is where the server of `data` was the last time, running or not."""
+    """Tells if PGHOST is where the server of `data` was the last time, running or not."""
     try:
         return environment.get("PGHOST") == address(data).read_text()
     except OSError:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 Key = Mapping[str, Any]
-"""What a request gives, by name; {} for a service that is asked without a key."""
+"""A request's values by name; {} for a service that is asked without a key."""
 Times = list[datetime | None]
 
 
@@ -100,7 +100,7 @@ def read(store: "FeatureStore", contract: Contract, keys: Sequence[str | Key]) -
 
 
 def has_equal_names(contract: Contract, computed: Iterable[Any]) -> bool:
-    """Whether features need the names of their views to be told apart, inputs included.
+    """Tells if features need the names of their views to be told apart, inputs included.
 
     Else Feast is asked without: under full names it loses what is computed in Python, and guesses
     the types of the rest.

@@ -49,7 +49,7 @@ def open_store(schema_mode: Literal["auto", "verify"] = "verify") -> Iterator["F
 
 
 def repo_config(repo: Path | None = None) -> "RepoConfig":
-    """What the feature_store.yaml in `repo` says, by default in the feature repository.
+    """Reads the feature_store.yaml in `repo`, by default of the feature repository.
 
     Raises:
         ConfigurationError: feature_store.yaml cannot be read, or is not what Feast wants; says

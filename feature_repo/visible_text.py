@@ -27,7 +27,7 @@ def printable(text: str) -> str:
 
 
 def is_visible(text: str) -> bool:
-    """Whether every character of `text` is a blank or can be seen."""
+    """Tells if every character of `text` is a blank or can be seen."""
     return text.isprintable() and HIDDEN.isdisjoint(text)
 
 
@@ -67,7 +67,7 @@ def latin(text: str) -> str:
 
 
 def difference(text: str, other: str) -> str:
-    """What tells `text` from `other`, as a clause with the code points that nobody can see."""
+    """Tells `text` from `other`: a clause with the code points that nobody can see."""
     one, two = f"'{printable(text)}'", f"'{printable(other)}'"
     if unicodedata.normalize("NFC", text) == unicodedata.normalize("NFC", other):
         return (
@@ -101,13 +101,13 @@ def code_points(text: str) -> str:
 
 
 def normal_form(text: str) -> str:
-    """Which of Unicode's normal forms `text` is in: NFC, NFD, or a mixture of both."""
+    """Names the normal form of Unicode that `text` is in: NFC, NFD, or neither."""
     forms = [form for form in ("NFC", "NFD") if unicodedata.is_normalized(form, text)]
     return forms[0] if forms else "neither NFC nor NFD"
 
 
 def disguised(text: str) -> str:
-    """Which characters of a text that is read as ASCII are others, as a clause; empty for none."""
+    """Names the characters of a text that are taken for others of ASCII, as a clause."""
     if text.isascii() or len(text) > LONGEST_COMPARED or not latin(text).isascii():
         return ""
     looks = {one: latin(one).strip() for one in dict.fromkeys(text) if not one.isascii()}

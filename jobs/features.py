@@ -91,7 +91,7 @@ def parsed(texts: Sequence[str], wanted: "Sequence[AskedBy]", service: str) -> l
 
 
 def how_asked(wanted: "Sequence[AskedBy]", service: str) -> str:
-    """How a person writes a key of a service, as a clause."""
+    """Says in a clause how a person writes a key of a service."""
     several = ",".join(f"{one.name}=…" for one in wanted)
     return f"service {service} is asked by {wanted[0].name if len(wanted) == 1 else several}"
 
@@ -170,4 +170,4 @@ FORMS: dict[str, tuple[Any, str]] = {
     "BYTES": (str.encode, "text"),
     "UNIX_TIMESTAMP": (seconds, "seconds since 1970, or a time like 2024-02-01T00:00:00Z"),
 }
-"""How values of Feast's types are made of text; those of the others are the text."""
+"""By Feast's type: what makes a value of text, and how the text looks; else it is the text."""

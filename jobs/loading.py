@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def load(repo: Path) -> "RepoContents":
-    """What `definitions.py` and its neighbours define, by Feast's own loader.
+    """Loads what `definitions.py` and its neighbours define, by Feast's own loader.
 
     Raises:
         ConfigurationError: the code does not load, names a thing twice, or has an on-demand view
@@ -109,7 +109,7 @@ def where_it_failed(repo: Path, error: BaseException) -> str:
 
 
 def is_inside(file: str, folder: Path) -> bool:
-    """Whether `file` is in `folder`, or in a folder of it."""
+    """Tells if `file` is in `folder`, or in a folder of it."""
     return Path(file).resolve().is_relative_to(folder)
 
 

@@ -1,4 +1,4 @@
-"""How a command ends: any error as one line and an exit code, a run with its JSON line."""
+"""The ends of commands: any error is one line and an exit code, a run has its JSON line."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -23,10 +23,10 @@ from jobs.urls import shown
 FAILED, WRONG_USE, REFUSED, INTERRUPTED = 1, 2, 3, 130
 
 SETTINGS = (*settings.StreamflowSettings.model_fields, *Passwords.model_fields)
-"""What variables beginning with STREAMFLOW_ can say to a command."""
+"""The settings that a command takes from variables beginning with STREAMFLOW_."""
 
 VERBOSE: ContextVar[bool] = ContextVar("verbose", default=False)
-"""Whether an error that is none of ours is told with its traceback, in the log as well."""
+"""True where an error that is none of ours is told with its traceback, in the log as well."""
 
 
 @contextmanager

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 UNIT = re.compile(r", (?:in (?P<unit>[^,]+?)|a (?P<count>count))\.?$")
-"""How a description ends that tells the unit."""
+"""The end of a description that tells the unit."""
 NEWEST = """
     SELECT DISTINCT ON (view) view, newest_event FROM ops.materializations
     WHERE project = %s ORDER BY view, materialization DESC"""

@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 
 
 def difference(stored: pq.ParquetFile, again: pa.RecordBatchReader) -> str:
-    """Where a file and the database first differ: in their columns, else in a row."""
+    """Names the first difference of a file and the database: in their columns, else in a row."""
     if stored.schema_arrow != again.schema:
         return f"columns were {stored.schema_arrow.names}, are {again.schema.names} now"
     return first_difference(rows(stored.iter_batches()), rows(again))
@@ -22,7 +22,7 @@ def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
 
 
 def first_difference(stored: Iterable[dict[str, Any]], again: Iterable[dict[str, Any]]) -> str:
-    """Where two training sets, both sorted by user, first differ: by user, then by column."""
+    """Names the first difference of two training sets, both sorted by user: user, then column."""
     absent: dict[str, Any] = {}
     for before, after in zip_longest(stored, again, fillvalue=absent):
         user = min([row["user_id"] for row in (before, after) if row], key=str.encode)

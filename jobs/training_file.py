@@ -188,7 +188,7 @@ class Target:
             raise ConfigurationError(shown(said)) from None
 
     def facts(self) -> Facts | None:
-        """What the data says of itself; None where an earlier version wrote it."""
+        """Reads what the data says of itself; None where an earlier version wrote it."""
         with self.data() as data:
             text = (data.metadata.metadata or {}).get(KEY.encode())
         return None if text is None else json.loads(text)

@@ -232,7 +232,7 @@ def arrow_type(feast_type: str) -> pa.DataType:
 
 
 def facts_of(contract: Contract, as_of: str) -> Facts:
-    """What a training set's file says of itself.
+    """Describes a training set as its file says of itself.
 
     No version of the code is in it, nor a description: the same data gives the same bytes, whoever
     writes it.

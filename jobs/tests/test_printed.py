@@ -105,7 +105,7 @@ def test_features_shows_users_and_values_as_they_are(database: str, small_months
     assert "[/x]\\n\\x1b[2J" in done.stdout
     assert "\x1b" not in done.stdout
     done = streamflow("features", "\x1b[2J\n[/x]")
-    assert done.stderr == "error: no online features for: \\x1b[2J\\n[/x]\n"
+    assert done.stderr == "error: no online features for: '\\x1b[2J\\n[/x]'\n"
 
 
 @pytest.mark.parametrize(

@@ -14,8 +14,10 @@ StreamflowError
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
+
+from feature_repo.visible_text import difference, disguised, lookalike, quoted
 
 
 class StreamflowError(Exception):
@@ -48,12 +50,22 @@ class Fault:
     column: str | None
     value: str | None
     rule: str
+    note: str = field(default="", compare=False)
+    """What nobody could see otherwise: which other text it is taken for."""
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"
-        column = f" {self.column}" if self.column else ""
+        column = f" {quoted(self.column)}" if self.column else ""
         value = "" if self.value is None else f" = {shorten(self.value)}"
-        return f"{place}{column}{value}: {self.rule}"
+        odd = disguised(self.value or "")
+        return "".join(
+            [
+                f"{place}{column}{value}",
+                f" ({odd})" if odd else "",
+                f": {self.rule}",
+                f"; {self.note}" if self.note else "",
+            ]
+        )
 
 
 class InputRefused(StreamflowError):
@@ -85,9 +97,10 @@ class UnknownName(StreamflowError):
 
     def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
         self.kind, self.name, self.known = kind, name, sorted(known)
-        super().__init__(
-            f"unknown {kind} {shorten(name)}; known: {', '.join(self.known) or 'none'}"
-        )
+        meant = lookalike(name, self.known)
+        told = f"; {difference(name, meant)}" if meant else ""
+        known_ones = ", ".join(self.known) or "none"
+        super().__init__(f"unknown {kind} {shorten(name)}; known: {known_ones}{told}")
 
 
 class UnknownUser(StreamflowError):
@@ -102,7 +115,14 @@ class VerificationFailed(StreamflowError):
     """A training set differs from what the database gives."""
 
 
+def reason(error: BaseException) -> str:
+    """An error that is none of ours, on one line: its class and the first line of its text."""
+    lines = str(error).strip().splitlines()
+    name = type(error).__name__
+    return f"{name}: {lines[0]}" if lines else name
+
+
 def shorten(value: str, limit: int = 80) -> str:
     """`value` quoted on one line, cut to `limit` characters, for a message."""
-    quoted = repr(value)
-    return quoted if len(quoted) <= limit else f"{quoted[: limit - 2]}…{quoted[-1]}"
+    whole = repr(value)
+    return whole if len(whole) <= limit else f"{whole[: limit - 2]}…{whole[-1]}"

@@ -13,6 +13,7 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
     PostgreSQLSource,
 )
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.utils import (
     _get_requested_feature_views_to_features_dict,
     _get_requested_on_demand_feature_views,
@@ -164,8 +165,33 @@ def requested(
         FeastOfflineStoreUnsupportedDataSource: a view's source is not PostgreSQL's.
     """
     on_demand = _get_requested_on_demand_feature_views(list(refs), project, registry)
-    wanted, _ = _get_requested_feature_views_to_features_dict(list(refs), list(views), on_demand)
+    ordered = inputs_in_order(refs, views, on_demand)
+    wanted, _ = _get_requested_feature_views_to_features_dict(ordered, list(views), on_demand)
     return [view_of(view, names, full_names, known_only) for view, names in wanted.items()]
+
+
+def inputs_in_order(
+    refs: Sequence[str], views: Sequence[FeatureView], on_demand: Sequence[OnDemandFeatureView]
+) -> list[str]:
+    """`refs`, those at their end that are inputs of on-demand views by view and in its order.
+
+    Feast adds these from sets and from maps of protobuf, whose order differs in each process.
+    """
+    inputs = {
+        f"{source.name}:{feature.name}"
+        for view in on_demand
+        for source in view.source_feature_view_projections.values()
+        for feature in source.features
+    }
+    asked = list(refs)
+    while asked and asked[-1] in inputs:
+        asked.pop()
+    places = {
+        f"{view.projection.name_to_use()}:{feature.name}": (view.projection.name_to_use(), place)
+        for view in views
+        for place, feature in enumerate(view.features)
+    }
+    return [*asked, *sorted(refs[len(asked) :], key=lambda ref: places.get(ref, (ref, 0)))]
 
 
 def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_only: bool) -> View:

@@ -1,7 +1,10 @@
 """Where the database and the feature repository are, from environment variables."""
 
+import logging
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
 
@@ -10,6 +13,8 @@ from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from feature_repo.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
 
 FEATURE_REPO = Path(__file__).parent
 CONNECTION_VARIABLES = (
@@ -64,6 +69,9 @@ class StreamflowSettings(BaseSettings):
     """Seconds that a job waits for the database, the registry or its month to be there."""
     pool_size: int = Field(10, ge=1)
     """Connections to the online tables of one process; more reads than that wait for one."""
+    verbose: bool = False
+    """Whether an error that nobody foresaw is told with its traceback, as with
+    `streamflow --verbose`."""
     connect_timeout_s: int = Field(5, ge=1)
     """Seconds until an unreachable server is an error; a failover takes longer, callers retry."""
     pooler: Literal["none", "transaction"] = "none"
@@ -116,6 +124,35 @@ def streamflow() -> StreamflowSettings:
         return StreamflowSettings()
     except ValidationError as error:
         raise ConfigurationError(explain(error, prefix="STREAMFLOW_")) from None
+
+
+def warn_of_misspelt(known: Iterable[str], prefix: str = "STREAMFLOW_") -> None:
+    """Logs each variable of this process that looks like a setting and is none."""
+    for given, meant in misspelt(os.environ, known, prefix).items():
+        log.warning("no such setting, not honoured", extra={"variable": given, "looks_like": meant})
+
+
+def misspelt(
+    environment: Mapping[str, str], known: Iterable[str], prefix: str = "STREAMFLOW_"
+) -> dict[str, str]:
+    """By variable of `environment`: the setting that it looks like, and is not.
+
+    Others may have variables with that prefix as well, as Kubernetes has one for each Service; so
+    that one which looks like no setting is nobody's fault.
+    """
+    names = [name.upper() for name in known]
+    found: dict[str, str] = {}
+    for given in environment:
+        rest = given.removeprefix(prefix)
+        if not given.startswith(prefix) or rest in names or OF_A_SERVICE.search(given):
+            continue
+        if near := get_close_matches(rest, names, 1, 0.75):
+            found[given] = f"{prefix}{near[0]}"
+    return found
+
+
+OF_A_SERVICE = re.compile(r"_(SERVICE_HOST|(SERVICE_)?PORT(_\w+)?)$")
+"""Ends the variables by which Kubernetes tells a pod of a Service."""
 
 
 def explain(error: ValidationError, prefix: str = "") -> str:

@@ -17,6 +17,7 @@ from feature_repo.database import connect, lock
 from feature_repo.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
 from feature_repo.store import open_store
 from jobs.ledger import Run, last_outcome, recorded
+from jobs.loading import load, refusals
 from jobs.materialize import BEGINNING, choose, through_feast
 from jobs.plan import (
     ONLINE,
@@ -27,7 +28,6 @@ from jobs.plan import (
     Plan,
     compare,
     defined,
-    load,
     registered,
 )
 
@@ -159,7 +159,8 @@ def register(contents: "RepoContents", changes: Sequence[Change], again: bool) -
     with open_store("auto") as store:
         there = registered(store)
         gone = [there[one.kind, one.name] for one in changes if one.action == "removed"]
-        store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
+        with refusals():
+            store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
         actions = [one.action for one in changes]
         log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})
         fill(store, None if again else [one.name for one in changes if one.kind == "feature view"])

@@ -130,9 +130,7 @@ def from_store(
     """What is online, by user, through Feast's SDK."""
     from feature_repo.online import read
 
-    return {
-        one.user_id: Served(one.values, one.as_of) for one in read(store, contract, list(users))
-    }
+    return {one.name: Served(one.values, one.as_of) for one in read(store, contract, list(users))}
 
 
 def from_api(url: str, contract: Contract, users: Sequence[str]) -> dict[str, Served]:

@@ -18,7 +18,7 @@ from psycopg.rows import dict_row
 
 from feature_repo import schema, settings, tracing
 from feature_repo.database import connect
-from feature_repo.errors import InputRefused, StreamflowError
+from feature_repo.errors import InputRefused, StreamflowError, reason
 from feature_repo.locks import keeping
 from jobs.urls import shown
 
@@ -34,7 +34,10 @@ ended: dict[str, "Run"] = {}
 
 @dataclass
 class Counts:
-    """Rows of one run: each one read was written, unchanged, refused or older."""
+    """Rows of one run: each one read was written, unchanged, refused or older.
+
+    docs/runs.md says of each command what it counts.
+    """
 
     read: int = 0
     written: int = 0
@@ -111,7 +114,9 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
             run.counts = Counts(read=run.counts.read, refused=error.total)
             raise
         except BaseException as error:
-            run.outcome, run.message = "failed", shown(str(error) or type(error).__name__)
+            # The text of a KeyError is the key alone.
+            text = reason(error) if isinstance(error, KeyError) else str(error)
+            run.outcome, run.message = "failed", shown(text or type(error).__name__)
             raise
         finally:
             run.duration_ms = round((time.monotonic() - run.started) * 1000)
@@ -227,9 +232,9 @@ def commit() -> str:
     return found.stdout.strip()
 
 
-def failed(command: str, error: StreamflowError) -> dict[str, Any]:
+def failed(command: str, message: str) -> dict[str, Any]:
     """The summary of a command that failed before it could enter the ledger."""
-    return Run(command, {}, outcome="failed", message=str(error)).summary()
+    return Run(command, {}, outcome="failed", message=message).summary()
 
 
 def iso(instant: datetime | None) -> str | None:

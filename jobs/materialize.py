@@ -53,7 +53,7 @@ def materialize(
         skip_if_running: do nothing when another materialization runs, instead of waiting.
 
     Raises:
-        ConfigurationError: the window is upside down or ends in the future.
+        ConfigurationError: the window is upside down or ends in the future; a view is not served.
         UnknownName: no such feature view.
     """
     with open_store() as store, connect(autocommit=True) as connection:
@@ -109,14 +109,18 @@ def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:
     for name in names:
         if name not in known:
             raise UnknownName("feature view", name, known)
+        if not is_served(known[name]):
+            raise ConfigurationError(
+                f"feature view {name} is not served (online=False): nothing to do for it"
+            )
     return sorted(
-        names
-        or (
-            name
-            for name, view in known.items()
-            if view.enabled and (is_on_demand(view) or view.online)
-        )
+        names or (name for name, view in known.items() if view.enabled and is_served(view))
     )
+
+
+def is_served(view: Any) -> bool:
+    """Whether a view is kept online, of those that are computed from others, too."""
+    return is_on_demand(view) or bool(view.online)
 
 
 def is_on_demand(view: Any) -> bool:

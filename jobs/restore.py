@@ -84,7 +84,8 @@ def prepare(
     dumps = place.fetch(manifest, folder)
     if MAIN not in dumps:
         raise ConfigurationError(f"{manifest.name} has no database {MAIN}")
-    steps, left_out = [], []
+    unknown = sorted(targets.keys() - {one.what for one in manifest.databases})
+    steps, left_out = [], [f"{what}: {manifest.name} has none, left out" for what in unknown]
     for one in sorted(manifest.databases, key=lambda dump: dump.what != MAIN):
         path = str(dumps[one.what].resolve())
         try:

@@ -13,6 +13,7 @@ from psycopg import Connection, sql
 
 from feature_repo import engine_sql
 from feature_repo.engine_sql import Source
+from feature_repo.feast_connection import search_path
 from feature_repo.online_plan import layout_in
 
 
@@ -35,8 +36,9 @@ def source_of(
     view = task.feature_view
     require_plain(config, view)
     source = view.batch_source
-    search_path = config.offline_store.db_schema or "public"
-    connection.execute("SELECT set_config('search_path', %s, false)", [f"{search_path}, public"])
+    connection.execute(
+        "SELECT set_config('search_path', %s, false)", [search_path(config.offline_store)]
+    )
     query = source.get_table_query_string()
     kinds = columns_of(connection, query)
     reverse = {mapped: column for column, mapped in (source.field_mapping or {}).items()}

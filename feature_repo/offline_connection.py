@@ -10,6 +10,7 @@ from psycopg import IsolationLevel, sql
 
 from feature_repo import settings
 from feature_repo.database import translated
+from feature_repo.feast_connection import search_path
 
 if TYPE_CHECKING:
     from feature_repo.offline_store import StreamflowOfflineStoreConfig
@@ -57,16 +58,17 @@ def connect(
 
 def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> sql.Composed:
     """The session's settings, for this transaction only."""
-    schemas = [one.strip() for one in (config.db_schema or config.user).split(",")]
     chosen = {
-        "TimeZone": sql.Literal("UTC"),
-        "search_path": sql.SQL(", ").join(map(sql.Identifier, [*schemas, "public"])),
-        "work_mem": sql.Literal(config.work_mem),
-        "jit": sql.SQL("off"),  # compiling takes longer than it saves
+        "TimeZone": "UTC",
+        "search_path": search_path(config),
+        "work_mem": config.work_mem,
+        "jit": "off",  # compiling takes longer than it saves
     }
     if timeout:
-        chosen["statement_timeout"] = sql.Literal(f"{timeout}s")
-    return sql.SQL("; ").join(
-        sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), value)
-        for name, value in chosen.items()
+        chosen["statement_timeout"] = f"{timeout}s"
+    return sql.SQL("SELECT {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
+            for name, value in chosen.items()
+        )
     )

@@ -46,7 +46,9 @@ class StreamflowOfflineStoreConfig(ConnectionFromEnvironment, PostgreSQLOfflineS
 
     type: StrictStr = "feature_repo.offline_store.StreamflowOfflineStore"
     db_schema: StrictStr = "source"
-    """Where tables are looked for whose schema is not named; several with commas between."""
+    """Where tables are looked for whose schema is not named, by training, materialization and
+    checks alike; `public` comes after it. Several with commas between; upper and lower case as
+    written; a name with a comma of its own in quotes. Empty: the schema called as the user."""
     entity_select_mode: EntitySelectMode = EntitySelectMode.temp_table
     """`embed_query` keeps entity rows given as SQL inside the query: for a role that may not
     create temporary tables, or a standby. It runs slower, as nothing is known of the rows."""

@@ -102,8 +102,9 @@ def options(config: RepoConfig) -> dict[str, Any]:
     }
     return {
         **found,
-        # Whatever the role's own time zone is; and a killed process's statement ends soon.
-        "options": f"{found['options']} -c TimeZone=UTC -c client_connection_check_interval=5s",
+        # Whatever the role's own time zone is; and a killed process's statement ends soon. Of
+        # `db_schema` nothing: our tables are named with their schema, sources by the engine.
+        "options": "-c TimeZone=UTC -c client_connection_check_interval=5s",
         "connect_timeout": settings.streamflow().connect_timeout_s,
         "keepalives_idle": 30,
         "tcp_user_timeout": 15_000,  # milliseconds: a server that vanished without a word

@@ -31,6 +31,9 @@ class StreamflowOnlineStoreConfig(ConnectionFromEnvironment):
     """The `online_store` part of feature_store.yaml; the connection comes from PG*."""
 
     type: StrictStr = "feature_repo.online_store.StreamflowOnlineStore"
+    db_schema: StrictStr = "public"
+    """Accepted since stock Feast's store has it, and without effect: the online tables are in
+    the schema `online`, and sources are looked for where the offline store's `db_schema` says."""
     min_conn: int = 0
     max_conn: int = Field(default_factory=lambda: settings.streamflow().pool_size)
     ttl_policy: TtlPolicy = "serve"

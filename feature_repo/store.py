@@ -10,6 +10,7 @@ from feature_repo.errors import NotAllowed, SchemaMissing, StoreUnavailable
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+    from feast.repo_config import RepoConfig
 
 
 @contextmanager
@@ -31,14 +32,20 @@ def open_store(schema_mode: Literal["auto", "verify"] = "verify") -> Iterator["F
         require_registry()  # in milliseconds, before Feast's import takes seconds
     with translated():
         from feast import FeatureStore
-        from feast.repo_config import load_repo_config
 
-        repo = settings.streamflow().feature_repo
-        config = load_repo_config(repo, repo / "feature_store.yaml")
+        config = repo_config()
         config.registry.schema_mode = schema_mode
         with closing_store(FeatureStore(config=config)) as store:
             store.registry.refresh(store.project)  # connects, which Feast would do at first use
             yield store
+
+
+def repo_config() -> "RepoConfig":
+    """What the feature_store.yaml of the feature repository says."""
+    from feast.repo_config import load_repo_config
+
+    repo = settings.streamflow().feature_repo
+    return load_repo_config(repo, repo / "feature_store.yaml")
 
 
 def require_registry() -> None:

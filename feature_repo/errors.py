@@ -7,6 +7,7 @@ StreamflowError
 │   ├── SchemaMissing       the database was never applied, or by another version
 │   ├── SourceMismatch      a definition asks of its source what that does not have
 │   └── RemovalNotAllowed   applying would remove a view that a service still uses
+├── QueryFailed             PostgreSQL gave a query up, for a value that it met
 ├── InputRefused            a month has faults; nothing of it was stored
 ├── StaleFeatures           a row is older than its view's ttl, and the policy is to refuse it
 ├── StoreUnavailable        PostgreSQL does not answer, or stopped answering
@@ -75,6 +76,10 @@ class Fault:
         column = f" {self.column}" if self.column else ""
         value = "" if self.value is None else f" = {shorten(self.value)}"
         return f"{place}{column}{value}: {self.rule}"
+
+
+class QueryFailed(StreamflowError):
+    """PostgreSQL gave a query over sources or entity rows up, for a value that it met."""
 
 
 class InputRefused(StreamflowError):

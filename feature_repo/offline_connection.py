@@ -9,7 +9,8 @@ import psycopg
 from psycopg import IsolationLevel, sql
 
 from feature_repo import settings
-from feature_repo.database import translated
+from feature_repo.database import first_line, translated
+from feature_repo.errors import QueryFailed, QueryRefused
 from feature_repo.feast_connection import search_path
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ if TYPE_CHECKING:
 
 @contextmanager
 def connect(
-    config: "StreamflowOfflineStoreConfig", timeout: int | None = None
+    config: "StreamflowOfflineStoreConfig", timeout: int | None = None, subject: str = ""
 ) -> Iterator[psycopg.Connection[Any]]:
     """A connection in one transaction that sees one state of the data; committed at the end.
 
@@ -27,12 +28,14 @@ def connect(
 
     Args:
         timeout: seconds until PostgreSQL gives a statement up; None for no limit.
+        subject: what the queries are about, for a message: `feature views a, b`.
 
     Raises:
         StoreUnavailable: the server does not answer, goes away, or the time is up.
-        SchemaMissing: a schema, table or column is not there.
+        QueryRefused: PostgreSQL does not take a query; a table is not there, for example.
+        QueryFailed: it met a value that a query cannot do with.
     """
-    with translated():
+    with translated(), about(subject):
         connection = psycopg.connect(
             host=config.host,
             port=config.port,
@@ -54,6 +57,24 @@ def connect(
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.execute(settings_of(config, timeout))
             yield connection
+
+
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """Turns what PostgreSQL says of other people's queries into errors that name the subject.
+
+    Tables are sources here, never ours: one that is missing does not come with an apply.
+    """
+    try:
+        yield
+    except psycopg.errors.InsufficientPrivilege:
+        raise
+    except psycopg.ProgrammingError as error:
+        raise QueryRefused(f"{subject}: {first_line(error)}".removeprefix(": ")) from error
+    except (psycopg.DataError, psycopg.NotSupportedError) as error:
+        if not subject:
+            raise
+        raise QueryFailed(f"{subject}: {first_line(error)}") from error
 
 
 def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> sql.Composed:

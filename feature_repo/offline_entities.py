@@ -24,14 +24,14 @@ from feast.errors import (
 from feast.infra.offline_stores.offline_store import RetrievalMetadata
 from psycopg import Connection, sql
 
-from feature_repo.errors import ConfigurationError
+from feature_repo import sources
+from feature_repo.errors import ConfigurationError, QueryRefused
 from feature_repo.offline_arrow import BATCH_ROWS, INSTANT
 from feature_repo.offline_copy import copy_in, microseconds, postgres_type
 from feature_repo.offline_sql import ENTITIES, EntityRows, numbered, qualified, text
 
 EVENT_TIMESTAMP = "event_timestamp"
-TIMES = {1082, 1114, 1184}
-"""Type OIDs of date, timestamp and timestamptz."""
+ENTITY_QUERY = "the entity query"
 
 
 @dataclass(frozen=True)
@@ -144,15 +144,26 @@ class QueryEntities:
         return Loaded(EntityRows(short, rows if embed else None), outputs)
 
     def described(self, connection: Connection[Any]) -> tuple[list[str], str]:
-        """The query's columns, and which of them is the time."""
-        limited = sql.SQL("SELECT * FROM (\n{}\n) AS q LIMIT 0").format(self.query)
-        found = connection.execute(limited).description or []
+        """The query's columns, and which of them is the time.
+
+        Raises:
+            QueryRefused: PostgreSQL does not take the query.
+        """
+        try:
+            with connection.transaction():
+                inside = sql.SQL("SELECT * FROM (\n{}\n) AS q").format(self.query)
+                found = sources.columns_of(connection, inside)
+        except psycopg.errors.InsufficientPrivilege:
+            raise
+        except sources.REFUSALS as error:
+            said = sources.reason(connection, error)
+            raise QueryRefused(f"{ENTITY_QUERY} cannot be read: {said}") from error
         names = list(self.own_names or [one.name for one in found])
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"the entity query has several columns named {', '.join(repeated)}")
         kinds = zip(names, found, strict=True)
-        return names, timestamp_among(names, [n for n, one in kinds if one.type_code in TIMES])
+        return names, timestamp_among(names, [n for n, one in kinds if one.oid in sources.TIMES])
 
 
 class QueryMetadata(RetrievalMetadata):

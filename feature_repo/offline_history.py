@@ -19,6 +19,8 @@ from feast.utils import (
 )
 from psycopg import Connection, sql
 
+from feature_repo import sources
+from feature_repo.errors import SourceMismatch
 from feature_repo.offline_entities import (
     EVENT_TIMESTAMP,
     Entities,
@@ -58,7 +60,12 @@ class History:
     """Whether an SQL entity query stays inside the query, so that nothing is ever created."""
 
     def __call__(self, connection: Connection[Any]) -> Select:
-        """Loads the entity rows and gives the query that joins them."""
+        """Loads the entity rows and gives the query that joins them.
+
+        Raises:
+            SourceMismatch: sources do not have what their views ask for; names all of it.
+        """
+        require_sources(connection, self.views)
         nulls = {
             ours: typed_null(view.source, theirs)
             for view in reversed(self.views)
@@ -121,6 +128,24 @@ class History:
         return replace(rows, bounds=bounds, small=small), few
 
 
+def require_sources(connection: Connection[Any], views: Sequence[View]) -> None:
+    """Returns when every view's source has the columns that the join reads.
+
+    Raises:
+        SourceMismatch: naming the views, their sources and the columns.
+    """
+    faults: list[str] = []
+    for view in views:
+        try:
+            sources.require_columns(
+                connection, view.source_name, view.source, view.columns, view.timestamp
+            )
+        except SourceMismatch as error:
+            faults += [f"feature view {view.name}: {one}" for one in error.faults]
+    if faults:
+        raise SourceMismatch(faults)
+
+
 def rows_of_window(
     views: Sequence[View], start: datetime, end: datetime
 ) -> tuple[list[View], QueryEntities]:
@@ -171,7 +196,7 @@ def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_
     column = {mapped: own for own, mapped in source.field_mapping.items()}
     prefix = f"{view.projection.name_to_use()}__" if full_names else ""
     return View(
-        source=source.get_table_query_string(),
+        source=sources.relation(source),
         keys=tuple(
             (
                 view.projection.join_key_map.get(entity.name, entity.name),
@@ -185,6 +210,8 @@ def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_
         created=column.get(source.created_timestamp_column, source.created_timestamp_column),
         ttl=view.ttl or timedelta(0),
         known_only=known_only,
+        name=view.projection.name_to_use(),
+        source_name=source.name,
     )
 
 

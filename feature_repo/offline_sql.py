@@ -36,6 +36,15 @@ class View:
     """Only rows from then to then are seen; times with a zone, as text."""
     known_only: bool = False
     """Only rows that had been created at the entity row's time are seen."""
+    name: str = ""
+    """What the request calls it, for a message; and its data source."""
+    source_name: str = ""
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column of the source that the join reads."""
+        keys, features = (theirs for _, theirs in self.keys), (one for one, _ in self.features)
+        return [one for one in (*keys, *features, self.timestamp, self.created) if one]
 
     @property
     def join_keys(self) -> tuple[str, ...]:

@@ -14,7 +14,7 @@ import pandas as pd
 import pyarrow as pa
 from feast import FeatureView
 from feast.data_source import DataSource
-from feast.errors import DataSourceNotFoundException, InvalidEntityType
+from feast.errors import InvalidEntityType
 from feast.feature_logging import LoggingConfig, LoggingSource
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import (
     EntitySelectMode,
@@ -27,18 +27,25 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import RepoConfig
 from feast.type_map import pg_type_code_to_pg_type
 from feast.utils import compute_non_entity_date_range
-from psycopg import sql
 from pydantic import StrictStr
 
-from feature_repo.errors import SchemaMissing
+from feature_repo import source_check, sources
+from feature_repo.errors import SourceMismatch
 from feature_repo.feast_connection import ConnectionFromEnvironment
 from feature_repo.offline_connection import connect
-from feature_repo.offline_entities import FrameEntities, QueryEntities, QueryMetadata
+from feature_repo.offline_entities import (
+    ENTITY_QUERY,
+    FrameEntities,
+    QueryEntities,
+    QueryMetadata,
+)
 from feature_repo.offline_history import History, postgres_source, requested, rows_of_window
 from feature_repo.offline_job import StreamflowRetrievalJob
 from feature_repo.offline_pull import Pull
+from feature_repo.offline_select import Select
 from feature_repo.offline_sql import text
 from feature_repo.offline_write import write_features, write_log
+from feature_repo.written_sql import subquery
 
 
 class StreamflowOfflineStoreConfig(ConnectionFromEnvironment, PostgreSQLOfflineStoreConfig):
@@ -85,6 +92,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
 
         Raises:
             InvalidEntityType: `entity_df` is none of these.
+            QueryRefused: the query is not a single one that reads rows.
             EntityTimestampInferenceException, FeastEntityDFMissingColumnsError: the rows have no
                 time, or lack a join key; for a query when the job runs.
         """
@@ -109,8 +117,8 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             entities = FrameEntities(entity_df, keys)
             metadata = entities.metadata(feature_refs)
         elif isinstance(entity_df, str):
-            entities = QueryEntities(text(entity_df.rstrip().rstrip(";")))
-            connected = partial(connect, config.offline_store)
+            entities = QueryEntities(text(subquery(entity_df, ENTITY_QUERY)))
+            connected = partial(connect, config.offline_store, None, ENTITY_QUERY)
             metadata = QueryMetadata(feature_refs, entities, connected)
         else:
             raise InvalidEntityType(type(entity_df))
@@ -122,6 +130,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             full_feature_names,
             OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
             metadata,
+            f"feature view{'s' * (len(views) > 1)} {', '.join(view.name for view in views)}",
         )
 
     @staticmethod
@@ -137,7 +146,8 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
     ) -> StreamflowRetrievalJob:
         """The newest row of each entity with start_date <= time <= end_date."""
         pull = Pull(
-            source=postgres_source(data_source).get_table_query_string(),
+            name=data_source.name,
+            source=sources.relation(postgres_source(data_source)),
             keys=join_key_columns,
             features=feature_name_columns,
             timestamp=timestamp_field,
@@ -146,7 +156,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             end=end_date,
             dummy=True,
         )
-        return StreamflowRetrievalJob(config, lambda _: pull.latest())
+        return pulling(config, pull, Pull.latest)
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -165,7 +175,8 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         the key of views without entities; saved datasets and logs do neither.
         """
         pull = Pull(
-            source=postgres_source(data_source).get_table_query_string(),
+            name=data_source.name,
+            source=sources.relation(postgres_source(data_source)),
             keys=join_key_columns,
             features=feature_name_columns,
             timestamp=timestamp_field,
@@ -174,7 +185,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             end=end_date,
             dummy=created_timestamp_column is not None,
         )
-        return StreamflowRetrievalJob(config, lambda _: pull.all())
+        return pulling(config, pull, Pull.all)
 
     @staticmethod
     def offline_write_batch(
@@ -201,14 +212,12 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         """Returns when the source can be read and has the columns that it names.
 
         Raises:
-            DataSourceNotFoundException: its table, or one that its query reads, is not there.
-            ValueError: a column is not there; names all of them.
+            SourceMismatch: its table is not there, its query is none, or it lacks columns.
         """
         source = postgres_source(data_source)
-        columns = dict(self.get_table_column_names_and_types_from_data_source(config, source))
-        named = [source.timestamp_field, source.created_timestamp_column, *source.field_mapping]
-        if missing := [name for name in named if name and name not in columns]:
-            raise ValueError(f"data source {source.name} has no column {', '.join(missing)}")
+        with connect(config.offline_store) as connection:
+            if found := source_check.faults(connection, [], [source]):
+                raise SourceMismatch(found)
 
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
@@ -216,15 +225,21 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         """Each column of the source and PostgreSQL's name of its type.
 
         Raises:
-            DataSourceNotFoundException: its table, or one that its query reads, is not there.
+            SourceMismatch: its table is not there, or its query is none.
         """
         source = postgres_source(data_source)
-        query = sql.SQL("SELECT * FROM {} AS s LIMIT 0").format(
-            text(source.get_table_query_string())
-        )
-        try:
-            with connect(config.offline_store) as connection:
-                found = connection.execute(query).description or []
-        except SchemaMissing as error:
-            raise DataSourceNotFoundException(source.name) from error
-        return [(one.name, pg_type_code_to_pg_type(one.type_code)) for one in found]
+        relation = sources.relation(source)
+        with connect(config.offline_store) as connection:
+            found = sources.columns_of_source(connection, source.name, relation)
+        return [(one.name, pg_type_code_to_pg_type(one.oid)) for one in found]
+
+
+def pulling(
+    config: RepoConfig, pull: Pull, rows: Callable[[Pull], Select]
+) -> StreamflowRetrievalJob:
+    """A job for some rows of a source that has the columns."""
+    return StreamflowRetrievalJob(
+        config,
+        lambda connection: rows(pull.required(connection)),
+        subject=f"data source {pull.name}",
+    )

@@ -16,13 +16,11 @@ from feast.types import from_value_type
 from psycopg import Connection
 from psycopg.errors import InsufficientPrivilege
 
-from feature_repo import engine_sql, sources
+from feature_repo import sources
 from feature_repo.errors import QueryRefused, SourceMismatch
 from feature_repo.feast_connection import search_path
 from feature_repo.offline_arrow import Column
 from feature_repo.source_types import fits
-
-INSTANTS = " or ".join(engine_sql.INSTANTS)
 
 
 @dataclass(frozen=True)
@@ -149,21 +147,18 @@ def of_times(
         )
         if name
     }
-    there = {one.name: kinds[one.oid] for one in has}
     if "timestamp_field" not in times:
-        some = [name for name, kind in there.items() if kind in engine_sql.INSTANTS]
+        some = [one.name for one in has if one.oid in sources.TIMES]
         yield (
             f"data source {source.name} names no timestamp_field;"
             f" its columns with times are {sources.listed(some)}"
         )
     if said := sources.lacking(source.name, [*times.values(), *source.field_mapping], has):
         yield said
+    there = {one.name: one.oid for one in has}
     for what, name in times.items():
-        if there.get(name, "date") not in engine_sql.INSTANTS:
-            yield (
-                f"{what} {name} of data source {source.name} is {there[name]}"
-                f" and no time ({INSTANTS})"
-            )
+        if name in there and there[name] not in sources.TIMES:
+            yield sources.not_a_time(what, name, source.name, kinds[there[name]])
 
 
 def of_fields(

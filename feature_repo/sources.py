@@ -2,7 +2,7 @@
 
 import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import psycopg
@@ -17,6 +17,9 @@ from feature_repo.written_sql import subquery
 
 MOST_NAMES = 40
 """Of the columns of a source, so many are told."""
+TIMES = {1082: "date", 1114: "timestamp without time zone", 1184: "timestamp with time zone"}
+"""PostgreSQL's types of times, by number."""
+INSTANTS = " or ".join(TIMES.values())
 REFUSALS = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedError)
 """The errors of a query that PostgreSQL does not take, whoever asks and whenever."""
 
@@ -71,24 +74,50 @@ def columns_of_source(connection: Connection[Any], name: str, relation: str) -> 
         ) from error
 
 
+def require_columns(
+    connection: Connection[Any], name: str, relation: str, wanted: Iterable[str], timestamp: str
+) -> list[Column]:
+    """The columns of a data source that has those which are wanted, and a time.
+
+    Raises:
+        SourceMismatch: it has not, or cannot be read.
+    """
+    has = columns_of_source(connection, name, relation)
+    faults = [lacking(name, wanted, has)]
+    for one in has:
+        if one.name == timestamp and one.oid not in TIMES:
+            kind = type_names(connection, [one])[one.oid]
+            faults.append(not_a_time("timestamp_field", timestamp, name, kind))
+    if found := list(filter(None, faults)):
+        raise SourceMismatch(found)
+    return has
+
+
+def not_a_time(what: str, column: str, source: str, kind: str) -> str:
+    """Says that a column which has to be a time is none."""
+    return f"{what} {column} of data source {source} is {kind} and no time ({INSTANTS})"
+
+
 def reason(connection: Connection[Any], error: psycopg.Error) -> str:
     """What PostgreSQL says of a query, with its hint or the table that may have been meant."""
     said = error.diag.message_primary or str(error)
     if error.diag.message_hint:
         return f"{said} ({error.diag.message_hint.rstrip('.')})"
-    missing = re.fullmatch(r'relation "(.+)" does not exist', said)
-    return said + did_you_mean(missing[1], tables(connection)) if missing else said
+    missing = re.fullmatch(r'relation "(?:(.+)\.)?(.+)" does not exist', said)
+    return said + did_you_mean(missing[2], tables(connection, missing[1])) if missing else said
 
 
-def tables(connection: Connection[Any]) -> list[str]:
-    """The tables and views of the database, with their schema and where it is enough without."""
+def tables(connection: Connection[Any], schema: str | None) -> dict[str, str]:
+    """The tables and views of the database as a query would call them, by their name alone."""
     found = connection.execute(
         """
-        SELECT nspname || '.' || relname, relname, pg_table_is_visible(c.oid)
+        SELECT relname, nspname || '.' || relname, pg_table_is_visible(c.oid)
         FROM pg_class c JOIN pg_namespace n ON n.oid = relnamespace
-        WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND nspname !~ '^(pg_|information_schema$)'"""
-    ).fetchall()
-    return [name for full, short, seen in found for name in ([short, full] if seen else [full])]
+        WHERE relkind IN ('r', 'p', 'v', 'm', 'f') AND nspname !~ '^(pg_|information_schema$)'
+        ORDER BY nspname = %s, 3""",
+        [schema or ""],
+    )
+    return {name: full if schema or not seen else name for name, full, seen in found}
 
 
 def lacking(source: str, wanted: Iterable[str], has: Sequence[Column]) -> str:
@@ -96,7 +125,8 @@ def lacking(source: str, wanted: Iterable[str], has: Sequence[Column]) -> str:
     names = [one.name for one in has]
     said = []
     if missing := [name for name in dict.fromkeys(wanted) if name not in names]:
-        told = ", ".join(f"{name}{did_you_mean(name, names)}" for name in missing)
+        known = dict(zip(names, names, strict=True))
+        told = ", ".join(f"{name}{did_you_mean(name, known)}" for name in missing)
         said.append(f"data source {source} has no column {told}; it has {listed(names)}")
     if several := [name for name in dict.fromkeys(wanted) if names.count(name) > 1]:
         said.append(f"data source {source} has several columns named {', '.join(several)}")
@@ -110,9 +140,9 @@ def listed(names: Sequence[str]) -> str:
     return f"{told}, … and {more} more" if more > 0 else told or "no columns"
 
 
-def did_you_mean(name: str, known: Iterable[str]) -> str:
-    """The known name that is nearest to `name`, as a question; empty for none."""
-    by_lower = {one.lower(): one for one in known}
+def did_you_mean(name: str, known: Mapping[str, str]) -> str:
+    """What is known under the name nearest to `name`, as a question; empty for none so near."""
+    by_lower = {one.lower(): told for one, told in known.items()}
     near = difflib.get_close_matches(name.lower(), by_lower, 1)
     return f" (did you mean {by_lower[near[0]]}?)" if near else ""
 

@@ -161,12 +161,12 @@ FAULTS = {
     "a time that is none": (
         'things = view(odd(time="note"), note=String)',
         "feature view things: timestamp_field note of data source odd is text and no time"
-        " (timestamp with time zone or timestamp without time zone or date)",
+        " (date or timestamp without time zone or timestamp with time zone)",
     ),
     "a created time that is none": (
         'things = view(odd(created="number"), note=String)',
         "feature view things: created_timestamp_column number of data source odd is bigint and"
-        " no time (timestamp with time zone or timestamp without time zone or date)",
+        " no time (date or timestamp without time zone or timestamp with time zone)",
     ),
     "a mapping of nothing": (
         'things = view(odd(field_mapping={"Prise": "price"}), price=Float64)',

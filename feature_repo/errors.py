@@ -2,6 +2,7 @@
 
 StreamflowError
 ├── ConfigurationError      a variable, option or database is not set up as it must be
+│   ├── KeyMismatch         a key of the entity rows cannot be of the source's type
 │   ├── NotAllowed          the role of PGUSER may not do this
 │   ├── QueryRefused        an entity query is none, or PostgreSQL does not take it
 │   ├── SchemaMissing       the database was never applied, or by another version
@@ -35,6 +36,10 @@ class NotAllowed(ConfigurationError):
 
 class SchemaMissing(ConfigurationError):
     """The database was never applied, or by another version of the schema."""
+
+
+class KeyMismatch(ConfigurationError):
+    """A key of the entity rows cannot be of the type that the source's has."""
 
 
 class QueryRefused(ConfigurationError):

@@ -12,6 +12,7 @@ from feature_repo import settings
 from feature_repo.database import first_line, translated
 from feature_repo.errors import QueryFailed, QueryRefused
 from feature_repo.feast_connection import search_path
+from feature_repo.offline_keys import refusals
 
 if TYPE_CHECKING:
     from feature_repo.offline_store import StreamflowOfflineStoreConfig
@@ -34,6 +35,7 @@ def connect(
         StoreUnavailable: the server does not answer, goes away, or the time is up.
         QueryRefused: PostgreSQL does not take a query; a table is not there, for example.
         QueryFailed: it met a value that a query cannot do with.
+        KeyMismatch: a key of the entity rows cannot be of the source's type.
     """
     with translated(), about(subject):
         connection = psycopg.connect(
@@ -66,7 +68,8 @@ def about(subject: str) -> Iterator[None]:
     Tables are sources here, never ours: one that is missing does not come with an apply.
     """
     try:
-        yield
+        with refusals():
+            yield
     except psycopg.errors.InsufficientPrivilege:
         raise
     except psycopg.ProgrammingError as error:
@@ -81,6 +84,7 @@ def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> 
     """The session's settings, for this transaction only."""
     chosen = {
         "TimeZone": "UTC",
+        "DateStyle": "ISO",  # dates as text, where a key is one
         "search_path": search_path(config),
         "work_mem": config.work_mem,
         "jit": "off",  # compiling takes longer than it saves

@@ -82,8 +82,9 @@ class StreamflowRetrievalJob(RetrievalJob):
     def to_sql(self) -> str:
         """The query as it runs.
 
-        It can be run elsewhere, in a session whose time zone is UTC, unless the entity rows are
-        a data frame: those are in a temporary table that ends with the job.
+        It can be run elsewhere, in a session whose time zone is UTC and whose search_path is that
+        of the store, unless the entity rows are a data frame: those are in a temporary table that
+        ends with the job.
         """
         with connect(self.config.offline_store, None, self._subject) as connection:
             return self._shown(connection).query.as_string(connection)

@@ -5,6 +5,7 @@ memory where they are streamed. Feast's monitoring keeps the stock store's SQL.
 """
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -41,6 +42,7 @@ from feature_repo.offline_entities import (
 )
 from feature_repo.offline_history import History, postgres_source, requested, rows_of_window
 from feature_repo.offline_job import StreamflowRetrievalJob
+from feature_repo.offline_names import computed_names
 from feature_repo.offline_pull import Pull
 from feature_repo.offline_select import Select
 from feature_repo.offline_sql import text
@@ -92,6 +94,8 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
 
         Raises:
             InvalidEntityType: `entity_df` is none of these.
+            NameCollision: a column of the frame is called as a feature; of a query, when the job
+                runs.
             QueryRefused: the query is not a single one that reads rows.
             EntityTimestampInferenceException, FeastEntityDFMissingColumnsError: the rows have no
                 time, or lack a join key; for a query when the job runs.
@@ -122,13 +126,19 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             metadata = QueryMetadata(feature_refs, entities, connected)
         else:
             raise InvalidEntityType(type(entity_df))
-        embed = config.offline_store.entity_select_mode == EntitySelectMode.embed_query
+        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        computed = computed_names(on_demand, full_feature_names)
+        history = History(views, entities, False, full_feature_names, computed)
+        if isinstance(entities, FrameEntities):
+            history.require_distinct(entities.names)
+        embedding = replace(history, embed=True)
+        mode = config.offline_store.entity_select_mode
         return StreamflowRetrievalJob(
             config,
-            History(views, entities, embed),
-            History(views, entities, embed=True),
+            embedding if mode == EntitySelectMode.embed_query else history,
+            embedding,
             full_feature_names,
-            OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
+            on_demand,
             metadata,
             f"feature view{'s' * (len(views) > 1)} {', '.join(view.name for view in views)}",
         )

@@ -202,3 +202,44 @@ def test_a_table_that_cannot_be_written_is_named(tmp_path: Path) -> None:
             None,
         )
     assert not isinstance(refused.value, SchemaMissing)
+
+
+ROWS = "SELECT 'a' AS user_id, timestamptz '2024-02-01' AS event_timestamp"
+WRITTEN = {
+    "a semicolon": f"{ROWS};",
+    "semicolons, blanks and a comment": f"{ROWS} ; ;\n-- all of them",
+    "a comment at the end": f"{ROWS} -- all; of them",
+    "comments before": f"\n  -- users;\n/* of /* all */; */ {ROWS}",
+    "a CTE": f"WITH u AS ({ROWS}) SELECT * FROM u;",
+    "a CTE that is written once": f"WITH u AS MATERIALIZED ({ROWS}), v AS (TABLE u) TABLE v",
+    "parentheses": f"(({ROWS}))",
+    "a union": f"{ROWS} UNION {ROWS};",
+    "texts": f"{ROWS}, ';' AS a, $$;'$$ AS b, E'\\';' AS c, '%s' AS d WHERE 'a' LIKE '%'",
+    "another order of clauses": f"SELECT * FROM ({ROWS}) AS q ORDER BY user_id LIMIT 1",
+    "values": "SELECT * FROM (VALUES ('a', now())) AS q (user_id, event_timestamp)",
+    "TABLE": "TABLE source.asked",
+    "a table": "source.asked",
+    "a table without its schema": '"asked";',
+}
+
+
+@pytest.mark.parametrize("query", WRITTEN.values(), ids=WRITTEN)
+def test_an_entity_query_may_be_written_as_people_do(tmp_path: Path, query: str) -> None:
+    table("v", [row("a", T0, 1)])
+    execute(f"CREATE TABLE source.asked AS {ROWS}")
+    for mode in ("temp_table", "embed_query"):
+        store = store_of(tmp_path, view_of("v"), entity_select_mode=mode)
+        job = store.get_historical_features(query, ["v:clicks"])
+        assert values(job, "user_id", "clicks") == [("a", 1)]
+        assert job.metadata is not None
+        assert "user_id" in job.metadata.keys
+        if mode == "embed_query":
+            execute("SET search_path = source", f"CREATE TEMPORARY TABLE t AS {job.to_sql()}")
+
+
+def test_what_is_no_entity_query_is_refused_at_once(tmp_path: Path) -> None:
+    store = store_of(tmp_path, view_of("v"))
+    table("v", [row("a", T0, 1)])
+    for query in (f"{ROWS}; DROP TABLE source.v", "DELETE FROM source.v RETURNING *", "-- none"):
+        with pytest.raises(QueryRefused, match=r"^the entity query "):
+            store.get_historical_features(query, ["v:clicks"])

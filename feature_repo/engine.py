@@ -29,6 +29,7 @@ from feature_repo import engine_ledger, engine_plan, engine_sql, online_pool, tr
 from feature_repo.database import lock_key
 from feature_repo.engine_ledger import Result
 from feature_repo.engine_sql import Source
+from feature_repo.errors import SourceMismatch
 from feature_repo.online_plan import layout_in
 
 log = logging.getLogger(__name__)
@@ -92,7 +93,12 @@ class StreamflowEngine(LocalComputeEngine):
         with psycopg.connect(
             **online_pool.options(self.repo_config), autocommit=True
         ) as connection:
-            planned = [self._plan(connection, task) for task in tasks]
+            planned = []
+            for task in tasks:
+                try:
+                    planned.append(self._plan(connection, task))
+                except SourceMismatch as mismatch:
+                    jobs[task.feature_view.name] = job(task, mismatch)
             inside = [one for one in planned if one.source is not None]
             if inside:
                 error = self._inside(connection, registry, inside)

@@ -8,13 +8,14 @@ from feast.infra.common.materialization_job import MaterializationTask
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
+from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.repo_config import RepoConfig
 from psycopg import Connection, sql
 
-from feature_repo import engine_sql
+from feature_repo import engine_sql, source_check
 from feature_repo.engine_sql import Source
-from feature_repo.feast_connection import search_path
 from feature_repo.online_plan import layout_in
+from feature_repo.sources import relation
 
 
 class NotInside(Exception):
@@ -32,14 +33,14 @@ def source_of(
 
     Raises:
         NotInside: Feast has to compute or convert them, or they are somewhere else.
+        SourceMismatch: the source does not have what the view asks for.
     """
     view = task.feature_view
+    if is_here(config):
+        source_check.require_view(connection, config, view)
     require_plain(config, view)
     source = view.batch_source
-    connection.execute(
-        "SELECT set_config('search_path', %s, false)", [search_path(config.offline_store)]
-    )
-    query = source.get_table_query_string()
+    query = relation(source)
     kinds = columns_of(connection, query)
     reverse = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
     layout = layout_in(config, view)
@@ -100,11 +101,17 @@ def require_plain(config: RepoConfig, view: FeatureView) -> None:
             raise NotInside(f"it has {what}")
     if not isinstance(view.batch_source, PostgreSQLSource):
         raise NotInside(f"its source is a {type(view.batch_source).__name__}")
-    places = [
-        (one.host, one.port, one.database) for one in (config.offline_store, config.online_store)
-    ]
-    if places[0] != places[1]:
+    if not is_here(config):
         raise NotInside("its source is in another database")
+
+
+def is_here(config: RepoConfig) -> bool:
+    """Whether sources are in the online store's database."""
+    stores = (config.offline_store, config.online_store)
+    places = [
+        (one.host, one.port, one.database) for one in stores if isinstance(one, PostgreSQLConfig)
+    ]
+    return len(places) == len(stores) and places[0] == places[1]
 
 
 def columns_of(connection: Connection, query: str) -> dict[str, str]:

@@ -54,7 +54,7 @@ def wanted_of(view: Any, keys: Mapping[str, Any]) -> Wanted | None:
     elif aggregations:
         own |= {one.column: None for one in aggregations}
     else:
-        own |= {one.name: one.dtype for one in view.features}
+        own |= {one.name: one.dtype for one in view.features if one.name != DUMMY_ENTITY_ID}
     return Wanted(f"{kind} {view.name}", source, own)
 
 
@@ -75,6 +75,22 @@ def require_fit(connection: Connection[Any], config: RepoConfig, contents: RepoC
     unread = [one for one in contents.data_sources if isinstance(one, PostgreSQLSource)]
     if found := faults(connection, [one for one in wanted if one], unread):
         raise SourceMismatch(found, "nothing was changed")
+
+
+def require_view(connection: Connection[Any], config: RepoConfig, view: Any) -> None:
+    """Returns when the source of a registered view has its columns and a time.
+
+    Args:
+        connection: to the offline store's database; its search_path is set for good.
+
+    Raises:
+        SourceMismatch: naming the view, the source and what that has.
+    """
+    path = search_path(config.offline_store)
+    connection.execute("SELECT set_config('search_path', %s, false)", [path])
+    wanted = wanted_of(view, {one.name: None for one in view.entity_columns})
+    if wanted and (found := faults(connection, [wanted], types=False)):
+        raise SourceMismatch(found)
 
 
 def keys_of(view: Any, entities: Mapping[str, Entity]) -> dict[str, Any]:
@@ -100,7 +116,7 @@ def faults(
     Args:
         connection: inside a transaction, with the search_path of the offline store.
         unused: sources that no view of `wanted` reads.
-        types: whether the types of keys and features are compared as well.
+        types: whether the types of keys, features and created times are compared as well.
     """
     readers: dict[str, list[Wanted]] = {}
     for one in wanted:
@@ -128,14 +144,14 @@ def of_source(
     except QueryRefused as error:
         return [f"{owners}{error}"]
     kinds = sources.type_names(connection, has)
-    found = [f"{owners}{one}" for one in of_times(source, has, kinds)]
+    found = [f"{owners}{one}" for one in of_times(source, has, kinds, types)]
     for view in views:
         found += [f"{view.view}: {one}" for one in of_fields(view, has, kinds, types)]
     return list(dict.fromkeys(found))
 
 
 def of_times(
-    source: PostgreSQLSource, has: Sequence[Column], kinds: Mapping[int, str]
+    source: PostgreSQLSource, has: Sequence[Column], kinds: Mapping[int, str], types: bool
 ) -> Iterator[str]:
     """What is wrong with the columns that a source names itself."""
     own = own_names(source)
@@ -157,6 +173,8 @@ def of_times(
         yield said
     there = {one.name: one.oid for one in has}
     for what, name in times.items():
+        if not types and what == "created_timestamp_column":
+            continue  # which is compared as it is
         if name in there and there[name] not in sources.TIMES:
             yield sources.not_a_time(what, name, source.name, kinds[there[name]])
 

@@ -1,16 +1,20 @@
 """Opens Feast's FeatureStore on the feature repository; the one place that does."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
 from feature_repo import settings
 from feature_repo.database import connect, first_line, read_only
-from feature_repo.errors import NotAllowed, SchemaMissing, StoreUnavailable
+from feature_repo.errors import NotAllowed, QueryRefused, SchemaMissing, StoreUnavailable
 
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.repo_config import RepoConfig
+
+OURS = re.compile(r'"(registry|online|ops)\.')
+"""The schemas of tables that come with an apply, in PostgreSQL's messages."""
 
 
 @contextmanager
@@ -90,7 +94,14 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(f"PostgreSQL: {first_line(error)}") from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise NotAllowed(first_line(error)) from error
-    except (FeastRegistrySchemaError, ProgrammingError, psycopg.errors.UndefinedTable) as error:
+    except psycopg.errors.UndefinedTable as error:
+        if not OURS.search(str(error)):  # a source of a store that is not ours
+            raise QueryRefused(first_line(error)) from error
+        raise SchemaMissing(
+            f"the database is not as this version needs it ({first_line(error)});"
+            " run: streamflow apply"
+        ) from error
+    except (FeastRegistrySchemaError, ProgrammingError) as error:
         cause = getattr(error, "orig", None)
         if isinstance(cause, psycopg.errors.InsufficientPrivilege):
             raise NotAllowed(first_line(cause)) from error

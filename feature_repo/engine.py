@@ -25,7 +25,7 @@ from feast.repo_config import FeastConfigBaseModel
 from psycopg import Connection, IsolationLevel
 from pydantic import StrictStr
 
-from feature_repo import engine_ledger, engine_plan, engine_sql, online_pool, tracing
+from feature_repo import engine_ledger, engine_plan, engine_sql, feast_apply, online_pool, tracing
 from feature_repo.database import lock_key
 from feature_repo.engine_ledger import Result
 from feature_repo.engine_sql import Source
@@ -64,6 +64,7 @@ class StreamflowEngine(LocalComputeEngine):
 
     def __init__(self, *, lookback_s: float = 86_400.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        feast_apply.require_settings(self.repo_config)
         self.lookback = timedelta(seconds=lookback_s)
         self.results = {}
 

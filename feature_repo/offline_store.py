@@ -30,7 +30,7 @@ from feast.type_map import pg_type_code_to_pg_type
 from feast.utils import compute_non_entity_date_range
 from pydantic import StrictStr
 
-from feature_repo import source_check, sources
+from feature_repo import feast_apply, source_check, sources
 from feature_repo.errors import SourceMismatch
 from feature_repo.feast_connection import ConnectionFromEnvironment
 from feature_repo.offline_connection import connect
@@ -253,3 +253,6 @@ def pulling(
         lambda connection: rows(pull.required(connection)),
         subject=f"data source {pull.name}",
     )
+
+
+feast_apply.watch()  # Feast imports this module to read feature_store.yaml

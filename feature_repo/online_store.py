@@ -19,7 +19,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from pydantic import Field, StrictStr
 
-from feature_repo import online_apply, online_pool, online_write, settings
+from feature_repo import feast_apply, online_apply, online_pool, online_write, settings
 from feature_repo.catalog import TtlPolicy
 from feature_repo.feast_connection import ConnectionFromEnvironment
 from feature_repo.online_answer import FeastRow, add_versions, as_feast_rows, fill
@@ -219,3 +219,6 @@ class StreamflowOnlineStore(OnlineStore):
     def release(self) -> None:
         """As `close`."""
         self._connections.close()
+
+
+feast_apply.watch()  # Feast imports this module to read feature_store.yaml

@@ -55,9 +55,15 @@ def repo_config() -> "RepoConfig":
 def require_registry() -> None:
     """Returns when the registry was applied, else raises SchemaMissing."""
     with connect() as connection:
-        found = connection.execute("SELECT to_regclass('registry.feature_services')").fetchone()
-    if found is None or found[0] is None:
+        found = connection.execute(REGISTRY).fetchone()
+    if found is None or not found[0]:
         raise SchemaMissing("the feature registry is empty; run: streamflow apply")
+
+
+REGISTRY = """
+    SELECT to_regclass('registry.feature_services') IS NOT NULL
+        OR EXISTS (SELECT FROM pg_class WHERE relname = 'feature_services' AND relkind = 'r')"""
+"""Whether the database has a registry: in our schema, or where feature_store.yaml may say it is."""
 
 
 @contextmanager

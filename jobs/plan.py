@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_repo.errors import ConfigurationError
+from feature_repo.store import repo_config
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -66,13 +67,17 @@ def load(repo: Path) -> "RepoContents":
     Raises:
         ConfigurationError: the code does not load; says where.
     """
+    from feast import Project
     from feast.repo_operations import get_repo_files, parse_repo, py_path_to_module
 
     try:
         with contextlib.chdir(repo), on_path(repo):
             for file in get_repo_files(repo.resolve()):
                 sys.modules.pop(py_path_to_module(file), None)
-            return parse_repo(repo.resolve())
+            contents = parse_repo(repo.resolve())
+            if not contents.projects:  # then it is the one of feature_store.yaml, as with Feast
+                contents.projects.append(Project(name=repo_config().project))
+            return contents
     except Exception as error:
         raise ConfigurationError(
             f"{repo}: the definitions do not load: {type(error).__name__}: {error}"

@@ -17,7 +17,6 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast.errors import (
-    EntityDFNotDateTime,
     EntityTimestampInferenceException,
     FeastEntityDFMissingColumnsError,
 )
@@ -26,9 +25,10 @@ from psycopg import Connection, sql
 
 from feature_repo import sources
 from feature_repo.errors import ConfigurationError, QueryRefused
-from feature_repo.offline_arrow import BATCH_ROWS, INSTANT
-from feature_repo.offline_copy import copy_in, microseconds, postgres_type
-from feature_repo.offline_keys import SourceKey, conversions, converted, one_type, short_names
+from feature_repo.offline_arrow import BATCH_ROWS
+from feature_repo.offline_copy import copy_in, postgres_type
+from feature_repo.offline_frame import table_of, whole_numbers
+from feature_repo.offline_keys import SourceKey, conversions, converted, short_names
 from feature_repo.offline_sql import ENTITIES, EntityRows, numbered, qualified, text
 
 EVENT_TIMESTAMP = "event_timestamp"
@@ -89,14 +89,7 @@ class FrameEntities:
         times = [one for one in kinds if pd.api.types.is_datetime64_any_dtype(kinds[one])]
         self.timestamp = timestamp_among(list(kinds), times)
         require(keys, list(kinds))
-        try:
-            table = pa.Table.from_pandas(frame, preserve_index=False)
-        except (pa.ArrowInvalid, pa.ArrowTypeError):  # keys of several types, or other columns
-            frame = frame.assign(**{key: one_type(frame[key]) for key in keys})
-            table = pa.Table.from_pandas(frame, preserve_index=False)
-        table = table.replace_schema_metadata()
-        at = table.column_names.index(self.timestamp)
-        self.table = table.set_column(at, self.timestamp, instants(table.column(at)))
+        self.table = table_of(frame, keys, self.timestamp)
 
     @property
     def names(self) -> list[str]:
@@ -253,35 +246,3 @@ def create(connection: Connection[Any], table: sql.Identifier, rows: sql.Compose
             f"entity rows need a temporary table: {error}; grant TEMPORARY on the database, or "
             "give them as SQL and set entity_select_mode: embed_query in feature_store.yaml"
         ) from error
-
-
-def whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Floats without a fraction as integers: pandas turns a key with a null into floats."""
-    if not pa.types.is_floating(column.type):
-        return column
-    try:
-        return column.cast(pa.int64())
-    except pa.ArrowInvalid:
-        return column
-
-
-def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Times as UTC instants; dates, naive times and text without a zone are UTC.
-
-    Raises:
-        EntityDFNotDateTime: they are no times.
-    """
-    kind = column.type
-    if column.null_count == len(column):
-        return pa.chunked_array([pa.nulls(len(column), INSTANT)])
-    if pa.types.is_date(kind):
-        return column.cast(pa.timestamp("us")).cast(INSTANT)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        try:
-            read = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
-        except ValueError as error:
-            raise EntityDFNotDateTime() from error
-        column = pa.chunked_array([pa.array(read)])
-    if not pa.types.is_timestamp(column.type):
-        raise EntityDFNotDateTime()
-    return microseconds(column).cast(INSTANT)

@@ -5,18 +5,12 @@ could become the same key. An entity row's value is, through its text, where it 
 very same text; the conversion is a column of its own beside the one that was given.
 """
 
-import datetime
-import decimal
-import uuid
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-import pandas as pd
 import psycopg
-import pyarrow as pa
 from psycopg import Connection, sql
 
 from feature_repo.errors import KeyMismatch, shorten
@@ -183,37 +177,3 @@ def joined_by(
         )
         for view in views
     ]
-
-
-def one_type(keys: "pd.Series[Any]") -> "pd.Series[Any]":
-    """A column of keys that Arrow can hold: keys of several types become their texts.
-
-    Raises:
-        KeyMismatch: a key that has no text of its own.
-    """
-    if keys.dtype != object:
-        return keys
-    try:
-        pa.array(keys, from_pandas=True)
-    except (pa.ArrowInvalid, pa.ArrowTypeError):
-        return pd.Series([text_of(key, keys.name) for key in keys], keys.index, dtype=object)
-    return keys
-
-
-def text_of(key: Any, column: Any) -> str | None:
-    """The text of a single key; None for null."""
-    match key:
-        case str():
-            return key
-        case bool() | np.bool_():
-            return str(key).lower()
-        case float() | np.floating() if not np.isnan(key) and key == int(key):
-            return str(int(key))
-        case int() | np.integer() | decimal.Decimal() | uuid.UUID() | datetime.date():
-            return str(key)
-        case _ if pd.api.types.is_scalar(key) and pd.isna(key):
-            return None
-    raise KeyMismatch(
-        f"column {column} of the entity rows has keys of several types: {shorten(str(key))} is"
-        f" {type(key).__name__}"
-    )

@@ -88,8 +88,9 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
 
         Args:
             entity_df: a frame or a query with the join keys and a time, `event_timestamp` or the
-                only column that holds times; its other columns are given back unchanged. None
-                for each time and entity that has a row in the window.
+                only column that holds times; its other columns are given back unchanged. A join
+                key may be of another type than the source's, where nothing is lost (KeyMismatch
+                when the job runs). None for each time and entity that has a row in the window.
             window: `start_date` and `end_date`, where there are no entity rows.
 
         Raises:

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from feature_repo import settings
@@ -44,11 +45,11 @@ def open_store(schema_mode: Literal["auto", "verify"] = "verify") -> Iterator["F
             yield store
 
 
-def repo_config() -> "RepoConfig":
-    """What the feature_store.yaml of the feature repository says."""
+def repo_config(repo: Path | None = None) -> "RepoConfig":
+    """What the feature_store.yaml in `repo` says, by default in the feature repository."""
     from feast.repo_config import load_repo_config
 
-    repo = settings.streamflow().feature_repo
+    repo = repo or settings.streamflow().feature_repo
     return load_repo_config(repo, repo / "feature_store.yaml")
 
 

@@ -76,7 +76,7 @@ def load(repo: Path) -> "RepoContents":
                 sys.modules.pop(py_path_to_module(file), None)
             contents = parse_repo(repo.resolve())
             if not contents.projects:  # then it is the one of feature_store.yaml, as with Feast
-                contents.projects.append(Project(name=repo_config().project))
+                contents.projects.append(Project(name=repo_config(repo).project))
             return contents
     except Exception as error:
         raise ConfigurationError(

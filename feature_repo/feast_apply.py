@@ -99,15 +99,16 @@ def watch() -> None:
     @wraps(apply)
     def checked(
         store: Any,
-        project: str,
+        project_name: str,
         registry: Any,
         repo: RepoContents,
-        skip: bool,
+        skip_source_validation: bool,
         *more: Any,
-        **how: Any,
+        **options: Any,
     ) -> None:
+        skip = skip_source_validation
         with refusing():
             require(store.config, None if skip else repo)
-            apply(store, project, registry, repo, skip, *more, **how)
+            apply(store, project_name, registry, repo, skip, *more, **options)
 
     repo_operations.apply_total_with_repo_instance = checked

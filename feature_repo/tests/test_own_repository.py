@@ -9,13 +9,13 @@ import warnings
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import feast
 import pandas as pd
 import psycopg
 import pytest
-from click.testing import CliRunner, Result
+from click.testing import CliRunner
 from feast import FeatureStore
 from feast.cli.cli import cli
 from feast.data_source import PushMode
@@ -75,11 +75,21 @@ def definitions(folder: Path) -> Iterator[None]:
                     del sys.modules[name]
 
 
-def command(folder: Path, *arguments: str) -> Result:
+class Done(NamedTuple):
+    """How a command ended; without its exception, whose frames would keep connections open."""
+
+    exit_code: int
+    output: str
+    stderr: str
+
+
+def command(folder: Path, *arguments: str) -> Done:
     """What `feast` does in the folder."""
     with definitions(folder), warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        done = CliRunner().invoke(cli, ["-c", str(folder), *arguments])
+        result = CliRunner().invoke(cli, ["-c", str(folder), *arguments])
+        done = Done(result.exit_code, result.output + str(result.exception or ""), result.stderr)
+        del result
         gc.collect()  # Feast's command leaves its connections to it
         return done
 

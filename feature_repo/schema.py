@@ -52,7 +52,7 @@ def ensure(connection: psycopg.Connection) -> None:
     Raises:
         NotAllowed: the role may not; names it and what it lacks.
     """
-    if state(connection) == "current":
+    if state(connection) not in ("missing", "outdated"):
         return
     try:
         with connection.transaction():

@@ -20,7 +20,7 @@ from feature_repo import sources
 from feature_repo.errors import QueryRefused, SourceMismatch
 from feature_repo.feast_connection import search_path
 from feature_repo.offline_arrow import Column
-from feature_repo.source_types import fits
+from feature_repo.source_fit import fits
 
 
 @dataclass(frozen=True)

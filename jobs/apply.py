@@ -111,7 +111,7 @@ def applied(
                 f"{'; '.join(what.blocked)}; nothing was changed, --allow-removal removes it"
             )
         with connection.transaction():  # the schema comes with sources that fit, or not at all
-            outdated = schema.state(connection) != "current"
+            outdated = schema.state(connection) in ("missing", "outdated")
             if outdated:
                 schema.migrate(connection)
             require_fit(connection, contents)

@@ -46,7 +46,7 @@ def migrated(connection: Connection) -> bool:
     """
     try:
         with connection.transaction():
-            if schema.state(connection) != "current":
+            if schema.state(connection) in ("missing", "outdated"):
                 schema.migrate(connection)
             return True
     except (InsufficientPrivilege, ReadOnlySqlTransaction) as error:

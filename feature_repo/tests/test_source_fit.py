@@ -10,7 +10,7 @@ from psycopg import sql
 from feature_repo.offline_arrow import Column
 from feature_repo.offline_select import Select, fetched
 from feature_repo.online_layout import SCALARS
-from feature_repo.source_types import fits
+from feature_repo.source_fit import fits
 from feature_repo.sources import columns_of, type_names
 
 VALUES = {

@@ -31,6 +31,7 @@ from feature_repo import (
     engine_ledger,
     engine_plan,
     engine_write,
+    feast_apply,
     online_pool,
 )
 from feature_repo.database import first_line
@@ -70,6 +71,7 @@ class StreamflowEngine(LocalComputeEngine):
 
     def __init__(self, *, lookback_s: float = 86_400.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        feast_apply.require_settings(self.repo_config)
         self.lookback = timedelta(seconds=lookback_s)
         self.results = {}
 

@@ -10,15 +10,18 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
     PostgreSQLSource,
 )
 from feast.infra.registry.base_registry import BaseRegistry
+from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.repo_config import RepoConfig
 from psycopg import Connection, sql
 
-from feature_repo import engine_sql
+from feature_repo import engine_sql, source_check
 from feature_repo.engine_feast import computed_by
 from feature_repo.engine_sql import Source
+from feature_repo.feast_connection import search_path
 from feature_repo.online_layout import version_of
 from feature_repo.online_plan import layout_in
 from feature_repo.row_order import columns_of, deciding
+from feature_repo.sources import relation
 
 
 class NotInside(Exception):
@@ -41,12 +44,15 @@ def source_of(
 
     Raises:
         NotInside: Feast has to compute or convert them, or they are somewhere else.
+        SourceMismatch: the source does not have what the view asks for.
     """
     view = task.feature_view
+    if is_here(config):
+        source_check.require_view(connection, config, view)
     require_plain(config, view)
     source = view.batch_source
     look_in(connection, config)
-    query = source.get_table_query_string()
+    query = relation(source)
     kinds = columns_of(connection, query)
     reverse = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
     layout = layout_in(config, view)
@@ -119,8 +125,8 @@ def recorded_as(config: RepoConfig, registry: BaseRegistry, task: Materializatio
 
 def look_in(connection: Connection, config: RepoConfig) -> None:
     """Has sources without a schema looked for where the offline store does, in this transaction."""
-    search_path = config.offline_store.db_schema or "public"
-    connection.execute("SELECT set_config('search_path', %s, true)", [f"{search_path}, public"])
+    path = search_path(config.offline_store)
+    connection.execute("SELECT set_config('search_path', %s, true)", [path])
 
 
 def require_plain(config: RepoConfig, view: FeatureView) -> None:
@@ -131,11 +137,17 @@ def require_plain(config: RepoConfig, view: FeatureView) -> None:
         raise NotInside("it is not kept online")
     if not isinstance(view.batch_source, PostgreSQLSource):
         raise NotInside(f"its source is a {type(view.batch_source).__name__}")
-    places = [
-        (one.host, one.port, one.database) for one in (config.offline_store, config.online_store)
-    ]
-    if places[0] != places[1]:
+    if not is_here(config):
         raise NotInside("its source is in another database")
+
+
+def is_here(config: RepoConfig) -> bool:
+    """Whether sources are in the online store's database."""
+    stores = (config.offline_store, config.online_store)
+    places = [
+        (one.host, one.port, one.database) for one in stores if isinstance(one, PostgreSQLConfig)
+    ]
+    return len(places) == len(stores) and places[0] == places[1]
 
 
 def in_utc(instant: datetime) -> datetime:

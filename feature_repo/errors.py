@@ -2,9 +2,13 @@
 
 StreamflowError
 ├── ConfigurationError      a variable, option or database is not set up as it must be
+│   ├── KeyMismatch         a key of the entity rows cannot be of the source's type
 │   ├── NotAllowed          the role of PGUSER may not do this
+│   ├── QueryRefused        an entity query is none, or PostgreSQL does not take it
 │   ├── SchemaMissing       the database was never applied, or by another version
+│   ├── SourceMismatch      a definition asks of its source what that does not have
 │   └── RemovalNotAllowed   applying would remove a view that a service still uses
+├── QueryFailed             PostgreSQL gave a query up, for a value that it met
 ├── InputRefused            a month has faults; nothing of it was stored
 ├── StaleFeatures           a row is older than its view's ttl, and the policy is to refuse it
 ├── StoreUnavailable        PostgreSQL does not answer, or stopped answering
@@ -34,6 +38,29 @@ class NotAllowed(ConfigurationError):
 
 class SchemaMissing(ConfigurationError):
     """The database was never applied, or by another version of the schema."""
+
+
+class KeyMismatch(ConfigurationError):
+    """A key of the entity rows cannot be of the type that the source's has."""
+
+
+class QueryRefused(ConfigurationError):
+    """An entity query, or a source's, is none, or PostgreSQL does not take it."""
+
+
+class SourceMismatch(ConfigurationError):
+    """A definition asks of its source what that does not have."""
+
+    def __init__(self, faults: Iterable[str], consequence: str = "") -> None:
+        self.faults = tuple(faults)
+        first, *rest = self.faults
+        if rest:
+            first, rest = (
+                f"{len(self.faults)} faults between definitions and sources",
+                [first, *rest],
+            )
+        said = f"{first}; {consequence}" if consequence else first
+        super().__init__("\n  ".join([said, *rest]))
 
 
 class RemovalNotAllowed(ConfigurationError):
@@ -66,6 +93,10 @@ class Fault:
                 f"; {self.note}" if self.note else "",
             ]
         )
+
+
+class QueryFailed(StreamflowError):
+    """PostgreSQL gave a query over sources or entity rows up, for a value that it met."""
 
 
 class InputRefused(StreamflowError):

@@ -8,8 +8,10 @@ import psycopg
 from psycopg import IsolationLevel, sql
 
 from feature_repo import connection_options
-from feature_repo.database import translated
-from feature_repo.feast_connection import arguments
+from feature_repo.database import first_line, translated
+from feature_repo.errors import QueryFailed, QueryRefused
+from feature_repo.feast_connection import arguments, search_path
+from feature_repo.offline_keys import refusals
 
 if TYPE_CHECKING:
     from feature_repo.offline_store import StreamflowOfflineStoreConfig
@@ -19,7 +21,7 @@ LOCAL = (connection_options.UTC, connection_options.CHECKED)
 
 @contextmanager
 def connect(
-    config: "StreamflowOfflineStoreConfig", timeout: int | None = None
+    config: "StreamflowOfflineStoreConfig", timeout: int | None = None, subject: str = ""
 ) -> Iterator[psycopg.Connection[Any]]:
     """A connection in one transaction that sees one state of the data; committed at the end.
 
@@ -28,12 +30,15 @@ def connect(
 
     Args:
         timeout: seconds until PostgreSQL gives a statement up; None for no limit.
+        subject: what the queries are about, for a message: `feature views a, b`.
 
     Raises:
         StoreUnavailable: the server does not answer, goes away, or the time is up.
-        SchemaMissing: a schema, table or column is not there.
+        QueryRefused: PostgreSQL does not take a query; a table is not there, for example.
+        QueryFailed: it met a value that a query cannot do with.
+        KeyMismatch: a key of the entity rows cannot be of the source's type.
     """
-    with translated():
+    with translated(), about(subject):
         connection = psycopg.connect(**arguments(config, connection_options.CHECKED))
         with connection:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
@@ -41,18 +46,39 @@ def connect(
             yield connection
 
 
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """Turns what PostgreSQL says of other people's queries into errors that name the subject.
+
+    Tables are sources here, never ours: one that is missing does not come with an apply.
+    """
+    try:
+        with refusals():
+            yield
+    except psycopg.errors.InsufficientPrivilege:
+        raise
+    except psycopg.ProgrammingError as error:
+        raise QueryRefused(f"{subject}: {first_line(error)}".removeprefix(": ")) from error
+    except (psycopg.DataError, psycopg.NotSupportedError) as error:
+        if not subject:
+            raise
+        raise QueryFailed(f"{subject}: {first_line(error)}") from error
+
+
 def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> sql.Composed:
     """The session's settings, for this transaction only."""
-    schemas = [one.strip() for one in (config.db_schema or config.user).split(",")]
-    chosen: dict[str, sql.Composable] = {
-        **{name: sql.Literal(value) for name, value in LOCAL},
-        "search_path": sql.SQL(", ").join(map(sql.Identifier, [*schemas, "public"])),
-        "work_mem": sql.Literal(config.work_mem),
-        "jit": sql.SQL("off"),  # compiling takes longer than it saves
+    chosen = {
+        **dict(LOCAL),
+        "DateStyle": "ISO",  # dates as text, where a key is one
+        "search_path": search_path(config),
+        "work_mem": config.work_mem,
+        "jit": "off",  # compiling takes longer than it saves
     }
     if timeout:
-        chosen["statement_timeout"] = sql.Literal(f"{timeout}s")
-    return sql.SQL("; ").join(
-        sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), value)
-        for name, value in chosen.items()
+        chosen["statement_timeout"] = f"{timeout}s"
+    return sql.SQL("SELECT {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
+            for name, value in chosen.items()
+        )
     )

@@ -20,6 +20,8 @@ from feast.utils import (
 )
 from psycopg import Connection, sql
 
+from feature_repo import offline_names, sources
+from feature_repo.errors import SourceMismatch
 from feature_repo.offline_entities import (
     EVENT_TIMESTAMP,
     Entities,
@@ -27,6 +29,7 @@ from feature_repo.offline_entities import (
     QueryEntities,
 )
 from feature_repo.offline_joins import FEW_ROWS, grouped, newest, timeline
+from feature_repo.offline_keys import SourceKey, joined_by
 from feature_repo.offline_select import Select
 from feature_repo.offline_sql import (
     ENTITIES,
@@ -38,7 +41,6 @@ from feature_repo.offline_sql import (
     most_rows_of_an_entity,
     point_in_time,
     rows_seen,
-    typed_null,
 )
 from feature_repo.online_layout import column_type
 from feature_repo.row_order import deciding
@@ -59,17 +61,23 @@ class History:
     entities: Entities
     embed: bool = False
     """Whether an SQL entity query stays inside the query, so that nothing is ever created."""
+    full_names: bool = False
+    """Whether features are called `view__feature`."""
+    computed: Sequence[str] = ()
+    """What the features are called that Feast computes from the rows."""
 
     def __call__(self, connection: Connection[Any]) -> Select:
-        """Loads the entity rows and gives the query that joins them."""
-        nulls = {
-            ours: typed_null(view.source, theirs)
-            for view in reversed(self.views)
-            for ours, theirs in view.keys
-        }
-        views = [with_order(connection, view) for view in self.views]
-        loaded = self.entities.load(connection, nulls, self.embed)
-        rows, few = self.measured(connection, loaded.rows)
+        """Loads the entity rows and gives the query that joins them.
+
+        Raises:
+            SourceMismatch: sources do not have what their views ask for; names all of it.
+        """
+        keys = source_keys(connection, self.views)
+        loaded = self.entities.load(connection, keys, self.embed)
+        self.require_distinct([one.name for one in loaded.outputs])
+        joined = joined_by(self.views, keys, loaded.rows.columns)
+        views = [with_order(connection, view) for view in joined]
+        rows, few = self.measured(connection, loaded.rows, views)
         forms = [newest if view.join_keys in few else timeline for view in views]
         joins = [
             form(view, number, rows)
@@ -77,9 +85,9 @@ class History:
         ]
         before = [embedded(rows.embedded)] if rows.embedded else []
         before += [
-            grouped(keys, rows)
-            for keys in dict.fromkeys(view.join_keys for view in self.views)
-            if keys not in few
+            grouped(join_keys, rows)
+            for join_keys in dict.fromkeys(view.join_keys for view in views)
+            if join_keys not in few
         ]
         outputs = [*loaded.outputs, *features(self.views)]
         return Select(
@@ -99,8 +107,13 @@ class History:
             return ["nestloop", "mergejoin"]
         return [] if loops else ["nestloop"]
 
+    def require_distinct(self, columns: Sequence[str]) -> None:
+        """Returns when no column of the entity rows is called as a feature; see offline_names."""
+        names = [name for view in self.views for _, name in view.features]
+        offline_names.require_distinct(columns, [*names, *self.computed], self.full_names)
+
     def measured(
-        self, connection: Connection[Any], rows: EntityRows
+        self, connection: Connection[Any], rows: EntityRows, views: Sequence[View]
     ) -> tuple[EntityRows, set[tuple[str, ...]]]:
         """What the rows are like, and the join keys of which no entity has many rows.
 
@@ -108,7 +121,7 @@ class History:
         """
         if rows.embedded:
             return rows, set()
-        keys = list(dict.fromkeys(view.join_keys for view in self.views))
+        keys = list(dict.fromkeys(view.join_keys for view in views))
         facts = [sql.SQL("count(*), min(ts)::text, max(ts)::text")]
         most = [most_rows_of_an_entity(one, rows) for one in keys]
         query = sql.SQL("SELECT {} FROM {}").format(listed([*facts, *most]), ENTITIES)
@@ -123,6 +136,28 @@ class History:
         few = {key for key, found in zip(keys, counts, strict=True) if (found or 0) <= FEW_ROWS}
         bounds = (first, last) if first and last else None
         return replace(rows, bounds=bounds, small=small), few
+
+
+def source_keys(connection: Connection[Any], views: Sequence[View]) -> list[SourceKey]:
+    """The join keys of all views, when every source has the columns that the join reads.
+
+    Raises:
+        SourceMismatch: naming the views, their sources and the columns that are not there.
+    """
+    keys, faults = [], []
+    for view in views:
+        try:
+            has = sources.require_columns(
+                connection, view.source_name, view.source, view.columns, view.timestamp
+            )
+        except SourceMismatch as error:
+            faults += [f"feature view {view.name}: {one}" for one in error.faults]
+            continue
+        columns = {one.name: one for one in has}
+        keys += [SourceKey(view, ours, columns[theirs]) for ours, theirs in view.keys]
+    if faults:
+        raise SourceMismatch(faults)
+    return keys
 
 
 def rows_of_window(
@@ -200,7 +235,7 @@ def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_
     column = {mapped: own for own, mapped in source.field_mapping.items()}
     prefix = f"{view.projection.name_to_use()}__" if full_names else ""
     return View(
-        source=source.get_table_query_string(),
+        source=sources.relation(source),
         keys=tuple(
             (
                 view.projection.join_key_map.get(entity.name, entity.name),
@@ -221,6 +256,8 @@ def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_
             )
             for one in view.features
         },
+        name=view.projection.name_to_use(),
+        source_name=source.name,
     )
 
 

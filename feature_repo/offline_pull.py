@@ -3,11 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Self
 
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from psycopg import Connection, sql
 
+from feature_repo import sources
 from feature_repo.offline_select import Select
 from feature_repo.offline_sql import NOTHING, listed, qualified, text
 from feature_repo.row_order import Feature, ascending, columns_of, deciding, descending
@@ -17,6 +18,8 @@ from feature_repo.row_order import Feature, ascending, columns_of, deciding, des
 class Pull:
     """Which rows and columns of a source, all by the source's own names."""
 
+    name: str
+    """The data source's, for a message."""
     source: str
     """What stands behind FROM: a table or a query in parentheses."""
     keys: Sequence[str]
@@ -34,6 +37,21 @@ class Pull:
     """The type that a column's value has online, where that is known."""
     dummy: bool
     """Whether rows without keys get the key that Feast gives to views without entities."""
+
+    def required(self, connection: Connection[Any]) -> Self:
+        """This, when the source has the columns.
+
+        Raises:
+            SourceMismatch: it has not, or cannot be read.
+        """
+        wanted = [
+            *self.keys,
+            *self.features,
+            self.timestamp,
+            *([self.created] * bool(self.created)),
+        ]
+        sources.require_columns(connection, self.name, self.source, wanted, self.timestamp)
+        return self
 
     def all(self, connection: Connection[Any]) -> Select:
         """All rows, in no order; of a view without entities the newest last.

@@ -43,6 +43,15 @@ class View:
     the value has online."""
     order: tuple[Feature, ...] = ()
     """Those which decide between rows of the same times; see row_order.deciding."""
+    name: str = ""
+    """What the request calls it, for a message; and its data source."""
+    source_name: str = ""
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column of the source that the join reads."""
+        keys, features = (theirs for _, theirs in self.keys), (one for one, _ in self.features)
+        return [one for one in (*keys, *features, self.timestamp, self.created) if one]
 
     @property
     def join_keys(self) -> tuple[str, ...]:

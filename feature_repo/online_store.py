@@ -19,7 +19,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from pydantic import Field, StrictStr
 
-from feature_repo import online_apply, online_pool, online_write, settings
+from feature_repo import feast_apply, online_apply, online_pool, online_write, settings
 from feature_repo.catalog import TtlPolicy
 from feature_repo.feast_connection import ConnectionFromEnvironment
 from feature_repo.online_answer import FeastRow, add_versions, as_feast_rows, fill
@@ -32,6 +32,9 @@ class StreamflowOnlineStoreConfig(ConnectionFromEnvironment):
     """The `online_store` part of feature_store.yaml; the connection comes from PG*."""
 
     type: StrictStr = "feature_repo.online_store.StreamflowOnlineStore"
+    db_schema: StrictStr = "public"
+    """Accepted since stock Feast's store has it, and without effect: the online tables are in
+    the schema `online`, and sources are looked for where the offline store's `db_schema` says."""
     min_conn: int = 0
     max_conn: int = Field(default_factory=lambda: settings.streamflow().pool_size)
     ttl_policy: TtlPolicy = "serve"
@@ -219,3 +222,6 @@ class StreamflowOnlineStore(OnlineStore):
     def release(self) -> None:
         """As `close`."""
         self._connections.close()
+
+
+feast_apply.watch()  # Feast imports this module to read feature_store.yaml

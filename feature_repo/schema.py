@@ -5,8 +5,8 @@ from typing import Literal
 
 import psycopg
 
-from feature_repo.database import SCHEMA_SQL
-from feature_repo.errors import SchemaMissing
+from feature_repo.database import SCHEMA_SQL, first_line
+from feature_repo.errors import NotAllowed, SchemaMissing
 
 State = Literal["missing", "outdated", "current"]
 
@@ -44,3 +44,23 @@ def require(connection: psycopg.Connection) -> None:
     """
     if state(connection) == "missing":
         raise SchemaMissing("the database is empty; run: streamflow apply")
+
+
+def ensure(connection: psycopg.Connection) -> None:
+    """Migrates the schema where it is missing or outdated, for an apply of Feast's own.
+
+    Raises:
+        NotAllowed: the role may not; names it and what it lacks.
+    """
+    if state(connection) not in ("missing", "outdated"):
+        return
+    try:
+        with connection.transaction():
+            migrate(connection)
+    except psycopg.errors.InsufficientPrivilege as error:
+        role, database = connection.info.user, connection.info.dbname
+        raise NotAllowed(
+            f"role {role} may not create or migrate the schemas online and ops in database"
+            f" {database} ({first_line(error)}): grant it CREATE on the database, or apply as the"
+            " role that owns them"
+        ) from error

@@ -1,5 +1,6 @@
 """Opens Feast's FeatureStore on the feature repository; the one place that does."""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -10,6 +11,7 @@ from feature_repo.database import connect, first_line, read_only
 from feature_repo.errors import (
     ConfigurationError,
     NotAllowed,
+    QueryRefused,
     SchemaMissing,
     StoreUnavailable,
     StreamflowError,
@@ -19,6 +21,9 @@ from feature_repo.errors import (
 if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.repo_config import RepoConfig
+
+OURS = re.compile(r'"(registry|online|ops)\.')
+"""The schemas of tables that come with an apply, in PostgreSQL's messages."""
 
 
 @contextmanager
@@ -82,9 +87,15 @@ def repo_config(repo: Path | None = None) -> "RepoConfig":
 def require_registry() -> None:
     """Returns when the registry was applied, else raises SchemaMissing."""
     with connect() as connection:
-        found = connection.execute("SELECT to_regclass('registry.feature_services')").fetchone()
-    if found is None or found[0] is None:
+        found = connection.execute(REGISTRY).fetchone()
+    if found is None or not found[0]:
         raise SchemaMissing("the feature registry is empty; run: streamflow apply")
+
+
+REGISTRY = """
+    SELECT to_regclass('registry.feature_services') IS NOT NULL
+        OR EXISTS (SELECT FROM pg_class WHERE relname = 'feature_services' AND relkind = 'r')"""
+"""Whether the database has a registry: in our schema, or where feature_store.yaml may say it is."""
 
 
 @contextmanager
@@ -121,7 +132,14 @@ def translated() -> Iterator[None]:
         raise StoreUnavailable(f"PostgreSQL: {first_line(error)}") from error
     except psycopg.errors.InsufficientPrivilege as error:
         raise NotAllowed(first_line(error)) from error
-    except (FeastRegistrySchemaError, ProgrammingError, psycopg.errors.UndefinedTable) as error:
+    except psycopg.errors.UndefinedTable as error:
+        if not OURS.search(str(error)):  # a source of a store that is not ours
+            raise QueryRefused(first_line(error)) from error
+        raise SchemaMissing(
+            f"the database is not as this version needs it ({first_line(error)});"
+            " run: streamflow apply"
+        ) from error
+    except (FeastRegistrySchemaError, ProgrammingError) as error:
         cause = getattr(error, "orig", None)
         if isinstance(cause, psycopg.errors.InsufficientPrivilege):
             raise NotAllowed(first_line(cause)) from error

@@ -16,6 +16,7 @@ from feature_repo.compile import compiled, is_current
 from feature_repo.database import connect, lock
 from feature_repo.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
 from feature_repo.store import open_store
+from jobs.apply_sources import migrated, require_fit
 from jobs.ledger import Run, last_outcome, recorded
 from jobs.loading import load, refusals
 from jobs.materialize import BEGINNING, choose, through_feast
@@ -39,9 +40,18 @@ log = logging.getLogger(__name__)
 
 
 def plan() -> Plan:
-    """What `apply` would do now; changes nothing."""
+    """What `apply` would do now; changes nothing.
+
+    Raises:
+        ConfigurationError: the definitions do not load, or do not fit their sources.
+    """
     with connect(autocommit=True) as connection:
-        return planned(connection, load(settings.streamflow().feature_repo))
+        contents = load(settings.streamflow().feature_repo)
+        what = planned(connection, contents)
+        with connection.transaction(force_rollback=True):
+            if migrated(connection):
+                require_fit(connection, contents)
+        return what
 
 
 def apply(
@@ -58,7 +68,7 @@ def apply(
     Raises:
         NotAllowed: the tables belong to a role that this one may not act as.
         RemovalNotAllowed: a view in use would be removed; nothing was changed.
-        ConfigurationError: the definitions do not load.
+        ConfigurationError: the definitions do not load, or do not fit their sources.
     """
     with connect(autocommit=True) as connection:
         require_owner(connection)
@@ -100,8 +110,12 @@ def applied(
             raise RemovalNotAllowed(
                 f"{'; '.join(what.blocked)}; nothing was changed, --allow-removal removes it"
             )
-        if schema.state(connection) != "current":
-            schema.migrate(connection)
+        with connection.transaction():  # the schema comes with sources that fit, or not at all
+            outdated = schema.state(connection) in ("missing", "outdated")
+            if outdated:
+                schema.migrate(connection)
+            require_fit(connection, contents)
+        if outdated:
             log.info("schema migrated", extra={"version": schema.version()[:12]})
         with recorded("apply", allow_removal=allow_removal) as run:
             objects = [one for one in what.changes if one.kind not in (SCHEMA, ONLINE)]

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from feature_repo.errors import ConfigurationError, reason, shorten
+from feature_repo.store import repo_config
 
 if TYPE_CHECKING:
     from feast.repo_contents import RepoContents
@@ -21,6 +22,7 @@ def load(repo: Path) -> "RepoContents":
         ConfigurationError: the code does not load, names a thing twice, or has an on-demand view
             that does not compute; says where.
     """
+    from feast import Project
     from feast.repo_operations import get_repo_files, parse_repo, py_path_to_module
 
     try:
@@ -28,6 +30,8 @@ def load(repo: Path) -> "RepoContents":
             for file in get_repo_files(repo.resolve()):
                 sys.modules.pop(py_path_to_module(file), None)
             contents = parse_repo(repo.resolve())
+            if not contents.projects:  # then it is the one of feature_store.yaml, as with Feast
+                contents.projects.append(Project(name=repo_config(repo).project))
     except (Exception, SystemExit) as error:
         raise ConfigurationError(
             f"{repo}: the definitions do not load: {where_it_failed(repo.resolve(), error)}"

@@ -13,7 +13,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from feast import FeatureService
-from feast.errors import DataSourceNotFoundException
 from feast.feature_logging import LoggingConfig
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
@@ -23,6 +22,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 from psycopg import sql
 
+from feature_repo.errors import SourceMismatch
 from feature_repo.offline_copy import copy_in, postgres_type
 from feature_repo.offline_logging import PostgreSQLLoggingDestination
 from feature_repo.tests.offline_projects import T0, row, store_of, table, view_of
@@ -321,8 +321,12 @@ def test_a_source_is_described_and_checked(tmp_path: Path) -> None:
     wrong = PostgreSQLSource(
         name="v", table="source.v", timestamp_field="when", field_mapping={"m": "x", "n": "y"}
     )
-    with pytest.raises(ValueError, match=r"data source v has no column when, m$"):
+    with pytest.raises(SourceMismatch, match=r"^data source v has no column when, m; it has user"):
         provider.validate_data_source(store.config, wrong)
     gone = PostgreSQLSource(name="w", table="source.w", timestamp_field="at")
-    with pytest.raises(DataSourceNotFoundException, match="'w'"):
-        provider.validate_data_source(store.config, gone)
+    for asked in (
+        provider.validate_data_source,
+        provider.get_table_column_names_and_types_from_data_source,
+    ):
+        with pytest.raises(SourceMismatch, match=r'^data source w .*"source\.w" does not exist$'):
+            asked(store.config, gone)

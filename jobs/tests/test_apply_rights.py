@@ -80,3 +80,19 @@ def test_a_plan_is_for_the_writer_too(names: Names, database: str) -> None:
     done(db_roles(names))
     with acting(names.writer):
         assert "nothing to do" in done(streamflow("apply", "--plan")).stdout
+
+
+@pytest.mark.parametrize("outdated", [False, True], ids=["as it is", "outdated"])
+def test_the_plan_is_shown_to_who_may_not_carry_it_out(
+    names: Names, database: str, new_feature: dict[str, str], outdated: bool
+) -> None:
+    """Sources are looked at as they will be, and not where that takes a migration."""
+    done(db_roles(names))
+    if outdated:
+        execute("UPDATE ops.schema_version SET sha256 = 'earlier'")
+    with acting(names.writer), pytest.MonkeyPatch.context() as patch:
+        for name, value in new_feature.items():
+            patch.setenv(name, value)
+        result = streamflow("apply", "--plan")
+    assert (result.exit_code, "~ feature view subs_profile_fv" in result.stdout) == (0, True)
+    assert ("the sources were not looked at" in result.stderr) is outdated

@@ -126,4 +126,4 @@ def test_what_libpq_is_told_on_a_command_line_is_the_same() -> None:
     """PostgreSQL's own programs have no Python; the chart's scripts repeat the numbers."""
     said = " ".join(f"{name}={value}" for name, value in connection_options.keepalives().items())
     for name in ("dump.sh", "restore.sh"):
-        assert said in (Path("charts/streamflow/files") / name).read_text()
+        assert said in (SCRIPTS / name).read_text()

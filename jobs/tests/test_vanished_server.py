@@ -22,7 +22,7 @@ from feature_repo.store import open_store
 from jobs.backup import Place
 from jobs.restore import prepare
 from jobs.tests.acting import streamflow
-from jobs.tests.test_restore import back_up
+from jobs.tests.test_restore import SCRIPTS, back_up
 
 EXPECTED = {
     "SO_KEEPALIVE": 1,

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.protocol import Protocol
-from feature_repo import logs, settings
+from feature_repo import connection_options, logs, settings
 from feature_repo.errors import ConfigurationError, StoreUnavailable
 
 log = logging.getLogger("api")
@@ -94,6 +94,8 @@ def prepare() -> None:
 
         embedded.ensure()
     settings.postgres()
+    if connection_options.is_pooled():
+        connection_options.require_no_options()
 
 
 def serve(app: ASGIApp, listener: socket.socket) -> None:

@@ -18,7 +18,7 @@ from starlette.types import ASGIApp
 from api.app import create_app
 from api.protocol import Protocol
 from api.settings import PREFIX, ApiSettings, load
-from feature_repo import logs, settings
+from feature_repo import connection_options, logs, settings
 from feature_repo.errors import ConfigurationError, StoreUnavailable, reason
 
 log = logging.getLogger("api")
@@ -126,6 +126,8 @@ def prepare() -> None:
 
         embedded.ensure()
     settings.postgres()
+    if connection_options.is_pooled():
+        connection_options.require_no_options()
 
 
 def serve(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import logging
 import operator
 import os
 import socket
@@ -14,6 +15,8 @@ from api.database import Rows, Session, unavailable
 from feature_repo import connection_options, settings
 from feature_repo.connection_options import Setting
 from feature_repo.errors import ConfigurationError, StoreUnavailable
+
+log = logging.getLogger(__name__)
 
 
 class PooledSession(Session):
@@ -67,7 +70,8 @@ async def connect(timeout_s: float, statement_timeout_s: float, direct: bool = F
             connection = await asyncpg.connect(**arguments(where, direct))
             try:
                 keep_alive(connection)
-                return await prepared(connection, session, connection_options.is_pooled(direct))
+                is_pooled = connection_options.is_pooled(direct) or await is_relayed(connection)
+                return await prepared(connection, session, is_pooled)
             except BaseException:
                 connection.terminate()
                 raise
@@ -89,13 +93,28 @@ def arguments(where: settings.PostgresSettings, direct: bool) -> dict[str, Any]:
         "host": os.environ.get("PGHOSTADDR") or None,
         "password": where.password or None,
         "server_settings": startup,
+        "statement_cache_size": 0,  # a Session has its own; without a name where it is pooled
     }
     if connection_options.is_pooled(direct):
         connection_options.require_no_options()
-        found["statement_cache_size"] = 0
     elif options := os.environ.get("PGOPTIONS"):
         startup["options"] = options
     return found | connection_options.beside(direct)
+
+
+async def is_relayed(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    """Whether somebody between lends the connection a server: another process than had the login.
+
+    Nobody said so, but it is treated as a pooler in transaction mode, which it may be.
+    """
+    pid = connection.get_server_pid()
+    try:
+        # In one message without rows: anything more takes two steps, perhaps on two servers.
+        await connection.execute(f"SELECT 1 / (pg_backend_pid() = {pid})::int -- fails at a pooler")
+    except asyncpg.DivisionByZeroError:
+        log.warning("there is a pooler", extra={"advice": connection_options.NAME_THE_POOLER})
+        return True
+    return False
 
 
 async def prepared(

@@ -1,8 +1,10 @@
 """Connections to PostgreSQL in use, and what their errors mean."""
 
 import asyncio
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import asyncpg
@@ -13,6 +15,9 @@ from feature_repo.errors import SchemaMissing, StoreUnavailable
 
 MOST_STATEMENTS = 64
 """Prepared statements that one connection keeps; the least recently used goes first."""
+NAMES, NUMBERS = f"streamflow_{secrets.token_hex(8)}", count()
+"""Of prepared statements. The driver's own are the same in every process: behind a pooler that
+nobody noticed, one process's statement would run as another's, which is another query."""
 ANOTHER_PLAN = (asyncpg.FeatureNotSupportedError, asyncpg.exceptions.OutdatedSchemaCacheError)
 """A prepared statement's result is another one since a table was changed."""
 ANOTHER_SCHEMA = (
@@ -112,7 +117,8 @@ class Session:
             timer.cancel()
 
     async def _prepared(self, query: str) -> "PreparedStatement[asyncpg.Record]":
-        statement = self._statements[query] = await self.connection.prepare(query)
+        name = f"{NAMES}_{next(NUMBERS)}"
+        statement = self._statements[query] = await self.connection.prepare(query, name=name)
         if len(self._statements) > MOST_STATEMENTS:
             self._statements.popitem(last=False)  # closed on the server when it is collected
         return statement

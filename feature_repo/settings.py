@@ -89,10 +89,11 @@ class StreamflowSettings(BaseSettings):
         """A direct address is one beside a pooler."""
         if self.direct_host and self.pooler == "none":
             raise PydanticCustomError(
-                "direct", "direct_host is an address beside a pooler; set pooler=transaction too"
+                "direct",
+                "STREAMFLOW_DIRECT_HOST is beside a pooler: set STREAMFLOW_POOLER=transaction",
             )
         if self.direct_host and os.environ.get("PGHOSTADDR"):
-            raise PydanticCustomError("direct", "direct_host cannot be used with PGHOSTADDR")
+            raise PydanticCustomError("direct", "STREAMFLOW_DIRECT_HOST is no use with PGHOSTADDR")
         return self
 
 

@@ -14,6 +14,8 @@ from jobs.training_set import arrow_type
 if TYPE_CHECKING:
     from feast import FeatureStore
 
+    from feature_repo.engine_sql import Source
+
 
 @dataclass(frozen=True)
 class Watermark:
@@ -83,20 +85,27 @@ def seen_rows(
         view = store.registry.get_any_feature_view(name, store.project)
         task = MaterializationTask(store.project, view, mark.until, mark.until)
         try:
-            source = source_of(connection, store.config, task, None, timedelta(0))
+            with connection.transaction():  # in which the source's tables are looked for
+                source = source_of(connection, store.config, task, None, timedelta(0))
+                found[alias] = seen_in(connection, source, mark, users)
         except NotInside:
             found[alias] = {}
-            continue
-        query = sql.SQL(ROWS).format(
-            key=source.keys[0],
-            event=source.event,
-            created=source.created,
-            query=sql.SQL(source.query.replace("%", "%%")),
-        )
-        asked = {"until": mark.until, "seen_at": mark.seen_at, "users": list(users)}
-        rows = connection.execute(query, asked)
-        found[alias] = {user: Seen(event, tuple(late), ahead) for user, event, late, ahead in rows}
     return found
+
+
+def seen_in(
+    connection: Connection, source: "Source", mark: Watermark, users: Sequence[str]
+) -> dict[str, Seen]:
+    """By user: which rows one source has."""
+    query = sql.SQL(ROWS).format(
+        key=source.keys[0],
+        event=source.event,
+        created=source.created,
+        query=sql.SQL(source.query.replace("%", "%%")),
+    )
+    asked = {"until": mark.until, "seen_at": mark.seen_at, "users": list(users)}
+    rows = connection.execute(query, asked)
+    return {user: Seen(event, tuple(late), ahead) for user, event, late, ahead in rows}
 
 
 NEVER = Watermark(datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC))

@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
 
-from feature_repo.errors import InputRefused
+from feature_repo.errors import InputRefused, SourceMismatch
 from feature_repo.visible_text import printable
 
 Advance = Callable[[int], None]
@@ -93,8 +93,10 @@ def end(summary: dict[str, Any]) -> None:
 
 
 def fail(error: BaseException | str) -> None:
-    """An error as one line on standard error, a refused month with its first faults."""
+    """An error as one line on standard error, with a line for each fault where it has several."""
     lines = [f"error: {error}"]
+    if isinstance(error, SourceMismatch):
+        lines = lines[0].split("\n")
     if isinstance(error, InputRefused):
         lines += [f"  {fault}" for fault in error.faults]
         if error.total > len(error.faults):

@@ -28,14 +28,16 @@ def pooler(server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch) -
         yield found
 
 
-@pytest.fixture(params=["alone", "with an address beside it"])
+@pytest.fixture(params=["alone", "with an address beside it", "not named"])
 def client(
     request: pytest.FixtureRequest, pooler: Pooler, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[httpx.Client, bool]]:
     """A server behind it, and whether it knows where PostgreSQL itself is."""
-    keeps = request.param != "alone"
+    keeps = request.param == "with an address beside it"
     for name, value in pooler.direct.items() if keeps else ():
         monkeypatch.setenv(name, value)
+    if request.param == "not named":
+        monkeypatch.delenv("STREAMFLOW_POOLER")
     with serving() as client:
         wait_until(lambda: ready(client) and (metric(client, LISTENING) == 1) is keeps)
         yield client, keeps
@@ -68,13 +70,27 @@ def test_thousands_of_requests_at_once_are_answered_right(
 
     async def ask_all() -> None:
         async with httpx.AsyncClient(base_url=asked.base_url, timeout=30) as client:
-            for first in range(0, 3000, 100):
+            for first in range(0, 2000, 100):
                 await asyncio.gather(*(ask(client, first + number) for number in range(100)))
 
     asyncio.run(ask_all())
     assert len(pooler.servers(copy)) <= 3 + keeps
     assert (metric(asked, HITS) > 0) is keeps
     assert (metric(asked, ENTRIES) > 0) is keeps
+
+
+def test_several_services_share_the_servers(pooler: Pooler) -> None:
+    """Whether or not one of them was told of the pooler, none meets another one's statements."""
+    with pytest.MonkeyPatch.context() as patch, serving() as told:
+        wait_until(lambda: ready(told))
+        patch.delenv("STREAMFLOW_POOLER")
+        with serving() as untold:
+            wait_until(lambda: ready(untold))
+            for number in range(60):
+                for one, other in ((told, untold), (untold, told)):
+                    feature = ("monthly_fee", "months_active")[number % 2]
+                    path = f"/features/7590-VHVEG?features=subs_profile_fv:{feature}"
+                    assert one.get(path).json()["features"] == other.get(path).json()["features"]
 
 
 def test_a_write_is_answered_within_the_bound(client: tuple[httpx.Client, bool]) -> None:

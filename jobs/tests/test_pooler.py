@@ -3,13 +3,18 @@
 import threading
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import psycopg
 import pytest
+from feast import FeatureService, FeatureView, Field
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+    PostgreSQLSource,
+)
+from feast.types import Int64
 
 from drills import state
 from drills.forks import Command, Forks
@@ -149,6 +154,38 @@ def test_feasts_own_ways_work(database: str, pooler: Pooler, small_months: Path)
             assert trained["monthly_fee"].tolist() == pytest.approx([65.6], abs=1e-5)
         source = store.get_feature_view("subs_profile_fv").batch_source
         assert dict(source.get_table_column_names_and_types(store.config))["user_id"] == "text"
+    assert leftovers() == {CLEAN}
+
+
+def test_a_source_without_a_schema_is_found_by_each_transaction(
+    database: str, pooler: Pooler, small_months: Path, tmp_path: Path
+) -> None:
+    done = streamflow("ingest", str(small_months / "month_000"), "--as-of", "2024-01-31")
+    assert done.exit_code == 0, done.output
+    with open_store("auto") as store:
+        source = PostgreSQLSource(
+            name="bare_source",
+            table="payments_agg_90d_snapshots",
+            timestamp_field="as_of",
+            created_timestamp_column="loaded_at",
+        )
+        bare = FeatureView(
+            name="bare_fv",
+            entities=[store.get_entity("user")],
+            schema=[Field(name="failed_payments_90d", dtype=Int64)],
+            ttl=timedelta(0),
+            source=source,
+        )
+        store.apply([source, bare, FeatureService(name="bare_v1", features=[bare])])
+    out = str(tmp_path / "bare.parquet")
+    for arguments in (
+        ("materialize", "--view", "bare_fv"),
+        ("audit", "--service", "bare_v1", "--users", "50"),
+        ("training-set", "--as-of", "2024-01-31", "--service", "bare_v1", "--out", out),
+    ):
+        done = streamflow(*arguments)
+        assert done.exit_code == 0, (arguments, done.output)
+    assert "50 values compared, no difference" in str(ledger.recent(2)[1]["message"])
     assert leftovers() == {CLEAN}
 
 

@@ -110,8 +110,12 @@ def test_the_reader_hears_what_the_writer_commits(used: Names) -> None:
         reader.execute(f"LISTEN {catalogs.ONLINE_CHANNEL}; LISTEN {catalogs.CHANNEL}")
         execute('UPDATE online."streamflow:user_id" SET user_id = user_id', role=used.writer)
         execute("UPDATE ops.catalog SET version = version + 1", role=used.owner)
-        heard = [one.channel for one in reader.notifies(timeout=10, stop_after=2)]
-    assert heard == [catalogs.ONLINE_CHANNEL, catalogs.CHANNEL]
+        reader.execute("LISTEN its_own")
+        with psycopg.connect(user=used.reader, autocommit=True) as other:  # as the API's echoes
+            other.execute("SET default_transaction_read_only = on")
+            other.execute("SELECT pg_notify('its_own', '1')")
+        heard = [one.channel for one in reader.notifies(timeout=10, stop_after=3)]
+    assert heard == [catalogs.ONLINE_CHANNEL, catalogs.CHANNEL, "its_own"]
 
 
 def test_a_view_that_a_later_apply_adds_is_written_and_read_by_the_same_roles(used: Names) -> None:

@@ -22,7 +22,7 @@ from feature_repo.store import open_store
 from jobs.backup import Place
 from jobs.restore import prepare
 from jobs.tests.acting import streamflow
-from jobs.tests.test_restore import back_up
+from jobs.tests.test_restore import SCRIPTS, back_up
 
 EXPECTED = {
     "SO_KEEPALIVE": 1,
@@ -126,4 +126,4 @@ def test_what_libpq_is_told_on_a_command_line_is_the_same() -> None:
     """PostgreSQL's own programs have no Python; the chart's scripts repeat the numbers."""
     said = " ".join(f"{name}={value}" for name, value in connection_options.keepalives().items())
     for name in ("dump.sh", "restore.sh"):
-        assert said in (Path("charts/streamflow/files") / name).read_text()
+        assert said in (SCRIPTS / name).read_text()

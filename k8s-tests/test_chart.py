@@ -26,6 +26,11 @@ EVERY = {"apply", "backfill", "backup-check", "ingest", "restore", "roles", "tra
 HELMS = pytest.mark.parametrize("tool", ["helm", "helm4"])
 
 
+def in_order(argument: Any) -> str:
+    """A test's argument in its name, the same in each of several processes."""
+    return str(sorted(argument)) if isinstance(argument, set) else str(argument)
+
+
 def identity(manifests: list[dict[str, Any]]) -> set[str]:
     return {f"{one['kind']}/{one['metadata']['name']}" for one in manifests}
 
@@ -97,7 +102,7 @@ def test_a_generated_password_is_in_its_secret_alone() -> None:
         ({"api.image.tag": "2", "api.poolSize": 4, "feast.enabled": False}, {"training-set"}),
         ({"prefect.resources.limits.memory": "2Gi", "jobs.annotations": {"a": "b"}}, set()),
     ],
-    ids=str,
+    ids=in_order,
 )
 def test_a_job_has_another_name_exactly_when_it_runs_something_else(
     values: dict[str, Any], renamed: set[str]
@@ -161,7 +166,7 @@ def test_names_stay_within_what_kubernetes_takes(release: str) -> None:
         ({"networkPolicy.enabled": False}, "NetworkPolicy"),
         ({"api.serviceAccount.create": False}, "ServiceAccount/streamflow-api"),
     ],
-    ids=str,
+    ids=in_order,
 )
 def test_what_is_switched_off_leaves_nothing_behind(values: dict[str, Any], gone: str) -> None:
     def without_hash(names: set[str]) -> set[str]:

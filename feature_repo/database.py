@@ -4,7 +4,6 @@ import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Literal
 
 import psycopg
@@ -13,8 +12,6 @@ from psycopg.pq import TransactionStatus
 
 from feature_repo import settings
 from feature_repo.errors import NotAllowed, SchemaMissing, StoreUnavailable
-
-SCHEMA_SQL = Path(__file__).with_name("schema.sql")
 
 
 @contextmanager

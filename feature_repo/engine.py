@@ -25,7 +25,7 @@ from feast.repo_config import FeastConfigBaseModel
 from psycopg import Connection, IsolationLevel
 from pydantic import StrictStr
 
-from feature_repo import engine_ledger, engine_plan, engine_sql, online_pool, tracing
+from feature_repo import engine_ledger, engine_plan, engine_sql, online_pool, schema, tracing
 from feature_repo.database import lock_key
 from feature_repo.engine_ledger import Result
 from feature_repo.engine_sql import Source
@@ -92,6 +92,7 @@ class StreamflowEngine(LocalComputeEngine):
         with psycopg.connect(
             **online_pool.options(self.repo_config), autocommit=True
         ) as connection:
+            schema.require_usable(connection)
             planned = [self._plan(connection, task) for task in tasks]
             inside = [one for one in planned if one.source is not None]
             if inside:

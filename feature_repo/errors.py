@@ -4,6 +4,7 @@ StreamflowError
 ├── ConfigurationError      a variable, option or database is not set up as it must be
 │   ├── NotAllowed          the role of PGUSER may not do this
 │   ├── SchemaMissing       the database was never applied, or by another version
+│   ├── SchemaTooNew        the database is of a later version, which this one cannot use
 │   └── RemovalNotAllowed   applying would remove a view that a service still uses
 ├── InputRefused            a month has faults; nothing of it was stored
 ├── StaleFeatures           a row is older than its view's ttl, and the policy is to refuse it
@@ -32,6 +33,10 @@ class NotAllowed(ConfigurationError):
 
 class SchemaMissing(ConfigurationError):
     """The database was never applied, or by another version of the schema."""
+
+
+class SchemaTooNew(ConfigurationError):
+    """The database is of a later version, whose schema this one cannot use."""
 
 
 class RemovalNotAllowed(ConfigurationError):

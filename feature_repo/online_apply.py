@@ -7,7 +7,7 @@ import psycopg
 from feast.repo_config import RepoConfig
 
 from feature_repo import compile as compiler
-from feature_repo import online_pool, online_tables
+from feature_repo import online_pool, online_tables, schema
 from feature_repo.catalog import Catalog
 from feature_repo.database import translated
 from feature_repo.errors import ConfigurationError
@@ -25,6 +25,7 @@ def apply(config: RepoConfig) -> None:
             view's tags or columns are not what they can be.
         StoreUnavailable: PostgreSQL does not answer, or the tables stay in use.
         SchemaMissing: the database has no schema `online` or `ops`.
+        SchemaTooNew: the database is of a later version.
     """
     if config.registry.registry_type == "file":
         raise ConfigurationError("the online store needs a registry in SQL (registry_type: sql)")
@@ -62,4 +63,5 @@ def migrate(
         translated(),
         psycopg.connect(**online_pool.options(config), autocommit=True) as connection,
     ):
+        schema.require_usable(connection)
         online_tables.migrate(connection, config.project, partial(wanted, config, connection))

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Literal
 
-from feature_repo import settings
+from feature_repo import schema, settings
 from feature_repo.database import connect, first_line, read_only
 from feature_repo.errors import NotAllowed, SchemaMissing, StoreUnavailable
 
@@ -42,8 +42,14 @@ def open_store(schema_mode: Literal["auto", "verify"] = "verify") -> Iterator["F
 
 
 def require_registry() -> None:
-    """Returns when the registry was applied, else raises SchemaMissing."""
+    """Returns when the registry was applied, to a schema that this version can use.
+
+    Raises:
+        SchemaMissing: it was not.
+        SchemaTooNew: the schema is of a later version.
+    """
     with connect() as connection:
+        schema.require_usable(connection)
         found = connection.execute("SELECT to_regclass('registry.feature_services')").fetchone()
     if found is None or found[0] is None:
         raise SchemaMissing("the feature registry is empty; run: streamflow apply")

@@ -29,6 +29,7 @@ from feature_repo import engine_ledger, engine_plan, engine_sql, online_pool, sc
 from feature_repo.database import lock_key
 from feature_repo.engine_ledger import Result
 from feature_repo.engine_sql import Source
+from feature_repo.engine_window import narrowed
 from feature_repo.online_plan import layout_in
 
 log = logging.getLogger(__name__)
@@ -113,7 +114,7 @@ class StreamflowEngine(LocalComputeEngine):
             source = engine_plan.source_of(
                 connection, self.repo_config, task, seen_at, self.lookback
             )
-            return Planned(task, source)
+            return Planned(task, narrowed(connection, source))
         except engine_plan.NotInside as reason:
             return Planned(task, None, str(reason))
 

@@ -12,6 +12,7 @@ from feast.protos.feast.core.FeatureView_pb2 import FeatureView as FeatureViewPr
 from google.protobuf.timestamp_pb2 import Timestamp
 from psycopg import Connection, sql
 
+from feature_repo import intervals
 from feature_repo.engine_plan import in_utc
 from feature_repo.online_layout import SCHEMA, Layout
 
@@ -113,7 +114,7 @@ def into_registry(connection: Connection, registry: Any, result: Result) -> None
     """Adds the interval to the view's entry, which nobody else changes meanwhile.
 
     Feast reads the entry, adds to it and writes it back without a lock, so that of two runs at
-    once one interval is lost; here the ones that ops.materializations knows are put back.
+    once one interval is lost; here the last ones that ops.materializations knows are put back.
     """
     with registry.read_engine.connect() as other:
         schema = other.exec_driver_sql("SELECT current_schema()").scalar_one()
@@ -137,22 +138,24 @@ def into_registry(connection: Connection, registry: Any, result: Result) -> None
 
 
 def with_intervals(connection: Connection, entry: bytes, result: Result) -> bytes:
-    """A view's entry with every interval that either side knows, and as available online."""
+    """A view's entry with the intervals that either side knows, and as available online."""
     proto = FeatureViewProto.FromString(entry)
     there = {
         (one.start_time.ToNanoseconds(), one.end_time.ToNanoseconds())
         for one in proto.meta.materialization_intervals
     }
     known = connection.execute(
-        "SELECT window_start, window_end FROM ops.materializations"
-        " WHERE project = %s AND view = %s ORDER BY materialization",
-        [result.project, result.view],
+        "SELECT window_start, window_end FROM (SELECT * FROM ops.materializations"
+        " WHERE project = %s AND view = %s ORDER BY materialization DESC LIMIT %s) AS last"
+        " ORDER BY materialization",
+        [result.project, result.view, intervals.MOST],
     )
     for start, end in known:
         interval = (stamp(start), stamp(end))
         if (interval[0].ToNanoseconds(), interval[1].ToNanoseconds()) not in there:
             there.add((interval[0].ToNanoseconds(), interval[1].ToNanoseconds()))
             proto.meta.materialization_intervals.add(start_time=interval[0], end_time=interval[1])
+    intervals.shorten(proto.meta.materialization_intervals)
     if proto.meta.state:
         proto.meta.state = FeatureViewState.AVAILABLE_ONLINE.to_proto()
     return bytes(proto.SerializeToString())

@@ -26,6 +26,7 @@ from feature_repo.offline_entities import (
     QueryEntities,
 )
 from feature_repo.offline_joins import FEW_ROWS, grouped, newest, timeline
+from feature_repo.offline_lookup import lookup, pays
 from feature_repo.offline_select import Select
 from feature_repo.offline_sql import (
     ENTITIES,
@@ -66,7 +67,14 @@ class History:
         }
         loaded = self.entities.load(connection, nulls, self.embed)
         rows, few = self.measured(connection, loaded.rows)
-        forms = [newest if view.join_keys in few else timeline for view in self.views]
+        forms = [
+            timeline
+            if view.join_keys not in few
+            else lookup
+            if pays(connection, view, rows)
+            else newest
+            for view in self.views
+        ]
         joins = [
             form(view, number, rows)
             for number, (form, view) in enumerate(zip(forms, self.views, strict=True), 1)
@@ -118,7 +126,7 @@ class History:
         connection.execute(sql.SQL("ANALYZE {}").format(ENTITIES))
         few = {key for key, found in zip(keys, counts, strict=True) if (found or 0) <= FEW_ROWS}
         bounds = (first, last) if first and last else None
-        return replace(rows, bounds=bounds, small=small), few
+        return replace(rows, bounds=bounds, count=count, small=small), few
 
 
 def rows_of_window(

@@ -151,7 +151,7 @@ def tidy(connection: psycopg.Connection) -> None:
 
 
 TIDY = "SELECT killed, removed FROM ops.tidy(%s)"
-"""See feature_repo/migrations/0002_runs.sql."""
+"""See feature_repo/migrations/0002_ledger.sql."""
 
 
 def close(connection: psycopg.Connection, run: Run) -> None:

@@ -1,40 +1,24 @@
 -- Usable from: 1
--- What a month's work reads does not grow with the months before it.
+-- What a month's work reads does not grow with the months before it. Nothing but indexes of large
+-- tables is here, since it takes a while, in which nobody can ingest.
 
--- A month by its instant, and rows by when they were loaded: PostgreSQL skips from instant to
--- instant, of which there are few. 3 bytes a row, since equal instants are stored once.
-CREATE INDEX IF NOT EXISTS subscriptions_profile_snapshots_times
-    ON source.subscriptions_profile_snapshots (as_of, loaded_at);
-CREATE INDEX IF NOT EXISTS usage_agg_30d_snapshots_times
-    ON source.usage_agg_30d_snapshots (as_of, loaded_at);
-CREATE INDEX IF NOT EXISTS payments_agg_90d_snapshots_times
-    ON source.payments_agg_90d_snapshots (as_of, loaded_at);
-CREATE INDEX IF NOT EXISTS support_agg_90d_snapshots_times
-    ON source.support_agg_90d_snapshots (as_of, loaded_at);
-CREATE INDEX IF NOT EXISTS labels_snapshots_times ON source.labels_snapshots (as_of);
-
--- How far a view was materialized, and what its last run says.
-CREATE INDEX IF NOT EXISTS materializations_end
-    ON ops.materializations (project, view, window_end);
-CREATE INDEX IF NOT EXISTS materializations_last
-    ON ops.materializations (project, view, materialization);
-
--- As in 0001, by going from view to view instead of through all rows.
-CREATE OR REPLACE VIEW ops.status_of_views AS
-WITH RECURSIVE views AS (
-    (SELECT project, view FROM ops.materializations ORDER BY project, view LIMIT 1)
-    UNION ALL
-    SELECT following.project, following.view
-    FROM views AS v, LATERAL (
-        SELECT project, view FROM ops.materializations AS m
-        WHERE (m.project, m.view) > (v.project, v.view) ORDER BY project, view LIMIT 1
-    ) AS following
-)
-SELECT v.project, v.view,
-       (SELECT max(window_end) FROM ops.materializations AS m
-        WHERE m.project = v.project AND m.view = v.view) AS materialized_until,
-       newest.newest_event
-FROM views AS v, LATERAL (
-    SELECT newest_event FROM ops.materializations AS m
-    WHERE m.project = v.project AND m.view = v.view ORDER BY materialization DESC LIMIT 1
-) AS newest;
+-- A month by its instant, and rows by when they were loaded. Some 4 bytes a row each, since equal
+-- instants are stored once. Two indexes and not one of both columns: rows lie in the order of either,
+-- and of an index of one column PostgreSQL knows that.
+CREATE INDEX IF NOT EXISTS subscriptions_profile_snapshots_as_of
+    ON source.subscriptions_profile_snapshots (as_of);
+CREATE INDEX IF NOT EXISTS subscriptions_profile_snapshots_loaded_at
+    ON source.subscriptions_profile_snapshots (loaded_at);
+CREATE INDEX IF NOT EXISTS usage_agg_30d_snapshots_as_of
+    ON source.usage_agg_30d_snapshots (as_of);
+CREATE INDEX IF NOT EXISTS usage_agg_30d_snapshots_loaded_at
+    ON source.usage_agg_30d_snapshots (loaded_at);
+CREATE INDEX IF NOT EXISTS payments_agg_90d_snapshots_as_of
+    ON source.payments_agg_90d_snapshots (as_of);
+CREATE INDEX IF NOT EXISTS payments_agg_90d_snapshots_loaded_at
+    ON source.payments_agg_90d_snapshots (loaded_at);
+CREATE INDEX IF NOT EXISTS support_agg_90d_snapshots_as_of
+    ON source.support_agg_90d_snapshots (as_of);
+CREATE INDEX IF NOT EXISTS support_agg_90d_snapshots_loaded_at
+    ON source.support_agg_90d_snapshots (loaded_at);
+CREATE INDEX IF NOT EXISTS labels_snapshots_as_of ON source.labels_snapshots (as_of);

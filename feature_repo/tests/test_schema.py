@@ -195,7 +195,7 @@ def test_a_migration_that_was_changed_after_it_ran_is_named(
     connection.execute("UPDATE ops.migrations SET sha256 = 'other' WHERE number = 2")
     before = structure(connection)
     for act in (schema.state, schema.migrate):
-        with pytest.raises(ConfigurationError, match=r"migration 2 \(runs\) was applied with ano"):
+        with pytest.raises(ConfigurationError, match=r"migration 2 \(ledger\) was applied with a"):
             act(connection)
     assert structure(connection) == before
 

@@ -33,7 +33,7 @@ ADDED = """
 def later_view() -> str:
     """The status view as it is, with a column more."""
     ((text,),) = execute("SELECT pg_get_viewdef('ops.status_of_commands'::regclass)")
-    more = text.replace("l.rows_older", "l.rows_older, 7 AS later")
+    more = text.replace("last.rows_older", "last.rows_older, 7 AS later")
     return f"CREATE OR REPLACE VIEW ops.status_of_commands AS {more}"
 
 

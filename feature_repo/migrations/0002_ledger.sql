@@ -1,5 +1,6 @@
 -- Usable from: 1
--- How runs ended, in one place; sums that outlive the rows; rows that go when they are old.
+-- How runs ended, in one place; sums that outlive the rows; rows that go when they are old; all of it
+-- read in a time that does not grow with the ledger.
 
 -- By outcome of a command: how many runs ended so, since the ledger began, pruned ones included.
 CREATE TABLE IF NOT EXISTS ops.run_totals (
@@ -62,20 +63,23 @@ ON CONFLICT DO NOTHING;
 -- The runs as people and metrics have them. A run holds an advisory lock while it lives
 -- (jobs/ledger.py), so that one which says "running" without it was killed. A standby has no locks
 -- of its primary's runs: there it is running, until somebody found it killed on the primary.
+-- (Of a volatile function in its columns, as pg_is_in_recovery is, a view would be read whole.)
 CREATE OR REPLACE VIEW ops.ledger AS
 SELECT run, command, parameters, window_start, window_end,
-       CASE WHEN outcome = 'running' AND NOT pg_is_in_recovery() AND NOT EXISTS (
-           SELECT FROM pg_locks
-           WHERE locktype = 'advisory' AND objsubid = 2
-             AND classid = 1398034502 AND objid = run::integer::oid
-             AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-       THEN 'killed' ELSE outcome END AS outcome,
+       CASE WHEN outcome = 'running' AND held.objid IS NULL
+                 AND current_setting('in_hot_standby') = 'off'
+            THEN 'killed' ELSE outcome END AS outcome,
        rows_read, rows_written, rows_late, rows_unchanged, rows_refused, rows_older,
        started_at, finished_at, message, versions, outcome = 'running' AS is_open
-FROM ops.runs;
+FROM ops.runs LEFT JOIN (
+    SELECT DISTINCT objid FROM pg_locks
+    WHERE locktype = 'advisory' AND objsubid = 2 AND classid = 1398034502
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+) AS held ON held.objid = run::integer::oid;
 COMMENT ON COLUMN ops.ledger.is_open IS 'Whether nobody has entered yet how the run ended.';
 
--- As in 0001, in a time that does not grow with the ledger.
+-- As in 0001, from the sums. The runs are looked up one by one (LATERAL, LIMIT), since PostgreSQL
+-- takes a table of five rows for hundreds until it is analyzed.
 CREATE OR REPLACE VIEW ops.status_of_commands AS
 WITH open AS (
     SELECT command,
@@ -86,13 +90,44 @@ WITH open AS (
 )
 SELECT t.command, coalesce(open.running, 0) AS running, done, failed, refused,
        t.killed + coalesce(open.killed, 0) AS killed,
-       succeeded.finished_at AS last_success_at, l.outcome AS last_outcome,
-       l.finished_at - l.started_at AS last_duration,
-       l.rows_read, l.rows_written, l.rows_late, l.rows_unchanged, l.rows_refused, l.rows_older
+       success.finished_at AS last_success_at, last.outcome AS last_outcome,
+       last.finished_at - last.started_at AS last_duration,
+       last.rows_read, last.rows_written, last.rows_late, last.rows_unchanged, last.rows_refused,
+       last.rows_older
 FROM ops.run_totals AS t
 LEFT JOIN open ON open.command = t.command
-LEFT JOIN ops.ledger AS l ON l.run = greatest(t.last_run, open.last_killed)
-LEFT JOIN ops.runs AS succeeded ON succeeded.run = t.last_done;
+LEFT JOIN LATERAL (
+    SELECT * FROM ops.ledger WHERE run = greatest(t.last_run, open.last_killed) LIMIT 1
+) AS last ON true
+LEFT JOIN LATERAL (SELECT finished_at FROM ops.runs WHERE run = t.last_done LIMIT 1) AS success
+    ON true;
+
+-- How far a view was materialized, and what its last run says.
+CREATE INDEX IF NOT EXISTS materializations_end
+    ON ops.materializations (project, view, window_end);
+CREATE INDEX IF NOT EXISTS materializations_last
+    ON ops.materializations (project, view, materialization);
+
+-- As in 0001, by going from view to view instead of through all rows.
+CREATE OR REPLACE VIEW ops.status_of_views AS
+WITH RECURSIVE views AS (
+    (SELECT project, view FROM ops.materializations ORDER BY project, view LIMIT 1)
+    UNION ALL
+    SELECT following.project, following.view
+    FROM views AS v, LATERAL (
+        SELECT project, view FROM ops.materializations AS m
+        WHERE (m.project, m.view) > (v.project, v.view) ORDER BY project, view LIMIT 1
+    ) AS following
+)
+SELECT v.project, v.view,
+       (SELECT max(window_end) FROM ops.materializations AS m
+        WHERE m.project = v.project AND m.view = v.view) AS materialized_until,
+       newest.newest_event
+FROM views AS v, LATERAL (  -- not by equality, which another index would serve badly
+    SELECT newest_event FROM ops.materializations AS m
+    WHERE (m.project, m.view, m.materialization) <= (v.project, v.view, 9223372036854775807)
+    ORDER BY m.project DESC, m.view DESC, m.materialization DESC LIMIT 1
+) AS newest;
 
 -- What every run does when it begins. It says of runs that were killed that they were, and removes
 -- what is older than so many days: runs, their audits' findings, and materializations. Of each

@@ -66,21 +66,26 @@ def exists(connection: psycopg.Connection, table: str) -> bool:
     return connection.execute("SELECT to_regclass(%s)", [table]).fetchone() != (None,)
 
 
-def migrate(connection: psycopg.Connection) -> bool:
+def migrate(connection: psycopg.Connection, quick: bool = False) -> bool:
     """Runs the migrations that are missing, a transaction each; gives whether there were any.
 
     The next run goes on where one was killed. A later version's schema stays as it is.
+
+    Args:
+        quick: leave indexes out, as for a look that is undone afterwards.
 
     Raises as `state` does.
     """
     if state(connection) not in ("missing", "outdated"):
         return False
     for one in pending(connection):
+        if quick and one.only_indexes:
+            continue
         with connection.transaction():
             connection.execute(LIST)
             connection.execute(one.text)
             row = connection.execute(migrations.USABLE_FROM).fetchone()
-            connection.execute(ENTER, vars(one) | {"sha256": one.sha256})
+            connection.execute(ENTER, [one.number, one.name, one.sha256, one.usable_from])
             if row is not None and one.usable_from > row[0]:
                 connection.execute(TELL)
     connection.execute(MARK, [migrations.known()[0].sha256])
@@ -102,7 +107,7 @@ LIST = """
 
 ENTER = """
     INSERT INTO ops.migrations (number, name, sha256, usable_from)
-    VALUES (%(number)s, %(name)s, %(sha256)s, %(usable_from)s)
+    VALUES (%s, %s, %s, %s)
     ON CONFLICT (number) DO UPDATE SET applied_at = now()"""
 """One migration."""
 

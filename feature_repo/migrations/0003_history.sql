@@ -1,6 +1,5 @@
--- Usable from: 1
--- What a month's work reads does not grow with the months before it. Nothing but indexes of large
--- tables is here, since it takes a while, in which nobody can ingest.
+-- Usable from: 1, indexes only
+-- What a month's work reads does not grow with the months before it. Nobody can ingest meanwhile.
 
 -- A month by its instant, and rows by when they were loaded. Some 4 bytes a row each, since equal
 -- instants are stored once. Two indexes and not one of both columns: rows lie in the order of either,

@@ -6,7 +6,8 @@ does that. To change the schema, add the next number. A file that was released n
 Its first line says which versions may go on using the schema after it, by the number of the newest
 migration that they have: `-- Usable from: 1` for what only adds (a table, an index, a column with
 a default, a new view), so that an image of before can be rolled back to. What would make an older
-version fail or answer wrongly names its own number; older versions then refuse to work.
+version fail or answer wrongly names its own number; older versions then refuse to work. It ends in
+`, indexes only` where nothing but time depends on the file.
 
 Every statement may run again (IF NOT EXISTS, OR REPLACE): versions from before the numbers put
 their own text over a schema that they do not know, and afterwards all of these run again, in order.
@@ -25,7 +26,7 @@ from pathlib import Path
 from feature_repo.errors import SchemaTooNew
 
 FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
-FIRST_LINE = re.compile(rb"-- Usable from: (\d+)\n")
+FIRST_LINE = re.compile(rb"-- Usable from: (\d+)(, indexes only)?\n")
 IS_READABLE = "SELECT coalesce(has_table_privilege(to_regclass('ops.migrations'), 'SELECT'), false)"
 """Whether there is a list of what was applied, and the current role may read it."""
 USABLE_FROM = "SELECT coalesce(max(usable_from), 1) FROM ops.migrations"
@@ -41,6 +42,8 @@ class Migration:
     text: bytes
     usable_from: int
     """The newest migration that a version must have to use the schema after this step."""
+    only_indexes: bool = False
+    """Whether it makes indexes and nothing else, which of large tables takes a while."""
 
     @property
     def sha256(self) -> str:
@@ -65,7 +68,8 @@ def read(number: int, path: Path) -> Migration:
     usable = FIRST_LINE.match(text)
     if name is None or int(name[1]) != number or not (usable or number == 1):
         raise ValueError(f"{path.name}: not {number:04}_NAME.sql, or without its first line")
-    return Migration(number, name[2], text, int(usable[1]) if usable else 1)
+    first = (int(usable[1]), bool(usable[2])) if usable else (1, False)
+    return Migration(number, name[2], text, *first)
 
 
 def newest() -> int:

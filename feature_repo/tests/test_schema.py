@@ -188,6 +188,20 @@ def test_what_was_not_finished_is_gone_on_with(
     assert schema.state(connection) == "current"
 
 
+def test_a_quick_one_leaves_indexes_for_later(connection: psycopg.Connection) -> None:
+    index = "SELECT to_regclass('source.labels_snapshots_as_of') IS NOT NULL"
+    schema.migrate(connection, quick=True)
+    assert rows(connection, index) == [(False,)]
+    assert schema.state(connection) == "outdated"
+    schema.migrate(connection)
+    assert rows(connection, index) == [(True,)]
+    assert schema.state(connection) == "current"
+    for one in migrations.known():
+        statements = [line for line in one.text.decode().splitlines() if line[:1].isalpha()]
+        made = [line for line in statements if line.startswith("CREATE INDEX ")]
+        assert one.only_indexes is (made == statements), one.name
+
+
 def test_a_migration_that_was_changed_after_it_ran_is_named(
     connection: psycopg.Connection,
 ) -> None:

@@ -3,7 +3,6 @@
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import psycopg
 from psycopg import sql
@@ -15,8 +14,6 @@ from feature_repo.errors import (
     SchemaMissing,
     StoreUnavailable,
 )
-
-SCHEMA_SQL = Path(__file__).with_name("schema.sql")
 
 
 @contextmanager

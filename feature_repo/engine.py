@@ -33,9 +33,11 @@ from feature_repo import (
     engine_write,
     feast_apply,
     online_pool,
+    schema,
 )
 from feature_repo.database import first_line
 from feature_repo.engine_ledger import Result
+from feature_repo.engine_window import narrowed
 from feature_repo.engine_write import Planned
 from feature_repo.online_layout import SCHEMA
 from feature_repo.online_plan import layout_in
@@ -104,6 +106,7 @@ class StreamflowEngine(LocalComputeEngine):
             **online_pool.options(self.repo_config), autocommit=True
         ) as connection:
             online_pool.configure(connection)
+            schema.require_usable(connection)
             home = engine_ledger.registry_schema(connection, registry)
             for task in tasks:
                 try:
@@ -129,6 +132,7 @@ class StreamflowEngine(LocalComputeEngine):
                 source = engine_plan.source_of(
                     connection, self.repo_config, task, seen_at, self.lookback, recorded
                 )
+                source = narrowed(connection, source)
             return Planned(task, recorded, layout, source)
         except engine_plan.NotInside as reason:
             return Planned(task, recorded, layout, None, str(reason))

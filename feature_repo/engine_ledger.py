@@ -18,6 +18,7 @@ from feast.version_utils import parse_version
 from google.protobuf.timestamp_pb2 import Timestamp
 from psycopg import Connection, sql
 
+from feature_repo import intervals
 from feature_repo.engine_plan import in_utc
 from feature_repo.online_layout import SCHEMA, Layout
 
@@ -165,7 +166,7 @@ def into_registry(connection: Connection, schema: str, result: Result) -> None:
     """Adds the interval to the view's entry, which nobody else changes meanwhile.
 
     Feast reads the entry, adds to it and writes it back without a lock, so that of two runs at
-    once one interval is lost; here the ones that ops.materializations knows are put back.
+    once one interval is lost; here the last ones that ops.materializations knows are put back.
     """
     name, kind = result.task.feature_view.name, table_of(result.task.feature_view)
     table = sql.Identifier(schema, kind)
@@ -193,7 +194,7 @@ def into_registry(connection: Connection, schema: str, result: Result) -> None:
 
 
 def with_intervals(connection: Connection, entry: Any, result: Result) -> bytes:
-    """A view's entry with every interval that either side knows, and as available online.
+    """A view's entry with the intervals that either side knows, and as available online.
 
     A pinned version without a state stays so: Feast writes the pinned entry anew whenever it begins
     with a view that has one, which takes rights on the registry that only `apply` needs.
@@ -203,15 +204,17 @@ def with_intervals(connection: Connection, entry: Any, result: Result) -> bytes:
         for one in entry.meta.materialization_intervals
     }
     known = connection.execute(
-        "SELECT window_start, window_end FROM ops.materializations"
-        " WHERE project = %s AND view = %s ORDER BY materialization",
-        [result.project, result.task.feature_view.name],
+        "SELECT window_start, window_end FROM (SELECT * FROM ops.materializations"
+        " WHERE project = %s AND view = %s ORDER BY materialization DESC LIMIT %s) AS last"
+        " ORDER BY materialization",
+        [result.project, result.task.feature_view.name, intervals.MOST],
     ).fetchall()
     for start, end in [*known, (result.start, result.end)]:
         interval = (stamp(start), stamp(end))
         if (interval[0].ToNanoseconds(), interval[1].ToNanoseconds()) not in there:
             there.add((interval[0].ToNanoseconds(), interval[1].ToNanoseconds()))
             entry.meta.materialization_intervals.add(start_time=interval[0], end_time=interval[1])
+    intervals.shorten(entry.meta.materialization_intervals)
     is_latest, _ = parse_version(entry.spec.version or "latest")
     if is_latest or entry.meta.state:
         entry.meta.state = FeatureViewState.AVAILABLE_ONLINE.to_proto()

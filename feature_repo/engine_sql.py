@@ -54,10 +54,14 @@ class Source:
     """The view's name in ops.materializations."""
     order: tuple[Feature, ...] = ()
     """The features that decide between rows of the same times; see row_order.deciding."""
+    is_narrowed: bool = False
+    """Whether the query gives no other rows than those that are meant; see engine_window.py."""
 
     @property
     def window(self) -> sql.Composed:
         """Whether a row is meant."""
+        if self.is_narrowed:
+            return sql.Composed([sql.SQL("true")])
         since = self.seen_at and self.seen_at - self.lookback
         late = sql.SQL(" OR {} > {}").format(self.created, sql.Literal(since))
         return sql.SQL("{event} <= {end} AND ({event} >= {start}{late})").format(

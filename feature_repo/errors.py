@@ -7,6 +7,7 @@ StreamflowError
 │   ├── QueryRefused        an entity query is none, or PostgreSQL does not take it
 │   ├── SchemaMissing       the database was never applied, or by another version
 │   ├── SourceMismatch      a definition asks of its source what that does not have
+│   ├── SchemaTooNew        the database is of a later version, which this one cannot use
 │   └── RemovalNotAllowed   applying would remove a view that a service still uses
 ├── QueryFailed             PostgreSQL gave a query up, for a value that it met
 ├── InputRefused            a month has faults; nothing of it was stored
@@ -46,6 +47,10 @@ class KeyMismatch(ConfigurationError):
 
 class QueryRefused(ConfigurationError):
     """An entity query, or a source's, is none, or PostgreSQL does not take it."""
+
+
+class SchemaTooNew(ConfigurationError):
+    """The database is of a later version, whose schema this one cannot use."""
 
 
 class SourceMismatch(ConfigurationError):

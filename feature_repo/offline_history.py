@@ -30,6 +30,7 @@ from feature_repo.offline_entities import (
 )
 from feature_repo.offline_joins import FEW_ROWS, grouped, newest, timeline
 from feature_repo.offline_keys import SourceKey, joined_by
+from feature_repo.offline_lookup import lookup, pays
 from feature_repo.offline_select import Select
 from feature_repo.offline_sql import (
     ENTITIES,
@@ -78,7 +79,14 @@ class History:
         joined = joined_by(self.views, keys, loaded.rows.columns)
         views = [with_order(connection, view) for view in joined]
         rows, few = self.measured(connection, loaded.rows, views)
-        forms = [newest if view.join_keys in few else timeline for view in views]
+        forms = [
+            timeline
+            if view.join_keys not in few
+            else lookup
+            if pays(connection, view, rows)
+            else newest
+            for view in views
+        ]
         joins = [
             form(view, number, rows)
             for number, (form, view) in enumerate(zip(forms, views, strict=True), 1)
@@ -135,7 +143,7 @@ class History:
         connection.execute(sql.SQL("ANALYZE {}").format(ENTITIES))
         few = {key for key, found in zip(keys, counts, strict=True) if (found or 0) <= FEW_ROWS}
         bounds = (first, last) if first and last else None
-        return replace(rows, bounds=bounds, small=small), few
+        return replace(rows, bounds=bounds, count=count, small=small), few
 
 
 def source_keys(connection: Connection[Any], views: Sequence[View]) -> list[SourceKey]:

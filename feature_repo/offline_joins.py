@@ -33,31 +33,49 @@ def newest(view: View, number: int, entities: EntityRows) -> sql.Composed:
 
     The work is the rows of the source times the entity rows that one entity has.
     """
-    when = qualified("s", view.timestamp)
-    match = [*conditions(view, entities), sql.SQL("{} <= e.ts").format(when)]
-    order = [sql.SQL("e.n, {} DESC").format(when)]
-    if view.ttl:
-        match.append(sql.SQL("{} >= e.ts - {}").format(when, interval(view.ttl)))
-    if view.created:
-        created = qualified("s", view.created)
-        order.append(sql.SQL("{} DESC NULLS LAST").format(created))
-        if view.known_only:
-            match.append(sql.SQL("{} <= e.ts").format(created))
+    return sql.SQL("{joined} (\n{rows}\n) AS {alias} ON {alias}.n = e.n").format(
+        rows=features_of_newest(view, entities),
+        joined=entities.joined,
+        alias=text(f"v{number}"),
+    )
+
+
+def features_of_newest(view: View, entities: EntityRows, *more: sql.Composable) -> sql.Composed:
+    """The number of each entity row that sees any row of the source, with the newest's features.
+
+    Args:
+        more: what has to hold of the source's rows `s` besides.
+    """
     return sql.SQL(
-        "{joined} (\n"
         "    SELECT DISTINCT ON (e.n) e.n{features}\n"
         "    FROM {entities} AS e JOIN {source} AS s ON {match}\n"
-        "    ORDER BY {order}\n"
-        ") AS {alias} ON {alias}.n = e.n"
+        "    ORDER BY {order}"
     ).format(
         features=named(view),
         entities=ENTITIES,
         source=text(view.source),
-        match=listed(match, " AND "),
-        order=listed([*order, *descending(view.order)]),
-        joined=entities.joined,
-        alias=text(f"v{number}"),
+        match=listed([*seen(view, entities), *more], " AND "),
+        order=listed([sql.SQL("e.n"), *newest_first(view)]),
     )
+
+
+def seen(view: View, entities: EntityRows) -> list[sql.Composed]:
+    """Which rows `s` of the source the entity row `e` sees."""
+    when = qualified("s", view.timestamp)
+    match = [*conditions(view, entities), sql.SQL("{} <= e.ts").format(when)]
+    if view.ttl:
+        match.append(sql.SQL("{} >= e.ts - {}").format(when, interval(view.ttl)))
+    if view.created and view.known_only:
+        match.append(sql.SQL("{} <= e.ts").format(qualified("s", view.created)))
+    return match
+
+
+def newest_first(view: View) -> list[sql.Composed]:
+    """The order of a source's rows `s`, the newest first."""
+    order = [sql.SQL("{} DESC").format(qualified("s", view.timestamp))]
+    if view.created:
+        order.append(sql.SQL("{} DESC NULLS LAST").format(qualified("s", view.created)))
+    return [*order, *descending(view.order)]
 
 
 def grouped_name(join_keys: Sequence[str], entities: EntityRows) -> sql.Identifier:

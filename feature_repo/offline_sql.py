@@ -69,6 +69,8 @@ class EntityRows:
     """The query that gives them; None where they are in a temporary table."""
     bounds: tuple[str, str] | None = None
     """Their first and last time as text, where known."""
+    count: int = 0
+    """How many there are, where known."""
     small: bool = False
     """Whether they are few enough to be looked up one by one."""
 

@@ -25,6 +25,7 @@ def apply(config: RepoConfig) -> None:
             view's tags or columns are not what they can be.
         NotAllowed: the role may not create our schemas.
         StoreUnavailable: PostgreSQL does not answer, or the tables stay in use.
+        SchemaTooNew: the database is of a later version.
     """
     feast_apply.require_settings(config)
     migrate(config, registered)
@@ -79,4 +80,5 @@ def connected(config: RepoConfig) -> Iterator[psycopg.Connection]:
         translated(),
         psycopg.connect(**online_pool.options(config), autocommit=True) as connection,
     ):
+        schema.require_usable(connection)
         yield connection

@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from feature_repo import settings
+from feature_repo import schema, settings
 from feature_repo.database import connect, first_line, read_only
 from feature_repo.errors import (
     ConfigurationError,
@@ -85,8 +85,14 @@ def repo_config(repo: Path | None = None) -> "RepoConfig":
 
 
 def require_registry() -> None:
-    """Returns when the registry was applied, else raises SchemaMissing."""
+    """Returns when the registry was applied, to a schema that this version can use.
+
+    Raises:
+        SchemaMissing: it was not.
+        SchemaTooNew: the schema is of a later version.
+    """
     with connect() as connection:
+        schema.require_usable(connection)
         found = connection.execute(REGISTRY).fetchone()
     if found is None or not found[0]:
         raise SchemaMissing("the feature registry is empty; run: streamflow apply")

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
-from feature_repo import schema, settings
+from feature_repo import migrations, schema, settings
 from feature_repo.compile import compiled, is_current
 from feature_repo.database import connect, lock
 from feature_repo.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
@@ -67,6 +67,7 @@ def apply(
 
     Raises:
         NotAllowed: the tables belong to a role that this one may not act as.
+        SchemaTooNew: the schema is of a later version, and this one cannot use it.
         RemovalNotAllowed: a view in use would be removed; nothing was changed.
         ConfigurationError: the definitions do not load, or do not fit their sources.
     """
@@ -111,12 +112,10 @@ def applied(
                 f"{'; '.join(what.blocked)}; nothing was changed, --allow-removal removes it"
             )
         with connection.transaction():  # the schema comes with sources that fit, or not at all
-            outdated = schema.state(connection) in ("missing", "outdated")
-            if outdated:
-                schema.migrate(connection)
+            migrated = schema.migrate(connection)
             require_fit(connection, contents)
-        if outdated:
-            log.info("schema migrated", extra={"version": schema.version()[:12]})
+        if migrated:
+            log.info("schema migrated", extra={"migration": migrations.newest()})
         with recorded("apply", allow_removal=allow_removal) as run:
             objects = [one for one in what.changes if one.kind not in (SCHEMA, ONLINE)]
             run.counts.read = len(defined(contents))
@@ -132,13 +131,16 @@ def applied(
 
 
 def planned(connection: Connection, contents: "RepoContents") -> Plan:
-    """The schema's change, if any, before those of the registry and of the online tables."""
+    """The schema's change, if any, before those of the registry and of the online tables.
+
+    A later version's schema that this one can use stays as it is.
+    """
     found = schema.state(connection)
     changes: list[Change] = []
     if found == "missing":
         changes.append(Change("added", SCHEMA, "source, registry, online, ops"))
     elif found == "outdated":
-        details = (f"schema.sql → version {schema.version()[:12]}",)
+        details = tuple(f"migration {one.number} {one.name}" for one in schema.pending(connection))
         changes.append(Change("changed", SCHEMA, "source, registry, online, ops", details))
     there, online_is_current = now(connection)
     registry = compare(there, defined(contents))

@@ -46,8 +46,7 @@ def migrated(connection: Connection) -> bool:
     """
     try:
         with connection.transaction():
-            if schema.state(connection) in ("missing", "outdated"):
-                schema.migrate(connection)
+            schema.migrate(connection, quick=True)
             return True
     except (InsufficientPrivilege, ReadOnlySqlTransaction) as error:
         log.warning("the sources were not looked at", extra={"reason": first_line(error)})

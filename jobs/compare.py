@@ -13,6 +13,7 @@ from urllib.request import Request, urlopen
 import pyarrow as pa
 from psycopg import sql
 
+from feature_repo import schema
 from feature_repo.contract import Contract, contract_of
 from feature_repo.database import connect
 from feature_repo.errors import StreamflowError, VerificationFailed
@@ -49,6 +50,7 @@ def compare(api: str, service: str, users: int) -> Compared:
         StreamflowError: the API does not answer.
     """
     with connect() as connection:
+        schema.require(connection)
         chosen = connection.execute(
             "SELECT user_id FROM source.users ORDER BY md5(user_id) LIMIT %s", [users]
         ).fetchall()

@@ -18,6 +18,7 @@ from render import (
     notes,
     parsed,
     pods,
+    refusal,
     render,
     template,
 )
@@ -211,6 +212,19 @@ def test_an_own_variable_replaces_the_charts() -> None:
     job = only_job(render({"jobs.extraEnv": own}), "apply")
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert environment(container)["STREAMFLOW_WAIT_S"] == "5"
+
+
+def test_how_long_the_ledger_keeps_a_run_is_a_value() -> None:
+    chosen = pods(render({**FULL, "jobs.keepRunsDays": 100}))
+    told = {
+        name: environment(container).get("STREAMFLOW_KEEP_RUNS_DAYS")
+        for name, pod in chosen.items()
+        for container in pod["spec"]["containers"]
+    }
+    assert {name for name, days in told.items() if days == "100"} >= {
+        name for name in told if "-ingest-" in name or "-materialize" in name or "-feast" in name
+    }
+    assert "keepRunsDays" in refusal({"jobs.keepRunsDays": 30})
 
 
 def test_a_month_comes_from_a_sample_a_volume_or_a_url() -> None:

@@ -28,6 +28,7 @@ from feast.types import (
 )
 
 from feature_repo import engine, engine_ledger, engine_sql
+from feature_repo.errors import SchemaTooNew
 from feature_repo.store import open_store
 
 DAY = [datetime(2024, 1, day, tzinfo=UTC) for day in range(1, 32)]
@@ -209,6 +210,19 @@ def test_a_view_that_fails_is_as_it_was_and_the_others_are_done(
     assert db.execute("SELECT view FROM ops.materializations").fetchall() == [("prices",)]
     assert priced.get_feature_view("prices").materialization_intervals == [(DAY[0], DAY[-1])]
     assert priced.get_feature_view("sizes").materialization_intervals == []
+
+
+def test_a_schema_that_this_version_cannot_use_is_left_alone(
+    priced: FeatureStore, db: psycopg.Connection
+) -> None:
+    db.execute("INSERT INTO ops.migrations VALUES (999, 'later', 'x', 999)")
+    with pytest.raises(SchemaTooNew):
+        go(priced)
+    assert db.execute("SELECT count(*) FROM ops.materializations").fetchone() == (0,)
+    with pytest.raises(SchemaTooNew):
+        priced.apply([view("prices", {"cost": Int64})], partial=True)
+    columns = "SELECT FROM pg_attribute WHERE attname = 'prices:cost'"
+    assert db.execute(columns).fetchall() == []
 
 
 def test_views_of_several_entities_go_together(

@@ -172,15 +172,19 @@ def test_every_form_of_the_join_finds_what_the_reference_finds(
             found = newest(rows[name], keys, one, ttl, known)
             row |= {f"{name}__{feature}": found.get(feature) for feature in FEATURES}
         expected.append(row)
-    for few, small, entities, mode in (
-        (10**9, 10**9, frame, "temp_table"),
-        (0, 10**9, frame, "temp_table"),
-        (10**9, 0, query_of(frame), "temp_table"),
-        (0, 0, query_of(frame), "embed_query"),
+    for few, small, looks_up, entities, mode in (
+        (10**9, 10**9, False, frame, "temp_table"),
+        (0, 10**9, False, frame, "temp_table"),
+        (10**9, 0, False, query_of(frame), "temp_table"),
+        (10**9, 10**9, True, frame, "temp_table"),
+        (10**9, 0, True, query_of(frame), "temp_table"),
+        (0, 0, False, query_of(frame), "embed_query"),
     ):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(offline_history, "FEW_ROWS", few)
             patch.setattr(offline_history, "SMALL", small)
+            if looks_up:
+                patch.setattr(offline_history, "pays", lambda _, view, rows: bool(rows.bounds))
             patch.setattr(shop.config.offline_store, "entity_select_mode", EntitySelectMode(mode))
             found = answer(shop, StreamflowOfflineStore, views, entities, known)
         assert comparable(found.to_pylist()) == comparable(expected)

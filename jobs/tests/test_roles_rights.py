@@ -212,7 +212,9 @@ RIGHTS = {
         "registry": "SELECT",
         "online": "SELECT INSERT UPDATE",
         "ops.catalog": "SELECT",
+        "ops.ledger": "SELECT",
         "ops.materializations": "SELECT INSERT",
+        "ops.migrations": "SELECT",
         "ops.runs": "SELECT UPDATE",
         "ops.schema_version": "SELECT",
         "ops.skew": "SELECT INSERT",
@@ -220,12 +222,15 @@ RIGHTS = {
     "trainer": {
         "source": "SELECT",
         "registry": "SELECT",
+        "ops.ledger": "SELECT",
+        "ops.migrations": "SELECT",
         "ops.runs": "SELECT UPDATE",
         "ops.schema_version": "SELECT",
     },
     "reader": {
         "online": "SELECT",
         "ops.catalog": "SELECT",
+        "ops.migrations": "SELECT",
         "ops.status_of_commands": "SELECT",
         "ops.status_of_features": "SELECT",
         "ops.status_of_views": "SELECT",
@@ -288,6 +293,9 @@ REFUSED = {
         "SELECT FROM ops.materializations",
         "SELECT FROM ops.schema_version",
         "SELECT FROM ops.skew",
+        "SELECT FROM ops.ledger",
+        "SELECT FROM ops.run_totals",
+        "SELECT ops.tidy(400)",
         "INSERT INTO online.\"streamflow:user_id\" (user_id) VALUES ('x')",
         "UPDATE online.\"streamflow:user_id\" SET user_id = 'x'",
         'DELETE FROM online."streamflow:user_id"',
@@ -337,6 +345,8 @@ REFUSED = {
         "UPDATE ops.catalog SET version = 9",
         "DELETE FROM ops.catalog",
         "UPDATE ops.schema_version SET sha256 = ''",
+        "DELETE FROM ops.migrations",
+        "UPDATE ops.run_totals SET done = 0",
         "INSERT INTO registry.feature_services SELECT * FROM registry.feature_services",
         "UPDATE registry.feature_services SET last_updated_timestamp = 0",
         "UPDATE registry.data_sources SET last_updated_timestamp = 0",
@@ -399,6 +409,24 @@ def test_a_run_that_ended_or_is_anothers_stays_as_it_is(used: Names) -> None:
     assert {row[3] for row in execute(query)[:-2]} == {""}
     with pytest.raises(InsufficientPrivilege):
         execute(enter, "training-set", role=used.writer)
+
+
+def test_whoever_may_run_may_tidy_but_keeps_a_month(used: Names) -> None:
+    for role in (used.writer, used.trainer):
+        assert execute("SELECT killed FROM ops.tidy(31)", role=role) == [(0,)]
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="a month at least is kept"):
+            execute("SELECT ops.tidy(30)", role=role)
+
+
+def test_a_run_that_was_taken_for_killed_may_say_how_it_ended(used: Names) -> None:
+    enter = "INSERT INTO ops.runs (command, parameters, versions) VALUES (%s, '{}', '{}')"
+    execute(enter, "audit", role=used.writer)
+    execute("UPDATE ops.runs SET started_at = now() - interval '1 h' WHERE command = 'audit'")
+    assert execute("SELECT killed FROM ops.tidy(400)", role=used.writer) == [(1,)]
+    execute("UPDATE ops.runs SET outcome = 'done' WHERE command = 'audit'", role=used.writer)
+    query = "SELECT outcome FROM ops.ledger WHERE command = 'audit'"
+    assert execute(query, role=used.trainer) == [("done",)]
+    execute("DELETE FROM ops.runs WHERE command = 'audit'")
 
 
 def test_the_writer_cannot_change_a_definition(used: Names) -> None:

@@ -6,6 +6,7 @@ floats that JSON has no number for (null or a word).
 """
 
 import base64
+import json
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -82,11 +83,27 @@ def instant(seconds: int) -> Any:
 
 
 def parsed(text: str) -> Any:
-    """A JSON text as what it says; one that is none as it is."""
+    """A JSON text as a part of an answer, each number with all its digits; any other as a text."""
     try:
-        return orjson.loads(text)
+        orjson.loads(text)
     except orjson.JSONDecodeError:
-        return text
+        if not is_json(text):
+            return text
+    return orjson.Fragment(text)
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON, also with numbers that are too large for 64 bits."""
+    try:
+        json.loads(text, parse_constant=no_number)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def no_number(word: str) -> None:
+    """NaN and Infinity, which Python takes for JSON."""
+    raise ValueError(word)
 
 
 def as_base64(content: bytes) -> str:

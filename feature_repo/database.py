@@ -13,6 +13,7 @@ from psycopg.pq import TransactionStatus
 
 from feature_repo import settings
 from feature_repo.errors import NotAllowed, SchemaMissing, StoreUnavailable
+from feature_repo.refusals import refused
 
 SCHEMA_SQL = Path(__file__).with_name("schema.sql")
 
@@ -50,6 +51,10 @@ def translated(where: settings.PostgresSettings | None = None) -> Iterator[None]
     """Turns the driver's errors into ours; the cause is kept."""
     try:
         yield
+    except psycopg.DataError as error:
+        if found := refused(error):
+            raise found from error
+        raise
     except psycopg.OperationalError as error:
         raise StoreUnavailable(f"PostgreSQL{place(where)}: {first_line(error)}") from error
     except psycopg.errors.ReadOnlySqlTransaction as error:

@@ -25,10 +25,19 @@ from feast.repo_config import FeastConfigBaseModel
 from psycopg import Connection, IsolationLevel
 from pydantic import StrictStr
 
-from feature_repo import engine_ledger, engine_plan, engine_sql, online_pool, tracing
+from feature_repo import (
+    ahead,
+    engine_copy,
+    engine_ledger,
+    engine_merge,
+    engine_plan,
+    online_pool,
+    tracing,
+)
 from feature_repo.database import lock_key
 from feature_repo.engine_ledger import Result
-from feature_repo.engine_sql import Source
+from feature_repo.engine_source import Source
+from feature_repo.errors import ConfigurationError
 from feature_repo.online_plan import layout_in
 
 log = logging.getLogger(__name__)
@@ -48,11 +57,15 @@ class StreamflowEngineConfig(FeastConfigBaseModel):
 
 @dataclass(frozen=True)
 class Planned:
-    """A task and how it is done: inside PostgreSQL, or Feast's way for a reason."""
+    """A task and how it is done: inside PostgreSQL, or beside it for a reason."""
 
     task: MaterializationTask
     source: Source | None
     reason: str = ""
+    is_plain: bool = False
+    """Of one beside it: whether the values are the source's columns, which Feast need not see."""
+    seen_at: datetime | None = None
+    """When the view was materialized last."""
 
 
 class StreamflowEngine(LocalComputeEngine):
@@ -84,41 +97,61 @@ class StreamflowEngine(LocalComputeEngine):
     ) -> list[MaterializationJob]:
         """Materializes every task's view; one that fails leaves its values as they were.
 
-        Views that go inside PostgreSQL succeed or fail together.
+        The views that go inside PostgreSQL are written in one transaction, without those of which
+        a value is refused: these have their own error.
         """
         self.results = {}
         tasks = [tasks] if isinstance(tasks, MaterializationTask) else tasks
-        jobs: dict[str, MaterializationJob] = {}
+        errors: dict[str, Exception] = {}
         with psycopg.connect(
             **online_pool.options(self.repo_config), autocommit=True
         ) as connection:
-            planned = [self._plan(connection, task) for task in tasks]
+            limit = ahead.limit(connection)
+            planned = [
+                one for task in tasks if (one := self._planned(connection, task, limit, errors))
+            ]
             inside = [one for one in planned if one.source is not None]
             if inside:
-                error = self._inside(connection, registry, inside)
-                jobs |= {one.task.feature_view.name: job(one.task, error) for one in inside}
+                errors |= self._inside(connection, registry, inside)
             for one in planned:
                 if one.source is None:
-                    error = self._feasts_way(connection, registry, one, **kwargs)
-                    jobs[one.task.feature_view.name] = job(one.task, error)
+                    error = self._besides(connection, registry, one, limit, **kwargs)
+                    errors |= {one.task.feature_view.name: error} if error else {}
         registry.refresh(tasks[0].project if tasks else None)
-        return [jobs[task.feature_view.name] for task in tasks]
+        for view, error in errors.items():
+            log.error("view not materialized", extra={"view": view, "reason": str(error)})
+        return [job(task, errors.get(task.feature_view.name)) for task in tasks]
 
-    def _plan(self, connection: Connection, task: MaterializationTask) -> Planned:
+    def _planned(
+        self,
+        connection: Connection,
+        task: MaterializationTask,
+        limit: datetime,
+        errors: dict[str, Exception],
+    ) -> Planned | None:
         view = task.feature_view
         force = self.repo_config.online_store.force
         seen_at = None if force else engine_ledger.seen_at(connection, task.project, view.name)
         try:
+            engine_plan.require_plain(view)
+            if not engine_plan.is_here(self.repo_config):
+                return Planned(task, None, "its source is in another database", True, seen_at)
             source = engine_plan.source_of(
-                connection, self.repo_config, task, seen_at, self.lookback
+                connection, self.repo_config, task, seen_at, self.lookback, limit
             )
-            return Planned(task, source)
         except engine_plan.NotInside as reason:
             return Planned(task, None, str(reason))
+        except (ConfigurationError, psycopg.ProgrammingError, psycopg.DataError) as error:
+            errors[view.name] = error
+            return None
+        messages = [one.column for one in source.features if one.is_message]
+        if messages:
+            return Planned(task, None, f"{messages[0]} becomes a message of Feast's", True, seen_at)
+        return Planned(task, source)
 
     def _inside(
         self, connection: Connection, registry: BaseRegistry, planned: Sequence[Planned]
-    ) -> Exception | None:
+    ) -> dict[str, Exception]:
         for attempt in range(1, ATTEMPTS + 2):
             snapshot = attempt <= ATTEMPTS
             connection.set_isolation_level(
@@ -126,22 +159,22 @@ class StreamflowEngine(LocalComputeEngine):
             )
             try:
                 with connection.transaction():
-                    found = self._write(connection, planned, checked=not snapshot)
+                    found, errors = self._write(connection, planned, checked=not snapshot)
                     engine_ledger.record(connection, registry, found)
             except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as error:
                 log.info("others write the same rows, trying again", extra={"attempt": attempt})
                 if not snapshot:
-                    return error
+                    return all_of(planned, error)
             except psycopg.Error as error:
-                return error
+                return all_of(planned, error)
             else:
                 self.results |= {result.view: result for result in found}
-                return None
-        return None
+                return errors
+        return {}
 
     def _write(
         self, connection: Connection, planned: Sequence[Planned], checked: bool
-    ) -> list[Result]:
+    ) -> tuple[list[Result], dict[str, Exception]]:
         # Two materializations at once do the same work twice and wait for each other's rows.
         connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("engine")])
         connection.execute("SET LOCAL work_mem = '64MB'")
@@ -151,57 +184,79 @@ class StreamflowEngine(LocalComputeEngine):
         for one in planned:
             assert one.source is not None  # noqa: S101  # by the caller
             tables.setdefault(one.source.layout.table, []).append(one)
-        found = []
+        found: list[Result] = []
+        errors: dict[str, Exception] = {}
         for group in tables.values():
-            found += self._write_table(connection, group, seen_at, checked)
-        return found
+            found += self._write_table(connection, group, seen_at, checked, errors)
+        return found, errors
 
     def _write_table(
-        self, connection: Connection, planned: Sequence[Planned], seen_at: datetime, checked: bool
+        self,
+        connection: Connection,
+        planned: Sequence[Planned],
+        seen_at: datetime,
+        checked: bool,
+        errors: dict[str, Exception],
     ) -> list[Result]:
         force = self.repo_config.online_store.force
+        sources = [one.source for one in planned if one.source]
         with tracing.span("look for what is new"):
-            looked = [
-                connection.execute(engine_sql.look(one.source, force)).fetchone() or (0, 0, 0, 0)
-                for one in planned
-                if one.source
-            ]
+            looked = [engine_merge.look(connection, one, force) for one in sources]
         # The merge sorts and joins; what has nothing new needs none of it.
-        sources = [
-            one.source for one, (*_, new) in zip(planned, looked, strict=True) if one.source and new
-        ]
-        merged: list[int] = []
-        if sources:
-            query = engine_sql.merge(sources, force, checked)
-            with tracing.span("merge", views=[one.layout.view for one in sources]):
-                merged += connection.execute(query).fetchone() or ()
-        layouts = [one.source.layout for one in planned if one.source]
-        newest = engine_ledger.newest_events(connection, layouts)
+        new = [one for one, look in zip(sources, looked, strict=True) if look.new]
+        with tracing.span("merge", views=[one.layout.view for one in new]):
+            merged, refused = engine_merge.merge(connection, new, force, checked)
+        errors |= refused
+        layouts = [one.layout for one in sources]
+        newest = engine_ledger.newest_events(connection, layouts, sources[0].limit)
         found = []
-        for one, (read, late, same, new), event in zip(planned, looked, newest, strict=True):
-            written, unchanged = (merged.pop(0), merged.pop(0)) if new else (0, same)
-            rows = (read, written, late, unchanged, read - written - unchanged)
-            found.append(Result.of(one.task, "database", seen_at, rows, event))
+        for one, layout, look, held in zip(planned, layouts, looked, newest, strict=True):
+            if layout.view in refused:
+                continue
+            written, unchanged = merged.get(layout.view, (0, look.same))
+            rows = (look.read, written, look.late, unchanged, look.read - written - unchanged)
+            found.append(Result.of(one.task, "database", seen_at, rows, held, look.ahead))
         return found
 
-    def _feasts_way(
-        self, connection: Connection, registry: BaseRegistry, planned: Planned, **kwargs: Any
+    def _besides(
+        self,
+        connection: Connection,
+        registry: BaseRegistry,
+        planned: Planned,
+        limit: datetime,
+        **kwargs: Any,
     ) -> Exception | None:
-        task, written = planned.task, self.online_store.rows_written
-        name = task.feature_view.name
-        log.info("view goes Feast's own way", extra={"view": name, "reason": planned.reason})
-        seen_at, before = datetime.now(UTC), written.get(name, 0)
-        done = super()._materialize_one(registry, task, **kwargs)
-        if done.error():
-            return done.error()  # type: ignore[no-any-return]
-        count = written.get(name, 0) - before
-        layout = layout_in(self.repo_config, task.feature_view)
-        (newest,) = engine_ledger.newest_events(connection, [layout])
-        result = Result.of(task, "feast", seen_at, (count, count, 0, 0, 0), newest)
+        """Materializes a view whose rows leave the database; gives the error if it fails."""
+        task, store = planned.task, self.online_store
+        view = task.feature_view
+        log.info("view goes Feast's own way", extra={"view": view.name, "reason": planned.reason})
+        now, before = datetime.now(UTC), store.counts(view.name)
+        try:
+            if planned.is_plain:
+                seen = (planned.seen_at, self.lookback, limit)
+                engine_copy.copy(self.repo_config, store, task, *seen)
+            else:
+                done = super()._materialize_one(registry, engine_copy.until(task, limit), **kwargs)
+                if done.error():
+                    return done.error()  # type: ignore[no-any-return]
+            too_far = engine_copy.count_ahead(self.repo_config, view, limit)
+        except Exception as error:
+            return error
+        counts = zip(store.counts(view.name), before, strict=True)
+        given, written, older = (after - earlier for after, earlier in counts)
+        layout = layout_in(self.repo_config, view)
+        (held,) = engine_ledger.newest_events(connection, [layout], limit)
+        rows = (given, written, 0, given - written - older, older)
+        result = Result.of(task, "feast", now, rows, held, too_far)
         with connection.transaction():
             engine_ledger.record(connection, registry, [result])
-        self.results[name] = result
+        self.results[view.name] = result
         return None
+
+
+def all_of(planned: Sequence[Planned], error: Exception) -> dict[str, Exception]:
+    """An error that is every view's."""
+    return {one.task.feature_view.name: error for one in planned}
 
 
 def job(task: MaterializationTask, error: Exception | None) -> MaterializationJob:

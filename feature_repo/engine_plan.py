@@ -1,4 +1,4 @@
-"""Whether a view can be materialized inside PostgreSQL, and the expressions for it if so."""
+"""How a view can be materialized, and the expressions for it where it is by SQL."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -11,9 +11,13 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 from feast.repo_config import RepoConfig
 from psycopg import Connection, sql
 
-from feature_repo import engine_sql
-from feature_repo.engine_sql import Source
+from feature_repo.engine_source import Source, instant
+from feature_repo.errors import ConfigurationError
 from feature_repo.online_plan import layout_in
+from feature_repo.source_types import TEXT_FORMS, columns_of
+from feature_repo.source_values import SourceValue, value_of
+
+NO_LIMIT = datetime.max.replace(tzinfo=UTC)
 
 
 class NotInside(Exception):
@@ -26,71 +30,75 @@ def source_of(
     task: MaterializationTask,
     seen_at: datetime | None,
     lookback: timedelta,
+    limit: datetime = NO_LIMIT,
 ) -> Source:
-    """The task's rows as SQL; `seen_at` and `lookback` as in Source.
+    """The task's rows as SQL; `seen_at`, `lookback` and `limit` as in Source.
+
+    Args:
+        connection: to the database of the view's source.
 
     Raises:
-        NotInside: Feast has to compute or convert them, or they are somewhere else.
+        NotInside: Feast has to compute them.
+        ConfigurationError: a column is missing, or cannot be what is declared.
     """
     view = task.feature_view
-    require_plain(config, view)
+    require_plain(view)
     source = view.batch_source
     search_path = config.offline_store.db_schema or "public"
-    connection.execute("SELECT set_config('search_path', %s, false)", [f"{search_path}, public"])
+    settings = {"search_path": f"{search_path}, public", **TEXT_FORMS}
+    for setting in settings.items():
+        connection.execute("SELECT set_config(%s, %s, false)", setting)
     query = source.get_table_query_string()
     kinds = columns_of(connection, query)
     reverse = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
     layout = layout_in(config, view)
     types = {one.name: one.dtype.to_value_type().name for one in view.features}
+    types |= {one.name: one.dtype.to_value_type().name for one in view.entity_columns}
 
-    def expression(name: str, value_type: str, wanted: str) -> sql.Composed:
+    def kind_of(column: str) -> str:
+        if column not in kinds:
+            raise ConfigurationError(
+                f"feature view {view.name}: its source has no column {column}; "
+                f"it has {', '.join(kinds)}"
+            )
+        return kinds[column]
+
+    def value(name: str) -> SourceValue:
         column = reverse.get(name, name)
-        kind = kinds.get(column)
-        if kind is None:
-            raise NotInside(f"its source has no column {column}")
-        found = (
-            engine_sql.seconds(column, kind)
-            if value_type == "UNIX_TIMESTAMP" and kind in engine_sql.INSTANTS
-            else engine_sql.value(column, kind, wanted)
-        )
+        return value_of(view.name, name, column, kind_of(column), types[name])
+
+    def time(name: str) -> sql.Composed:
+        column = reverse.get(name, name)
+        found = instant(column, kind_of(column))
         if found is None:
-            raise NotInside(f"{column} is {kind} in the source and {wanted} online")
+            raise ConfigurationError(
+                f"feature view {view.name}, column {column} is {kinds[column]}, not an instant"
+            )
         return found
 
-    def instant(name: str) -> sql.Composed:
-        column = reverse.get(name, name)
-        found = engine_sql.instant(column, kinds.get(column, "missing"))
-        if found is None:
-            raise NotInside(f"{column} is {kinds.get(column, 'missing')}, not an instant")
-        return found
-
+    keys = [value(name) for name in layout.join_keys if name != DUMMY_ENTITY_ID]
     return Source(
         layout=layout,
         query=query,
-        keys=tuple(
-            expression(name, "", column.type)
-            for name, column in zip(layout.join_keys, layout.keys, strict=True)
-        )
-        if layout.join_keys != (DUMMY_ENTITY_ID,)
-        else (sql.Composed([sql.SQL("''::text")]),),
-        event=instant(source.timestamp_field),
+        keys=tuple(one.stored(sql.Identifier(one.column)) for one in keys)
+        or (sql.Composed([sql.SQL("''::text")]),),
+        event=time(source.timestamp_field),
         created=(
-            instant(source.created_timestamp_column)
+            time(source.created_timestamp_column)
             if source.created_timestamp_column
             else sql.Composed([sql.SQL("NULL::timestamptz")])
         ),
-        features=tuple(
-            expression(name, types[name], column.type) for name, column in layout.features.items()
-        ),
+        features=tuple(map(value, layout.features)),
         start=in_utc(task.start_time),
         end=in_utc(task.end_time),
+        limit=limit,
         seen_at=seen_at if source.created_timestamp_column else None,
         lookback=lookback,
     )
 
 
-def require_plain(config: RepoConfig, view: FeatureView) -> None:
-    """Returns when the view's values are its source's columns, in the online store's database."""
+def require_plain(view: FeatureView) -> None:
+    """Returns when the view's values are its source's columns."""
     if type(view) is not FeatureView:
         raise NotInside(f"it is a {type(view).__name__}")
     for what in ("feature_transformation", "aggregations", "filter", "source_views", "udf"):
@@ -98,24 +106,14 @@ def require_plain(config: RepoConfig, view: FeatureView) -> None:
             raise NotInside(f"it has {what}")
     if not isinstance(view.batch_source, PostgreSQLSource):
         raise NotInside(f"its source is a {type(view.batch_source).__name__}")
+
+
+def is_here(config: RepoConfig) -> bool:
+    """Whether sources are in the online store's database."""
     places = [
         (one.host, one.port, one.database) for one in (config.offline_store, config.online_store)
     ]
-    if places[0] != places[1]:
-        raise NotInside("its source is in another database")
-
-
-def columns_of(connection: Connection, query: str) -> dict[str, str]:
-    """The columns of a table or query and PostgreSQL's type of each."""
-    cursor = connection.execute(sql.SQL("SELECT * FROM {} AS s LIMIT 0").format(sql.SQL(query)))
-    oids = {column.name: column.type_code for column in cursor.description or ()}
-    names: dict[int, str] = dict(
-        connection.execute(
-            "SELECT oid, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(%s)",
-            [list(oids.values())],
-        ).fetchall()
-    )
-    return {column: names[oid] for column, oid in oids.items()}
+    return places[0] == places[1]
 
 
 def in_utc(instant: datetime) -> datetime:

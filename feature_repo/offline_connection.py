@@ -10,6 +10,7 @@ from psycopg import IsolationLevel, sql
 
 from feature_repo import settings
 from feature_repo.database import translated
+from feature_repo.source_types import TEXT_FORMS
 
 if TYPE_CHECKING:
     from feature_repo.offline_store import StreamflowOfflineStoreConfig
@@ -63,6 +64,7 @@ def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> 
         "search_path": sql.SQL(", ").join(map(sql.Identifier, [*schemas, "public"])),
         "work_mem": sql.Literal(config.work_mem),
         "jit": sql.SQL("off"),  # compiling takes longer than it saves
+        **{name: sql.Literal(value) for name, value in TEXT_FORMS.items()},
     }
     if timeout:
         chosen["statement_timeout"] = sql.Literal(f"{timeout}s")

@@ -19,12 +19,8 @@ from feast.utils import (
 )
 from psycopg import Connection, sql
 
-from feature_repo.offline_entities import (
-    EVENT_TIMESTAMP,
-    Entities,
-    Output,
-    QueryEntities,
-)
+from feature_repo.offline_entities import EVENT_TIMESTAMP, Entities, QueryEntities
+from feature_repo.offline_features import typed
 from feature_repo.offline_joins import FEW_ROWS, grouped, newest, timeline
 from feature_repo.offline_select import Select
 from feature_repo.offline_sql import (
@@ -32,7 +28,6 @@ from feature_repo.offline_sql import (
     EntityRows,
     View,
     embedded,
-    feature,
     listed,
     most_rows_of_an_entity,
     point_in_time,
@@ -77,12 +72,14 @@ class History:
             for keys in dict.fromkeys(view.join_keys for view in self.views)
             if keys not in few
         ]
-        outputs = [*loaded.outputs, *features(self.views)]
+        features, checks = typed(connection, self.views)
+        outputs = [*loaded.outputs, *features]
         return Select(
             point_in_time([one.expression for one in outputs], joins, before),
             [(one.name, one.utc) for one in outputs],
             self.not_by(rows.small and timeline not in forms),
             loaded.beside,
+            checks,
         )
 
     def not_by(self, loops: bool) -> list[str]:
@@ -138,15 +135,6 @@ def rows_of_window(
     return limited, rows
 
 
-def features(views: Sequence[View]) -> list[Output]:
-    """The features of all views, in their order."""
-    return [
-        Output(feature(at, number), name)
-        for at, view in enumerate(views, 1)
-        for number, (_, name) in enumerate(view.features, 1)
-    ]
-
-
 def requested(
     refs: Sequence[str],
     views: Sequence[FeatureView],
@@ -170,7 +158,9 @@ def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_
     source = postgres_source(view.batch_source)
     column = {mapped: own for own, mapped in source.field_mapping.items()}
     prefix = f"{view.projection.name_to_use()}__" if full_names else ""
+    types = {one.name: one.dtype for one in view.features}
     return View(
+        name=view.name,
         source=source.get_table_query_string(),
         keys=tuple(
             (
@@ -185,6 +175,7 @@ def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_
         created=column.get(source.created_timestamp_column, source.created_timestamp_column),
         ttl=view.ttl or timedelta(0),
         known_only=known_only,
+        types={prefix + name: types[name] for name in features if name in types},
     )
 
 

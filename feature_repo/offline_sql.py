@@ -6,10 +6,11 @@ after 63 bytes, and two long ones could become the same. The final names are put
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import LiteralString
 
+from feast.types import FeastType
 from psycopg import sql
 
 ENTITIES = sql.Identifier("streamflow_entity_rows")
@@ -20,6 +21,8 @@ NOTHING = sql.SQL("")
 class View:
     """A feature view as the join needs it."""
 
+    name: str
+    """As the registry has it."""
     source: str
     """What stands behind FROM: a table or a query in parentheses."""
     keys: tuple[tuple[str, str], ...]
@@ -36,6 +39,8 @@ class View:
     """Only rows from then to then are seen; times with a zone, as text."""
     known_only: bool = False
     """Only rows that had been created at the entity row's time are seen."""
+    types: Mapping[str, FeastType] = field(default_factory=dict)
+    """What the view declares of `features`, by what they are called in the answer."""
 
     @property
     def join_keys(self) -> tuple[str, ...]:

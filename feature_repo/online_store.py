@@ -5,6 +5,8 @@ reads without Feast uses the same tables by the catalog (catalog.py).
 """
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -25,6 +27,8 @@ from feature_repo.feast_connection import ConnectionFromEnvironment
 from feature_repo.online_answer import FeastRow, add_versions, as_feast_rows, fill
 from feature_repo.online_plan import Plan, Plans, TableRead, layout_in, plan_of, read_of
 from feature_repo.online_read import Row, keys_in, keys_of, rows
+
+log = logging.getLogger(__name__)
 
 
 class StreamflowOnlineStoreConfig(ConnectionFromEnvironment):
@@ -48,11 +52,16 @@ class StreamflowOnlineStore(OnlineStore):
     loses one with every error; and the last write, also of older data.
     """
 
+    rows_given: dict[str, int]
+    """Rows that this object was given to write, by feature view."""
     rows_written: dict[str, int]
-    """Rows that this object wrote, new or changed, by feature view."""
+    """Of those given, how many it wrote, new or changed."""
+    rows_older: dict[str, int]
+    """Of those given, how many a newer row of the same key kept back, stored or given as well."""
 
     def __init__(self) -> None:
-        self.rows_written = {}
+        self.rows_given, self.rows_written, self.rows_older = Counter(), Counter(), Counter()
+        self._held: set[str] = set()
         self._connections = online_pool.Connections()
         self._plans = Plans()
 
@@ -156,9 +165,11 @@ class StreamflowOnlineStore(OnlineStore):
         """Merges `data`; of a key's rows the newest (event time, created time) wins.
 
         Features that a row does not name stay as they are. All of it or nothing is written.
+        Rows that a newer one keeps back are counted in `rows_older`.
 
         Raises:
-            ValueError: naming the view, the row, the feature and what is wrong with its value.
+            ValueError: naming the view, the row, and what is wrong with its time or with the
+                value of a feature.
         """
         if data:
             layout = layout_in(config, table)
@@ -166,8 +177,7 @@ class StreamflowOnlineStore(OnlineStore):
             rounds = online_write.rows_of(layout, types, data)
             force = config.online_store.force
             write = partial(online_write.write, layout=layout, rounds=rounds, force=force)
-            count = self._connections.run(config, write)
-            self.rows_written[table.name] = self.rows_written.get(table.name, 0) + count
+            self._count(table.name, len(data), rounds, self._connections.run(config, write))
         if progress:
             progress(len(data))
 
@@ -180,6 +190,27 @@ class StreamflowOnlineStore(OnlineStore):
     ) -> None:
         """As `online_write_batch`, in a thread."""
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+
+    def counts(self, view: str) -> tuple[int, int, int]:
+        """Rows given, written and kept back of a feature view since this object was made."""
+        return self.rows_given[view], self.rows_written[view], self.rows_older[view]
+
+    def _count(
+        self,
+        view: str,
+        given: int,
+        rounds: Sequence[Sequence[online_write.Row]],
+        became: online_write.Became,
+    ) -> None:
+        self.rows_given[view] += given
+        self.rows_written[view] += became.written
+        self.rows_older[view] += became.older + given - sum(map(len, rounds))
+        if became.held and view not in self._held:
+            self._held.add(view)
+            log.warning(
+                "rows are kept back by stored ones that are dated too far ahead",
+                extra={"view": view, "rows": became.held, "mend": "see docs/operations.md"},
+            )
 
     # Tables.
 

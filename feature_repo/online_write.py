@@ -5,7 +5,7 @@ An equal one may correct, and an unchanged one is not written again. Rows of a b
 written one after the other, from the oldest to the newest.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -16,10 +16,13 @@ import psycopg
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from psycopg import Connection, sql
+from psycopg.abc import Query
 
+from feature_repo import ahead
 from feature_repo.database import first_line
 from feature_repo.online_layout import JSON, SCHEMA, Layout
 from feature_repo.online_values import in_utc, key_of, writer
+from feature_repo.refusals import refused, refusing
 
 COPY_TYPES = {
     kind + suffix: short + suffix
@@ -42,6 +45,22 @@ FeastRow = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
 
 
 @dataclass(frozen=True, slots=True)
+class Became:
+    """What became of rows: they were new or changed, or the same, or kept back."""
+
+    written: int
+    older: int = 0
+    """A newer stored row kept them back."""
+    held: int = 0
+    """Of those, the stored row is dated too far ahead."""
+
+    def __add__(self, other: "Became") -> "Became":
+        return Became(
+            self.written + other.written, self.older + other.older, self.held + other.held
+        )
+
+
+@dataclass(frozen=True, slots=True)
 class Row:
     """One entity's values of one view, ready for the driver."""
 
@@ -52,6 +71,8 @@ class Row:
     """In the view's order; the others stay as they are stored."""
     values: list[Any]
     """Of `features`."""
+    number: int = 0
+    """In the batch, from 1."""
 
     @property
     def age(self) -> tuple[datetime, bool, datetime]:
@@ -74,7 +95,7 @@ def rows_of(layout: Layout, types: Mapping[str, str], data: Sequence[FeastRow]) 
     found: dict[tuple[Any, ...], list[Row]] = {}
     for number, given in enumerate(data, 1):
         try:
-            row = row_of(layout, writers, given)
+            row = row_of(layout, writers, given, number)
         except ValueError as error:
             raise ValueError(f"feature view {layout.view}, row {number}: {error}") from error
         found.setdefault(row.key, []).append(row)
@@ -87,8 +108,13 @@ def rows_of(layout: Layout, types: Mapping[str, str], data: Sequence[FeastRow]) 
     return rounds
 
 
-def row_of(layout: Layout, writers: Mapping[str, Callable[[Value], Any]], given: FeastRow) -> Row:
-    """A row as the driver takes it.
+def row_of(
+    layout: Layout,
+    writers: Mapping[str, Callable[[Value], Any]],
+    given: FeastRow,
+    number: int = 0,
+) -> Row:
+    """A row as the driver takes it, with its number in the batch.
 
     Raises:
         ValueError: naming the feature and what is wrong with its value.
@@ -106,7 +132,7 @@ def row_of(layout: Layout, writers: Mapping[str, Callable[[Value], Any]], given:
             cells.append(writers[name](values[name]))
         except ValueError as error:
             raise ValueError(f"feature {name}: {error}") from error
-    return Row(key, in_utc(event), created and in_utc(created), names, cells)
+    return Row(key, in_utc(event), created and in_utc(created), names, cells, number)
 
 
 def needed(rows: list[Row]) -> list[Row]:
@@ -123,8 +149,8 @@ def needed(rows: list[Row]) -> list[Row]:
 
 def write(
     connection: Connection, layout: Layout, rounds: Sequence[Sequence[Row]], force: bool
-) -> int:
-    """Merges rows into the view's columns, all or none; gives how many were new or changed.
+) -> Became:
+    """Merges rows into the view's columns, all or none; gives what became of them.
 
     Args:
         connection: in autocommit mode.
@@ -133,15 +159,30 @@ def write(
         force: also over newer values.
 
     Raises:
-        ValueError: a row is too long for PostgreSQL.
+        ValueError: a row is too long for PostgreSQL, or its time too far ahead of its clock.
     """
     parts = [part for rows in rounds for part in sorted(by_features(rows).items())]
     at_once = len(parts) == 1 and len(parts[0][1]) <= FEW  # one statement needs no transaction
     try:
         with nullcontext() if at_once else connection.transaction():
-            return sum(write_part(connection, layout, *part, force) for part in parts)
+            became = (write_part(connection, layout, *part, force) for part in parts)
+            return sum(became, Became(0))
     except psycopg.errors.ProgramLimitExceeded as error:
         raise ValueError(f"feature view {layout.view}: {first_line(error)}") from error
+    except psycopg.DataError as error:
+        if refused(error):
+            raise too_far(connection, layout, chain(*rounds)) from error
+        raise
+
+
+def too_far(connection: Connection, layout: Layout, rows: Iterable[Row]) -> ValueError:
+    """Says which row of a batch is dated too far ahead."""
+    last = ahead.limit(connection)
+    times = ((row.number, max(row.event, row.created or row.event)) for row in rows)
+    number, time = min((one for one in times if one[1] > last), default=(0, last))
+    return ValueError(
+        f"feature view {layout.view}, row {number}: its time {time.isoformat()} {ahead.said(last)}"
+    )
 
 
 def by_features(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
@@ -158,26 +199,38 @@ def write_part(
     features: tuple[str, ...],
     rows: Sequence[Row],
     force: bool,
-) -> int:
+) -> Became:
     """Merges rows that have the same features."""
     columns = [*layout.keys, layout.event, layout.created, *(layout.features[f] for f in features)]
     types = ["text" if column.type == JSON else column.type for column in columns]
     cells = ((*row.key, row.event, row.created, *row.values) for row in rows)
     query = merge(layout, features, force)
     if len(rows) <= FEW:
-        return connection.execute(
-            given(types, len(rows)) + escaped(query), [*chain(*cells)]
-        ).rowcount
-    staged = ", ".join(f"c{n} {kind}" for n, kind in enumerate(types))
-    connection.execute(f"CREATE TEMP TABLE staged ({staged}) ON COMMIT DROP")
+        staged = given(types, len(rows))
+        values = [*chain(*cells)]
+        written = connection.execute(staged + escaped(query), values).rowcount
+        if written == len(rows) or force:
+            return Became(written)
+        return Became(written, *kept(connection, staged + escaped(kept_back(layout)), values))
+    table = ", ".join(f"c{n} {kind}" for n, kind in enumerate(types))
+    connection.execute(f"CREATE TEMP TABLE staged ({table}) ON COMMIT DROP")
     with connection.cursor() as cursor:
         with cursor.copy("COPY staged FROM STDIN (FORMAT binary)") as copy:
             copy.set_types([COPY_TYPES.get(kind, kind) for kind in types])
             for row in cells:
                 copy.write_row(row)
-        count = cursor.execute(query).rowcount
+        written = cursor.execute(query).rowcount
+        older = (0, 0)
+        if written < len(rows) and not force:
+            older = kept(connection, kept_back(layout))
         cursor.execute("DROP TABLE staged")
-    return count
+    return Became(written, *older)
+
+
+def kept(connection: Connection, query: Query, values: Sequence[Any] = ()) -> tuple[int, int]:
+    """How many rows are kept back, and how many of them by a row that is dated too far ahead."""
+    older, held = connection.execute(query, values or None).fetchone() or (0, 0)
+    return older, held
 
 
 def given(types: Sequence[str], count: int) -> str:
@@ -206,6 +259,11 @@ def merge(layout: Layout, features: Sequence[str], force: bool) -> sql.Composed:
         sql.SQL("c{}::{}").format(sql.SQL(str(n)), sql.SQL(column.type))
         for n, column in enumerate([*keys, *own])
     ]
+    event, created = selected[len(keys) : len(keys) + 2]
+    latest = sql.SQL("greatest({}, {})").format(event, created)
+    selected[len(keys)] = sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(
+        ahead.is_ahead(latest), refusing("row", event, "is too far ahead", layout.event.type), event
+    )
     names = {
         "table": sql.Identifier(SCHEMA, layout.table),
         "columns": sql.SQL(", ").join(sql.Identifier(one.name) for one in (*keys, *own)),
@@ -223,6 +281,33 @@ def merge(layout: Layout, features: Sequence[str], force: bool) -> sql.Composed:
         "INSERT INTO {table} AS o ({columns}) SELECT {selected} FROM staged ORDER BY {order}"
         " ON CONFLICT ({keys}) DO UPDATE SET {set} WHERE {newest} AND {stored} *<> {given}"
     ).format(**names)
+
+
+def kept_back(layout: Layout) -> sql.Composed:
+    """Counts the rows `staged` that are older than the stored ones of their keys.
+
+    Beside them those of which the stored one is dated too far ahead.
+    """
+    keys = layout.keys
+    stored = sql.SQL("o.{}").format(sql.Identifier(layout.event.name))
+    return sql.SQL(
+        "SELECT count(*), count(*) FILTER (WHERE {held}) FROM staged JOIN {table} AS o ON {match}"
+        " WHERE (c{event}::timestamptz, coalesce(c{created}::timestamptz, '-infinity'))"
+        " < ({stored}, coalesce(o.{stored_created}, '-infinity'))"
+    ).format(
+        held=ahead.is_ahead(stored),
+        table=sql.Identifier(SCHEMA, layout.table),
+        match=sql.SQL(" AND ").join(
+            sql.SQL("o.{} = c{}::{}").format(
+                sql.Identifier(one.name), sql.SQL(str(n)), sql.SQL(one.type)
+            )
+            for n, one in enumerate(keys)
+        ),
+        event=sql.SQL(str(len(keys))),
+        created=sql.SQL(str(len(keys) + 1)),
+        stored=stored,
+        stored_created=sql.Identifier(layout.created.name),
+    )
 
 
 def not_older(layout: Layout) -> sql.Composed:

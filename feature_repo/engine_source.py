@@ -1,0 +1,85 @@
+"""Which rows of a source a materialization means, as SQL."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from psycopg import sql
+
+from feature_repo.online_layout import Layout
+from feature_repo.source_values import SourceValue
+
+INSTANTS = {
+    "timestamp with time zone": "{}",
+    "timestamp without time zone": "{} AT TIME ZONE 'UTC'",
+    "date": "{}::timestamp AT TIME ZONE 'UTC'",
+}
+"""How a column of each type is an instant; without a zone it is UTC."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where the rows of one view are and which of them are meant."""
+
+    layout: Layout
+    query: str
+    """A table's name or a query in parentheses."""
+    keys: tuple[sql.Composed, ...]
+    """The join keys as expressions over the source's columns, in the layout's order."""
+    event: sql.Composed
+    created: sql.Composed
+    """An instant; null where the source has no created time."""
+    features: tuple[SourceValue, ...]
+    """In the layout's order."""
+    start: datetime
+    end: datetime
+    limit: datetime
+    """Rows after it are too far ahead of the database's clock: they are counted, and not meant."""
+    seen_at: datetime | None
+    """When the view was materialized last: rows loaded after it are late ones. None for never,
+    or where late rows are not wanted."""
+    lookback: timedelta = timedelta(0)
+    """Rows loaded so long before `seen_at` are meant as well."""
+
+    @property
+    def window(self) -> sql.Composed:
+        """Whether a row is meant."""
+        since = self.seen_at and self.seen_at - self.lookback
+        late = sql.SQL(" OR {} > {}").format(self.created, sql.Literal(since))
+        return sql.SQL("{event} <= {end} AND ({event} >= {start}{late})").format(
+            event=self.event,
+            start=sql.Literal(self.start),
+            end=sql.Literal(min(self.end, self.limit)),
+            late=late if since else sql.SQL(""),
+        )
+
+    @property
+    def ahead(self) -> sql.Composed:
+        """Whether a row is too far ahead."""
+        return sql.SQL("{} > {}").format(self.event, sql.Literal(self.limit))
+
+    @property
+    def late(self) -> sql.Composed:
+        """Whether a row came after its time: a materialization had passed it before."""
+        if not self.seen_at:
+            return sql.Composed([sql.SQL("false")])
+        return sql.SQL(
+            "{} > {} AND {} <= (SELECT max(window_end) FROM ops.materializations"
+            " WHERE project = {} AND view = {})"
+        ).format(
+            self.created,
+            sql.Literal(self.seen_at),
+            self.event,
+            sql.Literal(self.layout.project),
+            sql.Literal(self.layout.view),
+        )
+
+
+def instant(column: str, kind: str) -> sql.Composed | None:
+    """A source's column as an instant; None where its type is none."""
+    form = INSTANTS.get(kind)
+    return sql.SQL(form).format(sql.Identifier(column)) if form else None
+
+
+def shown(event: sql.Composed) -> sql.Composed:
+    """An event time that answers can show: one before the year 1, as -infinity, is its begin."""
+    return sql.SQL("greatest({}, '0001-01-01 00:00:00+00'::timestamptz)").format(event)

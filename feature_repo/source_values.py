@@ -1,0 +1,134 @@
+"""The value of a feature as one SQL expression over its source's column, for training and serving.
+
+A value that no feature of the type can have makes PostgreSQL refuse the query with an error that
+names view and column (`ValueRefused`): there is no way on which it becomes another value.
+"""
+
+from dataclasses import dataclass
+
+from psycopg import sql
+
+from feature_repo.errors import ConfigurationError
+from feature_repo.online_layout import JSON, column_type
+from feature_repo.refusals import refusing
+from feature_repo.source_types import Rule, element_of, rule_of
+
+NO_EQUALITY = ("json", "xml", "point", "polygon")
+"""Types whose values PostgreSQL does not compare, so that it finds no null among them."""
+
+
+@dataclass(frozen=True)
+class SourceValue:
+    """How a feature, or a join key, is taken from a column of its source."""
+
+    label: str
+    """View and column, as an error names them."""
+    column: str
+    """The source's."""
+    kind: str
+    """PostgreSQL's type of it."""
+    value_type: str
+    """Feast's, by name."""
+
+    @property
+    def is_message(self) -> bool:
+        """Whether Feast's message of it can be made in Python alone (json_values.py)."""
+        return column_type(self.value_type) == JSON
+
+    def stored(self, given: sql.Composable) -> sql.Composed:
+        """As the online table has it; of one that `is_message`, what the message is made of.
+
+        Args:
+            given: the source's value, as SQL.
+        """
+        return self._taken(given, self.stored_type, "{}")
+
+    def trained(self, given: sql.Composable) -> sql.Composed:
+        """As a training set has it: an instant in place of its seconds, else what is stored."""
+        if "TIMESTAMP" not in self.value_type:
+            return self.stored(given)
+        wanted = self.stored_type.replace("bigint", "timestamp with time zone")
+        return self._taken(given, wanted, "to_timestamp({})")
+
+    @property
+    def stored_type(self) -> str:
+        """PostgreSQL's type of what is `stored`."""
+        if self.value_type == "ZONED_TIMESTAMP":
+            return "bigint"
+        return "text" if self.is_message else column_type(self.value_type)
+
+    def _taken(self, given: sql.Composable, wanted: str, form: str) -> sql.Composed:
+        element = element_of(self.value_type, self.kind)
+        if element is not None:
+            return self._list(given, element, wanted, form)
+        rule = rule_of(self.value_type, self.kind)
+        assert rule is not None  # noqa: S101  # by value_of
+        value = sql.SQL(form).format(sql.SQL(rule.value).format(given))
+        if not rule.checks:
+            return value
+        cases = [(sql.SQL("{} IS NULL").format(given), sql.SQL("NULL"))]
+        cases += [
+            (
+                sql.SQL("NOT ({})").format(sql.SQL(check).format(given)),
+                refusing(self.label, given, said, wanted),
+            )
+            for check, said in rule.checks
+        ]
+        return case(cases, value)
+
+    def _list(self, given: sql.Composable, rule: Rule, wanted: str, form: str) -> sql.Composed:
+        """An array without nulls, each element by the rule."""
+        kind = self.kind.removesuffix("[]")
+        known = sql.SQL("{}::text[]" if kind in NO_EQUALITY else "{}").format(given)
+        value = sql.SQL(form).format(sql.SQL(rule.value).format(sql.SQL("u.e")))
+        elements = sql.SQL("unnest({}) WITH ORDINALITY AS u (e, n)").format(given)
+        cases = [
+            (sql.SQL("{} IS NULL").format(given), sql.SQL("NULL")),
+            (
+                sql.SQL("array_ndims({}) > 1").format(given),
+                refusing(self.label, given, "has more than one dimension", wanted),
+            ),
+            (
+                sql.SQL("array_position({}, NULL) IS NOT NULL").format(known),
+                refusing(self.label, given, "has a null element", wanted),
+            ),
+        ]
+        cases += [
+            (
+                sql.SQL("EXISTS (SELECT FROM {} WHERE NOT ({}))").format(
+                    elements, sql.SQL(check).format(sql.SQL("u.e"))
+                ),
+                refusing(self.label, given, f"has an element that {said}", wanted),
+            )
+            for check, said in rule.checks
+        ]
+        if form == "{}" and not rule.checks and rule.value.startswith("{0}::"):
+            return case(cases, sql.SQL("{}::{}").format(given, sql.SQL(wanted)))
+        return case(cases, sql.SQL("ARRAY(SELECT {} FROM {} ORDER BY u.n)").format(value, elements))
+
+
+def case(cases: list[tuple[sql.Composed, sql.Composable]], value: sql.Composed) -> sql.Composed:
+    """The first result whose condition holds, else `value`."""
+    whens = sql.SQL(" ").join(sql.SQL("WHEN {} THEN {}").format(*one) for one in cases)
+    return sql.SQL("CASE {} ELSE {} END").format(whens, value)
+
+
+def value_of(view: str, feature: str, column: str, kind: str, value_type: str) -> SourceValue:
+    """How a feature is taken from a column.
+
+    Args:
+        view, feature: their names; of a join key, its name.
+        column: the source's.
+        kind: PostgreSQL's type of it.
+        value_type: Feast's by name.
+
+    Raises:
+        ConfigurationError: it cannot be; names view, column and both types.
+    """
+    found = SourceValue(f"feature view {view}, column {column}", column, kind, value_type)
+    if element_of(value_type, kind) is None and rule_of(value_type, kind) is None:
+        raise ConfigurationError(
+            f"{found.label} is {kind}, from which {feature} cannot be {value_type}; "
+            "cast it in the source's query, or declare another type (docs/types.md)"
+        )
+    return found

@@ -1,0 +1,370 @@
+"""Values of every type of PostgreSQL as features of every type of Feast, on every way.
+
+Each cell is equal bit for bit on all ways, or refused on all of them with view and column named.
+"""
+
+import base64
+import contextlib
+import io
+import json
+import math
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import httpx
+import pandas as pd
+import psycopg
+import pyarrow as pa
+import pytest
+from feast import Entity, FeatureService, FeatureStore, FeatureView, Field, RepoConfig, ValueType
+from feast.infra.common.materialization_job import MaterializationTask
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+    PostgreSQLSource,
+)
+from feast.types import FeastType
+from psycopg import sql
+
+from api.tests.conftest import ready, serving, wait_until
+from feature_repo.tests.online_projects import opened
+from feature_repo.tests.value_cases import CASES, TYPES, Parsed, Refused
+
+START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
+AT = datetime(2024, 1, 31, tzinfo=UTC)
+USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
+WAYS = {"database": "", "feast": "/"}
+"""What a path to the same server ends in, so that the engine takes it for another one."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One feature's value of one user."""
+
+    view: str
+    feature: str
+    user: str
+    kind: str
+    written: str | None
+    expected: Any
+    type: FeastType
+
+
+def laid_out() -> tuple[list[Cell], list[Cell]]:
+    """The cells that are equal, and those that are refused, each of those in a view of its own."""
+    good, bad = [], []
+    for view, (type_, cases) in CASES.items():
+        kinds = list(dict.fromkeys(kind for kind, _, _ in cases))
+        users = dict.fromkeys(kinds, 0)
+        for kind, written, expected in cases:
+            if isinstance(expected, Refused):
+                bad.append(Cell(f"bad_{len(bad)}", "f", "u", kind, written, expected, type_))
+                continue
+            users[kind] += 1
+            feature = f"{view}_{kinds.index(kind)}"
+            good.append(Cell(view, feature, f"u{users[kind]}", kind, written, expected, type_))
+        for at, kind in enumerate(kinds):
+            good.append(Cell(view, f"{view}_{at}", "u0", kind, None, None, type_))
+    return good, bad
+
+
+GOOD, BAD = laid_out()
+USERS = sorted({cell.user for cell in GOOD})
+VIEWS = list(dict.fromkeys(cell.view for cell in GOOD))
+
+
+def config() -> RepoConfig:
+    """A project that is all ours."""
+    return RepoConfig(
+        project="shop",
+        provider="local",
+        registry={
+            "registry_type": "sql",
+            "path": "postgresql+psycopg://?options=-csearch_path%3Dregistry",
+            "cache_ttl_seconds": 3600,
+            "sqlalchemy_config_kwargs": {"echo": False, "pool_pre_ping": True},
+        },
+        offline_store={"type": "feature_repo.offline_store.StreamflowOfflineStore"},
+        online_store={"type": "feature_repo.online_store.StreamflowOnlineStore"},
+        batch_engine={"type": "feature_repo.engine.StreamflowEngine"},
+        entity_key_serialization_version=3,
+    )
+
+
+def view_over(cells: list[Cell]) -> FeatureView:
+    """The view of cells, over the table of its name."""
+    fields = {cell.feature: cell.type for cell in cells}
+    return FeatureView(
+        name=cells[0].view,
+        entities=[USER],
+        schema=[Field(name=name, dtype=type_) for name, type_ in fields.items()],
+        source=PostgreSQLSource(
+            name=f"{cells[0].view}_source",
+            table=f"source.{cells[0].view}",
+            timestamp_field="ts",
+            created_timestamp_column="at",
+        ),
+        ttl=None,
+    )
+
+
+def tabled(connection: psycopg.Connection, cells: list[Cell]) -> None:
+    """The table of a view, with a row for each user."""
+    kinds = {cell.feature: cell.kind for cell in cells}
+    name = sql.Identifier("source", cells[0].view)
+    columns = sql.SQL(", ").join(
+        sql.SQL("{} {}").format(sql.Identifier(one), sql.SQL(kind)) for one, kind in kinds.items()
+    )
+    connection.execute(
+        sql.SQL("CREATE TABLE {} (user_id text, ts timestamptz, at timestamptz, {})").format(
+            name, columns
+        )
+    )
+    for user in sorted({cell.user for cell in cells}):
+        row = {cell.feature: cell.written for cell in cells if cell.user == user}
+        values = [sql.Literal(one) for one in (user, AT, AT, *row.values())]
+        connection.execute(
+            sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
+                name,
+                sql.SQL(", ").join(map(sql.Identifier, ("user_id", "ts", "at", *row))),
+                sql.SQL(", ").join(values),
+            )
+        )
+
+
+def of_views(cells: list[Cell]) -> list[list[Cell]]:
+    """The cells by view."""
+    found: dict[str, list[Cell]] = {}
+    for cell in cells:
+        found.setdefault(cell.view, []).append(cell)
+    return list(found.values())
+
+
+@pytest.fixture(scope="module")
+def store(module_database: str) -> Iterator[FeatureStore]:
+    """All views over their tables, nothing materialized."""
+    with psycopg.connect() as connection:
+        connection.execute(TYPES)
+        for cells in of_views([*GOOD, *BAD]):
+            tabled(connection, cells)
+    views = [view_over(cells) for cells in of_views([*GOOD, *BAD])]
+    service = FeatureService(name="all", features=[one for one in views if one.name in VIEWS])
+    with opened(config()) as found:
+        found.apply([USER, *views, service])
+        yield found
+
+
+def engine(store: FeatureStore, way: str) -> Any:
+    """The engine, going inside the database or Feast's way."""
+    store.config.offline_store.host = store.config.offline_store.host.rstrip("/") + WAYS[way]
+    return store._get_provider().batch_engine
+
+
+def materialized(store: FeatureStore, way: str, names: list[str]) -> dict[str, Any]:
+    """Materializes views; gives the error of each that has one."""
+    tasks = [
+        MaterializationTask(store.project, store.get_feature_view(name), START, END)
+        for name in names
+    ]
+    with contextlib.redirect_stdout(io.StringIO()):
+        jobs = engine(store, way).materialize(store.registry, tasks)
+    return {name: job.error() for name, job in zip(names, jobs, strict=True) if job.error()}
+
+
+def history(store: FeatureStore, features: list[str], users: list[str]) -> pa.Table:
+    """The users' features as a training set has them."""
+    frame = pd.DataFrame({"user_id": users, "event_timestamp": [AT] * len(users)})
+    return store.get_historical_features(frame, features).to_arrow()
+
+
+@pytest.fixture(scope="module")
+def trained(store: FeatureStore) -> dict[str, list[Any]]:
+    """By feature, what each of the users has in training."""
+    names = list(dict.fromkeys(f"{cell.view}:{cell.feature}" for cell in GOOD))
+    table = history(store, names, USERS)
+    return {name: table[name].to_pylist() for name in table.column_names}
+
+
+@pytest.fixture(scope="module", params=WAYS)
+def served(store: FeatureStore, request: pytest.FixtureRequest) -> FeatureStore:
+    """The same with all good cells online, materialized one way."""
+    with psycopg.connect() as connection:
+        connection.execute('TRUNCATE online."shop:user_id"')
+        connection.execute("TRUNCATE ops.materializations")
+    assert materialized(store, request.param, VIEWS) == {}
+    assert {one.way for one in engine(store, request.param).results.values()} <= {
+        "feast",
+        request.param,
+    }
+    return store
+
+
+def bits(value: Any) -> Any:
+    """A value in a form in which only the same bits are equal."""
+    match value:
+        case float():
+            return struct.pack(">d", value).hex()
+        case set() | frozenset():
+            return sorted(map(repr, map(bits, value)))
+        case list() | tuple():
+            return [bits(one) for one in value]
+        case dict():
+            return {key: bits(one) for key, one in value.items()}
+        case datetime():
+            return value.astimezone(UTC).isoformat()
+        case _:
+            return value
+
+
+def plain(value: Any, cell: Cell) -> Any:
+    """A value of training as a Python object."""
+    if isinstance(value, str) and isinstance(cell.expected, Parsed):
+        return json.loads(value)
+    return set(value) if isinstance(cell.expected, set) and value is not None else value
+
+
+def differing(found: dict[str, dict[str, Any]], expected: Any) -> list[str]:
+    """The cells whose value is not the one that is expected."""
+    said = []
+    for cell in GOOD:
+        ours, theirs = found[cell.user][cell.feature], expected(cell)
+        if bits(ours) != bits(theirs):
+            where = f"{cell.kind} {str(cell.written)[:60]!r} as {cell.type}"
+            said.append(f"{where}: {ours!r:.80} {theirs!r:.80}")
+    return said
+
+
+def by_user(columns: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
+    """Columns as a row for each user."""
+    return {
+        user: {name: values[at] for name, values in columns.items()}
+        for at, user in enumerate(USERS)
+    }
+
+
+def test_a_training_set_has_the_value(trained: dict[str, list[Any]]) -> None:
+    rows = by_user(trained)
+    for cell in GOOD:
+        rows[cell.user][cell.feature] = plain(rows[cell.user][cell.feature], cell)
+    assert differing(rows, wanted) == []
+
+
+def wanted(cell: Cell) -> Any:
+    """What is expected of a cell, objects as such; a NaN with the bits that it was written with."""
+    expected = cell.expected.value if isinstance(cell.expected, Parsed) else cell.expected
+    if cell.written == "nan(0x123)":
+        return struct.unpack(">d", bytes.fromhex("7ff8000000000123"))[0]
+    return expected
+
+
+def test_the_sdk_serves_what_is_trained(
+    served: FeatureStore, trained: dict[str, list[Any]]
+) -> None:
+    service = served.get_feature_service("all")
+    answer = served.get_online_features(service, [{"user_id": one} for one in USERS]).to_dict()
+    rows, training = (
+        by_user({name: list(map(python, one)) for name, one in answer.items()}),
+        by_user(trained),
+    )
+    assert differing(rows, lambda cell: parsed(training[cell.user][cell.feature], cell)) == []
+
+
+def parsed(value: Any, cell: Cell) -> Any:
+    """A value of training as the SDK gives it, which parses JSON."""
+    if "Json" not in str(cell.type):
+        return plain(value, cell)
+    return (
+        [json.loads(one) for one in value]
+        if isinstance(value, list)
+        else value and json.loads(value)
+    )
+
+
+def python(value: Any) -> Any:
+    """What the SDK gives people, in the types that training has."""
+    match value:
+        case list():
+            return [python(one) for one in value]
+        case set():
+            return {python(one) for one in value}
+        case str() | bytes() | bool() | int() | float() | None | datetime() | dict():
+            return value
+        case _:
+            return str(value)  # UUID, Decimal
+
+
+def test_the_api_serves_what_is_trained(
+    served: FeatureStore, trained: dict[str, list[Any]]
+) -> None:
+    training = by_user(trained)
+    with serving(service="all") as client:
+        wait_until(lambda: ready(client))
+        one = {user: client.get(f"/features/{user}").json()["features"] for user in USERS}
+        many = feast_answers(client)
+    assert differing(one, lambda cell: answered(training[cell.user][cell.feature], cell)) == []
+    assert differing(many, lambda cell: spoken(training[cell.user][cell.feature], cell)) == []
+
+
+def feast_answers(client: httpx.Client) -> dict[str, dict[str, Any]]:
+    """What a remote SDK is answered."""
+    body = {"feature_service": "all", "entities": {"user_id": USERS}}
+    found = client.post("/get-online-features", json=body).json()
+    names = found["metadata"]["feature_names"]
+    return by_user(
+        {name: column["values"] for name, column in zip(names, found["results"], strict=True)}
+    )
+
+
+def answered(value: Any, cell: Cell) -> Any:
+    """A trained value as JSON has it."""
+    if isinstance(value, list):
+        return [answered(one, cell) for one in value]
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, datetime):
+        return value.isoformat().replace("+00:00", "Z")
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, str) and (isinstance(cell.expected, Parsed) or "Json" in str(cell.type)):
+        return json.loads(value)
+    return value
+
+
+def spoken(value: Any, cell: Cell) -> Any:
+    """A trained value as Feast's own server has it."""
+    if isinstance(value, list):
+        return [spoken(one, cell) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    if isinstance(value, datetime):
+        return value.isoformat() if "Zoned" in str(cell.type) else int(value.timestamp())
+    return value if "Json" in str(cell.type) else answered(value, cell)
+
+
+@pytest.mark.parametrize("way", WAYS)
+def test_what_no_feature_can_be_is_refused_by_a_materialization(
+    store: FeatureStore, way: str
+) -> None:
+    errors = materialized(store, way, [cell.view for cell in BAD])
+    assert [text for cell in BAD if (text := unsaid(cell, errors.get(cell.view)))] == []
+
+
+def test_what_no_feature_can_be_is_refused_by_a_training_set(store: FeatureStore) -> None:
+    said = []
+    for cell in BAD:
+        try:
+            found: Any = history(store, [f"{cell.view}:f"], ["u"])["f"].to_pylist()
+        except Exception as error:
+            found = error
+        said.append(unsaid(cell, found))
+    assert [text for text in said if text] == []
+
+
+def unsaid(cell: Cell, error: Any) -> str:
+    """What an error should have said and did not; empty where it said all."""
+    parts = [f"feature view {cell.view}", "column f", cell.expected.said]
+    lacking = [part for part in parts if part not in str(error)]
+    if isinstance(error, Exception) and not lacking:
+        return ""
+    return f"{cell.kind} {cell.written!r:.40} as {cell.type}: {error!r:.200}"

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime, timedelta
+from functools import partial
 from typing import Any
 
 import pyarrow as pa
@@ -86,7 +87,7 @@ def makers(view: FeatureView, source: Source) -> Iterator[Make]:
         if value.is_message:
             yield maker(value.label, types[name])
         else:
-            yield lambda found, kind=value.value_type: as_value(kind, found)
+            yield partial(as_value, value.value_type)
 
 
 def as_value(value_type: str, found: Any) -> Value:

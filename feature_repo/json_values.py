@@ -109,9 +109,11 @@ def any_of(found: Any) -> Value:
         case bool():
             return Value(bool_val=found)
         case int():
-            return Value(int64_val=in_range(found))
+            require_in_range(found)
+            return Value(int64_val=found)
         case float():
-            return Value(double_val=in_range(found))
+            require_in_range(found)
+            return Value(double_val=found)
         case str():
             return Value(string_val=found)
         case dict():
@@ -124,15 +126,18 @@ def list_of(found: list[Any]) -> Value:
     kinds = set(map(type, found))
     for kind, field in LISTS:
         if kinds == {kind}:
-            elements = list(map(in_range, found)) if kind in (int, float) else found
-            return Value(**{field: {"val": elements}})
+            if kind in (int, float):
+                for one in found:
+                    require_in_range(one)
+            value = Value()
+            getattr(value, field).val.extend(found)
+            return value
     if kinds == {dict}:
         return Value(map_list_val=maps_of(found))
     return Value(list_val=RepeatedValue(val=map(any_of, found)))
 
 
-def in_range(number: float) -> float:
-    """A number that 64 bits hold."""
+def require_in_range(number: float) -> None:
+    """Returns when 64 bits hold a number; raises ValueError."""
     if not (-(2**63) <= number < 2**63 if isinstance(number, int) else math.isfinite(number)):
         raise ValueError("has a number that is out of range")
-    return number

@@ -16,7 +16,6 @@ import psycopg
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from psycopg import Connection, sql
-from psycopg.abc import Query
 
 from feature_repo import ahead
 from feature_repo.database import first_line
@@ -227,7 +226,9 @@ def write_part(
     return Became(written, *older)
 
 
-def kept(connection: Connection, query: Query, values: Sequence[Any] = ()) -> tuple[int, int]:
+def kept(
+    connection: Connection, query: str | sql.Composed, values: Sequence[Any] = ()
+) -> tuple[int, int]:
     """How many rows are kept back, and how many of them by a row that is dated too far ahead."""
     older, held = connection.execute(query, values or None).fetchone() or (0, 0)
     return older, held

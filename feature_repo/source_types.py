@@ -173,7 +173,7 @@ def columns_of(connection: Connection, query: str) -> dict[str, str]:
     """The columns of a table or query and PostgreSQL's type of each, of a domain that below it."""
     cursor = connection.execute(sql.SQL("SELECT * FROM {} AS s LIMIT 0").format(sql.SQL(query)))
     oids = {column.name: column.type_code for column in cursor.description or ()}
-    names = dict(connection.execute(NAMES, [list(oids.values())]).fetchall())
+    names: dict[int, str] = dict(connection.execute(NAMES, [list(oids.values())]).fetchall())
     return {column: names[oid] for column, oid in oids.items()}
 
 

@@ -13,8 +13,17 @@ from feature_repo.online_layout import JSON, column_type
 from feature_repo.refusals import refusing
 from feature_repo.source_types import Rule, element_of, rule_of
 
+WIDER = {
+    ("real", "double precision"): "double precision",
+    ("real", "numeric"): "double precision",
+    ("integer", "bigint"): "bigint",
+}
+"""By the online column's type and the source's, in which type a training set has the value."""
 NO_EQUALITY = ("json", "xml", "point", "polygon")
 """Types whose values PostgreSQL does not compare, so that it finds no null among them."""
+
+
+Cases = list[tuple[sql.Composed, sql.Composable]]
 
 
 @dataclass(frozen=True)
@@ -44,11 +53,21 @@ class SourceValue:
         return self._taken(given, self.stored_type, "{}")
 
     def trained(self, given: sql.Composable) -> sql.Composed:
-        """As a training set has it: an instant in place of its seconds, else what is stored."""
-        if "TIMESTAMP" not in self.value_type:
+        """As a training set has it: the same value, an instant in place of its seconds.
+
+        It is as wide a number as the source's, as with stock Feast: a 32-bit float that is taken
+        from a double precision column is the double which that float equals.
+        """
+        types = self.stored_type.removesuffix("[]"), self.kind.removesuffix("[]")
+        if "TIMESTAMP" in self.value_type:
+            wanted, form = "timestamp with time zone", "to_timestamp({})"
+        elif types in WIDER:
+            wanted = WIDER[types]
+            form = f"({{}})::{wanted}"
+        else:
             return self.stored(given)
-        wanted = self.stored_type.replace("bigint", "timestamp with time zone")
-        return self._taken(given, wanted, "to_timestamp({})")
+        array = "[]" if self.stored_type.endswith("[]") else ""
+        return self._taken(given, wanted + array, form)
 
     @property
     def stored_type(self) -> str:
@@ -66,7 +85,7 @@ class SourceValue:
         value = sql.SQL(form).format(sql.SQL(rule.value).format(given))
         if not rule.checks:
             return value
-        cases = [(sql.SQL("{} IS NULL").format(given), sql.SQL("NULL"))]
+        cases: Cases = [(sql.SQL("{} IS NULL").format(given), sql.SQL("NULL"))]
         cases += [
             (
                 sql.SQL("NOT ({})").format(sql.SQL(check).format(given)),
@@ -82,7 +101,7 @@ class SourceValue:
         known = sql.SQL("{}::text[]" if kind in NO_EQUALITY else "{}").format(given)
         value = sql.SQL(form).format(sql.SQL(rule.value).format(sql.SQL("u.e")))
         elements = sql.SQL("unnest({}) WITH ORDINALITY AS u (e, n)").format(given)
-        cases = [
+        cases: Cases = [
             (sql.SQL("{} IS NULL").format(given), sql.SQL("NULL")),
             (
                 sql.SQL("array_ndims({}) > 1").format(given),
@@ -107,7 +126,7 @@ class SourceValue:
         return case(cases, sql.SQL("ARRAY(SELECT {} FROM {} ORDER BY u.n)").format(value, elements))
 
 
-def case(cases: list[tuple[sql.Composed, sql.Composable]], value: sql.Composed) -> sql.Composed:
+def case(cases: Cases, value: sql.Composed) -> sql.Composed:
     """The first result whose condition holds, else `value`."""
     whens = sql.SQL(" ").join(sql.SQL("WHEN {} THEN {}").format(*one) for one in cases)
     return sql.SQL("CASE {} ELSE {} END").format(whens, value)

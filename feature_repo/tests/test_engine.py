@@ -2,6 +2,7 @@
 
 import contextlib
 import io
+import re
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
@@ -22,10 +23,12 @@ from feast.types import (
     Float64,
     Int32,
     Int64,
+    Map,
     String,
     UnixTimestamp,
 )
 
+from feature_repo.errors import StreamflowError
 from feature_repo.store import open_store
 
 DAY = [datetime(2024, 1, day, tzinfo=UTC) for day in range(1, 32)]
@@ -168,17 +171,23 @@ def test_a_row_that_came_late_is_found_though_its_time_is_before_the_window(
     assert served(priced, 3) == [30]
 
 
-def test_values_in_other_types_go_feasts_way_with_the_same_result(
+def test_rows_that_leave_the_database_have_the_same_result(
     db: psycopg.Connection, store: FeatureStore
 ) -> None:
-    prices(db, (1, DAY[2], DAY[2], 10), (1, DAY[3], DAY[3], 11))
-    cast = "(SELECT shop_id, ts, at, price::numeric AS price FROM source.prices)"
-    store.apply(
-        [shop, view("prices", {"price": Int64}, table=None, query=cast[1:-1])], partial=True
-    )
+    prices(db, (1, DAY[2], DAY[2], 10), (1, DAY[3], DAY[3], 2**53 + 1), (2, DAY[2], DAY[2], 20))
+    prices(db, (None, DAY[9], DAY[9], 99))
+    fields = {"price": Int64, "more": Map}
+    query = "SELECT shop_id, ts, at, price, CASE WHEN price = 20 THEN '{}'::jsonb END AS more"
+    source = {"table": None, "query": f"{query} FROM source.prices"}
+    store.apply([shop, view("prices", fields, **source)], partial=True)
     result = go(store)
-    assert (result.way, result.written, result.newest_event) == ("feast", 1, DAY[3])
-    assert served(store, 1) == [11]
+    assert (result.way, counts(result)) == ("feast", (2, 2, 0, 0, 0))
+    assert result.newest_event == DAY[3]
+    assert served(store, 1, 2) == [2**53 + 1, 20]
+    assert counts(go(store, DAY[0], DAY[2])) == (2, 0, 0, 1, 1)
+    db.execute("INSERT INTO source.prices VALUES (3, %s, now(), 30)", [DAY[1]])
+    go(store, DAY[20], DAY[30])
+    assert served(store, 1, 3) == [2**53 + 1, 30]
 
 
 def test_the_newest_instant_that_is_online_is_recorded_whatever_the_window(
@@ -193,17 +202,59 @@ def test_the_newest_instant_that_is_online_is_recorded_whatever_the_window(
     assert newest.fetchall() == [(DAY[3],)]
 
 
-def test_all_views_are_written_or_none(priced: FeatureStore, db: psycopg.Connection) -> None:
+def sizes(db: psycopg.Connection, size: str, store: FeatureStore) -> None:
+    """Applies the view `sizes`, whose source has one row with that size."""
     db.execute(
         "CREATE TABLE source.sizes AS SELECT 1::bigint AS shop_id, '2024-01-05Z'::timestamptz"
-        " AS ts, now() AS at, 1e300::float8 AS size"
+        f" AS ts, now() AS at, {size} AS size"
     )
-    priced.apply([view("sizes", {"size": Float32})], partial=True)
-    with pytest.raises(psycopg.errors.NumericValueOutOfRange):
+    store.apply([view("sizes", {"size": Float32})], partial=True)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ("1e300::float8", "feature view sizes, column size: 1e+300 is out of range"),
+        ("true", "feature view sizes, column size is boolean, from which size cannot be FLOAT"),
+    ],
+)
+def test_a_view_whose_values_are_refused_stops_no_other(
+    priced: FeatureStore, db: psycopg.Connection, size: str, said: str
+) -> None:
+    sizes(db, size, priced)
+    with pytest.raises(StreamflowError, match=re.escape(said)):
         go(priced, names=("prices", "sizes"))
-    assert served(priced, 1) == [None]
-    assert db.execute("SELECT count(*) FROM ops.materializations").fetchone() == (0,)
-    assert priced.get_feature_view("prices").materialization_intervals == []
+    assert served(priced, 1) == [11]
+    assert db.execute("SELECT view FROM ops.materializations").fetchall() == [("prices",)]
+    intervals = [priced.get_feature_view(one).materialization_intervals for one in VIEWS]
+    assert [len(one) for one in intervals] == [1, 0]
+
+
+def test_a_query_that_fails_is_its_views_error(
+    priced: FeatureStore, db: psycopg.Connection
+) -> None:
+    sizes(db, "0::real", priced)
+    query = "SELECT shop_id, ts, at, (1 / size::integer)::real AS size FROM source.sizes"
+    priced.apply([view("sizes", {"size": Float32}, table=None, query=query)], partial=True)
+    with pytest.raises(StreamflowError, match="feature view sizes: division by zero"):
+        go(priced, names=("prices", "sizes"))
+    assert served(priced, 1) == [11]
+
+
+def test_a_refused_value_that_was_replaced_or_lies_outside_of_the_window_does_no_harm(
+    priced: FeatureStore, db: psycopg.Connection
+) -> None:
+    sizes(db, "1e300::float8", priced)
+    db.execute("INSERT INTO source.sizes VALUES (1, '2024-01-06Z', now(), 0.1)")
+    result = go(priced, names=("sizes", "prices"))
+    assert counts(result) == (2, 1, 0, 0, 1)
+    answer = priced.get_online_features(["sizes:size"], [{"shop_id": 1}]).to_dict()
+    assert answer["size"] == [0.10000000149011612]
+    db.execute("INSERT INTO source.sizes VALUES (2, '2023-01-06Z', '2023-01-06Z', 1e300)")
+    assert counts(go(priced, DAY[5], DAY[9], names=("sizes",)))[1] == 0
+
+
+VIEWS = ("prices", "sizes")
 
 
 def test_views_of_several_entities_go_together(

@@ -3,7 +3,9 @@
 The newest row of a key wins, so that one dated 2099 by mistake would keep all others back.
 """
 
+import os
 from datetime import datetime, timedelta
+from functools import cache
 
 from psycopg import Connection, sql
 
@@ -12,6 +14,12 @@ from feature_repo import settings
 
 def allowed() -> timedelta:
     """The time that STREAMFLOW_MAX_AHEAD_S allows."""
+    return allowed_by(os.environ.get("STREAMFLOW_MAX_AHEAD_S"))
+
+
+@cache
+def allowed_by(variable: str | None) -> timedelta:
+    """The same, read once for each value of the variable, since every push asks."""
     return timedelta(seconds=settings.streamflow().max_ahead_s)
 
 

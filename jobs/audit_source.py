@@ -75,17 +75,19 @@ def seen_rows(
     """
     from feast.infra.common.materialization_job import MaterializationTask
 
-    from feature_repo.engine_plan import NotInside, source_of
+    from feature_repo.engine_plan import NotInside, is_here, source_of
 
     found: dict[str, dict[str, Seen]] = {}
     for alias, name in projected(store, contract).items():
         mark = marks.get(alias, NEVER)
         view = store.get_feature_view(name)
         task = MaterializationTask(store.project, view, mark.until, mark.until)
+        found[alias] = {}
+        if not is_here(store.config):
+            continue
         try:
             source = source_of(connection, store.config, task, None, timedelta(0))
         except NotInside:
-            found[alias] = {}
             continue
         query = sql.SQL(ROWS).format(
             key=source.keys[0],

@@ -33,7 +33,10 @@ ended: dict[str, "Run"] = {}
 
 @dataclass
 class Counts:
-    """Rows of one run: each one read was written, unchanged, refused or older."""
+    """Rows of one run: each one read was written, unchanged, refused or older.
+
+    A materialization refuses rows that are dated too far ahead, and goes on with the others.
+    """
 
     read: int = 0
     written: int = 0

@@ -11,11 +11,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
+from feature_repo import ahead
 from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, UnknownName
 from feature_repo.store import open_store, translated
@@ -23,6 +25,8 @@ from jobs.ledger import Counts, Run, iso
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+    from feature_repo.engine_ledger import Result
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +46,8 @@ def materialize(
     """Materializes the rows with start <= as_of <= end; the newest of each user is served.
 
     So are rows before `start` that were loaded after the last materialization. No value
-    replaces a newer one, unless `force` is set.
+    replaces a newer one, unless `force` is set. Rows that are dated further ahead than
+    STREAMFLOW_MAX_AHEAD_S allows are left out, counted as refused, and said.
 
     Args:
         run: its counts and window are filled in.
@@ -53,8 +58,11 @@ def materialize(
         skip_if_running: do nothing when another materialization runs, instead of waiting.
 
     Raises:
-        ConfigurationError: the window is upside down or ends in the future.
+        ConfigurationError: the window is upside down or ends in the future; or a view's features
+            cannot be taken from its source.
         UnknownName: no such feature view.
+        ValueRefused: a view's source has a value that its feature cannot have; the other views
+            are written.
     """
     with open_store() as store, connect(autocommit=True) as connection:
         start, end = within(connection, start, end)
@@ -66,7 +74,10 @@ def materialize(
             if got == "waited":
                 log.info("waited for another materialization to end")
             run.window = (start, end)
-            run.counts.add(through_feast(store, start, end, choose(store, views), force))
+            try:
+                through_feast(store, start, end, choose(store, views), force)
+            finally:
+                enter(run, results(store))
 
 
 def within(
@@ -103,29 +114,55 @@ def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:
 
 def through_feast(
     store: "FeatureStore", start: datetime, end: datetime, views: list[str], force: bool
-) -> Counts:
-    """Materializes `views` and gives what became of their rows, all together."""
+) -> None:
+    """Materializes `views`, and logs what became of the rows of each; see `results`."""
     # Feast prints its progress; on a terminal its bar is welcome, a log has ours.
     os.environ.setdefault("TQDM_DISABLE", "" if sys.stderr.isatty() else "1")
     store.config.online_store.force = force
-    with translated(), contextlib.redirect_stdout(io.StringIO()):
-        store.materialize(start, end, views)
-    total = Counts()
-    for name, found in sorted(store._get_provider().batch_engine.results.items()):
-        counts = Counts(found.read, found.written, found.late, found.unchanged, older=found.older)
-        total.add(counts)
-        log.info(
-            "view materialized",
-            extra={
-                "view": name,
-                "way": found.way,
-                "start": iso(start),
-                "end": iso(end),
-                "read": counts.read,
-                "written": counts.written,
-                "late": counts.late,
-                "unchanged": counts.unchanged,
-                "older": counts.older,
-            },
-        )
-    return total
+    try:
+        with translated(), contextlib.redirect_stdout(io.StringIO()):
+            store.materialize(start, end, views)
+    finally:  # a view that failed stopped no other
+        for name, found in results(store).items():
+            about = {"view": name, "way": found.way, "start": iso(start), "end": iso(end)}
+            log.info("view materialized", extra={**about, **asdict(counts(found))})
+
+
+def results(store: "FeatureStore") -> "dict[str, Result]":
+    """By view, what became of the rows of the last materialization."""
+    return dict(sorted(store._get_provider().batch_engine.results.items()))
+
+
+def counts(found: "Result") -> Counts:
+    """A view's rows as the ledger counts them; those that are too far ahead were refused."""
+    return Counts(
+        read=found.read + found.ahead,
+        written=found.written,
+        late=found.late,
+        unchanged=found.unchanged,
+        refused=found.ahead,
+        older=found.older,
+    )
+
+
+def enter(run: Run, found: "dict[str, Result]") -> None:
+    """Adds what became of the rows of all views to a run, and says what is dated too far ahead."""
+    for one in found.values():
+        run.counts.add(counts(one))
+    too_far = f"dated more than {ahead.allowed()} ahead of the database's clock"
+    if left_out := {name: one.ahead for name, one in found.items() if one.ahead}:
+        say(run, f"{too_far} and left out, rows by view: {listed(left_out)}")
+    if held := {name: one.held for name, one in found.items() if one.held}:
+        mend = "materialize --force, or delete those rows from the online table"
+        say(run, f"kept back by values {too_far}, users by view: {listed(held)}; {mend}")
+
+
+def say(run: Run, text: str) -> None:
+    """Logs a warning that the run's message has as well."""
+    run.message = f"{run.message}; {text}".removeprefix("; ")
+    log.warning(text)
+
+
+def listed(numbers: dict[str, int]) -> str:
+    """Counts by view in a line."""
+    return ", ".join(f"{view} {number}" for view, number in numbers.items())

@@ -9,7 +9,13 @@ from typer.core import TyperGroup
 from typer.exceptions import TyperException
 
 from feature_repo import embedded, logs
-from feature_repo.errors import ConfigurationError, InputRefused, StreamflowError, UnknownName
+from feature_repo.errors import (
+    ConfigurationError,
+    InputRefused,
+    StreamflowError,
+    UnknownName,
+    ValueRefused,
+)
 from jobs import console, ledger, tracking, waiting
 from jobs.urls import shown
 
@@ -59,6 +65,6 @@ def run(
 
 def exit_code(error: StreamflowError) -> int:
     """The exit code that tells a caller what kind of error it was."""
-    if isinstance(error, InputRefused):
+    if isinstance(error, InputRefused | ValueRefused):
         return REFUSED
     return WRONG_USE if isinstance(error, ConfigurationError | UnknownName) else FAILED

@@ -8,9 +8,10 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import psycopg
 import pytest
-from feast import Entity, FeatureStore, FeatureView, Field, ValueType
+from feast import BatchFeatureView, Entity, FeatureStore, FeatureView, Field, ValueType
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
@@ -335,8 +336,6 @@ def test_a_value_pushed_meanwhile_is_not_lost(priced: FeatureStore, db: psycopg.
     pushed: list[int] = []
 
     def push() -> None:
-        import pandas as pd
-
         with open_store() as mine:
             while not stop.is_set():
                 number = 1_000_000 + len(pushed)
@@ -358,6 +357,77 @@ def test_a_value_pushed_meanwhile_is_not_lost(priced: FeatureStore, db: psycopg.
         thread.join()
     assert pushed
     assert served(priced, 1) == [pushed[-1]]
+
+
+FAR = datetime(2099, 1, 1, tzinfo=UTC)
+CENTURY = (DAY[0], datetime(2100, 1, 1, tzinfo=UTC))
+
+
+def doubled(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(price=frame["price"] * 2)
+
+
+@pytest.mark.filterwarnings("ignore:Batch feature views are experimental")
+@pytest.mark.parametrize("way", ["database", "message", "transformed"])
+def test_rows_too_far_ahead_are_counted_and_left_out(
+    db: psycopg.Connection, store: FeatureStore, way: str
+) -> None:
+    prices(db, (1, DAY[2], DAY[2], 10), (1, FAR, DAY[2], 99), (2, FAR, DAY[2], 99))
+    prices(db, (3, datetime.now(UTC) + timedelta(hours=23), DAY[2], 30))
+    query = "SELECT *, '{}'::jsonb AS more FROM source.prices"
+    made = view("prices", {"price": Int64, "more": Map}, table=None, query=query)
+    if way == "database":
+        made = view("prices", {"price": Int64})
+    if way == "transformed":
+        made = BatchFeatureView(
+            name="prices",
+            entities=[shop],
+            schema=[Field(name="price", dtype=Int64)],
+            source=made.batch_source,
+            udf=doubled,
+            udf_string="doubled",
+            mode="pandas",
+            online=True,
+        )
+    store.apply([shop, made], partial=True)
+    result = go(store, *CENTURY)
+    assert (result.ahead, result.written, result.held) == (2, 2, 0)
+    factor = 2 if way == "transformed" else 1
+    assert served(store, 1, 2, 3) == [10 * factor, None, 30 * factor]
+
+
+def test_keys_that_a_row_too_far_ahead_pins_are_counted_until_force_mends_them(
+    priced: FeatureStore, db: psycopg.Connection
+) -> None:
+    go(priced)
+    db.execute(
+        'UPDATE online."streamflow:shop_id bigint" SET "prices@event_ts" = %s, "prices:price" = 99'
+        " WHERE shop_id = 1",
+        [FAR],
+    )
+    result = go(priced)
+    assert (result.held, counts(result)) == (1, (3, 0, 0, 1, 2))
+    assert served(priced, 1, 2) == [99, 20]
+    priced.config.online_store.force = True
+    assert go(priced).held == 0
+    assert served(priced, 1, 2) == [11, 20]
+
+
+@pytest.mark.parametrize("time", ["-infinity", "0044-03-15 12:00:00 BC"])
+def test_a_time_before_all_years_is_served_as_their_begin(
+    priced: FeatureStore, db: psycopg.Connection, time: str
+) -> None:
+    """It counts in training, too; a client can be told of no earlier time."""
+    go(priced)
+    db.execute("INSERT INTO source.prices VALUES (3, %s, now(), 30)", [time])
+    go(priced)
+    go(priced)
+    answer = priced.get_online_features(["prices:price"], [{"shop_id": 3}])
+    found = answer.to_dict(include_event_timestamps=True)
+    assert found["price"] == [30]
+    assert answer.proto.results[1].event_timestamps[0].ToDatetime() == datetime(1, 1, 1)
+    rows = "SELECT 3::bigint AS shop_id, timestamptz '2024-01-31' AS event_timestamp"
+    assert priced.get_historical_features(rows, ["prices:price"]).to_df()["price"][0] == 30
 
 
 # Without nulls among the integers and NaN among the floats: Feast's own engine takes the first

@@ -127,7 +127,8 @@ def test_a_source_that_is_a_query_cannot_be_written(tmp_path: Path) -> None:
 
 NEAREST = 0.10000000149011612
 WRITTEN = {
-    "a float in double precision": ("double precision", Float32, [np.float32(0.1)], NEAREST),
+    "a float in double precision": ("double precision", Float64, [np.float32(0.1)], NEAREST),
+    "a Float32 in double precision": ("double precision", Float32, [np.float32(0.1)], NEAREST),
     "a double as a Float32": ("double precision", Float32, [0.1], NEAREST),
     "a double as a Float32 in real": ("real", Float32, [0.1], NEAREST),
     "a double in numeric": ("numeric", Float64, [0.1], 0.1),

@@ -24,15 +24,25 @@ from feast.infra.common.materialization_job import MaterializationTask
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
+from feast.protos.feast.types.Value_pb2 import (
+    Int64List,
+    Map,
+    StringSet,
+    Value,
+    ZonedTimestamp,
+)
 from feast.types import FeastType
 from psycopg import sql
 
 from api.tests.conftest import ready, serving, wait_until
-from feature_repo.tests.online_projects import opened
-from feature_repo.tests.value_cases import CASES, TYPES, Parsed, Refused
+from feature_repo import online_answer, online_write
+from feature_repo.source_types import ANY, RULES, TEXTS
+from feature_repo.tests.online_projects import opened, write
+from feature_repo.tests.value_cases import CASES, TYPES, Never, Parsed, Refused
 
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
 AT = datetime(2024, 1, 31, tzinfo=UTC)
+ONLINE = 'online."shop:user_id"'
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
 WAYS = {"database": "", "feast": "/"}
 """What a path to the same server ends in, so that the engine takes it for another one."""
@@ -55,7 +65,7 @@ def laid_out() -> tuple[list[Cell], list[Cell]]:
     """The cells that are equal, and those that are refused, each of those in a view of its own."""
     good, bad = [], []
     for view, (type_, cases) in CASES.items():
-        kinds = list(dict.fromkeys(kind for kind, _, _ in cases))
+        kinds = list(dict.fromkeys(kind for kind, _, one in cases if not isinstance(one, Never)))
         users = dict.fromkeys(kinds, 0)
         for kind, written, expected in cases:
             if isinstance(expected, Refused):
@@ -190,7 +200,7 @@ def trained(store: FeatureStore) -> dict[str, list[Any]]:
 def served(store: FeatureStore, request: pytest.FixtureRequest) -> FeatureStore:
     """The same with all good cells online, materialized one way."""
     with psycopg.connect() as connection:
-        connection.execute('TRUNCATE online."shop:user_id"')
+        connection.execute(f"TRUNCATE {ONLINE}")
         connection.execute("TRUNCATE ops.materializations")
     assert materialized(store, request.param, VIEWS) == {}
     assert {one.way for one in engine(store, request.param).results.values()} <= {
@@ -342,6 +352,120 @@ def spoken(value: Any, cell: Cell) -> Any:
     return value if "Json" in str(cell.type) else answered(value, cell)
 
 
+@pytest.fixture
+def spoilt(served: FeatureStore) -> Iterator[FeatureStore]:
+    """Online rows that a test may change."""
+    with psycopg.connect(autocommit=True) as connection:
+        connection.execute(f"CREATE TABLE source.kept AS TABLE {ONLINE}")
+        yield served
+        connection.execute(f"TRUNCATE {ONLINE}")
+        connection.execute(f"INSERT INTO {ONLINE} TABLE source.kept")
+        connection.execute("DROP TABLE source.kept")
+
+
+def protos(store: FeatureStore) -> dict[str, list[Value]]:
+    """What the SDK is answered, by feature."""
+    rows = [{"user_id": one} for one in USERS]
+    answer = store.get_online_features(store.get_feature_service("all"), rows).proto
+    names = answer.metadata.feature_names.val
+    return {name: list(one.values) for name, one in zip(names, answer.results, strict=True)}
+
+
+@pytest.mark.parametrize("few", [0, 16])
+def test_what_was_served_can_be_pushed(
+    spoilt: FeatureStore, few: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Written as large batches are, and as small ones."""
+    monkeypatch.setattr(online_write, "FEW", few)
+    before = protos(spoilt)
+    with psycopg.connect() as connection:
+        connection.execute(f"TRUNCATE {ONLINE}")
+    for view in map(spoilt.get_feature_view, VIEWS):
+        rows = [
+            ({"user_id": user}, {one.name: before[one.name][at] for one in view.features}, AT, AT)
+            for at, user in enumerate(USERS)
+        ]
+        write(spoilt, view.name, rows)
+    after = protos(spoilt)
+    serialized = [
+        {
+            name: [one.SerializeToString(deterministic=True) for one in values]
+            for name, values in found.items()
+        }
+        for found in (before, after)
+    ]
+    assert serialized[0] == serialized[1]
+
+
+UNREADABLE = {
+    "int64s": ["'{1,NULL}'", "'{{1},{2}}'"],
+    "float32s": ["'{NULL}'"],
+    "strings": ["'{a,NULL}'"],
+    "instant": [str(10**15)],
+    "instants": [f"'{{{10**15}}}'"],
+    "uuid": ["'nope'"],
+    "uuids": ["'{nope}'"],
+    "decimal": ["'x'"],
+    "zoned": [f"""'{{"zonedTimestampVal": {{"unixTimestamp": "{10**15}"}}}}'"""],
+}
+"""What an earlier version stored, by view."""
+
+
+@pytest.mark.parametrize("view", UNREADABLE)
+def test_a_stored_value_that_no_feature_can_be_spoils_no_other(
+    spoilt: FeatureStore, view: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    before, feature = protos(spoilt), f"{view}_0"
+    online_answer.warn.cache_clear()
+    for stored in UNREADABLE[view]:
+        statement = f"UPDATE {ONLINE} SET \"{view}:{feature}\" = {stored} WHERE user_id = 'u1'"
+        with psycopg.connect() as connection:
+            assert connection.execute(statement).rowcount == 1  # type: ignore[call-overload]
+        after = protos(spoilt)
+        assert after[feature][USERS.index("u1")] == Value()
+        before[feature][USERS.index("u1")] = after[feature][USERS.index("u1")] = Value()
+        assert repr(after) == repr(before)
+    assert [one.feature for one in caplog.records if "cannot be read" in one.message] == [feature]  # type: ignore[attr-defined]
+
+
+def test_the_api_answers_null_for_a_list_that_no_feature_can_be(spoilt: FeatureStore) -> None:
+    with psycopg.connect() as connection:
+        connection.execute(
+            f"UPDATE {ONLINE} SET \"int64s:int64s_0\" = '{{1,NULL}}',"
+            f" \"float32s:float32s_0\" = '{{{{1}},{{2}}}}' WHERE user_id = 'u1'"
+        )
+    with serving(service="all") as client:
+        wait_until(lambda: ready(client))
+        one = client.get("/features/u1").json()["features"]
+        many = feast_answers(client)["u1"]
+    for name in ("int64s_0", "float32s_0"):
+        assert one[name] is many[name] is None
+
+
+@pytest.mark.parametrize(
+    ("view", "value"),
+    [
+        ("instant", Value(unix_timestamp_val=10**15)),
+        ("instants", Value(unix_timestamp_list_val=Int64List(val=[0, -(10**15)]))),
+        ("zoned", Value(zoned_timestamp_val=ZonedTimestamp(unix_timestamp=10**15))),
+        ("uuid", Value(uuid_val="nope")),
+        ("uuid_set", Value(uuid_set_val=StringSet(val=["nope"]))),
+        ("decimal", Value(decimal_val="x")),
+        ("decimal_set", Value(decimal_set_val=StringSet(val=["sNaN"]))),
+        ("map", Value(map_val=Map(val={"t": Value(unix_timestamp_val=10**15)}))),
+    ],
+)
+def test_a_value_that_would_spoil_the_answers_of_others_is_not_pushed(
+    spoilt: FeatureStore, view: str, value: Value
+) -> None:
+    before = protos(spoilt)
+    said = f"feature view {view}, row 2: feature {view}_0: a value that Feast's SDK cannot read"
+    good = ({"user_id": "u1"}, {f"{view}_0": Value()}, AT, AT)
+    with pytest.raises(ValueError, match=f"^{said}"):
+        write(spoilt, view, [good, ({"user_id": "u2"}, {f"{view}_0": value}, AT, AT)])
+    assert repr(protos(spoilt)) == repr(before)
+
+
 @pytest.mark.parametrize("way", WAYS)
 def test_what_no_feature_can_be_is_refused_by_a_materialization(
     store: FeatureStore, way: str
@@ -359,6 +483,25 @@ def test_what_no_feature_can_be_is_refused_by_a_training_set(store: FeatureStore
             found = error
         said.append(unsaid(cell, found))
     assert [text for text in said if text] == []
+
+
+def test_every_rule_has_a_case() -> None:
+    """Of the types of texts, which have one rule, `text` is enough."""
+    kinds = {"timestamptz": "timestamp with time zone", "timestamp": "timestamp without time zone"}
+    tried = {
+        (type_.to_value_type().name, kinds.get(kind, kind).split("(")[0])
+        for type_, cases in CASES.values()
+        for kind, _, expected in cases
+        if not isinstance(expected, Never)
+    }
+    texts = {*TEXTS[1:], *(f"{kind}[]" for kind in TEXTS[1:])}
+    wanted = {
+        (value_type, kind)
+        for value_type, rules in RULES.items()
+        for kind in rules
+        if kind != ANY and kind not in texts
+    }
+    assert sorted(wanted - tried) == []
 
 
 def unsaid(cell: Cell, error: Any) -> str:

@@ -41,6 +41,13 @@ class Refused:
 
 
 @dataclass(frozen=True)
+class Never(Refused):
+    """No value of the column's type can be had in a feature of the type."""
+
+    said: str = "cannot be"
+
+
+@dataclass(frozen=True)
 class Parsed:
     """A value that is JSON text in training and an object in serving."""
 
@@ -138,6 +145,7 @@ LISTED: list[tuple[str, str, Any]] = [
     ("jsonb[]", "{NULL}", Refused("no list of JSON objects")),
     ("json[]", """{"{\\"a\\": 1}"}""", Parsed([{"a": 1}])),
     ("text", '[{"a": 1}]', Parsed([{"a": 1}])),
+    ("json", '[{"a": 1,"a":2}]', Parsed([{"a": 2}])),
 ]
 FORMS: list[tuple[str, Any]] = [
     ("{NULL}", Refused("null element")),
@@ -159,6 +167,13 @@ CASES: dict[str, tuple[FeastType, list[tuple[str, str, Any]]]] = {
             ("numeric", str(HIGH + 1), Refused("out of range")),
             ("double precision", str(LOW), LOW),
             ("double precision", str(HIGH + 1), Refused("out of range")),
+            ("boolean", "t", Never()),
+            ("text", "1", Never()),
+            ("money", "1", Never()),
+            ("interval", "1 s", Never()),
+            ("timestamptz", "2024-01-01Z", Never()),
+            ("bigint[]", "{1}", Never()),
+            ("jsonb", "1", Never()),
         ],
     ),
     "int32": (
@@ -225,7 +240,15 @@ CASES: dict[str, tuple[FeastType, list[tuple[str, str, Any]]]] = {
             ("numeric", "1e309", Refused("out of range")),
         ],
     ),
-    "bool": (Bool, [("boolean", "t", True), ("boolean", "f", False)]),
+    "bool": (
+        Bool,
+        [
+            ("boolean", "t", True),
+            ("boolean", "f", False),
+            ("integer", "1", Never()),
+            ("text", "t", Never()),
+        ],
+    ),
     "string": (
         String,
         [
@@ -270,9 +293,13 @@ CASES: dict[str, tuple[FeastType, list[tuple[str, str, Any]]]] = {
             ("int4range", "[1,5]", "[1,6)"),
             ("pair", "(1,x)", "(1,x)"),
             ("point", "(1,2)", "(1,2)"),
+            ("text[]", "{a}", Never()),
         ],
     ),
-    "bytes": (Bytes, [("bytea", "\\x00ff", b"\0\xff"), ("bytea", "\\x", b"")]),
+    "bytes": (
+        Bytes,
+        [("bytea", "\\x00ff", b"\0\xff"), ("bytea", "\\x", b""), ("text", "a", Never())],
+    ),
     "pdf": (PdfBytes, [("bytea", "\\x255044", b"%PD")]),
     "image": (ImageBytes, [("bytea", "\\x89", b"\x89")]),
     "instant": (
@@ -285,6 +312,10 @@ CASES: dict[str, tuple[FeastType, list[tuple[str, str, Any]]]] = {
             ("bigint", str(10**15), Refused("years 1 to 9999")),
             ("bigint", str(LOW), Refused("years 1 to 9999")),
             ("integer", "0", day(1970, 1, 1)),
+            ("time", "01:02:03", Never()),
+            ("timetz", "01:02:03Z", Never()),
+            ("double precision", "0", Never()),
+            ("text", "2024-01-01", Never()),
         ],
     ),
     "zoned": (ZonedTimestamp, [*INSTANTS, (*FRACTION, day(1969, 12, 31, 23, 59, 59))]),
@@ -301,10 +332,12 @@ CASES: dict[str, tuple[FeastType, list[tuple[str, str, Any]]]] = {
             ("numeric(5,2)", "1.255", "1.26"),
             ("bigint", str(LOW), str(LOW)),
             ("integer", "5", "5"),
+            ("smallint", "5", "5"),
             ("text", " 1.10 ", "1.10"),
             ("text", "1e5", "100000"),
             ("text", "0x10", "16"),
             ("text", "x", Refused("no decimal number")),
+            ("double precision", "0.1", Never()),
         ],
     ),
     "json": (
@@ -319,11 +352,11 @@ CASES: dict[str, tuple[FeastType, list[tuple[str, str, Any]]]] = {
             ("text", "{", Refused("no JSON")),
         ],
     ),
-    "map": (Map, OBJECTS),
+    "map": (Map, [*OBJECTS, ("pair", "(1,x)", Never()), ("jsonb[]", "{}", Never())]),
     "struct": (Struct({"x": Int64, "y": String}), OBJECTS),
     "maps": (Array(Map), LISTED),
     "structs": (Array(Struct({"x": Int64})), LISTED),
-    "scalar_map": (ScalarMap, []),
+    "scalar_map": (ScalarMap, [("jsonb", '{"1": 2}', Never())]),
     "int64s": (
         Array(Int64),
         [
@@ -337,6 +370,9 @@ CASES: dict[str, tuple[FeastType, list[tuple[str, str, Any]]]] = {
             ("numeric[]", "{9007199254740993}", [2**53 + 1]),
             ("numeric[]", "{1,0.5}", Refused("no whole number")),
             *(("numeric[]", *form) for form in FORMS),
+            ("bigint", "1", Never()),
+            ("text[]", "{1}", Never()),
+            ("jsonb", "[1]", Never()),
         ],
     ),
     "int32s": (
@@ -455,9 +491,32 @@ CASES: dict[str, tuple[FeastType, list[tuple[str, str, Any]]]] = {
             ("bigint[]", "{{1,NULL},{3,4}}", Parsed([[1, None], [3, 4]])),
             ("bigint[]", "{1,2}", Refused("no list")),
             ("bigint[]", "{}", Parsed([])),
+            ("integer[]", "{{1}}", Parsed([[1]])),
+            ("smallint[]", "{{1}}", Parsed([[1]])),
+            ("text", "[[1]]", Parsed([[1]])),
+            ("json", "[ [1]]", Parsed([[1]])),
+        ],
+    ),
+    "more_floats": (
+        Array(Array(Float32)),
+        [
+            ("real[]", "{{0.1,NULL}}", Parsed([[0.1, None]])),
+            ("double precision[]", "{{0.1}}", Parsed([[0.1]])),
+        ],
+    ),
+    "set_of_lists": (
+        Set(Array(Int64)),
+        [
+            *((f"{kind}[]", "{{1},{2}}", Parsed([[1], [2]])) for kind in ("smallint", "integer")),
+            ("bigint[]", "{{1},{2}}", Parsed([[1], [2]])),
+            ("real[]", "{{1.5}}", Refused("no whole number")),
+            ("real[]", "{{2}}", Parsed([[2]])),
+            ("json", "[[1]]", Parsed([[1]])),
             ("text", "[[1]]", Parsed([[1]])),
         ],
     ),
+    "set_of_bools": (Set(Array(Bool)), [("boolean[]", "{{t}}", Parsed([[True]]))]),
+    "set_of_texts": (Set(Set(String)), [("text[]", "{{t}}", Parsed([["t"]]))]),
     "lists_of_texts": (
         Array(Set(String)),
         [
@@ -477,6 +536,7 @@ CASES: dict[str, tuple[FeastType, list[tuple[str, str, Any]]]] = {
                 Parsed([[0.1, 0.5], [1e300, 5e-324]]),
             ),
             ("double precision[]", "{{NaN}}", Refused("no number")),
+            ("bytea[]", "{{a}}", Never()),
         ],
     ),
     "deep": (

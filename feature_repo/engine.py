@@ -1,9 +1,9 @@
 """Feast's compute engine that materializes inside PostgreSQL, without a row leaving it.
 
 Named in feature_store.yaml, so that `feast materialize` and the SDK use it. Views whose source
-is a table or query of the online store's own database go in one transaction of set-based SQL;
-any other view (transformed, aggregated, from another source) goes Feast's own way through the
-online store, with the same result.
+is a table or query of the online store's own database go in one transaction of set-based SQL.
+Where that is elsewhere, or Feast's messages have to be made, the rows are copied (engine_copy.py);
+a view that Feast has to compute (transformed, aggregated) goes its own way through the store.
 """
 
 import logging

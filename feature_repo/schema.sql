@@ -196,7 +196,7 @@ CREATE TABLE IF NOT EXISTS ops.materializations (
 );
 CREATE INDEX IF NOT EXISTS materializations_view ON ops.materializations (project, view, seen_at);
 COMMENT ON COLUMN ops.materializations.seen_at IS 'Begin of the transaction: rows loaded later were not seen.';
-COMMENT ON COLUMN ops.materializations.way     IS 'database: inside PostgreSQL; feast: through Feast''s own engine.';
+COMMENT ON COLUMN ops.materializations.way     IS 'database: inside PostgreSQL; feast: as Feast''s messages, by its own engine or copied.';
 ALTER TABLE ops.materializations ADD COLUMN IF NOT EXISTS newest_event timestamptz;
 COMMENT ON COLUMN ops.materializations.newest_event IS 'The newest instant that any online value of the view described afterwards; null for none.';
 

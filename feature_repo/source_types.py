@@ -66,7 +66,11 @@ def nearest(kind: str, wanted: str, mantissa: int, exponent: int) -> Rule:
     tiny = "7.006492321624085e-46" if wanted == "real" else "2.4703282292062328e-324"
     fits = f"abs({{0}}) < {above} OR abs({{0}}) >= 'Infinity'"
     value = f"CASE WHEN abs({{0}}) <= '{tiny}'::{kind} THEN ({{0}} * 0)::{wanted}"
-    return Rule(f"{value} ELSE {{0}}::{wanted} END", ((fits, "is out of range"),), "the nearest")
+    return Rule(
+        f"{value} ELSE {{0}}::{wanted} END",
+        ((fits, "is out of range"),),
+        "the nearest, if in range",
+    )
 
 
 def instants(rounding: str) -> dict[str, Rule]:
@@ -90,7 +94,7 @@ def parsed(kind: str, said: str) -> dict[str, Rule]:
         text: Rule(
             f"{{0}}::text::{kind}::text",
             ((f"pg_input_is_valid({{0}}::text, '{kind}')", said),),
-            f"if {said.removeprefix('is no ')}",
+            f"if a {said.removeprefix('is no ')}",
         )
         for text in TEXTS
     }

@@ -25,6 +25,7 @@ from feature_repo import online_apply, online_pool, online_write, settings
 from feature_repo.catalog import TtlPolicy
 from feature_repo.feast_connection import ConnectionFromEnvironment
 from feature_repo.online_answer import FeastRow, add_versions, as_feast_rows, fill
+from feature_repo.online_kept import Became
 from feature_repo.online_plan import Plan, Plans, TableRead, layout_in, plan_of, read_of
 from feature_repo.online_read import Row, keys_in, keys_of, rows
 
@@ -200,7 +201,7 @@ class StreamflowOnlineStore(OnlineStore):
         view: str,
         given: int,
         rounds: Sequence[Sequence[online_write.Row]],
-        became: online_write.Became,
+        became: Became,
     ) -> None:
         self.rows_given[view] += given
         self.rows_written[view] += became.written

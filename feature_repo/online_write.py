@@ -5,7 +5,7 @@ An equal one may correct, and an unchanged one is not written again. Rows of a b
 written one after the other, from the oldest to the newest.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +17,11 @@ from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from psycopg import Connection, sql
 
-from feature_repo import ahead
 from feature_repo.database import first_line
+from feature_repo.online_kept import Became, kept, kept_back, not_ahead, too_far
 from feature_repo.online_layout import JSON, SCHEMA, Layout
 from feature_repo.online_values import in_utc, key_of, writer
-from feature_repo.refusals import refused, refusing
+from feature_repo.refusals import refused
 
 COPY_TYPES = {
     kind + suffix: short + suffix
@@ -41,22 +41,6 @@ FEW = 16
 whose making costs 2 ms and rows in PostgreSQL's catalog."""
 
 FeastRow = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Became:
-    """What became of rows: they were new or changed, or the same, or kept back."""
-
-    written: int
-    older: int = 0
-    """A newer stored row kept them back."""
-    held: int = 0
-    """Of those, the stored row is dated too far ahead."""
-
-    def __add__(self, other: "Became") -> "Became":
-        return Became(
-            self.written + other.written, self.older + other.older, self.held + other.held
-        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -174,16 +158,6 @@ def write(
         raise
 
 
-def too_far(connection: Connection, layout: Layout, rows: Iterable[Row]) -> ValueError:
-    """Says which row of a batch is dated too far ahead."""
-    last = ahead.limit(connection)
-    times = ((row.number, max(row.event, row.created or row.event)) for row in rows)
-    number, time = min((one for one in times if one[1] > last), default=(0, last))
-    return ValueError(
-        f"feature view {layout.view}, row {number}: its time {time.isoformat()} {ahead.said(last)}"
-    )
-
-
 def by_features(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
     """The rows by the features that they have."""
     found: dict[tuple[str, ...], list[Row]] = {}
@@ -226,14 +200,6 @@ def write_part(
     return Became(written, *older)
 
 
-def kept(
-    connection: Connection, query: str | sql.Composed, values: Sequence[Any] = ()
-) -> tuple[int, int]:
-    """How many rows are kept back, and how many of them by a row that is dated too far ahead."""
-    older, held = connection.execute(query, values or None).fetchone() or (0, 0)
-    return older, held
-
-
 def given(types: Sequence[str], count: int) -> str:
     """Rows that are parameters, as the query `staged`."""
     names = ", ".join(f"c{n}" for n in range(len(types)))
@@ -260,11 +226,7 @@ def merge(layout: Layout, features: Sequence[str], force: bool) -> sql.Composed:
         sql.SQL("c{}::{}").format(sql.SQL(str(n)), sql.SQL(column.type))
         for n, column in enumerate([*keys, *own])
     ]
-    event, created = selected[len(keys) : len(keys) + 2]
-    latest = sql.SQL("greatest({}, {})").format(event, created)
-    selected[len(keys)] = sql.SQL("CASE WHEN {} THEN {} ELSE {} END").format(
-        ahead.is_ahead(latest), refusing("row", event, "is too far ahead", layout.event.type), event
-    )
+    selected[len(keys)] = not_ahead(layout, *selected[len(keys) : len(keys) + 2])
     names = {
         "table": sql.Identifier(SCHEMA, layout.table),
         "columns": sql.SQL(", ").join(sql.Identifier(one.name) for one in (*keys, *own)),
@@ -282,33 +244,6 @@ def merge(layout: Layout, features: Sequence[str], force: bool) -> sql.Composed:
         "INSERT INTO {table} AS o ({columns}) SELECT {selected} FROM staged ORDER BY {order}"
         " ON CONFLICT ({keys}) DO UPDATE SET {set} WHERE {newest} AND {stored} *<> {given}"
     ).format(**names)
-
-
-def kept_back(layout: Layout) -> sql.Composed:
-    """Counts the rows `staged` that are older than the stored ones of their keys.
-
-    Beside them those of which the stored one is dated too far ahead.
-    """
-    keys = layout.keys
-    stored = sql.SQL("o.{}").format(sql.Identifier(layout.event.name))
-    return sql.SQL(
-        "SELECT count(*), count(*) FILTER (WHERE {held}) FROM staged JOIN {table} AS o ON {match}"
-        " WHERE (c{event}::timestamptz, coalesce(c{created}::timestamptz, '-infinity'))"
-        " < ({stored}, coalesce(o.{stored_created}, '-infinity'))"
-    ).format(
-        held=ahead.is_ahead(stored),
-        table=sql.Identifier(SCHEMA, layout.table),
-        match=sql.SQL(" AND ").join(
-            sql.SQL("o.{} = c{}::{}").format(
-                sql.Identifier(one.name), sql.SQL(str(n)), sql.SQL(one.type)
-            )
-            for n, one in enumerate(keys)
-        ),
-        event=sql.SQL(str(len(keys))),
-        created=sql.SQL(str(len(keys) + 1)),
-        stored=stored,
-        stored_created=sql.Identifier(layout.created.name),
-    )
 
 
 def not_older(layout: Layout) -> sql.Composed:

@@ -100,7 +100,7 @@ class Tally:
         for reference in self._of(view):
             count, name = self.features[reference], reference.partition(":")[2]
             kind = self._types[reference]
-            ours = comparable.served(served.values.get(reference), served.is_json)
+            ours = comparable.served(served.values.get(reference), kind, served.is_json)
             theirs = comparable.trained(trained[name], kind, served.is_json)
             differs = is_missing or repr(ours) != repr(theirs)
             count.pending += seen.is_pending

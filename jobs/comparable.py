@@ -9,6 +9,7 @@ from typing import Any
 
 OBJECTS = re.compile(r"(Json|Map|Struct|(Array|Set)\((Json|Map|Struct|Array|Set)\b).*")
 """Feast's types whose values are JSON text in training and objects in serving."""
+SETS = re.compile(r"Set\(\w+\)")
 
 
 def trained(value: Any, feast_type: str, is_json: bool) -> Any:
@@ -20,11 +21,18 @@ def trained(value: Any, feast_type: str, is_json: bool) -> Any:
     """
     if OBJECTS.fullmatch(feast_type):
         value = list(map(parsed, value)) if isinstance(value, list) else parsed(value)
-    return served(value, is_json)
+    return served(value, feast_type, is_json)
 
 
-def served(value: Any, is_json: bool) -> Any:
+def served(value: Any, feast_type: str, is_json: bool) -> Any:
     """A value as it is served by the API (`is_json`) or by Feast's SDK."""
+    if isinstance(value, list) and SETS.fullmatch(feast_type):
+        value = set(value)
+    return comparable(value, is_json)
+
+
+def comparable(value: Any, is_json: bool) -> Any:
+    """A value of numbers, texts, lists and objects alone, the elements of a set in order."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -35,11 +43,11 @@ def served(value: Any, is_json: bool) -> Any:
         case bytes():
             return base64.b64encode(value).decode()
         case list():
-            return [served(one, is_json) for one in value]
+            return [comparable(one, is_json) for one in value]
         case set():
-            return sorted((served(one, is_json) for one in value), key=repr)
+            return sorted((comparable(one, is_json) for one in value), key=repr)
         case dict():
-            return {key: served(one, is_json) for key, one in sorted(value.items(), key=repr)}
+            return {key: comparable(one, is_json) for key, one in sorted(value.items(), key=repr)}
     return str(value)  # a UUID, a decimal number
 
 

@@ -104,7 +104,7 @@ def compare_at(
                 continue
             count += 1
             given, expected = one["features"][feature.name], offline[one["user_id"]][feature.name]
-            served = comparable.served(given, is_json=True)
+            served = comparable.served(given, feature.type, is_json=True)
             trained = comparable.trained(expected, feature.type, is_json=True)
             if repr(served) != repr(trained):
                 raise VerificationFailed(

@@ -39,6 +39,8 @@ from feature_repo import online_answer, online_write
 from feature_repo.source_types import ANY, RULES, TEXTS
 from feature_repo.tests.online_projects import opened, write
 from feature_repo.tests.value_cases import CASES, TYPES, Never, Parsed, Refused
+from jobs import comparable
+from jobs.training_set import arrow_type
 
 START, END = datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC)
 AT = datetime(2024, 1, 31, tzinfo=UTC)
@@ -189,11 +191,15 @@ def history(store: FeatureStore, features: list[str], users: list[str]) -> pa.Ta
 
 
 @pytest.fixture(scope="module")
-def trained(store: FeatureStore) -> dict[str, list[Any]]:
-    """By feature, what each of the users has in training."""
-    names = list(dict.fromkeys(f"{cell.view}:{cell.feature}" for cell in GOOD))
-    table = history(store, names, USERS)
-    return {name: table[name].to_pylist() for name in table.column_names}
+def training(store: FeatureStore) -> pa.Table:
+    """The features of all users as a training set has them."""
+    return history(store, list(dict.fromkeys(f"{one.view}:{one.feature}" for one in GOOD)), USERS)
+
+
+@pytest.fixture(scope="module")
+def trained(training: pa.Table) -> dict[str, list[Any]]:
+    """The same by feature, what each of the users has."""
+    return {name: training[name].to_pylist() for name in training.column_names}
 
 
 @pytest.fixture(scope="module", params=WAYS)
@@ -273,22 +279,45 @@ def test_the_sdk_serves_what_is_trained(
 ) -> None:
     service = served.get_feature_service("all")
     answer = served.get_online_features(service, [{"user_id": one} for one in USERS]).to_dict()
-    rows, training = (
-        by_user({name: list(map(python, one)) for name, one in answer.items()}),
-        by_user(trained),
-    )
-    assert differing(rows, lambda cell: parsed(training[cell.user][cell.feature], cell)) == []
+    rows = by_user({name: list(map(python, one)) for name, one in answer.items()})
+    expected = by_user(trained)
+    assert differing(rows, lambda cell: parsed(expected[cell.user][cell.feature], cell)) == []
 
 
 def parsed(value: Any, cell: Cell) -> Any:
     """A value of training as the SDK gives it, which parses JSON."""
     if "Json" not in str(cell.type):
         return plain(value, cell)
-    return (
-        [json.loads(one) for one in value]
-        if isinstance(value, list)
-        else value and json.loads(value)
-    )
+    if isinstance(value, list):
+        return list(map(json.loads, value))
+    return None if value is None else json.loads(value)
+
+
+def test_an_audit_finds_served_and_trained_equal(
+    served: FeatureStore, trained: dict[str, list[Any]]
+) -> None:
+    """In the form of the API's answers as well as in that of the SDK."""
+    service = served.get_feature_service("all")
+    answer = served.get_online_features(service, [{"user_id": one} for one in USERS]).to_dict()
+    with serving(service="all") as client:
+        wait_until(lambda: ready(client))
+        told = {user: client.get(f"/features/{user}").json()["features"] for user in USERS}
+    sdk, expected = by_user(answer), by_user(trained)
+    said = []
+    for cell in GOOD:
+        for found, is_json in ((sdk, False), (told, True)):
+            ours, theirs = found[cell.user][cell.feature], expected[cell.user][cell.feature]
+            ours = comparable.served(ours, str(cell.type), is_json)
+            theirs = comparable.trained(theirs, str(cell.type), is_json)
+            if repr(ours) != repr(theirs):
+                said.append(f"{cell.kind} as {cell.type}: {ours!r:.80} {theirs!r:.80}")
+    assert said == []
+
+
+def test_a_training_file_has_a_type_that_holds_every_feature(training: pa.Table) -> None:
+    for feature, type_ in {cell.feature: str(cell.type) for cell in GOOD}.items():
+        values = training[feature]
+        assert bits(values.cast(arrow_type(type_)).to_pylist()) == bits(values.to_pylist()), type_
 
 
 def python(value: Any) -> Any:
@@ -307,13 +336,13 @@ def python(value: Any) -> Any:
 def test_the_api_serves_what_is_trained(
     served: FeatureStore, trained: dict[str, list[Any]]
 ) -> None:
-    training = by_user(trained)
+    expected = by_user(trained)
     with serving(service="all") as client:
         wait_until(lambda: ready(client))
         one = {user: client.get(f"/features/{user}").json()["features"] for user in USERS}
         many = feast_answers(client)
-    assert differing(one, lambda cell: answered(training[cell.user][cell.feature], cell)) == []
-    assert differing(many, lambda cell: spoken(training[cell.user][cell.feature], cell)) == []
+    assert differing(one, lambda cell: answered(expected[cell.user][cell.feature], cell)) == []
+    assert differing(many, lambda cell: spoken(expected[cell.user][cell.feature], cell)) == []
 
 
 def feast_answers(client: httpx.Client) -> dict[str, dict[str, Any]]:
@@ -426,6 +455,18 @@ def test_a_stored_value_that_no_feature_can_be_spoils_no_other(
         before[feature][USERS.index("u1")] = after[feature][USERS.index("u1")] = Value()
         assert repr(after) == repr(before)
     assert [one.feature for one in caplog.records if "cannot be read" in one.message] == [feature]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("time", ["-infinity", "infinity", "0044-03-15Z BC"])
+def test_a_stored_time_that_no_date_can_name_spoils_no_other(
+    spoilt: FeatureStore, time: str
+) -> None:
+    before = protos(spoilt)
+    with psycopg.connect() as connection:
+        connection.execute(
+            f"UPDATE {ONLINE} SET \"bool@event_ts\" = %s WHERE user_id = 'u1'", [time]
+        )
+    assert repr(protos(spoilt)) == repr(before)
 
 
 def test_the_api_answers_null_for_a_list_that_no_feature_can_be(spoilt: FeatureStore) -> None:

@@ -36,7 +36,7 @@ def plain(feature: StoredFeature) -> Convert | None:
 
 
 def as_feast(feature: StoredFeature) -> Convert | None:
-    """The same for /get-online-features; single floats need `finite` besides."""
+    """The conversion for /get-online-features; single floats need `finite` besides."""
     if feature.column_type == "json":
         return feast_message
     convert = FEAST.get(element(feature.type))
@@ -60,7 +60,7 @@ def each(convert: Convert | None, feature: StoredFeature) -> Convert | None:
 
 
 def is_list(feature: StoredFeature) -> bool:
-    """Whether values are arrays."""
+    """True where values are arrays."""
     return feature.column_type.endswith("[]")
 
 
@@ -108,7 +108,7 @@ def parsed(text: str) -> Any:
 
 
 def is_json(text: str) -> bool:
-    """Whether a text is JSON, also with numbers that are too large for 64 bits."""
+    """True for a JSON text, also with numbers that are too large for 64 bits."""
     try:
         json.loads(text, parse_constant=no_number)
     except (ValueError, RecursionError):

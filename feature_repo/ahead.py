@@ -1,4 +1,4 @@
-"""How far ahead of the database's clock the time of a row may be.
+"""The limit to which the time of a row may be ahead of the database's clock.
 
 The newest row of a key wins, so that one dated 2099 by mistake would keep all others back.
 """
@@ -19,7 +19,7 @@ def allowed() -> timedelta:
 
 @cache
 def allowed_by(variable: str | None) -> timedelta:
-    """The same, read once for each value of the variable, since every push asks."""
+    """The setting, read once for each value of the variable, since every push asks."""
     return timedelta(seconds=settings.streamflow().max_ahead_s)
 
 
@@ -32,12 +32,12 @@ def limit(connection: Connection) -> datetime:
 
 
 def is_ahead(instant: sql.Composable) -> sql.Composed:
-    """Whether an instant is too far ahead, as SQL."""
+    """A condition in SQL: an instant is too far ahead."""
     return sql.SQL("{} > clock_timestamp() + {}").format(instant, sql.Literal(allowed()))
 
 
 def said(last: datetime) -> str:
-    """What is wrong with an instant after the `last` that is allowed."""
+    """The fault of an instant after the `last` that is allowed, in words."""
     return (
         f"is after {last:%Y-%m-%d %H:%M:%S%z}, which is as far ahead of the database's clock as "
         f"STREAMFLOW_MAX_AHEAD_S allows ({allowed().total_seconds():.0f} s)"

@@ -91,14 +91,14 @@ def makers(view: FeatureView, source: Source) -> Iterator[Make]:
 
 
 def as_value(value_type: str, found: Any) -> Value:
-    """What was fetched, not null, as Feast's Value of a type."""
+    """Feast's Value of a type, of what was fetched, not null."""
     value = Value()
     reader(value_type)(value, found)
     return value
 
 
 def count_ahead(config: RepoConfig, view: FeatureView, limit: datetime) -> int:
-    """How many rows of a view's source are too far ahead; 0 where it is not in PostgreSQL."""
+    """The number of rows of a view's source that are too far ahead; 0 for one not in PostgreSQL."""
     source = view.batch_source
     if not isinstance(source, PostgreSQLSource):
         return 0
@@ -111,7 +111,7 @@ def count_ahead(config: RepoConfig, view: FeatureView, limit: datetime) -> int:
 
 
 def counted(connection: Connection[Any], query: str, event: sql.Composed, limit: datetime) -> int:
-    """How many rows of a query are after an instant."""
+    """The number of rows of a query that are after an instant."""
     row = connection.execute(
         sql.SQL("SELECT count(*) FROM {} AS s WHERE {} > {}").format(
             sql.SQL(query), event, sql.Literal(limit)

@@ -21,7 +21,7 @@ OF_A_VIEW = (
 
 
 class Look(NamedTuple):
-    """What a merge would meet; all are counts of rows."""
+    """Rows that a merge would meet, counted by what would become of them."""
 
     read: int
     late: int

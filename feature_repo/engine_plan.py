@@ -1,4 +1,4 @@
-"""How a view can be materialized, and the expressions for it where it is by SQL."""
+"""Plans of materializations: the way of a view, and its source as SQL expressions."""
 
 from datetime import UTC, datetime, timedelta
 
@@ -109,7 +109,7 @@ def require_plain(view: FeatureView) -> None:
 
 
 def is_here(config: RepoConfig) -> bool:
-    """Whether sources are in the online store's database."""
+    """True where sources are in the online store's database."""
     places = [
         (one.host, one.port, one.database) for one in (config.offline_store, config.online_store)
     ]

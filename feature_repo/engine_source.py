@@ -13,12 +13,12 @@ INSTANTS = {
     "timestamp without time zone": "{} AT TIME ZONE 'UTC'",
     "date": "{}::timestamp AT TIME ZONE 'UTC'",
 }
-"""How a column of each type is an instant; without a zone it is UTC."""
+"""The instant that a column of each type is, as SQL; without a zone it is UTC."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Where the rows of one view are and which of them are meant."""
+    """The rows of one view, and which of them are meant."""
 
     layout: Layout
     query: str
@@ -42,7 +42,7 @@ class Source:
 
     @property
     def window(self) -> sql.Composed:
-        """Whether a row is meant."""
+        """The condition, in SQL, for a row that is meant."""
         since = self.seen_at and self.seen_at - self.lookback
         late = sql.SQL(" OR {} > {}").format(self.created, sql.Literal(since))
         return sql.SQL("{event} <= {end} AND ({event} >= {start}{late})").format(
@@ -54,12 +54,12 @@ class Source:
 
     @property
     def ahead(self) -> sql.Composed:
-        """Whether a row is too far ahead."""
+        """The condition, in SQL, for a row that is too far ahead."""
         return sql.SQL("{} > {}").format(self.event, sql.Literal(self.limit))
 
     @property
     def late(self) -> sql.Composed:
-        """Whether a row came after its time: a materialization had passed it before."""
+        """The condition, in SQL, for a row that came when a materialization had passed its time."""
         if not self.seen_at:
             return sql.Composed([sql.SQL("false")])
         return sql.SQL(

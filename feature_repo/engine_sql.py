@@ -39,7 +39,7 @@ def look(source: Source, force: bool) -> sql.Composed:
 
 
 def count(source: Source) -> sql.Composed:
-    """As `look`, without a look at any value: one row is said to be new, and none unchanged."""
+    """Counts as `look` does without a look at values: one row is new, and none unchanged."""
     return sql.SQL(
         "SELECT count(*) FILTER (WHERE NOT ahead), count(*) FILTER (WHERE late AND NOT ahead),"
         " 0, 1, count(*) FILTER (WHERE ahead) FROM (SELECT {late} AS late, {ahead} AS ahead"
@@ -185,7 +185,7 @@ def joined(count: int, keys: Sequence[sql.Composed]) -> sql.Composed:
 
 
 def state(n: int, source: Source, force: bool, none: sql.SQL = NOTHING) -> sql.Composed:
-    """What becomes of a key's row of source `n`: written, unchanged, older than the stored.
+    """Sorts a key's row of source `n`: written, unchanged, or older than the stored.
 
     Args:
         none: a condition, with an OR after it, in which nothing becomes of it.

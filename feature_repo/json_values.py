@@ -47,7 +47,7 @@ def maker(label: str, dtype: FeastType) -> Callable[[Any], Value]:
 
 
 def plain_maker(dtype: FeastType) -> Callable[[Any], Value]:
-    """The same, which raises ValueError with what there is to say of the value."""
+    """Makes the message as `maker` does; its ValueError says what there is to say of the value."""
     value_type = dtype.to_value_type().name
     if value_type == "ZONED_TIMESTAMP":
         return lambda found: Value(
@@ -102,7 +102,7 @@ def require(found: Any, dtype: FeastType) -> None:
 
 
 def any_of(found: Any) -> Value:
-    """What JSON can say as Feast's Value, null as the empty one."""
+    """Feast's Value of anything that JSON can say, the empty one for null."""
     match found:
         case None:
             return Value()

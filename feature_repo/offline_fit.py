@@ -136,7 +136,7 @@ def require_fit(
 
 
 def may_round(kind: str, target: str) -> bool:
-    """Whether a value of the type `kind` may become another in a column, without an error."""
+    """True where a value of the type `kind` may become another in a column, without an error."""
     kind, target = kind.removesuffix("[]"), target.removesuffix("[]")
     return any(target.startswith(start) and kind in kinds for start, kinds in ROUNDING.items())
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Became:
-    """What became of rows: they were new or changed, or the same, or kept back."""
+    """Counts of rows by what became of them; those not counted were stored already."""
 
     written: int
     older: int = 0
@@ -33,7 +33,7 @@ class Became:
 def kept(
     connection: Connection, query: str | sql.Composed, values: Sequence[Any] = ()
 ) -> tuple[int, int]:
-    """How many rows are kept back, and how many of them by a row that is dated too far ahead."""
+    """Counts rows that are kept back, and those of them for a row that is dated too far ahead."""
     older, held = connection.execute(query, values or None).fetchone() or (0, 0)
     return older, held
 

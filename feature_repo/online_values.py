@@ -52,7 +52,7 @@ def reader(value_type: str) -> Callable[[Value, Any], Any]:
 
 
 def plain_reader(value_type: str) -> Callable[[Value, Any], Any]:
-    """The same, without a look at what the SDK can read."""
+    """The reader without a look at what the SDK can read."""
     field = field_of(value_type)
     if column_type(value_type) == JSON:
         return lambda value, found: json_format.ParseDict(found, value)
@@ -63,7 +63,7 @@ def plain_reader(value_type: str) -> Callable[[Value, Any], Any]:
 
 
 def may_be_unreadable(value_type: str) -> bool:
-    """Whether Feast has values of a type of which its SDK cannot make an object."""
+    """True for a type with values of which Feast's SDK cannot make an object."""
     return column_type(value_type) == JSON or value_type.startswith(
         ("UNIX_TIMESTAMP", "UUID", "TIME_UUID", "DECIMAL")
     )

@@ -27,7 +27,7 @@ ANY = "any type"
 
 @dataclass(frozen=True)
 class Rule:
-    """How values of one type become those of another; `{0}` in the SQL is the column's value."""
+    """The way from values of one type to another; `{0}` in its SQL is the column's value."""
 
     value: str
     checks: tuple[tuple[str, str], ...] = ()

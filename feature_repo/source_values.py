@@ -28,7 +28,7 @@ Cases = list[tuple[sql.Composed, sql.Composable]]
 
 @dataclass(frozen=True)
 class SourceValue:
-    """How a feature, or a join key, is taken from a column of its source."""
+    """The value of a feature, or of a join key, taken from a column of its source."""
 
     label: str
     """View and column, as an error names them."""
@@ -41,11 +41,11 @@ class SourceValue:
 
     @property
     def is_message(self) -> bool:
-        """Whether Feast's message of it can be made in Python alone (json_values.py)."""
+        """True where Feast's message has to be made in Python (json_values.py)."""
         return column_type(self.value_type) == JSON
 
     def stored(self, given: sql.Composable) -> sql.Composed:
-        """As the online table has it; of one that `is_message`, what the message is made of.
+        """The value that the online table has; of one that `is_message`, what that is made of.
 
         Args:
             given: the source's value, as SQL.
@@ -53,7 +53,7 @@ class SourceValue:
         return self._taken(given, self.stored_type, "{}")
 
     def trained(self, given: sql.Composable) -> sql.Composed:
-        """As a training set has it: the same value, an instant in place of its seconds.
+        """The value that a training set has: the same one, an instant in place of its seconds.
 
         It is as wide a number as the source's, as with stock Feast: a 32-bit float that is taken
         from a double precision column is the double which that float equals.
@@ -133,7 +133,7 @@ def case(cases: Cases, value: sql.Composed) -> sql.Composed:
 
 
 def value_of(view: str, feature: str, column: str, kind: str, value_type: str) -> SourceValue:
-    """How a feature is taken from a column.
+    """The rule by which a feature is taken from a column.
 
     Args:
         view, feature: their names; of a join key, its name.

@@ -18,7 +18,7 @@ class Served:
     as_of: dict[str, datetime | None]
     """By view; None where it has no row of the user."""
     is_json: bool = False
-    """Whether the API told the values."""
+    """True where the API told the values."""
 
     @classmethod
     def nothing(cls, contract: Contract) -> Self:

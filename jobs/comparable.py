@@ -52,7 +52,7 @@ def comparable(value: Any, is_json: bool) -> Any:
 
 
 def parsed(text: str | None) -> Any:
-    """What a JSON text says; one that is none as it is."""
+    """The object that a JSON text says; a text that is none as it is."""
     try:
         return None if text is None else json.loads(text)
     except ValueError:

@@ -14,6 +14,7 @@ from feature_repo.errors import (
     SchemaMissing,
     StoreUnavailable,
 )
+from feature_repo.refusals import refused
 
 
 @contextmanager
@@ -45,6 +46,10 @@ def translated(where: settings.PostgresSettings | None = None) -> Iterator[None]
     """Turns the driver's errors into ours; the cause is kept."""
     try:
         yield
+    except psycopg.DataError as error:
+        if found := refused(error):
+            raise found from error
+        raise
     except (psycopg.OperationalError, psycopg.errors.DuplicatePreparedStatement) as error:
         said = f"PostgreSQL{place(where)}: {first_line(error)}"
         if connection_options.is_of_a_pooler(str(error)):

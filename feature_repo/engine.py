@@ -2,12 +2,14 @@
 
 Named in feature_store.yaml, so that `feast materialize` and the SDK use it. Views whose source
 is a table or query of the online store's own database go in one transaction of set-based SQL.
-Any other view (transformed, aggregated, from another source) is computed by Feast and written in
-a transaction of its own. Either has values, ledger and Feast's intervals in it, or nothing.
+Any other view is written in a transaction of its own: its rows are copied where they are elsewhere
+or Feast's messages have to be made of them (engine_copy.py), or computed by Feast where it is
+transformed or aggregated. Either transaction has values, ledger and Feast's intervals in it, or
+nothing.
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from typing import Any
@@ -26,7 +28,9 @@ from psycopg import Connection, IsolationLevel, sql
 from pydantic import StrictStr
 
 from feature_repo import (
+    ahead,
     connection_options,
+    engine_copy,
     engine_feast,
     engine_ledger,
     engine_plan,
@@ -36,6 +40,7 @@ from feature_repo import (
     schema,
 )
 from feature_repo.database import first_line
+from feature_repo.engine_feast import Write
 from feature_repo.engine_ledger import Result
 from feature_repo.engine_window import narrowed
 from feature_repo.engine_write import Planned
@@ -108,9 +113,10 @@ class StreamflowEngine(LocalComputeEngine):
             online_pool.configure(connection)
             schema.require_usable(connection)
             home = engine_ledger.registry_schema(connection, registry)
+            limit = ahead.limit(connection)
             for task in tasks:
                 try:
-                    planned.append(self._plan(connection, registry, task))
+                    planned.append(self._plan(connection, registry, task, limit))
                 except Exception as error:
                     errors |= failed([task], error)
             done = partial(self._done, connection, registry, home)
@@ -121,21 +127,35 @@ class StreamflowEngine(LocalComputeEngine):
         return [job(task, errors.get(task.feature_view.name)) for task in tasks]
 
     def _plan(
-        self, connection: Connection, registry: BaseRegistry, task: MaterializationTask
+        self,
+        connection: Connection,
+        registry: BaseRegistry,
+        task: MaterializationTask,
+        limit: datetime,
     ) -> Planned:
         recorded = engine_plan.recorded_as(self.repo_config, registry, task)
-        layout = layout_in(self.repo_config, task.feature_view)
         force = self.repo_config.online_store.force
         seen_at = None if force else engine_ledger.seen_at(connection, task.project, recorded)
+        view = task.feature_view
+        plan = partial(Planned, task, recorded, layout_in(self.repo_config, view), limit, seen_at)
         try:
+            if not engine_plan.is_here(self.repo_config):
+                engine_plan.require_plain(view)
+                engine_plan.require_ours(self.repo_config)
+                return plan(None, "its source is in another database", is_plain=True)
             with connection.transaction():
-                source = engine_plan.source_of(
-                    connection, self.repo_config, task, seen_at, self.lookback, recorded
+                source = narrowed(
+                    connection,
+                    engine_plan.source_of(
+                        connection, self.repo_config, task, seen_at, self.lookback, recorded, limit
+                    ),
                 )
-                source = narrowed(connection, source)
-            return Planned(task, recorded, layout, source)
         except engine_plan.NotInside as reason:
-            return Planned(task, recorded, layout, None, str(reason))
+            return plan(None, str(reason))
+        messages = [one.column for one in source.features if one.is_message]
+        if messages and engine_plan.is_ours(self.repo_config):
+            return plan(None, f"{messages[0]} becomes a message of Feast's", is_plain=True)
+        return plan(None if messages else source)
 
     def _done(
         self,
@@ -206,14 +226,22 @@ class StreamflowEngine(LocalComputeEngine):
         force = self.repo_config.online_store.force
         if planned[0].source is not None:
             return engine_write.inside(connection, planned, seen_at, force)
-        found = []
-        for one in planned:
-            context = self.get_execution_context(registry, one.task)
-            rows = partial(
-                engine_feast.run, context, registry, one.task, self._get_backend(context)
+        return [
+            engine_write.besides(
+                connection, self.repo_config, one, seen_at, force, self._rows(registry, one)
             )
-            found.append(engine_write.feasts_way(connection, one, seen_at, force, rows))
-        return found
+            for one in planned
+        ]
+
+    def _rows(self, registry: BaseRegistry, planned: Planned) -> Callable[[Write], None]:
+        """What hands the rows of a view over that leave the database."""
+        task, limit = planned.task, planned.limit
+        if planned.is_plain:
+            seen = (planned.seen_at, self.lookback, limit)
+            return partial(engine_copy.copy, self.repo_config, task, *seen)
+        context = self.get_execution_context(registry, task)
+        until = engine_copy.until(task, limit)
+        return partial(engine_feast.run, context, registry, until, self._get_backend(context))
 
 
 def failed(tasks: Sequence[MaterializationTask], error: Exception) -> dict[str, Exception]:

@@ -23,7 +23,7 @@ from feast.infra.registry.base_registry import BaseRegistry
 from feast.utils import _convert_arrow_to_proto
 
 from feature_repo.offline_store import StreamflowOfflineStore
-from feature_repo.online_layout import NO_KEY, column_type
+from feature_repo.online_layout import NO_KEY
 from feature_repo.online_write import FeastRow
 
 BATCH_ROWS = 10_000
@@ -123,8 +123,8 @@ class NewestRows(AllRows):
             self.column_info.created_ts_col,
             self.start_time,
             self.end_time,
-            stored={
-                own.get(one.name, one.name): column_type(one.dtype.to_value_type().name)
+            types={
+                own.get(one.name, one.name): one.dtype.to_value_type().name
                 for one in self.view.features
             },
         )

@@ -45,6 +45,10 @@ class Result:
     """Not the newest of their key, or kept back by a newer stored one."""
     newest_event: datetime | None
     """The newest instant that any online value of the view describes now."""
+    held: int
+    """Keys whose stored row is too far ahead, and keeps all others back."""
+    ahead: int
+    """Rows that were left out since they are too far ahead; not among those read."""
 
     @classmethod
     def of(
@@ -54,15 +58,17 @@ class Result:
         way: str,
         seen_at: datetime,
         counts: tuple[int, int, int, int, int],
-        newest_event: datetime | None,
+        newest: tuple[datetime | None, int],
+        ahead: int,
     ) -> Self:
         """The result of a task, recorded as `view`.
 
         Args:
             counts: read, written, late, unchanged and older.
+            newest: of `newest_events`.
         """
         start, end = in_utc(task.start_time), in_utc(task.end_time)
-        return cls(task.project, view, task, start, end, seen_at, way, *counts, newest_event)
+        return cls(task.project, view, task, start, end, seen_at, way, *counts, *newest, ahead)
 
 
 def seen_at(connection: Connection, project: str, view: str) -> datetime | None:
@@ -74,17 +80,28 @@ def seen_at(connection: Connection, project: str, view: str) -> datetime | None:
     return row[0] if row else None
 
 
-def newest_events(connection: Connection, layouts: Sequence[Layout]) -> list[datetime | None]:
-    """For each view of one online table: the newest instant that any of its values describes."""
-    row = connection.execute(
-        sql.SQL("SELECT {} FROM {}").format(
-            sql.SQL(", ").join(
-                sql.SQL("max({})").format(sql.Identifier(one.event.name)) for one in layouts
-            ),
-            sql.Identifier(SCHEMA, layouts[0].table),
-        )
-    ).fetchone()
-    return list(row or ())
+def newest_events(
+    connection: Connection, layouts: Sequence[Layout], limit: datetime
+) -> list[tuple[datetime | None, int]]:
+    """For each view of one online table: the newest instant that any of its values describes.
+
+    Beside it stands how many keys have a value of an instant after `limit`.
+    """
+    row = (
+        connection.execute(
+            sql.SQL("SELECT {} FROM {}").format(
+                sql.SQL(", ").join(
+                    sql.SQL("max({event}), count(*) FILTER (WHERE {event} > {limit})").format(
+                        event=sql.Identifier(one.event.name), limit=sql.Literal(limit)
+                    )
+                    for one in layouts
+                ),
+                sql.Identifier(SCHEMA, layouts[0].table),
+            )
+        ).fetchone()
+        or ()
+    )
+    return list(zip(row[::2], row[1::2], strict=True))
 
 
 def registry_schema(connection: Connection, registry: BaseRegistry) -> str | None:

@@ -1,4 +1,4 @@
-"""Whether a view can be materialized inside PostgreSQL, and the expressions for it if so."""
+"""Plans of materializations: the way of a view, and its source as SQL expressions."""
 
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
@@ -14,14 +14,20 @@ from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.repo_config import RepoConfig
 from psycopg import Connection, sql
 
-from feature_repo import engine_sql, source_check
+from feature_repo import source_check
 from feature_repo.engine_feast import computed_by
-from feature_repo.engine_sql import Source
+from feature_repo.engine_source import Source, instant
+from feature_repo.errors import ConfigurationError
 from feature_repo.feast_connection import search_path
+from feature_repo.offline_store import StreamflowOfflineStoreConfig
 from feature_repo.online_layout import version_of
 from feature_repo.online_plan import layout_in
-from feature_repo.row_order import columns_of, deciding
+from feature_repo.row_order import deciding
+from feature_repo.source_types import TEXT_FORMS, columns_of
+from feature_repo.source_values import SourceValue, value_of
 from feature_repo.sources import relation
+
+NO_LIMIT = datetime.max.replace(tzinfo=UTC)
 
 
 class NotInside(Exception):
@@ -35,21 +41,22 @@ def source_of(
     seen_at: datetime | None,
     lookback: timedelta,
     recorded: str = "",
+    limit: datetime = NO_LIMIT,
 ) -> Source:
-    """The task's rows as SQL; `seen_at` and `lookback` as in Source.
+    """The task's rows as SQL; `seen_at`, `lookback` and `limit` as in Source.
 
     Args:
-        connection: in a transaction.
+        connection: to the database of the view's source, in a transaction.
         recorded: what the view is called in ops.materializations, if not by its name.
 
     Raises:
-        NotInside: Feast has to compute or convert them, or they are somewhere else.
+        NotInside: Feast has to compute them.
         SourceMismatch: the source does not have what the view asks for.
+        ConfigurationError: a column cannot be what is declared.
     """
     view = task.feature_view
-    if is_here(config):
-        source_check.require_view(connection, config, view)
-    require_plain(config, view)
+    source_check.require_view(connection, config, view)
+    require_plain(view)
     source = view.batch_source
     look_in(connection, config)
     query = relation(source)
@@ -57,58 +64,45 @@ def source_of(
     reverse = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
     layout = layout_in(config, view)
     types = {one.name: one.dtype.to_value_type().name for one in view.features}
+    types |= {one.name: one.dtype.to_value_type().name for one in view.entity_columns}
 
-    def expression(name: str, value_type: str, wanted: str) -> sql.Composed:
+    def value(name: str) -> SourceValue:
         column = reverse.get(name, name)
-        kind = kinds.get(column)
-        if kind is None:
-            raise NotInside(f"its source has no column {column}")
-        found = (
-            engine_sql.seconds(column, kind)
-            if value_type == "UNIX_TIMESTAMP" and kind in engine_sql.INSTANTS
-            else engine_sql.value(column, kind, wanted)
-        )
+        return value_of(view.name, name, column, kinds[column], types[name])
+
+    def time(name: str) -> sql.Composed:
+        column = reverse.get(name, name)
+        found = instant(column, kinds[column])
         if found is None:
-            raise NotInside(f"{column} is {kind} in the source and {wanted} online")
+            raise ConfigurationError(
+                f"feature view {view.name}, column {column} is {kinds[column]}, not an instant"
+            )
         return found
 
-    def instant(name: str) -> sql.Composed:
-        column = reverse.get(name, name)
-        found = engine_sql.instant(column, kinds.get(column, "missing"))
-        if found is None:
-            raise NotInside(f"{column} is {kinds.get(column, 'missing')}, not an instant")
-        return found
-
-    keys = [reverse.get(name, name) for name in layout.join_keys if name != DUMMY_ENTITY_ID]
-    time = reverse.get(source.timestamp_field, source.timestamp_field)
-    declared = {
-        name: (reverse.get(name, name), column.type) for name, column in layout.features.items()
-    }
+    keys = [value(name) for name in layout.join_keys if name != DUMMY_ENTITY_ID]
+    when = reverse.get(source.timestamp_field, source.timestamp_field)
+    declared = {name: (reverse.get(name, name), types[name]) for name in layout.features}
     found = Source(
         layout=layout,
         query=query,
-        keys=tuple(
-            expression(name, "", column.type)
-            for name, column in zip(layout.join_keys, layout.keys, strict=True)
-        )
-        if layout.join_keys != (DUMMY_ENTITY_ID,)
-        else (sql.Composed([sql.SQL("''::text")]),),
-        event=instant(source.timestamp_field),
+        keys=tuple(one.stored(sql.Identifier(one.column)) for one in keys)
+        or (sql.Composed([sql.SQL("''::text")]),),
+        event=time(source.timestamp_field),
         created=(
-            instant(source.created_timestamp_column)
+            time(source.created_timestamp_column)
             if source.created_timestamp_column
             else sql.Composed([sql.SQL("NULL::timestamptz")])
         ),
-        features=tuple(
-            expression(name, types[name], column.type) for name, column in layout.features.items()
-        ),
+        features=tuple(map(value, layout.features)),
         start=in_utc(task.start_time),
         end=in_utc(task.end_time),
+        limit=limit,
         seen_at=seen_at if source.created_timestamp_column else None,
         lookback=lookback,
         recorded=recorded or view.name,
     )
-    return replace(found, order=deciding(connection, query, keys, time, declared))
+    columns = [one.column for one in keys]
+    return replace(found, order=deciding(connection, query, columns, when, declared))
 
 
 def recorded_as(config: RepoConfig, registry: BaseRegistry, task: MaterializationTask) -> str:
@@ -124,30 +118,46 @@ def recorded_as(config: RepoConfig, registry: BaseRegistry, task: Materializatio
 
 
 def look_in(connection: Connection, config: RepoConfig) -> None:
-    """Has sources without a schema looked for where the offline store does, in this transaction."""
-    path = search_path(config.offline_store)
-    connection.execute("SELECT set_config('search_path', %s, true)", [path])
+    """Has sources without a schema looked for where the offline store does, in this transaction.
+
+    Values become texts as they do there, too.
+    """
+    chosen = {"search_path": search_path(config.offline_store), **TEXT_FORMS}
+    settings = [
+        sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
+        for name, value in chosen.items()
+    ]
+    connection.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(settings)))
 
 
-def require_plain(config: RepoConfig, view: FeatureView) -> None:
-    """Returns when the view's values are its source's columns, in the online store's database."""
+def require_plain(view: FeatureView) -> None:
+    """Returns when the view's values are its source's columns."""
     if computed := computed_by(view):
         raise NotInside(f"it has {computed}")
     if not view.online:
         raise NotInside("it is not kept online")
     if not isinstance(view.batch_source, PostgreSQLSource):
         raise NotInside(f"its source is a {type(view.batch_source).__name__}")
-    if not is_here(config):
-        raise NotInside("its source is in another database")
 
 
 def is_here(config: RepoConfig) -> bool:
-    """Whether sources are in the online store's database."""
+    """True where sources are in the online store's database."""
     stores = (config.offline_store, config.online_store)
     places = [
         (one.host, one.port, one.database) for one in stores if isinstance(one, PostgreSQLConfig)
     ]
     return len(places) == len(stores) and places[0] == places[1]
+
+
+def is_ours(config: RepoConfig) -> bool:
+    """True where the offline store is ours, so that its connections can be opened here."""
+    return isinstance(config.offline_store, StreamflowOfflineStoreConfig)
+
+
+def require_ours(config: RepoConfig) -> None:
+    """Returns when the offline store is ours."""
+    if not is_ours(config):
+        raise NotInside("its source is in another database, which another offline store reads")
 
 
 def in_utc(instant: datetime) -> datetime:

@@ -1,128 +1,55 @@
 """The SQL of a materialization inside PostgreSQL: from source rows to online rows in one go."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from psycopg import sql
 
+from feature_repo.engine_source import Source, shown
 from feature_repo.online_layout import SCHEMA, Layout
-from feature_repo.row_order import Feature, age, descending
+from feature_repo.row_order import age, descending
 
-CASTS = {
-    "text": {"text", "character varying", "character", "uuid"},
-    "bigint": {"bigint", "integer", "smallint"},
-    "integer": {"integer", "smallint"},
-    "double precision": {"double precision", "real"},
-    "real": {"real", "double precision"},
-    "boolean": {"boolean"},
-    "bytea": {"bytea"},
-}
-"""From which types of a source's column a value can be taken as it is, by the type it gets.
-
-A double precision value becomes the real one nearest to it, as in Feast's Float32."""
-INSTANTS = {
-    "timestamp with time zone": "{}",
-    "timestamp without time zone": "{} AT TIME ZONE 'UTC'",
-    "date": "{}::timestamp AT TIME ZONE 'UTC'",
-}
-"""How a column of each type is an instant; without a zone it is UTC."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the rows of one view are and which of them are meant."""
-
-    layout: Layout
-    query: str
-    """A table's name or a query in parentheses."""
-    keys: tuple[sql.Composed, ...]
-    """The join keys as expressions over the source's columns, in the layout's order."""
-    event: sql.Composed
-    created: sql.Composed
-    """An instant; null where the source has no created time."""
-    features: tuple[sql.Composed, ...]
-    """In the layout's order."""
-    start: datetime
-    end: datetime
-    seen_at: datetime | None
-    """When the view was materialized last: rows loaded after it are late ones. None for never,
-    or where late rows are not wanted."""
-    lookback: timedelta = timedelta(0)
-    """Rows loaded so long before `seen_at` are meant as well."""
-    recorded: str = ""
-    """The view's name in ops.materializations."""
-    order: tuple[Feature, ...] = ()
-    """The features that decide between rows of the same times; see row_order.deciding."""
-    is_narrowed: bool = False
-    """Whether the query gives no other rows than those that are meant; see engine_window.py."""
-
-    @property
-    def window(self) -> sql.Composed:
-        """Whether a row is meant."""
-        if self.is_narrowed:
-            return sql.Composed([sql.SQL("true")])
-        since = self.seen_at and self.seen_at - self.lookback
-        late = sql.SQL(" OR {} > {}").format(self.created, sql.Literal(since))
-        return sql.SQL("{event} <= {end} AND ({event} >= {start}{late})").format(
-            event=self.event,
-            start=sql.Literal(self.start),
-            end=sql.Literal(self.end),
-            late=late if since else sql.SQL(""),
-        )
-
-
-def value(column: str, kind: str, wanted: str) -> sql.Composed | None:
-    """A source's column as an expression of the type `wanted`; None where it is not the same.
-
-    Args:
-        column: the column's name.
-        kind: its type in PostgreSQL's words, an array's with `[]`.
-        wanted: the online column's type.
-    """
-    base, array = wanted.removesuffix("[]"), "[]" if wanted.endswith("[]") else ""
-    if kind.removesuffix("[]") in CASTS.get(base, set()) and kind.endswith("[]") == bool(array):
-        return sql.SQL("{}::{}").format(sql.Identifier(column), sql.SQL(wanted))
-    return None
-
-
-def seconds(column: str, kind: str) -> sql.Composed | None:
-    """A source's instant as whole seconds since 1970, towards it as Feast cuts them off."""
-    found = instant(column, kind)
-    return found and sql.SQL("trunc(extract(epoch FROM {}))::bigint").format(found)
-
-
-def instant(column: str, kind: str) -> sql.Composed | None:
-    """A source's column as an instant; None where its type is none."""
-    form = INSTANTS.get(kind)
-    return sql.SQL(form).format(sql.Identifier(column)) if form else None
+NOTHING = sql.SQL("")
 
 
 def look(source: Source, force: bool) -> sql.Composed:
     """What a merge of the source would meet, without writing or sorting anything.
 
     Gives how many rows are meant, how many of them came after their time, how many are stored as
-    they are, and how many would be written if each were the newest of its key.
+    they are, how many would be written if each were the newest of its key, and how many rows are
+    too far ahead.
     """
     columns = [*key_names(source), *own(0, source)]
-    expressions = [*source.keys, source.event, source.created, *source.features]
-    late = sql.SQL("{} > {} AND {} <= (SELECT max(window_end) FROM ops.materializations").format(
-        source.created, sql.Literal(source.seen_at), source.event
-    ) + sql.SQL(" WHERE project = {} AND view = {})").format(
-        sql.Literal(source.layout.project), sql.Literal(source.recorded)
-    )
+    features = [one.stored(sql.Identifier(one.column)) for one in source.features]
+    expressions = [*source.keys, shown(source.event), source.created, *features]
     return sql.SQL(
-        "SELECT count(*), count(*) FILTER (WHERE late), count(*) FILTER (WHERE s0 = 'u'),"
-        " count(*) FILTER (WHERE s0 = 'w') FROM (SELECT late, {state} FROM (SELECT {late} AS late,"
-        " {given} FROM {query} AS s WHERE {window}) AS j LEFT JOIN {table} AS o ON {match}) AS l"
+        "SELECT count(*) FILTER (WHERE NOT ahead), count(*) FILTER (WHERE late AND NOT ahead),"
+        " count(*) FILTER (WHERE s0 = 'u'), count(*) FILTER (WHERE s0 = 'w'),"
+        " count(*) FILTER (WHERE ahead) FROM (SELECT late, ahead, {state} FROM"
+        " (SELECT {late} AS late, {ahead} AS ahead, {given} FROM {query} AS s"
+        " WHERE {window} OR {ahead}) AS j LEFT JOIN {table} AS o ON {match} AND NOT ahead) AS l"
     ).format(
-        state=state(0, source, force),
-        late=late if source.seen_at else sql.SQL("false"),
+        state=state(0, source, force, sql.SQL("j.ahead OR ")),
+        late=source.late,
+        ahead=source.ahead,
         given=comma(map(named, expressions, columns)),
         query=sql.SQL(source.query),
         window=source.window,
         table=sql.Identifier(SCHEMA, source.layout.table),
         match=match(source.layout),
+    )
+
+
+def count(source: Source) -> sql.Composed:
+    """Counts as `look` does without a look at values: one row is new, and none unchanged."""
+    return sql.SQL(
+        "SELECT count(*) FILTER (WHERE NOT ahead), count(*) FILTER (WHERE late AND NOT ahead),"
+        " 0, 1, count(*) FILTER (WHERE ahead) FROM (SELECT {late} AS late, {ahead} AS ahead"
+        " FROM {query} AS s WHERE {window} OR {ahead}) AS l"
+    ).format(
+        late=source.late,
+        ahead=source.ahead,
+        query=sql.SQL(source.query),
+        window=source.window,
     )
 
 
@@ -181,27 +108,47 @@ def merge(sources: Sequence[Source], force: bool) -> sql.Composed:
 
 
 def newest(n: int, source: Source) -> sql.Composed:
-    """The newest row of each key of one source, as the query `n0`, `n1`, …"""
-    order = key_names(source)
-    expressions = [*source.keys, source.event, source.created, *source.features]
-    newest_first = [
-        sql.SQL("e{} DESC").format(number(n)),
-        sql.SQL("c{} DESC NULLS LAST").format(number(n)),
-    ]
+    """The newest row of each key of one source, as the query `n0`, `n1`, …
+
+    Its values are taken last: a row that a newer one replaced may hold what no feature can be.
+    """
+    keys = key_names(source)
+    event, created, *features = own(n, source)
     known = sql.SQL(" AND ").join(
         sql.SQL("{} IS NOT NULL").format(expression) for expression in source.keys
     )
+    newest_first = [
+        sql.SQL("{} DESC").format(event),
+        sql.SQL("{} DESC NULLS LAST").format(created),
+    ]
+    raw = [sql.Composed([sql.SQL("r{}").format(number(i))]) for i in range(len(features))]
+    columns = [sql.Composed([sql.Identifier(one.column)]) for one in source.features]
+    values = [one.stored(name) for one, name in zip(source.features, raw, strict=True)]
     return sql.SQL(
-        "n{n} AS (SELECT DISTINCT ON ({order}) {columns} FROM {query} AS s WHERE {window}"
-        " AND {known} ORDER BY {newest})"
+        "n{n} AS (SELECT {taken} FROM (SELECT DISTINCT ON ({keys}) {columns} FROM {query} AS s"
+        " WHERE {window} AND {known} ORDER BY {order}) AS s)"
     ).format(
         n=number(n),
-        order=comma(order),
-        newest=comma([*order, *newest_first, *descending(source.order)]),
-        columns=comma(map(named, expressions, [*order, *own(n, source)])),
+        taken=comma([*keys, named(shown(event), event), created, *map(named, values, features)]),
+        keys=comma(keys),
+        columns=comma(
+            map(
+                named,
+                [*source.keys, source.event, source.created, *columns],
+                [*keys, event, created, *raw],
+            )
+        ),
         query=sql.SQL(source.query),
         window=source.window,
         known=known,
+        order=comma([*keys, *newest_first, *descending(source.order)]),
+    )
+
+
+def rows(source: Source) -> sql.Composed:
+    """The newest row of each key: keys, event time, created time, features."""
+    return sql.SQL("WITH {} SELECT {} FROM n0").format(
+        newest(0, source), comma([*key_names(source), *own(0, source)])
     )
 
 
@@ -242,8 +189,12 @@ def joined(count: int, keys: Sequence[sql.Composed]) -> sql.Composed:
     return sql.SQL("(SELECT * FROM {})").format(found)
 
 
-def state(n: int, source: Source, force: bool) -> sql.Composed:
-    """What becomes of a key's row of source `n`: written, unchanged, older than the stored."""
+def state(n: int, source: Source, force: bool, none: sql.SQL = NOTHING) -> sql.Composed:
+    """Sorts a key's row of source `n`: written, unchanged, or older than the stored.
+
+    Args:
+        none: a condition, with an OR after it, in which nothing becomes of it.
+    """
     stored = comma(sql.SQL("o.{}").format(sql.Identifier(c.name)) for c in source.layout.columns)
     times = [sql.SQL("j.{}").format(name) for name in own(n, source)[:2]]
     stored_times = [
@@ -253,10 +204,11 @@ def state(n: int, source: Source, force: bool) -> sql.Composed:
         comma(age(*times)), comma(age(*stored_times))
     )
     return sql.SQL(
-        "CASE WHEN j.e{n} IS NULL THEN NULL {older}"
+        "CASE WHEN {none}j.e{n} IS NULL THEN NULL {older}"
         " WHEN ROW({given})::record *= ROW({stored})::record THEN 'u' ELSE 'w' END AS s{n}"
     ).format(
         n=number(n),
+        none=none,
         older=sql.SQL("") if force else older,
         given=comma(given(n, source)),
         stored=stored,

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from psycopg import Connection, sql
 
-from feature_repo.engine_sql import Source
+from feature_repo.engine_source import Source
 
 
 def narrowed(connection: Connection, source: Source) -> Source:
@@ -23,25 +23,29 @@ def narrowed(connection: Connection, source: Source) -> Source:
 
 
 def apart(source: Source) -> Source:
-    """The same rows, each once, as those of the window and the late ones before it."""
+    """The same rows, each once: those of the window, late ones before it, those too far ahead."""
     assert source.seen_at is not None  # noqa: S101  # by the caller
     query = sql.SQL(
         "(SELECT * FROM {query} AS s WHERE {event} BETWEEN {start} AND {end}"
-        " UNION ALL SELECT * FROM {query} AS s WHERE {event} < {start} AND {created} > {since})"
+        " UNION ALL SELECT * FROM {query} AS s WHERE {event} < {start} AND {created} > {since}"
+        " AND NOT {ahead} UNION ALL SELECT * FROM {query} AS s WHERE {ahead})"
     ).format(
         query=sql.SQL(source.query),
         event=source.event,
         created=source.created,
         start=sql.Literal(source.start),
-        end=sql.Literal(source.end),
+        end=sql.Literal(min(source.end, source.limit)),
         since=sql.Literal(source.seen_at - source.lookback),
+        ahead=source.ahead,
     )
     return replace(source, query=query.as_string(None), is_narrowed=True)
 
 
 def cost(connection: Connection, source: Source) -> float:
     """What PostgreSQL expects to read the source's rows, in its own unit."""
-    query = sql.SQL("EXPLAIN (FORMAT json) SELECT * FROM {} AS s WHERE {}")
-    row = connection.execute(query.format(sql.SQL(source.query), source.window)).fetchone()
+    query = sql.SQL("EXPLAIN (FORMAT json) SELECT * FROM {} AS s WHERE {} OR {}").format(
+        sql.SQL(source.query), source.window, source.ahead
+    )
+    row = connection.execute(query).fetchone()
     assert row is not None  # noqa: S101  # EXPLAIN gives one
     return float(row[0][0]["Plan"]["Total Cost"])

@@ -1,32 +1,41 @@
 """What a materialization writes of its views, in the transaction that is open."""
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from feast.infra.common.materialization_job import MaterializationTask
+from feast.repo_config import RepoConfig
 from psycopg import Connection
 
-from feature_repo import engine_ledger, engine_sql, online_write, tracing
+from feature_repo import engine_copy, engine_ledger, engine_merge, online_write, tracing
 from feature_repo.engine_feast import Write
 from feature_repo.engine_ledger import Result
-from feature_repo.engine_sql import Source
+from feature_repo.engine_source import Source
+from feature_repo.online_kept import Became
 from feature_repo.online_layout import Layout
+from feature_repo.online_write import FeastRow
 
 log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class Planned:
-    """A task and how it is done: inside PostgreSQL, or Feast's way for a reason."""
+    """A task and how it is done: inside PostgreSQL, or beside it for a reason."""
 
     task: MaterializationTask
     recorded: str
     """The view's name in the ledger."""
     layout: Layout
+    limit: datetime
+    """Rows after it are too far ahead."""
+    seen_at: datetime | None
+    """When the view was materialized last."""
     source: Source | None
     reason: str = ""
+    is_plain: bool = False
+    """Of one beside it: True where its values are the source's columns, unknown to Feast."""
 
 
 def inside(
@@ -47,52 +56,60 @@ def write_table(
     connection: Connection, planned: Sequence[Planned], seen_at: datetime, force: bool
 ) -> list[Result]:
     """Writes views of one table."""
+    sources = [one.source for one in planned if one.source]
     with tracing.span("look for what is new"):
-        looked = [
-            connection.execute(engine_sql.look(one.source, force)).fetchone() or (0, 0, 0, 0)
-            for one in planned
-            if one.source
-        ]
+        looked = [engine_merge.look(connection, one, force) for one in sources]
     # The merge sorts and joins; what has nothing new needs none of it.
-    sources = [
-        one.source for one, (*_, new) in zip(planned, looked, strict=True) if one.source and new
-    ]
-    merged: list[int] = []
-    if sources:
-        query = engine_sql.merge(sources, force)
-        with tracing.span("merge", views=[one.layout.view for one in sources]):
-            merged += connection.execute(query).fetchone() or ()
-    newest = engine_ledger.newest_events(connection, [one.layout for one in planned])
+    new = [one for one, look in zip(sources, looked, strict=True) if look.new]
+    with tracing.span("merge", views=[one.layout.view for one in new]):
+        merged = engine_merge.merge(connection, new, force)
+    newest = engine_ledger.newest_events(
+        connection, [one.layout for one in planned], planned[0].limit
+    )
     found = []
-    for one, (read, late, same, new), event in zip(planned, looked, newest, strict=True):
-        written, unchanged = (merged.pop(0), merged.pop(0)) if new else (0, same)
-        rows = (read, written, late, unchanged, read - written - unchanged)
-        found.append(Result.of(one.task, one.recorded, "database", seen_at, rows, event))
+    for one, look, held in zip(planned, looked, newest, strict=True):
+        written, unchanged = merged.get(one.layout.view, (0, look.same))
+        rows = (look.read, written, look.late, unchanged, look.read - written - unchanged)
+        found.append(Result.of(one.task, one.recorded, "database", seen_at, rows, held, look.ahead))
     return found
 
 
-def feasts_way(
+def besides(
     connection: Connection,
+    config: RepoConfig,
     planned: Planned,
     seen_at: datetime,
     force: bool,
-    compute: Callable[[Write], None],
+    hand_over: Callable[[Write], None],
 ) -> Result:
-    """Writes the rows that `compute` hands over.
+    """Writes the rows that `hand_over` gives.
 
     Stored rows of the same times are replaced, as by the SQL: what the source has now is right.
     """
-    view, layout, count = planned.task.feature_view, planned.layout, 0
+    view, layout = planned.task.feature_view, planned.layout
     log.info("view goes Feast's own way", extra={"view": layout.view, "reason": planned.reason})
     types = {one.name: one.dtype.to_value_type().name for one in view.features}
     replace: online_write.Replace = "any" if force else "not newer"
+    given, became = 0, Became(0)
 
-    def write(rows: Iterable[online_write.FeastRow]) -> None:
-        nonlocal count
-        rounds = online_write.rows_of(layout, types, rows)
-        count += online_write.write(connection, layout, rounds, replace)
+    def counted(rows: Iterable[FeastRow]) -> Iterator[FeastRow]:
+        nonlocal given
+        for row in rows:
+            given += 1
+            yield row
 
-    compute(write)
-    newest = engine_ledger.newest_events(connection, [layout]) if view.online else [None]
-    counts = (count, count, 0, 0, 0)
-    return Result.of(planned.task, planned.recorded, "feast", seen_at, counts, *newest)
+    def write(rows: Iterable[FeastRow]) -> None:
+        nonlocal became
+        before = given
+        rounds = online_write.rows_of(layout, types, counted(rows))
+        became += online_write.write(connection, layout, rounds, replace)
+        became += Became(0, older=given - before - sum(map(len, rounds)))
+
+    hand_over(write)
+    too_far = engine_copy.count_ahead(config, view, planned.limit)
+    newest: tuple[datetime | None, int] = (None, 0)
+    if view.online:
+        (newest,) = engine_ledger.newest_events(connection, [layout], planned.limit)
+    unchanged = given - became.written - became.older
+    counts = (given, became.written, 0, unchanged, became.older)
+    return Result.of(planned.task, planned.recorded, "feast", seen_at, counts, newest, too_far)

@@ -15,6 +15,7 @@ StreamflowError
 ├── StoreUnavailable        PostgreSQL does not answer, or stopped answering
 ├── UnknownName             a service, view or feature that the registry does not have
 ├── UnknownUser             no view has a value for this user
+├── ValueRefused            a source has a value that its feature cannot have
 └── VerificationFailed      a training set differs from what the database gives
 """
 
@@ -145,6 +146,10 @@ class UnknownUser(StreamflowError):
     def __init__(self, user_id: str) -> None:
         self.user_id = user_id
         super().__init__(f"no features for user {shorten(user_id)}")
+
+
+class ValueRefused(StreamflowError):
+    """A source has a value that its feature cannot have; names view, column and value."""
 
 
 class VerificationFailed(StreamflowError):

@@ -12,6 +12,8 @@ from feature_repo.database import first_line, translated
 from feature_repo.errors import QueryFailed, QueryRefused
 from feature_repo.feast_connection import arguments, search_path
 from feature_repo.offline_keys import refusals
+from feature_repo.refusals import refused
+from feature_repo.source_types import TEXT_FORMS
 
 if TYPE_CHECKING:
     from feature_repo.offline_store import StreamflowOfflineStoreConfig
@@ -36,6 +38,7 @@ def connect(
         StoreUnavailable: the server does not answer, goes away, or the time is up.
         QueryRefused: PostgreSQL does not take a query; a table is not there, for example.
         QueryFailed: it met a value that a query cannot do with.
+        ValueRefused: a source has a value that its feature cannot have.
         KeyMismatch: a key of the entity rows cannot be of the source's type.
     """
     with translated(), about(subject):
@@ -60,6 +63,8 @@ def about(subject: str) -> Iterator[None]:
     except psycopg.ProgrammingError as error:
         raise QueryRefused(f"{subject}: {first_line(error)}".removeprefix(": ")) from error
     except (psycopg.DataError, psycopg.NotSupportedError) as error:
+        if found := refused(error):
+            raise found from error
         if not subject:
             raise
         raise QueryFailed(f"{subject}: {first_line(error)}") from error
@@ -69,7 +74,7 @@ def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> 
     """The session's settings, for this transaction only."""
     chosen = {
         **dict(LOCAL),
-        "DateStyle": "ISO",  # dates as text, where a key is one
+        **TEXT_FORMS,
         "search_path": search_path(config),
         "work_mem": config.work_mem,
         "jit": "off",  # compiling takes longer than it saves

@@ -22,12 +22,8 @@ from psycopg import Connection, sql
 
 from feature_repo import offline_names, sources
 from feature_repo.errors import SourceMismatch
-from feature_repo.offline_entities import (
-    EVENT_TIMESTAMP,
-    Entities,
-    Output,
-    QueryEntities,
-)
+from feature_repo.offline_entities import EVENT_TIMESTAMP, Entities, QueryEntities
+from feature_repo.offline_features import typed
 from feature_repo.offline_joins import FEW_ROWS, grouped, newest, timeline
 from feature_repo.offline_keys import SourceKey, joined_by
 from feature_repo.offline_lookup import lookup, pays
@@ -37,13 +33,11 @@ from feature_repo.offline_sql import (
     EntityRows,
     View,
     embedded,
-    feature,
     listed,
     most_rows_of_an_entity,
     point_in_time,
     rows_seen,
 )
-from feature_repo.online_layout import column_type
 from feature_repo.row_order import deciding
 
 SMALL = 10_000
@@ -97,12 +91,14 @@ class History:
             for join_keys in dict.fromkeys(view.join_keys for view in views)
             if join_keys not in few
         ]
-        outputs = [*loaded.outputs, *features(self.views)]
+        features, checks = typed(connection, views)
+        outputs = [*loaded.outputs, *features]
         return Select(
             point_in_time([one.expression for one in outputs], joins, before),
             [(one.name, one.utc) for one in outputs],
             self.not_by(rows.small and timeline not in forms),
             loaded.beside,
+            checks,
         )
 
     def not_by(self, loops: bool) -> list[str]:
@@ -185,15 +181,6 @@ def rows_of_window(
     return limited, rows
 
 
-def features(views: Sequence[View]) -> list[Output]:
-    """The features of all views, in their order."""
-    return [
-        Output(feature(at, number), name)
-        for at, view in enumerate(views, 1)
-        for number, (_, name) in enumerate(view.features, 1)
-    ]
-
-
 def requested(
     refs: Sequence[str],
     views: Sequence[FeatureView],
@@ -242,7 +229,9 @@ def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_
     source = postgres_source(view.batch_source)
     column = {mapped: own for own, mapped in source.field_mapping.items()}
     prefix = f"{view.projection.name_to_use()}__" if full_names else ""
+    types = {one.name: one.dtype for one in view.features}
     return View(
+        name=view.projection.name_to_use(),
         source=sources.relation(source),
         keys=tuple(
             (
@@ -257,14 +246,11 @@ def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_
         created=column.get(source.created_timestamp_column, source.created_timestamp_column),
         ttl=view.ttl or timedelta(0),
         known_only=known_only,
+        types={prefix + name: types[name] for name in features if name in types},
         declared={
-            one.name: (
-                column.get(one.name, one.name),
-                column_type(one.dtype.to_value_type().name),
-            )
+            one.name: (column.get(one.name, one.name), one.dtype.to_value_type().name)
             for one in view.features
         },
-        name=view.projection.name_to_use(),
         source_name=source.name,
     )
 

@@ -127,7 +127,7 @@ class StreamflowRetrievalJob(RetrievalJob):
                 connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(text(name)))
             elif connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,):
                 raise SavedDatasetLocationAlreadyExists(name)
-            if select.beside is None and not self._on_demand_feature_views:
+            if select.beside is None and not (select.checks or self._on_demand_feature_views):
                 create_as(connection, text(name), select)
                 return
             fields, batches = fetched(connection, select)

@@ -11,7 +11,8 @@ from psycopg import Connection, sql
 from feature_repo import sources
 from feature_repo.offline_select import Select
 from feature_repo.offline_sql import NOTHING, listed, qualified, text
-from feature_repo.row_order import Feature, ascending, columns_of, deciding, descending
+from feature_repo.row_order import Feature, ascending, deciding, descending
+from feature_repo.source_types import columns_of
 
 
 @dataclass(frozen=True)
@@ -33,8 +34,8 @@ class Pull:
     """Both included; naive ones are UTC."""
     names: Mapping[str, str]
     """What the view calls a column that has another name in the source."""
-    stored: Mapping[str, str]
-    """The type that a column's value has online, where that is known."""
+    types: Mapping[str, str]
+    """Feast's value type of a column's feature by name, where that is known."""
     dummy: bool
     """Whether rows without keys get the key that Feast gives to views without entities."""
 
@@ -94,7 +95,7 @@ class Pull:
         """The features that decide between rows of the same times."""
         features = self.features or columns_of(connection, self.source)
         declared = {
-            self.names.get(column, column): (column, self.stored.get(column, ""))
+            self.names.get(column, column): (column, self.types.get(column, ""))
             for column in features
         }
         return deciding(connection, self.source, self.keys, self.timestamp, declared)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import LiteralString
 
+from feast.types import FeastType
 from psycopg import sql
 
 from feature_repo.row_order import Feature
@@ -22,6 +23,8 @@ NOTHING = sql.SQL("")
 class View:
     """A feature view as the join needs it."""
 
+    name: str
+    """What the request calls it."""
     source: str
     """What stands behind FROM: a table or a query in parentheses."""
     keys: tuple[tuple[str, str], ...]
@@ -38,14 +41,15 @@ class View:
     """Only rows from then to then are seen; times with a zone, as text."""
     known_only: bool = False
     """Only rows that had been created at the entity row's time are seen."""
+    types: Mapping[str, FeastType] = field(default_factory=dict)
+    """What the view declares of `features`, by what they are called in the answer."""
     declared: Mapping[str, tuple[str, str]] = field(default_factory=dict)
-    """Of all features that the view has, asked for or not: the source's column and the type that
-    the value has online."""
+    """Of all features that the view has, asked for or not: the source's column and Feast's value
+    type by name."""
     order: tuple[Feature, ...] = ()
     """Those which decide between rows of the same times; see row_order.deciding."""
-    name: str = ""
-    """What the request calls it, for a message; and its data source."""
     source_name: str = ""
+    """The data source's, for a message."""
 
     @property
     def columns(self) -> list[str]:

@@ -156,12 +156,12 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         created_timestamp_column: str | None,
         start_date: datetime,
         end_date: datetime,
-        stored: Mapping[str, str] | None = None,
+        types: Mapping[str, str] | None = None,
     ) -> StreamflowRetrievalJob:
         """The newest row of each entity with start_date <= time <= end_date.
 
         Args:
-            stored: the type that a column's value has online, which our engine knows.
+            types: Feast's value type of a column's feature by name, which our engine knows.
         """
         pull = Pull(
             name=data_source.name,
@@ -173,7 +173,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             start=start_date,
             end=end_date,
             names=data_source.field_mapping or {},
-            stored=stored or {},
+            types=types or {},
             dummy=True,
         )
         return pulling(config, pull, Pull.latest)
@@ -204,7 +204,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             start=start_date,
             end=end_date,
             names=data_source.field_mapping or {},
-            stored={},
+            types={},
             dummy=created_timestamp_column is not None,
         )
         return pulling(config, pull, Pull.all)

@@ -35,7 +35,7 @@ SCALARS = {
     "DOUBLE": "double precision",
     "FLOAT": "real",
     "BOOL": "boolean",
-    "UNIX_TIMESTAMP": "bigint",  # whole seconds, as Feast has it; also years no date can name
+    "UNIX_TIMESTAMP": "bigint",  # whole seconds, as Feast has it
     "PDF_BYTES": "bytea",
     "IMAGE_BYTES": "bytea",
     "UUID": "text",

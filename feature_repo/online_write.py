@@ -17,10 +17,13 @@ import psycopg
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from psycopg import Connection, sql
+from psycopg.pq import TransactionStatus
 
 from feature_repo.database import first_line
+from feature_repo.online_kept import Became, kept, kept_back, not_ahead, too_far
 from feature_repo.online_layout import JSON, SCHEMA, Column, Layout
 from feature_repo.online_values import in_utc, key_of, writer
+from feature_repo.refusals import refused
 from feature_repo.row_order import Feature, age, as_record, descending
 
 COPY_TYPES = {
@@ -59,6 +62,8 @@ class Row:
     """In the view's order; the others stay as they are stored."""
     values: list[Any]
     """Of `features`."""
+    number: int = 0
+    """In the batch, from 1."""
 
     @property
     def age(self) -> tuple[datetime, bool, datetime]:
@@ -83,7 +88,7 @@ def rows_of(layout: Layout, types: Mapping[str, str], data: Iterable[FeastRow]) 
     found: dict[tuple[Any, ...], list[Row]] = {}
     for number, given in enumerate(data, 1):
         try:
-            row = row_of(layout, writers, given)
+            row = row_of(layout, writers, given, number)
         except ValueError as error:
             raise ValueError(f"feature view {layout.view}, row {number}: {error}") from error
         found.setdefault(row.key, []).append(row)
@@ -96,8 +101,13 @@ def rows_of(layout: Layout, types: Mapping[str, str], data: Iterable[FeastRow]) 
     return rounds
 
 
-def row_of(layout: Layout, writers: Mapping[str, Callable[[Value], Any]], given: FeastRow) -> Row:
-    """A row as the driver takes it.
+def row_of(
+    layout: Layout,
+    writers: Mapping[str, Callable[[Value], Any]],
+    given: FeastRow,
+    number: int = 0,
+) -> Row:
+    """A row as the driver takes it, with its number in the batch.
 
     Raises:
         ValueError: naming the feature and what is wrong with its value.
@@ -115,7 +125,7 @@ def row_of(layout: Layout, writers: Mapping[str, Callable[[Value], Any]], given:
             cells.append(writers[name](values[name]))
         except ValueError as error:
             raise ValueError(f"feature {name}: {error}") from error
-    return Row(key, in_utc(event), created and in_utc(created), names, cells)
+    return Row(key, in_utc(event), created and in_utc(created), names, cells, number)
 
 
 def turns(rows: list[Row]) -> list[list[Row]]:
@@ -136,8 +146,8 @@ def turns(rows: list[Row]) -> list[list[Row]]:
 
 def write(
     connection: Connection, layout: Layout, rounds: Sequence[Sequence[Row]], replace: Replace
-) -> int:
-    """Merges rows into the view's columns, all or none; gives how many were new or changed.
+) -> Became:
+    """Merges rows into the view's columns, all or none; gives what became of them.
 
     Args:
         connection: in autocommit mode, or in a transaction.
@@ -146,22 +156,28 @@ def write(
         replace: what the first row of each key replaces.
 
     Raises:
-        ValueError: a row is too long for PostgreSQL.
+        ValueError: a row is too long for PostgreSQL, or its time too far ahead of its clock.
     """
     parts = [
         (number, part)
         for number, rows in enumerate(rounds)
         for part in sorted(by_features(rows).items())
     ]
-    at_once = len(parts) == 1 and len(parts[0][1][1]) <= FEW  # one statement needs no transaction
+    is_idle = connection.info.transaction_status == TransactionStatus.IDLE
+    at_once = is_idle and len(parts) == 1 and len(parts[0][1][1]) <= FEW  # a single statement
     try:
         with nullcontext() if at_once else connection.transaction():
-            return sum(
+            became = (
                 write_part(connection, layout, *part, "older" if number else replace)
                 for number, part in parts
             )
+            return sum(became, Became(0))
     except psycopg.errors.ProgramLimitExceeded as error:
         raise ValueError(f"feature view {layout.view}: {first_line(error)}") from error
+    except psycopg.DataError as error:
+        if refused(error):
+            raise too_far(connection, layout, chain(*rounds)) from error
+        raise
 
 
 def by_features(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
@@ -178,26 +194,32 @@ def write_part(
     features: tuple[str, ...],
     rows: Sequence[Row],
     replace: Replace,
-) -> int:
+) -> Became:
     """Merges rows that have the same features."""
     columns = [*layout.keys, layout.event, layout.created, *(layout.features[f] for f in features)]
     types = ["text" if column.type == JSON else column.type for column in columns]
     cells = ((*row.key, row.event, row.created, *row.values) for row in rows)
     query = merge(layout, features, replace)
     if len(rows) <= FEW:
-        return connection.execute(
-            given(types, len(rows)) + escaped(query), [*chain(*cells)]
-        ).rowcount
-    staged = ", ".join(f"c{n} {kind}" for n, kind in enumerate(types))
-    connection.execute(f"CREATE TEMP TABLE staged ({staged}) ON COMMIT DROP")
+        staged = given(types, len(rows))
+        values = [*chain(*cells)]
+        written = connection.execute(staged + escaped(query), values).rowcount
+        if written == len(rows) or replace == "any":
+            return Became(written)
+        return Became(written, *kept(connection, staged + escaped(kept_back(layout)), values))
+    table = ", ".join(f"c{n} {kind}" for n, kind in enumerate(types))
+    connection.execute(f"CREATE TEMP TABLE staged ({table}) ON COMMIT DROP")
     with connection.cursor() as cursor:
         with cursor.copy("COPY staged FROM STDIN (FORMAT binary)") as copy:
             copy.set_types([COPY_TYPES.get(kind, kind) for kind in types])
             for row in cells:
                 copy.write_row(row)
-        count = cursor.execute(query).rowcount
+        written = cursor.execute(query).rowcount
+        older = (0, 0)
+        if written < len(rows) and replace != "any":
+            older = kept(connection, kept_back(layout))
         cursor.execute("DROP TABLE staged")
-    return count
+    return Became(written, *older)
 
 
 def given(types: Sequence[str], count: int) -> str:
@@ -231,6 +253,7 @@ def merge(layout: Layout, features: Sequence[str], replace: Replace) -> sql.Comp
         for name, value in zip(features, selected[len(keys) + 2 :], strict=True)
     ]
     places = [sql.SQL(str(n + 1)) for n in range(len(keys))]
+    selected[len(keys)] = not_ahead(layout, *selected[len(keys) : len(keys) + 2])
     names = {
         "table": sql.Identifier(SCHEMA, layout.table),
         "columns": sql.SQL(", ").join(sql.Identifier(one.name) for one in (*keys, *own)),

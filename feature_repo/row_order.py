@@ -14,6 +14,9 @@ from typing import Any
 
 from psycopg import Connection, sql
 
+from feature_repo.source_types import INTEGERS, columns_of
+from feature_repo.source_values import SourceValue, can_be
+
 PLAIN = {
     "smallint",
     "integer",
@@ -49,8 +52,8 @@ class Feature:
     """The column that has it."""
     kind: str
     """The column's type in PostgreSQL's words."""
-    stored: str = ""
-    """The type that the value has online; empty for that of the column."""
+    online: SourceValue | None = None
+    """The rule by which the value online is taken from the column; None where it is the same."""
 
 
 def descending(features: Iterable[Feature]) -> list[sql.Composed]:
@@ -124,21 +127,18 @@ def value_keys(feature: Feature) -> list[sql.Composed]:
 def kept(feature: Feature) -> Feature:
     """The feature as its value is online, where two different ones may have become the same.
 
-    A value that cannot be online, which is told elsewhere, is no error here.
+    A value that cannot be online, which is told elsewhere, is the least here and no error.
     """
-    if (feature.kind, feature.stored) == ("double precision", "real"):
-        form, kind = (
-            (
-                "CASE WHEN abs({0}) BETWEEN 1e-45 AND 3.4028235e38 THEN {0}::real::double precision"
-                " ELSE {0} END"
-            ),
-            feature.kind,
-        )
-    elif feature.stored == "bigint" and feature.kind.startswith("timestamp"):
-        form, kind = "CASE WHEN isfinite({0}) THEN trunc(extract(epoch FROM {0})) END", "bigint"
-    else:
+    rule, kind = feature.online, feature.kind
+    if rule is None or rule.is_message or is_ordered_alike(kind, rule.stored_type):
         return feature
-    return Feature(feature.name, sql.SQL(form).format(feature.value), kind)
+    return Feature(feature.name, rule.stored_or_null(feature.value), rule.stored_type)
+
+
+def is_ordered_alike(kind: str, stored: str) -> bool:
+    """Whether values of a type have the same order, and are as many, in the type online."""
+    same = any({kind, stored} <= set(types) for types in (INTEGERS, TEXTS, {kind}))
+    return same or (kind, stored) == ("real", "double precision")
 
 
 def deciding(
@@ -155,30 +155,24 @@ def deciding(
         source: what stands behind FROM, a table or a query in parentheses.
         keys: the columns of the join keys.
         timestamp: the column of the event time.
-        declared: by feature of the view: its column and the type that it has online. One that
-            the source lacks decides nothing.
+        declared: by feature of the view: its column and Feast's value type by name, where that is
+            known. One that the source lacks decides nothing.
     """
     if has_key(connection, source, keys, timestamp):
         return ()
     kinds = columns_of(connection, source)
     return tuple(
-        Feature(name, sql.SQL("s.{}").format(sql.Identifier(column)), kinds[column], stored)
-        for name, (column, stored) in declared.items()
+        Feature(
+            name,
+            sql.SQL("s.{}").format(sql.Identifier(column)),
+            kinds[column],
+            SourceValue(name, column, kinds[column], value_type)
+            if can_be(value_type, kinds[column])
+            else None,
+        )
+        for name, (column, value_type) in declared.items()
         if column in kinds
     )
-
-
-def columns_of(connection: Connection[Any], source: str) -> dict[str, str]:
-    """The columns of a table or query and PostgreSQL's type of each."""
-    cursor = connection.execute(sql.SQL("SELECT * FROM {} AS s LIMIT 0").format(sql.SQL(source)))
-    oids = {column.name: column.type_code for column in cursor.description or ()}
-    names: dict[int, str] = dict(
-        connection.execute(
-            "SELECT oid, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(%s)",
-            [list(oids.values())],
-        ).fetchall()
-    )
-    return {column: names[oid] for column, oid in oids.items()}
 
 
 def has_key(connection: Connection[Any], source: str, keys: Sequence[str], timestamp: str) -> bool:

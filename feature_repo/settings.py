@@ -75,6 +75,10 @@ class StreamflowSettings(BaseSettings):
     verbose: bool = False
     """Whether an error that nobody foresaw is told with its traceback, as with
     `streamflow --verbose`."""
+    max_ahead_s: int = Field(86_400, ge=0)
+    """Seconds that the event time of a row may be ahead of the database's clock. Pushes of later
+    rows are refused; a materialization leaves them out and counts them, since the newest row of a
+    key wins and one dated 2099 by mistake would keep all others back."""
     connect_timeout_s: int = Field(5, ge=1)
     """Seconds until an unreachable server is an error; a failover takes longer, callers retry."""
     pooler: Literal["none", "transaction"] = "none"

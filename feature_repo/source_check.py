@@ -20,7 +20,7 @@ from feature_repo import sources
 from feature_repo.errors import QueryRefused, SourceMismatch
 from feature_repo.feast_connection import search_path
 from feature_repo.offline_arrow import Column
-from feature_repo.source_fit import fits
+from feature_repo.source_values import can_be
 
 
 @dataclass(frozen=True)
@@ -193,11 +193,11 @@ def of_fields(
         if not types or column is None or dtype is None:
             continue
         kind = kinds[column.oid]
-        if not fits(column, kind, dtype.to_value_type().name):
+        if not can_be(dtype.to_value_type().name, kind):
             yield (
                 f"column {column.name} of data source {view.source.name} is {kind}"
                 f" and {name} is {dtype}, which it cannot become; cast it in the source's query"
-                " or declare another type"
+                " or declare another type (docs/types.md)"
             )
 
 

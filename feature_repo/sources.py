@@ -9,10 +9,13 @@ import psycopg
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
-from psycopg import Connection, pq, sql
+from psycopg import Connection, generators, pq, sql
+from psycopg.abc import PQGen
+from psycopg.pq.abc import PGconn, PGresult
 
 from feature_repo.errors import SourceMismatch
 from feature_repo.offline_arrow import Column
+from feature_repo.source_types import NAMES
 from feature_repo.written_sql import subquery
 
 MOST_NAMES = 40
@@ -43,17 +46,27 @@ def columns_of(connection: Connection[Any], query: sql.Composable) -> list[Colum
         psycopg.Error: PostgreSQL does not take it; one of REFUSALS where the query is at fault.
     """
     encoding = connection.info.encoding
-    found = connection.pgconn.prepare(b"", query.as_bytes(connection))
-    if found.status == pq.ExecStatus.COMMAND_OK:
-        found = connection.pgconn.describe_prepared(b"")
+    found = connection.wait(described(connection.pgconn, query.as_bytes(connection)))
     if found.status != pq.ExecStatus.COMMAND_OK:
-        if connection.pgconn.status != pq.ConnStatus.OK:
-            raise psycopg.OperationalError(found.get_error_message(encoding))
         raise psycopg.errors.error_from_result(found, encoding)
     return [
         Column((found.fname(at) or b"").decode(encoding), found.ftype(at))
         for at in range(found.nfields)
     ]
+
+
+def described(pgconn: PGconn, query: bytes) -> PQGen[PGresult]:
+    """Has PostgreSQL parse a query and describe it, or say what is wrong with it.
+
+    As psycopg waits for its own queries: libpq's `prepare` would stop all threads meanwhile.
+    """
+    pgconn.send_prepare(b"", query)
+    found: PGresult
+    (found,) = yield from generators.execute(pgconn)
+    if found.status == pq.ExecStatus.COMMAND_OK:
+        pgconn.send_describe_prepared(b"")
+        (found,) = yield from generators.execute(pgconn)
+    return found
 
 
 def columns_of_source(connection: Connection[Any], name: str, relation: str) -> list[Column]:
@@ -148,10 +161,8 @@ def did_you_mean(name: str, known: Mapping[str, str]) -> str:
 
 
 def type_names(connection: Connection[Any], columns: Iterable[Column]) -> dict[int, str]:
-    """PostgreSQL's names of the columns' types by their numbers: `bigint`, `text[]`, …"""
-    return dict(
-        connection.execute(
-            "SELECT oid, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(%s)",
-            [[one.oid for one in columns]],
-        ).fetchall()
-    )
+    """PostgreSQL's names of the columns' types by their numbers: `bigint`, `text[]`, …
+
+    Those of a domain are of the type below it.
+    """
+    return dict(connection.execute(NAMES, [[one.oid for one in columns]]).fetchall())

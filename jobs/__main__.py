@@ -1,6 +1,7 @@
 """The command line `streamflow`, the same as `python -m jobs`.
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing changed).
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing of it
+was stored).
 """
 
 import secrets

@@ -1,6 +1,7 @@
 """What an audit compares with: the values that training sees, and which rows were there to see."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -14,7 +15,7 @@ from jobs.training_set import arrow_type
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-    from feature_repo.engine_sql import Source
+    from feature_repo.engine_source import Source
 
 
 @dataclass(frozen=True)
@@ -77,19 +78,20 @@ def seen_rows(
     """
     from feast.infra.common.materialization_job import MaterializationTask
 
-    from feature_repo.engine_plan import NotInside, source_of
+    from feature_repo.engine_plan import NotInside, is_here, source_of
 
     found: dict[str, dict[str, Seen]] = {}
     for alias, name in projected(store, contract).items():
         mark = marks.get(alias, NEVER)
         view = store.registry.get_any_feature_view(name, store.project)
         task = MaterializationTask(store.project, view, mark.until, mark.until)
-        try:
-            with connection.transaction():  # in which the source's tables are looked for
-                source = source_of(connection, store.config, task, None, timedelta(0))
-                found[alias] = seen_in(connection, source, mark, users)
-        except NotInside:
-            found[alias] = {}
+        found[alias] = {}
+        if not is_here(store.config):
+            continue
+        # In the transaction in which the source's tables are looked for.
+        with suppress(NotInside), connection.transaction():
+            source = source_of(connection, store.config, task, None, timedelta(0))
+            found[alias] = seen_in(connection, source, mark, users)
     return found
 
 

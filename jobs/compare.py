@@ -18,6 +18,7 @@ from feature_repo.contract import Contract, contract_of
 from feature_repo.database import connect
 from feature_repo.errors import StreamflowError, VerificationFailed
 from feature_repo.store import open_store
+from jobs import comparable
 from jobs.training_set import columns
 from jobs.urls import failure, shown
 
@@ -104,7 +105,9 @@ def compare_at(
             if one["views"][feature.view]["as_of"] != instant:
                 continue
             count += 1
-            served, trained = one["features"][feature.name], offline[one["user_id"]][feature.name]
+            given, expected = one["features"][feature.name], offline[one["user_id"]][feature.name]
+            served = comparable.served(given, feature.type, is_json=True)
+            trained = comparable.trained(expected, feature.type, is_json=True)
             if repr(served) != repr(trained):
                 raise VerificationFailed(
                     f"user {one['user_id']}, {feature.name} as of {instant}: "

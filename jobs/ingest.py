@@ -49,15 +49,16 @@ def ingest(
         advance: called with bytes read, for a progress bar.
 
     Raises:
-        ConfigurationError: the folder cannot be read, or the day lies in the future.
+        ConfigurationError: the folder cannot be read, or the day lies in the future by the
+            database's clock.
         InputRefused: the month has faults; nothing was stored.
     """
     require_folder(directory)
-    if as_of > datetime.now(UTC).date():
-        raise ConfigurationError(f"--as-of {as_of} is in the future; give the month's last day")
     instant = datetime.combine(as_of, time(), UTC)
     run.window = (instant, instant)
     with connect() as connection, lock(connection, "ingest") as got:
+        if connection.execute("SELECT %s > clock_timestamp()", [instant]).fetchone() == (True,):
+            raise ConfigurationError(f"--as-of {as_of} is in the future; give the month's last day")
         if got == "waited":
             log.info("waited for another ingest to end")
         connection.commit()  # so that now(), which becomes loaded_at, comes after the wait

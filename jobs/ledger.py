@@ -36,6 +36,7 @@ ended: dict[str, "Run"] = {}
 class Counts:
     """Rows of one run: each one read was written, unchanged, refused or older.
 
+    A materialization refuses rows that are dated too far ahead, and goes on with the others;
     docs/runs.md says of each command what it counts.
     """
 

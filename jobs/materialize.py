@@ -11,11 +11,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import Connection
 
+from feature_repo import ahead
 from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, UnknownName
 from feature_repo.store import open_store, translated
@@ -23,6 +25,8 @@ from jobs.ledger import Counts, Run, iso
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+    from feature_repo.engine_ledger import Result
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +46,8 @@ def materialize(
     """Materializes the rows with start <= as_of <= end; the newest of each user is served.
 
     So are rows before `start` that were loaded after the last materialization. No value
-    replaces a newer one, unless `force` is set.
+    replaces a newer one, unless `force` is set. Rows that are dated further ahead than
+    STREAMFLOW_MAX_AHEAD_S allows are left out, counted as refused, and said.
 
     Args:
         run: its counts and window are filled in.
@@ -53,8 +58,11 @@ def materialize(
         skip_if_running: do nothing when another materialization runs, instead of waiting.
 
     Raises:
-        ConfigurationError: the window is upside down or ends in the future; a view is not served.
+        ConfigurationError: the window is upside down or ends in the future; a view is not served,
+            or its features cannot be taken from its source.
         UnknownName: no such feature view.
+        ValueRefused: a view's source has a value that its feature cannot have; the other views
+            are written.
     """
     with open_store() as store, connect(autocommit=True) as connection:
         start, end = within(connection, start, end)
@@ -66,7 +74,7 @@ def materialize(
             if got == "waited":
                 log.info("waited for another materialization to end")
             run.window = (start, end)
-            run.counts.add(through_feast(store, start, end, choose(store, views), force))
+            through_feast(store, start, end, choose(store, views), force, run)
 
 
 def within(
@@ -129,34 +137,42 @@ def is_on_demand(view: Any) -> bool:
 
 
 def through_feast(
-    store: "FeatureStore", start: datetime, end: datetime, views: list[str], force: bool
-) -> Counts:
-    """Materializes `views` and gives what became of their rows, all together.
+    store: "FeatureStore",
+    start: datetime,
+    end: datetime,
+    views: list[str],
+    force: bool,
+    run: Run | None = None,
+) -> None:
+    """Materializes `views`, logs what became of the rows of each, and enters it in `run`.
 
     A view that fails leaves the others done; the first error is raised when all were tried.
     """
     # Feast prints its progress; on a terminal its bar is welcome, a log has ours.
     os.environ.setdefault("TQDM_DISABLE", "" if sys.stderr.isatty() else "1")
     store.config.online_store.force = force
-    total, errors = Counts(), []
+    engine, online = store._get_provider().batch_engine, store._get_provider().online_store
+    outcomes: dict[str, Outcome] = {}
+    errors = []
     for group in calls(store, views):
-        engine, online = store._get_provider().batch_engine, store._get_provider().online_store
         engine.results, before = {}, dict(online.rows_written)
         try:
             with translated(), contextlib.redirect_stdout(io.StringIO()):
                 store.materialize(start, end, group)
         except Exception as error:
             errors.append(error)
-        for name, found in sorted(engine.results.items()):
-            counts = Counts(found.read, found.written, found.late, found.unchanged)
-            counts.older = found.older
-            total.add(told(name, found.way, start, end, counts))
-        for name in sorted(online.rows_written.keys() & set(group) - engine.results.keys()):
+        found = {name: outcome_of(result) for name, result in engine.results.items()}
+        for name in online.rows_written.keys() & set(group) - found.keys():
             count = online.rows_written[name] - before.get(name, 0)
-            total.add(told(name, "feast", start, end, Counts(count, count)))
+            found[name] = Outcome("feast", Counts(count, count))
+        outcomes |= dict(sorted(found.items()))
+    for name, one in outcomes.items():
+        about = {"view": name, "way": one.way, "start": iso(start), "end": iso(end)}
+        log.info("view materialized", extra={**about, **asdict(one.counts)})
+    if run is not None:
+        enter(run, outcomes)
     if errors:
         raise errors[0]
-    return total
 
 
 def calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:
@@ -167,20 +183,48 @@ def calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:
     return [*([stored] if stored else []), *([name] for name in computed)]
 
 
-def told(name: str, way: str, start: datetime, end: datetime, counts: Counts) -> Counts:
-    """The counts of a view that was materialized, logged."""
-    log.info(
-        "view materialized",
-        extra={
-            "view": name,
-            "way": way,
-            "start": iso(start),
-            "end": iso(end),
-            "read": counts.read,
-            "written": counts.written,
-            "late": counts.late,
-            "unchanged": counts.unchanged,
-            "older": counts.older,
-        },
+class Outcome(NamedTuple):
+    """What became of the rows of a view."""
+
+    way: str
+    """As in ops.materializations."""
+    counts: Counts
+    held: int = 0
+    """Keys whose stored row is too far ahead, and keeps all others back."""
+
+
+def outcome_of(found: "Result") -> Outcome:
+    """A view's rows as the ledger counts them; those that are too far ahead were refused."""
+    counts = Counts(
+        read=found.read + found.ahead,
+        written=found.written,
+        late=found.late,
+        unchanged=found.unchanged,
+        refused=found.ahead,
+        older=found.older,
     )
-    return counts
+    return Outcome(found.way, counts, found.held)
+
+
+def enter(run: Run, outcomes: dict[str, Outcome]) -> None:
+    """Adds what became of the rows of all views to a run, and says what is dated too far ahead."""
+    for one in outcomes.values():
+        run.counts.add(one.counts)
+    too_far = f"dated more than {ahead.allowed()} ahead of the database's clock"
+    refused = {name: one.counts.refused for name, one in outcomes.items() if one.counts.refused}
+    if refused:
+        say(run, f"{too_far} and left out, rows by view: {listed(refused)}")
+    if held := {name: one.held for name, one in outcomes.items() if one.held}:
+        mend = "materialize --force, or delete those rows from the online table"
+        say(run, f"kept back by values {too_far}, users by view: {listed(held)}; {mend}")
+
+
+def say(run: Run, text: str) -> None:
+    """Logs a warning that the run's message has as well."""
+    run.message = f"{run.message}; {text}".removeprefix("; ")
+    log.warning(text)
+
+
+def listed(numbers: dict[str, int]) -> str:
+    """Counts by view in a line."""
+    return ", ".join(f"{view} {number}" for view, number in numbers.items())

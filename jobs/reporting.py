@@ -14,6 +14,7 @@ from feature_repo.errors import (
     InputRefused,
     StreamflowError,
     UnknownName,
+    ValueRefused,
     reason,
 )
 from jobs import console, ledger, tracking, waiting
@@ -104,6 +105,6 @@ def exit_code(error: BaseException) -> int:
     """The exit code that tells a caller what kind of error it was."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
-    if isinstance(error, InputRefused):
+    if isinstance(error, InputRefused | ValueRefused):
         return REFUSED
     return WRONG_USE if isinstance(error, ConfigurationError | UnknownName) else FAILED

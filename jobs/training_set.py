@@ -7,6 +7,7 @@ in its own metadata what it is, should it be parted from its manifest.
 """
 
 import logging
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
@@ -240,11 +241,18 @@ def columns(contract: Contract) -> pa.Schema:
 
 
 def arrow_type(feast_type: str) -> pa.DataType:
-    """The Arrow type of a Feast type by its name: Int64, Float32, Array(String), …"""
+    """The Arrow type of a Feast type by its name: Int64, Float32, Array(String), Map, …
+
+    Maps, structs and lists of lists are their JSON text.
+    """
     from feast import types
 
-    if feast_type.startswith("Array("):
-        return pa.list_(arrow_type(feast_type.removeprefix("Array(").removesuffix(")")))
+    if feast_type.endswith("Bytes"):
+        return pa.binary()
+    if (listed := re.fullmatch(r"(?:Array|Set)\((\w+)\)", feast_type)) and listed[1] != "Map":
+        return pa.list_(arrow_type(listed[1]))
+    if "(" in feast_type or feast_type in ("Map", "ScalarMap"):
+        return pa.string()
     return types.from_feast_to_pyarrow_type(getattr(types, feast_type))
 
 

@@ -2,6 +2,8 @@
 -- How runs ended, in one place; sums that outlive the rows; rows that go when they are old; all of it
 -- read in a time that does not grow with the ledger.
 
+COMMENT ON COLUMN ops.materializations.way IS 'database: inside PostgreSQL; feast: as Feast''s messages, by its own engine or copied.';
+
 -- By outcome of a command: how many runs ended so, since the ledger began, pruned ones included.
 CREATE TABLE IF NOT EXISTS ops.run_totals (
     command   text   NOT NULL PRIMARY KEY,

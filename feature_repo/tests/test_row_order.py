@@ -24,6 +24,7 @@ from feast.types import (
     Float64,
     Int32,
     Int64,
+    Map,
     String,
     UnixTimestamp,
 )
@@ -52,14 +53,24 @@ TYPES: dict[str, tuple[FeastType, str, list[str]]] = {
     "l": (Array(Int64), "bigint[]", ["NULL", "'{0}'", "'{1}'", "'{1,2}'"]),
     "ls": (Array(String), "text[]", ["NULL", "'{B}'", "'{a}'", "'{a,a}'"]),
     "lf": (Array(Float64), "double precision[]", ["NULL", "'{0}'", "'{-0}'", "'{0,1}'"]),
+    "n8": (Float64, "numeric", ["NULL", "-1.5", "0", "1.0", "1.5", "'NaN'"]),
+    "n4": (Float32, "numeric", ["NULL", "-1.5", "0", "0.1", "0.2", "'NaN'"]),
+    "ni": (Int64, "numeric", ["-2", "0", "3"]),
+    "i4of8": (Int32, "bigint", ["-2", "0", "3"]),
+    "f4of4": (Float32, "integer", ["16777216", "16777218"]),
+    "ts": (UnixTimestamp, "timestamp", ["NULL", "'1969-12-31 23:59:59.5'", "'1970-01-01'"]),
 }
 """Values of each type in their order, as far as a reader would name one (not for lists)."""
 CONVERTED: dict[str, tuple[FeastType, str, list[str]]] = {
-    "n8": (Float64, "numeric", ["NULL", "-1.5", "0", "1.0", "1.5"]),
-    "ni": (Int64, "numeric", ["-2", "0", "3"]),
-    "i4of8": (Int32, "bigint", ["-2", "0", "3"]),
+    "m": (Map, "jsonb", ["NULL", "'{}'", """'{"a": 0}'""", """'{"a": 1}'""", """'{"b": 0}'"""]),
+    "ms": (Array(Map), "jsonb", ["NULL", "'[]'", """'[{"a": 0}]'""", """'[{"a": 1}]'"""]),
 }
-"""Which Feast converts by itself."""
+"""Which become messages of Feast's, outside of PostgreSQL."""
+WAYS: dict[str, tuple[str, FeastType, str]] = {
+    "database": ("bigint", Int64, "{}"),
+    "feast": ("jsonb", Map, """'{{"a": {}}}'"""),
+}
+"""By how a view is materialized: a type of its source, Feast's, and how a number is written."""
 
 
 @pytest.fixture
@@ -190,6 +201,35 @@ def test_one_row_is_served_and_trained_on_wherever_it_lies_and_whatever_is_asked
             assert trained(store, kinds, shops, each, also) == expected
 
 
+@pytest.mark.parametrize(
+    ("dtype", "kind", "one", "other"),
+    [
+        (Float32, "double precision", "0.1", "0.10000000149011612"),
+        (Float32, "integer", "16777216", "16777217"),
+        (Float32, "numeric", "0.1", "0.10000000000000000001"),
+        (Float64, "numeric", "0", "1e-400"),
+        (Float64, "bigint", "9007199254740992", "9007199254740993"),
+        (UnixTimestamp, "timestamptz", "'1969-12-31 23:59:59.2Z'", "'1969-12-31 23:59:59.7Z'"),
+        (UnixTimestamp, "timestamp", "'2024-01-31 00:00:00.2'", "'2024-01-31'"),
+        (Array(Float32), "double precision[]", "'{0.1}'", "'{0.10000000149011612}'"),
+    ],
+)
+def test_values_that_are_one_online_leave_the_choice_to_the_other_features(
+    db: psycopg.Connection,
+    store: FeatureStore,
+    dtype: FeastType,
+    kind: str,
+    one: str,
+    other: str,
+) -> None:
+    filled(db, "moods", kind, [(0, one, 1), (0, other, 2), (1, other, 3), (1, one, 4)])
+    store.apply([shop, view("moods", {"v": dtype, "z": Int64})])
+    materialize(store, "moods")
+    expected = {"moods": [2, 4]}
+    assert served(store, ["moods"], 2) == expected
+    assert trained(store, ["moods"], 2) == trained(store, ["moods"], 2, 9) == expected
+
+
 def test_pushed_rows_leave_what_training_finds_in_whatever_order_they_come_and_come_again(
     db: psycopg.Connection, store: FeatureStore
 ) -> None:
@@ -218,18 +258,19 @@ def test_pushed_rows_leave_what_training_finds_in_whatever_order_they_come_and_c
     assert (result.written, result.unchanged) == (0, shops)
 
 
-@pytest.mark.parametrize(("kind", "way"), [("bigint", "database"), ("numeric", "feast")])
+@pytest.mark.parametrize("way", WAYS)
 def test_a_correction_in_place_is_served_though_it_is_less(
-    db: psycopg.Connection, store: FeatureStore, kind: str, way: str
+    db: psycopg.Connection, store: FeatureStore, way: str
 ) -> None:
-    filled(db, "moods", kind, [(0, "5", 1), (0, "4", 2)])
-    store.apply([shop, view("moods", {"v": Int64, "z": Int64}, source("moods", created=""))])
+    kind, dtype, form = WAYS[way]
+    filled(db, "moods", kind, [(0, form.format(5), 1), (0, form.format(4), 2)])
+    store.apply([shop, view("moods", {"v": dtype, "z": Int64}, source("moods", created=""))])
     assert materialize(store, "moods")["moods"].way == way
     assert served(store, ["moods"]) == {"moods": [1]}
-    db.execute("UPDATE source.moods SET v = 3 WHERE v = 5")
+    db.execute(f"UPDATE source.moods SET v = {form.format(3)} WHERE v = {form.format(5)}")
     materialize(store, "moods")
     assert served(store, ["moods"]) == trained(store, ["moods"]) == {"moods": [2]}
-    db.execute("DELETE FROM source.moods WHERE v = 4")
+    db.execute(f"DELETE FROM source.moods WHERE v = {form.format(4)}")
     materialize(store, "moods")
     assert served(store, ["moods"]) == trained(store, ["moods"]) == {"moods": [1]}
     assert materialize(store, "moods")["moods"].written == 0
@@ -282,13 +323,18 @@ def test_what_feast_computes_decides_among_its_results(
 def test_a_step_back_by_force_has_the_same_order(
     db: psycopg.Connection, store: FeatureStore
 ) -> None:
-    filled(db, "moods", "numeric", [(0, "4", 2), (0, "5", 1)])
-    filled(db, "tones", "bigint", [(0, "4", 2), (0, "5", 1)])
-    db.execute(f"INSERT INTO source.moods VALUES (0, '{T0 + HOUR}', NULL, 9, 9)")
-    db.execute(f"INSERT INTO source.tones VALUES (0, '{T0 + HOUR}', NULL, 9, 9)")
-    fields = {"v": Int64, "z": Int64}
-    store.apply([shop, view("moods", fields), view("tones", fields)])
-    materialize(store, "moods", "tones")
+    views = {"moods": WAYS["feast"], "tones": WAYS["database"]}
+    for name, (kind, _, form) in views.items():
+        filled(db, name, kind, [(0, form.format(4), 2), (0, form.format(5), 1)])
+        later = f"(0, '{T0 + HOUR}', NULL, {form.format(9)}, 9)"
+        db.execute(f"INSERT INTO source.{name} VALUES {later}")
+    fields = {name: {"v": dtype, "z": Int64} for name, (_, dtype, _) in views.items()}
+    store.apply([shop, *(view(name, schema) for name, schema in fields.items())])
+    results = materialize(store, "moods", "tones")
+    assert {name: one.way for name, one in results.items()} == {
+        "moods": "feast",
+        "tones": "database",
+    }
     assert served(store, ["moods", "tones"]) == {"moods": [9], "tones": [9]}
     store.config.online_store.force = True
     with contextlib.redirect_stdout(io.StringIO()):
@@ -296,18 +342,19 @@ def test_a_step_back_by_force_has_the_same_order(
     assert served(store, ["moods", "tones"]) == {"moods": [1], "tones": [1]}
 
 
-@pytest.mark.parametrize("kind", ["bigint", "numeric"])
+@pytest.mark.parametrize("way", WAYS)
 def test_views_without_entities_with_two_keys_and_with_other_names_in_the_source(
-    db: psycopg.Connection, store: FeatureStore, kind: str
+    db: psycopg.Connection, store: FeatureStore, way: str
 ) -> None:
     """The names of the features decide, not those of the columns."""
-    filled(db, "moods", kind, [(0, "4", 2), (0, "5", 1)])
+    kind, dtype, form = WAYS[way]
+    filled(db, "moods", kind, [(0, form.format(4), 2), (0, form.format(5), 1)])
     db.execute("ALTER TABLE source.moods RENAME v TO z9")
     db.execute("ALTER TABLE source.moods RENAME z TO a9")
     db.execute("ALTER TABLE source.moods ADD other_id text DEFAULT 'x'")
     other = Entity(name="other", join_keys=["other_id"], value_type=ValueType.STRING)
     mapping = {"z9": "v", "a9": "z", "ts": "when", "at": "made"}
-    fields = {"z": Int64, "v": Int64}
+    fields = {"z": Int64, "v": dtype}
 
     def mapped(name: str) -> PostgreSQLSource:
         return PostgreSQLSource(

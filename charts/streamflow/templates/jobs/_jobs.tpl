@@ -3,6 +3,8 @@
 {{ include "streamflow.postgres.env" . }}
 - name: STREAMFLOW_KEEP_RUNS_DAYS
   value: {{ .root.Values.jobs.keepRunsDays | int | quote }}
+- name: STREAMFLOW_MAX_AHEAD_S
+  value: {{ .root.Values.jobs.maxAheadSeconds | int | quote }}
 {{- with include "streamflow.prefect.url" .root }}
 - name: PREFECT_API_URL
   value: {{ . | quote }}

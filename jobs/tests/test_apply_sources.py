@@ -209,29 +209,35 @@ FAULTS = {
     "a text for a number": (
         "things = view(note=Int64)",
         "feature view things: column note of data source odd is text and note is Int64, which it"
-        " cannot become; cast it in the source's query or declare another type",
+        " cannot become; cast it in the source's query or declare another type (docs/types.md)",
+    ),
+    "a flag for a number": (
+        'things = view(odd(query="SELECT *, true AS flag FROM odd"), flag=Int64)',
+        "feature view things: column flag of data source odd is boolean and flag is Int64, which"
+        " it cannot become; cast it in the source's query or declare another type (docs/types.md)",
     ),
     "a time for a number": (
         'things = view(odd(field_mapping={"day": "since"}), since=Float32)',
         "feature view things: column day of data source odd is date and since is Float32, which"
-        " it cannot become; cast it in the source's query or declare another type",
+        " it cannot become; cast it in the source's query or declare another type (docs/types.md)",
     ),
     "an array for a value": (
         "things = view(tags=String)",
         "feature view things: column tags of data source odd is text[] and tags is String, which"
-        " it cannot become; cast it in the source's query or declare another type",
+        " it cannot become; cast it in the source's query or declare another type (docs/types.md)",
     ),
     "a value for an array": (
         "things = view(note=Array(String))",
         "feature view things: column note of data source odd is text and note is Array(String),"
-        " which it cannot become; cast it in the source's query or declare another type",
+        " which it cannot become; cast it in the source's query or declare another type"
+        " (docs/types.md)",
     ),
     "a key of another type": (
         "thing = Entity(name='thing', join_keys=['note'], value_type=ValueType.INT64)\n"
         "things = FeatureView(name='things', entities=[thing], source=odd(),"
         " schema=[Field(name='number', dtype=Int64)])",
         "feature view things: column note of data source odd is text and note is Int64, which it"
-        " cannot become; cast it in the source's query or declare another type",
+        " cannot become; cast it in the source's query or declare another type (docs/types.md)",
     ),
     "a pushed view": (
         'things = view(PushSource(name="pushed", batch_source=odd()), nothing=Int64)',

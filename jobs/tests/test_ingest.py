@@ -447,7 +447,7 @@ def test_correcting_the_newest_month_is_not_late(database, january, copy, februa
 # ---- where to read, and of when
 
 
-def test_a_day_in_the_future_is_refused(january):
+def test_a_day_in_the_future_is_refused(database, january):
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     with pytest.raises(ConfigurationError, match=f"--as-of {tomorrow} is in the future"):
         ingest(Run("ingest", {}), january, tomorrow)

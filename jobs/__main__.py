@@ -1,34 +1,46 @@
 """The command line `streamflow`, the same as `python -m jobs`.
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing changed).
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing of it
+was stored).
 """
 
-import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
 from feature_repo import logs
 from feature_repo.errors import ConfigurationError
-from jobs import api_key, backup_commands, console, db, ledger, waiting
+from jobs import api_key, backup_commands, console, db, features, ledger, services, waiting
+from jobs.application import Application, RunCommand, require_at_most_one
 from jobs.batch import BATCH, SETTINGS, batch
 from jobs.earlier_runs import done_before, online_before
-from jobs.reporting import WRONG_USE, Commands, reporting, run
-from jobs.served_commands import audit, compare, features
+from jobs.reporting import VERBOSE, reporting, run
+from jobs.served_commands import audit, compare
 from jobs.times import AsOf, End, Start, scheduled_time
-from jobs.urls import require_no_password, shown
+from jobs.urls import shown
 from jobs.waiting_months import wait_for_months
 
-app = typer.Typer(
-    cls=Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+app = Application(
     help="StreamFlow's feature store: from a month of CSV files to features over HTTP.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused.",
 )
+
+
+@app.callback()
+def options(
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", help="The traceback of an error; may stand behind the command as well."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that all commands have."""
+    VERBOSE.set(verbose)
+
+
 app.add_typer(db.app, name="db")
 app.add_typer(backup_commands.backup_app, name="backup")
 app.add_typer(backup_commands.restore_app, name="restore")
@@ -58,7 +70,7 @@ def sample(
         console.say(f"{folder}  as of {as_of}  {rows:,} rows in 6 files")
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def ingest(
     source: Annotated[
         str,
@@ -85,7 +97,7 @@ def ingest(
         run("materialize", "materialize_features", window, unless=online)
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def apply(
     plan: Annotated[bool, typer.Option("--plan", help="Print what would change, no more.")] = False,
     allow_removal: Annotated[
@@ -93,16 +105,20 @@ def apply(
     ] = False,
 ) -> None:
     """Create or migrate the database and the feature registry; print the plan first."""
+    require_at_most_one(plan=plan, allow_removal=allow_removal)
     if not plan:
         run("apply", "apply_registry", {"allow_removal": allow_removal}, needs="database")
         return
     with reporting():
         from jobs.apply import plan as planned
 
-        console.say(str(planned()))
+        found = planned()
+        console.say(str(found))
+        if found.blocked:
+            console.say(f"needs --allow-removal: {'; '.join(found.blocked)}")
 
 
-@app.command("training-set")
+@app.command("training-set", cls=RunCommand)
 def training_set(
     as_of: AsOf,
     out: Annotated[str, typer.Option(help="Parquet file: a path or any fsspec URL.")],
@@ -138,7 +154,7 @@ def verify(
         console.say(f"{shown(path)}: {manifest.rows:,} rows, equal to the database")
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def materialize(
     start: Start = None,
     end: End = None,
@@ -159,28 +175,37 @@ def materialize(
     revision: Revision = "",
 ) -> None:
     """Copy the newest values of a window into the online store. Times without a zone are UTC."""
-    logs.configure()
+    require_at_most_one(end=end, scheduled=scheduled)
+    logs.configure(tracebacks=VERBOSE.get())
     end = end or scheduled_time(scheduled, timedelta(seconds=reach))
-    window = {"start": start, "end": end, "views": view or [], "force": force}
+    views = list(dict.fromkeys(view or []))
+    window = {"start": start, "end": end, "views": views, "force": force}
     what = ledger.revised(revision, **window)
     before = lambda: done_before("materialize", **what) if once else None  # noqa: E731
     how = {"skip_if_running": skip_if_running}
     run("materialize", "materialize_features", {**what, **how}, unless=before)
 
 
+app.command()(features.features)
+app.command()(services.services)
+app.command()(compare)
+app.command(cls=RunCommand)(audit)
+app.command(BATCH, context_settings=SETTINGS)(batch)
+
+
 @app.command()
 def wait(
-    need: Annotated[str, typer.Option("--for", help="database, registry, or months.")] = "registry",
+    need: Annotated[
+        Literal["database", "registry", "months"], typer.Option("--for", help="What for.")
+    ] = "registry",
     loaded: Annotated[
         list[str] | None,
         typer.Option(metavar="MONTH", help="'DAY REVISION SOURCE', - for none; may be repeated."),
     ] = None,
 ) -> None:
     """Wait for what others bring, STREAMFLOW_WAIT_S seconds and as long as a month is loaded."""
-    if need not in ("database", "registry", "months"):
-        raise typer.BadParameter(f"{need!r} is not one of: database, registry, months")
     if bool(loaded) != (need == "months"):
-        raise typer.BadParameter("--loaded belongs to --for months, which needs it")
+        raise ConfigurationError("--loaded belongs to --for months, which needs it")
     with reporting():
         waiting.wait_for("database" if need == "database" else "registry")
         if loaded:
@@ -189,24 +214,24 @@ def wait(
 
 @app.command()
 def runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20) -> None:
-    """Print the run ledger: what ran, its window, counts, outcome and duration."""
+    """Print the run ledger: what ran, its window, counts, outcome and duration.
+
+    Of the rows that a run read, each was written, unchanged, older or refused. Unchanged: stored
+    already as it is. Older: not the newest of its key, so that it does not go online. Refused:
+    faults of a month, of which nothing was stored. Late counts, among the others, rows that came
+    after their time: a month after a later one, or for materialize rows that were loaded after
+    their window had been materialized. `apply` counts definitions, `audit` users, `backup` rows of
+    tables. Outcomes are running, done, failed, refused, and killed for a run that nobody could end.
+    """
     with reporting():
         console.table(ledger.recent(limit))
 
 
 app.command("api-key")(api_key.api_key)
-for command in (features, compare, audit):
-    app.command()(command)
-app.command(BATCH, context_settings=SETTINGS)(batch)
 
 
 def main() -> None:
     """Entry point of `streamflow`."""
-    try:
-        require_no_password(sys.argv[1:])
-    except ConfigurationError as error:
-        console.fail(error)
-        sys.exit(WRONG_USE)
     app(prog_name="streamflow")
 
 

@@ -11,16 +11,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from feature_repo.errors import ConfigurationError, StreamflowError
+from feature_repo.errors import ConfigurationError, shorten
 from jobs import console, waiting
+from jobs.application import Application, RunCommand
 from jobs.backup_ledger import noted
-from jobs.reporting import reporting
+from jobs.reporting import message, reporting
 
 if TYPE_CHECKING:
     from jobs.restore_requests import Request
 
-backup_app = typer.Typer(no_args_is_help=True, help="Keep dumps as backups; list, check.")
-restore_app = typer.Typer(no_args_is_help=True, help="Put a backup in the database's place.")
+backup_app = Application(help="Keep dumps as backups; list, check.")
+restore_app = Application(help="Put a backup in the database's place.")
 
 PLACE = "A folder, or any fsspec URL of one."
 Prefix = Annotated[str, typer.Option(help="How names begin, before the time.")]
@@ -41,18 +42,43 @@ def summed_up(command: str, database: bool = False) -> Iterator[dict[str, Any]]:
     """Runs a command's body and ends with one JSON line, which the body may add to."""
     began = time.monotonic()
     line: dict[str, Any] = {"command": command, "outcome": "done"}
-    with reporting(database=database):
-        try:
-            yield line
-        except StreamflowError as error:
-            line |= {"outcome": "failed", "message": str(error)}
-            raise
-        finally:
-            line["duration_ms"] = round((time.monotonic() - began) * 1000)
-            console.end(line)
+
+    def summary(error: BaseException | None) -> dict[str, Any]:
+        failed = {"outcome": "failed", "message": message(error)} if error else {}
+        return {**line, **failed, "duration_ms": round((time.monotonic() - began) * 1000)}
+
+    with reporting(database, summary):
+        yield line
 
 
-@backup_app.command("store")
+def require_prefix(prefix: str) -> None:
+    """Returns when backups whose names begin with `prefix` are found again, else refuses it."""
+    from jobs.backup import PREFIX
+
+    if not PREFIX.fullmatch(prefix):
+        raise ConfigurationError(
+            f"--prefix {shorten(prefix)} is no beginning of a backup's name: a-z, 0-9, - inside"
+        )
+
+
+def targets_of(databases: list[str]) -> dict[str, str]:
+    """The databases to restore, by what they are.
+
+    Raises:
+        ConfigurationError: one is not WHAT=NAME, or WHAT is given twice.
+    """
+    found: dict[str, str] = {}
+    for one in databases:
+        what, _, name = one.partition("=")
+        if not (what and name):
+            raise ConfigurationError("--database wants WHAT=NAME, e.g. streamflow=streamflow")
+        if what in found:
+            raise ConfigurationError(f"--database {what} is given 2 times; give it once")
+        found[what] = name
+    return found
+
+
+@backup_app.command("store", cls=RunCommand)
 def store(
     dumps: Annotated[Path, typer.Argument(metavar="FOLDER", help="With pg_dump's files.")],
     to: Annotated[str, typer.Option(metavar="PLACE", help=PLACE)],
@@ -63,6 +89,7 @@ def store(
     from jobs.backup import store as stored
 
     with summed_up("backup") as line, noted("backup") as run:
+        require_prefix(prefix)
         manifest = stored(dumps, to, prefix, keep)
         rows = sum(sum(one.rows.values()) for one in manifest.databases)
         run.message, run.counts.read, run.counts.written = manifest.name, rows, rows
@@ -140,16 +167,15 @@ def prepare(
     from jobs.restore import prepare as prepared
     from jobs.restore_database import server
 
-    targets = dict(one.partition("=")[::2] for one in database)
     with reporting():
-        if not all(targets.values()):
-            raise ConfigurationError("--database wants WHAT=NAME, e.g. streamflow=streamflow")
+        require_prefix(prefix)
+        targets = targets_of(database)
         waiting.until(server, "the database")
         for line in prepared(name, asked(request, place, prefix), targets, overwrite, plan):
             console.say(line)
 
 
-@restore_app.command("finish")
+@restore_app.command("finish", cls=RunCommand)
 def finish(
     plan: PlanFolder, place: From, request: Requested, prefix: Prefix = "streamflow"
 ) -> None:
@@ -159,8 +185,8 @@ def finish(
 
     with summed_up("restore", database=True) as line:
         line["request"] = request
-        if message := Plan.read(plan).message:
-            line["message"] = message
+        if said := Plan.read(plan).message:
+            line["message"] = said
         line["databases"] = finished(plan, asked(request, place, prefix))
         for one in advice(plan):
             console.say(one)

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import typer
 
 from feature_repo.errors import ConfigurationError, StoreUnavailable, StreamflowError
-from jobs import console, waiting
-from jobs.reporting import FAILED, REFUSED, WRONG_USE, Commands, exit_code
+from jobs import waiting
+from jobs.reporting import FAILED, INTERRUPTED, REFUSED, WRONG_USE, exit_code, tell
 from jobs.urls import shown
 
 log = logging.getLogger(__name__)
@@ -30,24 +30,22 @@ def batch(
 ) -> None:
     """Run commands in order; end with 1 if another attempt is of use to one, else 3, 2 or 0."""
     works = list(split(commands))
-    try:
-        parsed = [parse(context.find_root(), work) for work in works]
-        with waiting.together():
-            codes = list(run_all(parsed))
-    except StreamflowError as error:
-        console.fail(error)
-        raise typer.Exit(exit_code(error)) from None
+    parsed = [parse(context.find_root(), work) for work in works]
+    with waiting.together():
+        codes = list(run_all(parsed))
     ended = [
         f"{shown(' '.join(work))} (code {code})"
         for work, code in zip(works, codes, strict=False)
         if code
     ]
     if left := len(works) - len(codes):
-        ended.append(f"the database does not answer, {left} commands were left to the next attempt")
+        why = "interrupted" if INTERRUPTED in codes else "the database does not answer"
+        ended.append(f"{why}, {left} commands were left to the next attempt")
     if ended:
         said = f"{len(ended) - bool(left)} of {len(works)} commands did not end well: "
-        console.fail(StreamflowError(said + "; ".join(ended)))
-        raise typer.Exit(next(one for one in (FAILED, REFUSED, WRONG_USE) if one in codes))
+        tell(StreamflowError(said + "; ".join(ended)))
+        worst = (INTERRUPTED, FAILED, REFUSED, WRONG_USE)
+        raise typer.Exit(next(one for one in worst if one in codes))
 
 
 def split(words: Sequence[str]) -> Iterator[list[str]]:
@@ -66,14 +64,12 @@ def parse(root: Any, words: list[str]) -> Any:
     """A command of `streamflow` with its arguments, ready to be invoked.
 
     Raises:
-        ConfigurationError: it is none that a batch may have; its arguments are checked by Typer.
+        ConfigurationError: it is none that a batch may have, or its arguments are wrong.
+        typer.Exit: these are wrong, and all is said about it.
     """
     if not words:
         raise ConfigurationError(f"batch: a command is missing before or after {THEN!r}")
-    group = root.command
-    assert isinstance(group, Commands)  # noqa: S101  # the root is `streamflow`
-    name, command, arguments = group.resolve_command(root, words)
-    assert command is not None  # noqa: S101  # else Typer said so
+    name, command, arguments = root.command.resolve_command(root, words)
     if name == BATCH:
         raise ConfigurationError("batch: a batch within batch")
     return command.make_context(name, arguments, parent=root)
@@ -88,8 +84,11 @@ def run_all(contexts: Sequence[Any]) -> Iterator[int]:
                 context.command.invoke(context)
         except typer.Exit as end:
             code = end.exit_code
+        except Exception as error:  # of a command that says nothing of its own errors
+            tell(error)
+            code = exit_code(error)
         yield code
-        if code == FAILED and place < len(contexts) and is_away():
+        if code == INTERRUPTED or (code == FAILED and place < len(contexts) and is_away()):
             return
 
 

@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import Any
 
 from feature_repo.database import connect
-from jobs.ledger import LOCK_CLASS, OUTCOME, Run, iso, shown_parameters
+from jobs.ledger import Run, iso, shown_parameters
 
 
 def done_before(command: str, **parameters: Any) -> dict[str, Any] | None:
@@ -51,7 +51,7 @@ def online_before(loaded: int, instant: datetime) -> dict[str, Any] | None:
 def is_loading() -> bool:
     """Whether a month is being loaded at the moment."""
     with connect() as connection:
-        return connection.execute(LOADING, [LOCK_CLASS]).fetchone() == (True,)
+        return connection.execute(LOADING).fetchone() == (True,)
 
 
 DONE = """
@@ -76,8 +76,7 @@ ONLINE = """
     ORDER BY online.run DESC LIMIT 1"""
 """A materialization of another window or view may have left the month out."""
 
-LOADING = f"""
+LOADING = """
     SELECT EXISTS (
-        SELECT FROM ops.runs WHERE command = 'ingest' AND outcome = 'running'
-          AND {OUTCOME} = 'running')"""  # noqa: S608  # of constants
+        SELECT FROM ops.ledger WHERE is_open AND command = 'ingest' AND outcome = 'running')"""
 """Runs that say so and are not killed."""

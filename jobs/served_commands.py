@@ -1,43 +1,12 @@
-"""`streamflow features`, `compare` and `audit`: what is served, and if training sees it."""
+"""`streamflow compare` and `audit`: what is served beside what training sees."""
 
 import secrets
 from typing import Annotated
 
 import typer
 
-from feature_repo.errors import StreamflowError
 from jobs import console
 from jobs.reporting import reporting, run
-
-
-def features(
-    user_id: Annotated[list[str], typer.Argument(metavar="USER_ID…")],
-    service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
-) -> None:
-    """Print the online features of users."""
-    with reporting():
-        from feature_repo.contract import contract_of
-        from feature_repo.online import read
-        from feature_repo.store import open_store
-
-        with open_store() as store:
-            contract = contract_of(store, service)
-            vectors = read(store, contract, user_id)
-        for vector in vectors:
-            console.say(f"{vector.user_id}, {service}, contract {contract.hash}")
-            console.table(
-                [
-                    {
-                        "feature": one.name,
-                        "value": vector.values[one.reference],
-                        "view": one.view,
-                        "as_of": vector.as_of[one.view],
-                    }
-                    for one in contract.features
-                ]
-            )
-        if lacking := [vector.user_id for vector in vectors if not vector.found]:
-            raise StreamflowError(f"no online features for: {', '.join(lacking)}")
 
 
 def compare(

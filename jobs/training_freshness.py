@@ -62,7 +62,7 @@ FRESH = """
     SELECT run, finished_at FROM built WHERE NOT EXISTS (
         SELECT FROM ops.runs AS loaded
         WHERE command = 'ingest' AND coalesce(parameters->>'as_of', '') <= %s
-          AND (outcome IN ('running', 'failed') OR outcome = 'done' AND rows_written > 0)
+          AND (outcome IN ('running', 'failed', 'killed') OR outcome = 'done' AND rows_written > 0)
           AND coalesce(loaded.finished_at, loaded.started_at + interval '1 day')
               > built.started_at)"""
 """The run that built it, unless a month up to its day may have changed since.

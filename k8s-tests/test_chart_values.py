@@ -52,10 +52,24 @@ ITEMS: dict[str, Any] = {
 }
 """What is added to a list of that name to see whether it is used; {"name": "witness"} otherwise."""
 
+WITHOUT_SESSIONS = {
+    "prefect.enabled": False,
+    "jobs.backup.enabled": False,
+    "jobs.restore.backup": "",
+}
+"""Nothing that a pooler in transaction mode has no place for."""
+POOLED = {**WITHOUT_SESSIONS, "postgres.external.pooler.mode": "transaction"}
+
 NEEDS: dict[str, dict[str, Any]] = {
     "api.replicaCount": {"api.autoscaling.enabled": False},
     "postgres.external.ca.key": {"postgres.external.ca.secret": "ca"},
     "networkPolicy.postgres.cidr": EXTERNAL,
+    "postgres.external.pooler.mode": WITHOUT_SESSIONS,
+    "postgres.external.pooler.direct.host": POOLED,
+    "postgres.external.pooler.direct.port": {
+        **POOLED,
+        "postgres.external.pooler.direct.host": "db",
+    },
 }
 """What has to be set for a value to matter."""
 

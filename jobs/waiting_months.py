@@ -1,17 +1,14 @@
 """Waits until months are loaded by the Job beside this one, before something is made of them."""
 
 import json
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Self
 
 from feature_repo.database import connect
-from feature_repo.errors import ConfigurationError
+from feature_repo.errors import ConfigurationError, StreamflowError
 from jobs import ledger, waiting
 from jobs.earlier_runs import DONE, is_loading
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -49,16 +46,17 @@ class NotLoaded(waiting.NotThereYet):
 
 
 def wait_for_months(texts: Sequence[str]) -> None:
-    """Returns when the months are loaded, or are not after STREAMFLOW_WAIT_S seconds.
+    """Returns when the months are loaded.
 
-    While one is being loaded it waits on. Those that are missing then are named in a warning, and
-    no error: the Job that loads them ends with it.
+    Raises:
+        StreamflowError: they are not after STREAMFLOW_WAIT_S seconds, and none is being loaded;
+            names those that are missing. Another attempt may find them.
     """
     months = [Month.of(text) for text in texts]
     try:
         waiting.until(lambda: require_loaded(months), "months", is_loading)
     except NotLoaded as error:
-        log.warning("months are not loaded", extra={"months": str(error)})
+        raise StreamflowError(f"months are not loaded: {error}") from None
 
 
 def require_loaded(months: Sequence[Month]) -> None:

@@ -56,6 +56,7 @@ WITHOUT_SESSIONS = {
     "prefect.enabled": False,
     "jobs.backup.enabled": False,
     "jobs.restore.backup": "",
+    "jobs.restore.request": "",
 }
 """Nothing that a pooler in transaction mode has no place for."""
 POOLED = {**WITHOUT_SESSIONS, "postgres.external.pooler.mode": "transaction"}

@@ -208,7 +208,25 @@ def test_a_training_set_is_built_after_the_months_that_it_is_made_of(
     assert "message" not in built
 
 
-def test_months_that_do_not_come_are_named_and_keep_nothing_back(
+def test_what_is_built_without_a_month_is_built_again_by_the_next_attempt(
+    database: str, small_months: Path, tmp_path: Path
+) -> None:
+    january, february = (
+        ("ingest", str(small_months / f"month_00{number}"), "--as-of", THREE[number])
+        for number in (0, 1)
+    )
+    lines(streamflow(*february))
+    loaded = [word for one in (january, february) for word in ("--loaded", f"{one[3]} - {one[1]}")]
+    training = ("training-set", "--as-of", THREE[1], "--out", str(tmp_path / "t.parquet"))
+    work = joined(("wait", "--for", "months", *loaded), (*training, "--if-stale"))
+    (first,) = lines(streamflow(*work), code=1)
+    lines(streamflow(*january))
+    (second,) = lines(streamflow(*work))
+    (third,) = lines(streamflow(*work))
+    assert first["run"] < second["run"] == third["run"]
+
+
+def test_months_that_do_not_come_are_named(
     database: str, small_months: Path, tmp_path: Path
 ) -> None:
     lines(streamflow("ingest", str(small_months / "month_000"), "--as-of", THREE[0]))
@@ -218,9 +236,11 @@ def test_months_that_do_not_come_are_named_and_keep_nothing_back(
         *("--loaded", f"{THREE[0]} 2 a folder with blanks"),
     ]
     ended = streamflow("wait", "--for", "months", *wanted)
-    assert ended.exit_code == 0, ended.stderr
-    assert "WARNING jobs.waiting_months months are not loaded" in ended.stderr
-    said = f"{THREE[1]} from s3://months/2024-02?***; {THREE[0]} from a folder with blanks (2)"
+    assert ended.exit_code == 1, ended.stderr
+    said = (
+        f"error: months are not loaded: {THREE[1]} from s3://months/2024-02?***; "
+        f"{THREE[0]} from a folder with blanks (2)"
+    )
     assert said in ended.stderr
     assert "secret" not in ended.stderr
     assert streamflow("wait", "--for", "months", *wanted[:2]).stderr == ""

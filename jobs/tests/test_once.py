@@ -49,6 +49,37 @@ def test_a_month_is_loaded_once_and_its_source_is_not_needed_again(
     assert done.exit_code == 2
 
 
+def age_and_tidy() -> None:
+    """Lets all runs be of long ago, with newer ones of each command, and the ledger be tidied."""
+    execute(
+        "UPDATE ops.runs SET started_at = started_at - interval '1000 d',"
+        " finished_at = finished_at - interval '1000 d';"
+        "INSERT INTO ops.runs (command, parameters, versions, outcome, finished_at)"
+        " SELECT command, '{}', '{}', 'done', now()"
+        " FROM unnest(ARRAY['ingest', 'materialize', 'training-set']) AS command;"
+        "SELECT ops.tidy(400)"
+    )
+
+
+def test_what_was_done_once_is_known_when_the_ledger_has_forgotten_the_rest(
+    database: str, month: Path
+) -> None:
+    ingesting = ("ingest", str(month), *JANUARY, "--once")
+    forced = ("materialize", "--end", "2024-02-01", "--force", "--once")
+    first = [line["run"] for work in (ingesting, forced) for line in lines(streamflow(*work))]
+    lines(streamflow("ingest", str(month), "--as-of", "2024-02-29", "--materialize"))
+    for _ in range(2):
+        lines(streamflow("materialize"))
+    (second,) = lines(streamflow("ingest", str(month), "--as-of", "2024-02-29"))
+    age_and_tidy()
+    left = "SELECT run FROM ops.runs WHERE started_at < now() - interval '400 d' ORDER BY 1"
+    assert [run for (run,) in execute(left)] == [*first, second["run"]]
+    shutil.rmtree(month)
+    again = [line for work in (ingesting, forced) for line in lines(streamflow(*work))]
+    assert [line["run"] for line in again] == first
+    assert {line["message"][:13] for line in again} == {"nothing to do"}
+
+
 @pytest.mark.parametrize("left", ["failed", "refused", "killed"])
 def test_a_month_that_was_not_loaded_is_tried_again(database: str, month: Path, left: str) -> None:
     whole = (month / "labels.csv").read_text()

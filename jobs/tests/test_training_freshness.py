@@ -10,7 +10,7 @@ import pytest
 from feature_repo import settings
 from feature_repo.store import open_store
 from jobs.tests.acting import execute, streamflow
-from jobs.tests.test_once import lines
+from jobs.tests.test_once import age_and_tidy, lines
 from jobs.training_freshness import definitions_of
 
 JANUARY, FEBRUARY = "2024-01-31", "2024-02-29"
@@ -79,7 +79,7 @@ def test_months_up_to_its_day_make_it_stale_and_others_do_not(
 
 
 @pytest.mark.usefixtures("january")
-@pytest.mark.parametrize("state", ["alive", "killed"])
+@pytest.mark.parametrize("state", ["alive", "killed", "found killed"])
 def test_a_load_that_had_not_ended_makes_it_stale(tmp_path: Path, state: str) -> None:
     from jobs.ledger import LOCK_CLASS
 
@@ -91,10 +91,19 @@ def test_a_load_that_had_not_ended_makes_it_stale(tmp_path: Path, state: str) ->
         ).fetchall()
         if state == "alive":
             connection.execute("SELECT pg_advisory_lock(%s, %s::integer)", [LOCK_CLASS, run])
+        if state == "found killed":
+            connection.execute("UPDATE ops.runs SET outcome = 'killed' WHERE run = %s", [run])
         assert is_built(out)
         assert is_built(out)
     execute("UPDATE ops.runs SET started_at = started_at - interval '2 days' WHERE run = %s", run)
     assert not is_built(out)
+
+
+@pytest.mark.usefixtures("january")
+def test_it_is_current_after_years(tmp_path: Path) -> None:
+    assert is_built(tmp_path / "t.parquet")
+    age_and_tidy()
+    assert not is_built(tmp_path / "t.parquet")
 
 
 @pytest.mark.usefixtures("january")

@@ -130,7 +130,7 @@ def test_sixty_months_are_one_job_and_one_jobs_connections() -> None:
         assert "may open 148; set it" in refusal(
             {**month, "postgres.parameters.max_connections": 9}
         )
-    assert "may open 119; set it" in refusal({"postgres.parameters.max_connections": 9})
+    assert "may open 130; set it" in refusal({"postgres.parameters.max_connections": 9})
 
 
 def test_the_notes_of_sixty_months_can_be_read(tmp_path: Path) -> None:

@@ -140,10 +140,15 @@ def check(place: Annotated[str, typer.Argument(metavar="PLACE", help=PLACE)]) ->
 
 
 def asked(request: str, place: str, prefix: str) -> "Request":
-    """The request of a restore, as the options have it."""
+    """The request of a restore, as the options have it.
+
+    Raises:
+        ConfigurationError: one of them cannot be.
+    """
     from jobs.backup import Place
     from jobs.restore_requests import Request
 
+    require_prefix(prefix)
     if not request.strip() or not request.isprintable():
         raise ConfigurationError("--request wants a text on one line that names this restore")
     return Request(request, Place(place), prefix)
@@ -168,10 +173,10 @@ def prepare(
     from jobs.restore_database import server
 
     with reporting():
-        require_prefix(prefix)
+        wanted = asked(request, place, prefix)
         targets = targets_of(database)
         waiting.until(server, "the database")
-        for line in prepared(name, asked(request, place, prefix), targets, overwrite, plan):
+        for line in prepared(name, wanted, targets, overwrite, plan):
             console.say(line)
 
 

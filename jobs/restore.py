@@ -115,11 +115,13 @@ def prepare(
     """
     if MAIN not in targets:
         raise ConfigurationError(f"--database {MAIN}=NAME is missing")
-    if done := request.done_before(targets[MAIN], state(targets[MAIN], MAIN)):
+    found = state(targets[MAIN], MAIN)
+    if done := request.done_before(targets[MAIN], found):
         Plan([], done).write(folder)
         return [done]
     manifest = request.place.find(name, request.prefix)
     request.place.probe()
+    request.write_down_former(targets[MAIN], found)
     dumps = request.place.fetch(manifest, folder)
     if MAIN not in dumps:
         raise ConfigurationError(f"{manifest.name} has no database {MAIN}")

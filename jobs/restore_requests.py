@@ -9,7 +9,7 @@ rollback to earlier values or an entry that stays in them, is told so.
 import json
 import logging
 import re
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
@@ -84,6 +84,18 @@ class Request:
             host = settings.postgres().host
             done = CarriedOut(self.text, backup, now, database, host, has_data)
             self.place.write(self.file, (json.dumps(asdict(done), indent=2) + "\n").encode())
+
+    def write_down_former(self, database: str, found: State) -> None:
+        """Writes down the request of the database that is about to be replaced, unless it is.
+
+        Whatever kept that from being done, its comment is the last place that knows of it.
+
+        Raises:
+            StreamflowError: it cannot be written.
+        """
+        if found.request:
+            former = replace(self, text=found.request)
+            former.write_down(found.backup, database, bool(found.data))
 
     def done_before(self, database: str, found: State) -> str:
         """What was done for this request before; empty where nothing was.

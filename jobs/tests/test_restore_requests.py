@@ -90,6 +90,21 @@ def test_a_volume_that_is_lost_twice_is_restored_twice_and_never_by_itself(
             restore(place, january, request=request, overwrite=True)
 
 
+def test_a_request_that_was_never_written_down_is_before_its_database_is_replaced(
+    january: str, place: Path, backups: tuple[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = backups
+    with monkeypatch.context() as patch:
+        patch.setattr(Place, "write", lambda *_: pytest.fail("no room"))
+        with pytest.raises(pytest.fail.Exception, match="no room"):
+            restore(place, january, first, overwrite=True, request="first")
+    query = f"SELECT datname FROM pg_database WHERE datname LIKE '{january}_before_%'"
+    drop_former([{"kept": name} for (name,) in execute(query)])
+    drop_former(restore(place, january, second, overwrite=True, request="second"))
+    assert restore(place, january, first, overwrite=True, request="first") == []
+    assert execute(LABELS) == [(0,)]
+
+
 @pytest.mark.parametrize("asked", ["latest", "by name"])
 def test_an_entry_that_stays_fetches_nothing_and_outlives_its_backup(
     january: str, place: Path, asked: str, monkeypatch: pytest.MonkeyPatch

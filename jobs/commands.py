@@ -42,7 +42,8 @@ def build_training_dataset(
     as_of: date, service: str, out: str, allow_empty: bool = False
 ) -> Summary:
     """Writes a service's training set for the labels of `as_of`; see `jobs/training_set.py`."""
-    from jobs.training_set import NoLabels, build, wait_for_labels
+    from jobs.training_set import build
+    from jobs.waiting_labels import NoLabels, wait_for_labels
 
     wait_for_labels(as_of)
     with recorded("training-set", as_of=as_of, service=service, out=out) as run:

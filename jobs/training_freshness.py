@@ -1,25 +1,33 @@
 """Tells whether a training set is what the database would give now, so that it need not be built.
 
 It is when no month up to its day was loaded since it was built, its service promises the same
-features, what these are computed from is defined alike, and the file is there.
+features, what these are computed from is defined alike, values are made of it by the same code, and
+the file is there.
 """
 
 import json
 from datetime import date
 from hashlib import sha256
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import feature_repo
 from feature_repo.contract import contract_of
 from feature_repo.database import connect
 from feature_repo.errors import ConfigurationError
 from feature_repo.store import open_store
 from jobs.earlier_runs import nothing_to_do
-from jobs.ledger import iso, shown_parameters
+from jobs.ledger import iso, shown_parameters, versions
 from jobs.plan import plain, registered
 from jobs.training_file import Target
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+
+LIBRARY = Path(feature_repo.__file__).parent
+RULES = ("offline_*.py", "row_order.py", "source_*.py", "written_sql.py")
+"""The library's files by which values are taken from their sources and joined."""
 
 
 def built_before(as_of: date, service: str, out: str) -> dict[str, Any] | None:
@@ -71,10 +79,10 @@ An ingest that was killed has no end; it may have stored its month, and ran no l
 
 
 def definitions_of(store: "FeatureStore", service: str) -> str:
-    """A hash of all that the registry says of what a service is computed from.
+    """A hash of all that a service is computed from and by.
 
-    Its views, those that they are made of, and their sources; not the intervals that were
-    materialized. 16 hex digits.
+    What the registry says of its views, those that they are made of, and their sources, without the
+    intervals that were materialized; and the rules for values. 16 hex digits.
     """
     objects = {key: plain(one) for key, one in registered(store).items()}
     found: dict[str, dict[str, str]] = {}
@@ -89,4 +97,15 @@ def definitions_of(store: "FeatureStore", service: str) -> str:
         found |= of_these
         known = {key.split(" ", 1)[1] for key in found}
         names = {name for _, name in objects if name in mentioned} - names - known
-    return sha256(json.dumps(found, sort_keys=True).encode()).hexdigest()[:16]
+    text = json.dumps([found, rules()], sort_keys=True)
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def rules() -> dict[str, str]:
+    """Hashes of the code that makes values of what is defined, by file, and Feast's version.
+
+    Any change of such a file counts: to build once too often costs time alone.
+    """
+    files = sorted(file for pattern in RULES for file in LIBRARY.glob(pattern))
+    code = {file.name: sha256(file.read_bytes()).hexdigest() for file in files}
+    return code | {"feast": versions()["feast"]}

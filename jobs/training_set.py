@@ -9,7 +9,7 @@ in its own metadata what it is, should it be parted from its manifest.
 import logging
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from datetime import time as midnight
 from typing import TYPE_CHECKING
@@ -18,25 +18,18 @@ import pyarrow as pa
 
 from feature_repo import tracing
 from feature_repo.contract import Contract, Feature, contract_of, registered_names
-from feature_repo.database import connect
 from feature_repo.errors import ConfigurationError, VerificationFailed
 from feature_repo.store import open_store
-from jobs import waiting
-from jobs.earlier_runs import is_loading
 from jobs.ledger import Run, versions
 from jobs.training_difference import difference
 from jobs.training_file import Facts, Manifest, Sink, Target, Written, write
 from jobs.training_freshness import definitions_of
-from jobs.waiting import NotThereYet
+from jobs.waiting_labels import require_labels
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 log = logging.getLogger(__name__)
-
-
-class NoLabels(NotThereYet):
-    """The day has no labels, so there is nothing to train on."""
 
 
 LABEL = "churn_label"
@@ -187,17 +180,6 @@ def joined(
         yield pa.RecordBatchReader.from_batches(final, typed)
 
 
-def wait_for_labels(as_of: date) -> None:
-    """Returns when there are labels of a day, or none after STREAMFLOW_WAIT_S seconds.
-
-    While a month is being loaded it waits on. To be called before the run is entered in the ledger,
-    so that all months which a run does not see ended after it began.
-    """
-    instant = datetime.combine(as_of, midnight(), UTC)
-    with suppress(NoLabels):
-        waiting.until(lambda: require_labels(instant), f"the labels of {as_of}", is_loading)
-
-
 def require_no_request_data(store: "FeatureStore", service: str) -> None:
     """Returns when all features of a service can be computed from what is stored.
 
@@ -212,33 +194,6 @@ def require_no_request_data(store: "FeatureStore", service: str) -> None:
                 f"feature service {service}: on-demand feature view {view.name} takes "
                 f"{', '.join(names)} from the request, which labels do not have"
             )
-
-
-def require_labels(instant: datetime) -> None:
-    """Returns when there are labels of `instant`, else raises NoLabels."""
-    with connect() as connection:
-        if connection.execute(LAST_LABELS, [instant]).fetchone() == (instant,):
-            return
-        days = ", ".join(str(one.date()) for (one,) in connection.execute(LABELLED_DAYS))
-    raise NoLabels(f"no labels of {instant.date()}; there are those of: {days or 'no day'}")
-
-
-LAST_LABELS = "SELECT max(as_of) FROM source.labels_snapshots WHERE as_of <= %s"
-"""The last labels at or before an instant; asked every two seconds while a job waits for them.
-
-The end of a range is found in the index, while PostgreSQL may go through the table for whether a
-row exists.
-"""
-
-LABELLED_DAYS = """
-    WITH RECURSIVE days AS (
-        SELECT min(as_of) AS day FROM source.labels_snapshots
-        UNION ALL
-        SELECT (SELECT min(as_of) FROM source.labels_snapshots WHERE as_of > day)
-        FROM days WHERE day IS NOT NULL
-    )
-    SELECT day FROM days WHERE day IS NOT NULL ORDER BY day"""
-"""The instants that have labels, by going from one to the next in the index."""
 
 
 def columns(contract: Contract) -> pa.Schema:

@@ -9,6 +9,7 @@ import pytest
 
 from feature_repo import settings
 from feature_repo.store import open_store
+from jobs import training_freshness
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.test_once import age_and_tidy, lines
 from jobs.training_freshness import definitions_of
@@ -151,6 +152,21 @@ def changed_definitions(folder: Path, before: str, after: str) -> dict[str, str]
     assert before in text
     (folder / "definitions.py").write_text(text.replace(before, after))
     return {"STREAMFLOW_FEATURE_REPO": str(folder)}
+
+
+@pytest.mark.usefixtures("january")
+def test_other_rules_for_values_make_it_stale(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out, other = tmp_path / "t.parquet", tmp_path / "other"
+    assert is_built(out)
+    shutil.copytree(training_freshness.LIBRARY, other, ignore=shutil.ignore_patterns("tests"))
+    monkeypatch.setattr(training_freshness, "LIBRARY", other)
+    (other / "online_read.py").write_text("# another way to read")
+    assert not is_built(out)
+    (other / "source_values.py").write_text("# another rule")
+    assert is_built(out)
+    assert not is_built(out)
 
 
 def test_definitions_are_a_services_own(

@@ -14,7 +14,7 @@ from jobs import commands, waiting
 from jobs.apply import apply
 from jobs.ingest import ingest
 from jobs.ledger import recorded
-from jobs.training_set import NoLabels
+from jobs.waiting_labels import NoLabels
 
 
 def test_it_gives_up_at_once_where_nothing_was_said_about_waiting(

@@ -69,7 +69,8 @@ class StreamflowSettings(BaseSettings):
     """Seconds that a job waits for the database, the registry or its month to be there."""
     keep_runs_days: int = Field(400, ge=31)
     """Days that the ledger keeps a run, what its audit found, and what was materialized. The sums
-    in the metrics keep counting; of each command the last run and the last success always stay."""
+    in the metrics keep counting; of each command the last run and the last success always stay, and
+    the newest of each month, training set and forced window, so that what was done is known."""
     pool_size: int = Field(10, ge=1)
     """Connections to the online tables of one process; more reads than that wait for one."""
     verbose: bool = False

@@ -4,18 +4,23 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing
 was stored).
 """
 
-import secrets
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any, Literal
 
 import typer
 
+from feature_repo import logs
+from feature_repo.errors import ConfigurationError
 from jobs import api_key, backup_commands, console, db, features, ledger, services, waiting
 from jobs.application import Application, RunCommand, require_at_most_one
+from jobs.batch import BATCH, SETTINGS, batch
+from jobs.earlier_runs import done_before, online_before
 from jobs.reporting import VERBOSE, reporting, run
+from jobs.served_commands import audit, compare
 from jobs.times import AsOf, End, Start, scheduled_time
 from jobs.urls import shown
+from jobs.waiting_months import wait_for_months
 
 app = Application(
     help="StreamFlow's feature store: from a month of CSV files to features over HTTP.",
@@ -41,6 +46,14 @@ app.add_typer(backup_commands.backup_app, name="backup")
 app.add_typer(backup_commands.restore_app, name="restore")
 
 
+Once = Annotated[
+    bool, typer.Option("--once", help="End 0 when an earlier run did the same; see `runs`.")
+]
+Revision = Annotated[
+    str, typer.Option(metavar="TEXT", help="Tells --once apart what is to be done again.")
+]
+
+
 @app.command()
 def sample(
     out: Annotated[Path, typer.Option(help="Folder to write month_000, month_001, … to.")],
@@ -60,19 +73,28 @@ def sample(
 @app.command(cls=RunCommand)
 def ingest(
     source: Annotated[
-        str, typer.Argument(metavar="DIR", help="Folder with the six files, or its fsspec URL.")
+        str,
+        typer.Argument(
+            metavar="DIR",
+            help="Folder with the six files, its fsspec URL, or sample://users-N/seed-N/month_NNN.",
+        ),
     ],
     as_of: AsOf,
     materialize: Annotated[
         bool, typer.Option("--materialize", help="Then put what was loaded online.")
     ] = False,
+    once: Once = False,
+    revision: Revision = "",
 ) -> None:
     """Check a month and store all of it, or refuse it and change nothing."""
-    run("ingest", "ingest_month", {"source": source, "as_of": as_of})
+    what = ledger.revised(revision, source=source, as_of=as_of)
+    before = lambda: done_before("ingest", **what) if once else None  # noqa: E731
+    loaded = run("ingest", "ingest_month", what, unless=before)
     if materialize:
         instant = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
         window = {"start": instant, "end": instant, "views": []}
-        run("materialize", "materialize_features", window)
+        online = lambda: online_before(loaded["run"], instant) if once else None  # noqa: E731
+        run("materialize", "materialize_features", window, unless=online)
 
 
 @app.command(cls=RunCommand)
@@ -104,10 +126,20 @@ def training_set(
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Without labels of that day, say so and end 0.")
     ] = False,
+    if_stale: Annotated[
+        bool, typer.Option("--if-stale", help="End 0 when the one there is what it would be now.")
+    ] = False,
 ) -> None:
     """Join a month's labels point-in-time with a service's features; write Parquet and manifest."""
-    what = {"as_of": as_of, "service": service, "out": out, "allow_empty": allow_empty}
-    run("training-set", "build_training_dataset", what)
+    what = {"as_of": as_of, "service": service, "out": out}
+
+    def current() -> dict[str, Any] | None:
+        from jobs.training_freshness import built_before
+
+        return built_before(as_of, service, out) if if_stale else None
+
+    how = {"allow_empty": allow_empty}
+    run("training-set", "build_training_dataset", {**what, **how}, unless=current)
 
 
 @app.command()
@@ -133,66 +165,51 @@ def materialize(
     scheduled: Annotated[
         str, typer.Option(metavar="JOB", help="Up to the time that ends a CronJob's job name.")
     ] = "",
+    reach: Annotated[
+        int, typer.Option(min=0, metavar="SECONDS", help="The oldest time believed of JOB.")
+    ] = 90_000,
     skip_if_running: Annotated[
         bool, typer.Option("--skip-if-running", help="End 0 when another one runs.")
     ] = False,
+    once: Once = False,
+    revision: Revision = "",
 ) -> None:
     """Copy the newest values of a window into the online store. Times without a zone are UTC."""
     require_at_most_one(end=end, scheduled=scheduled)
+    logs.configure(tracebacks=VERBOSE.get())
+    end = end or scheduled_time(scheduled, timedelta(seconds=reach))
     views = list(dict.fromkeys(view or []))
-    window = {"start": start, "end": end or scheduled_time(scheduled), "views": views}
-    how = {"force": force, "skip_if_running": skip_if_running}
-    run("materialize", "materialize_features", {**window, **how})
+    window = {"start": start, "end": end, "views": views, "force": force}
+    what = ledger.revised(revision, **window)
+    before = lambda: done_before("materialize", **what) if once else None  # noqa: E731
+    how = {"skip_if_running": skip_if_running}
+    run("materialize", "materialize_features", {**what, **how}, unless=before)
 
 
 app.command()(features.features)
 app.command()(services.services)
-
-
-@app.command()
-def compare(
-    api: Annotated[str, typer.Option(metavar="URL", help="Where the API is.")],
-    users: Annotated[int, typer.Option(min=1, max=1000, help="How many users.")] = 20,
-    service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
-) -> None:
-    """Compare what the API serves with what training would see; name the first difference."""
-    with reporting():
-        from jobs.compare import compare as compared
-
-        found = compared(api, service, users)
-        if not found.users:
-            console.say("no user is both known and online: nothing to compare")
-        else:
-            console.say(f"{found.users} users, {found.values} values: served as trained on")
-
-
-@app.command(cls=RunCommand)
-def audit(
-    users: Annotated[int, typer.Option(min=1, help="How many, at random.")] = 200,
-    seed: Annotated[
-        int | None, typer.Option(min=0, help="The same seed takes the same users; unset: others.")
-    ] = None,
-    service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
-    url: Annotated[
-        str, typer.Option(metavar="URL", help="Ask the API there; else the online store is read.")
-    ] = "",
-    threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest share of users that may differ.")
-    ] = 0.0,
-) -> None:
-    """Compare served values of users at random with what training sees; count what differs."""
-    taken = secrets.randbelow(2**31) if seed is None else seed
-    asked = {"service": service, "users": users, "seed": taken, "url": url}
-    run("audit", "audit_online", {**asked, "threshold": threshold})
+app.command()(compare)
+app.command(cls=RunCommand)(audit)
+app.command(BATCH, context_settings=SETTINGS)(batch)
 
 
 @app.command()
 def wait(
-    need: Annotated[waiting.Need, typer.Option("--for", help="What for.")] = "registry",
+    need: Annotated[
+        Literal["database", "registry", "months"], typer.Option("--for", help="What for.")
+    ] = "registry",
+    loaded: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MONTH", help="'DAY REVISION SOURCE', - for none; may be repeated."),
+    ] = None,
 ) -> None:
-    """Wait for the database or the registry, STREAMFLOW_WAIT_S seconds at most."""
+    """Wait for what others bring, STREAMFLOW_WAIT_S seconds and as long as a month is loaded."""
+    if bool(loaded) != (need == "months"):
+        raise ConfigurationError("--loaded belongs to --for months, which needs it")
     with reporting():
-        waiting.wait_for(need)
+        waiting.wait_for("database" if need == "database" else "registry")
+        if loaded:
+            wait_for_months(loaded)
 
 
 @app.command()

@@ -169,6 +169,33 @@ class Place:
             found[one.what] = local
         return found
 
+    def read(self, name: str) -> bytes | None:
+        """The content of a file beside the backups; None where there is none.
+
+        Raises:
+            StreamflowError: the place cannot be read.
+        """
+        with self.told("read"):
+            self.files.invalidate_cache()
+            try:
+                return bytes(self.files.cat_file(f"{self.path}/{name}"))
+            except FileNotFoundError:
+                return None
+
+    def write(self, name: str, content: bytes) -> None:
+        """Writes a file beside the backups, whole or not at all.
+
+        Raises:
+            StreamflowError: the place cannot be written.
+        """
+        scratch = f"{self.path}/.{uuid.uuid4().hex}.tmp"
+        with self.told("written"):
+            self.files.makedirs(self.path, exist_ok=True)
+            self.files.pipe_file(scratch, content)
+            if self.is_local:
+                sync(Path(scratch))
+            self.files.mv(scratch, f"{self.path}/{name}")
+
     def probe(self) -> None:
         """Writes a file, reads it back and removes it.
 

@@ -7,7 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -17,12 +17,24 @@ from jobs.application import Application, RunCommand
 from jobs.backup_ledger import noted
 from jobs.reporting import message, reporting
 
+if TYPE_CHECKING:
+    from jobs.restore_requests import Request
+
 backup_app = Application(help="Keep dumps as backups; list, check.")
 restore_app = Application(help="Put a backup in the database's place.")
 
 PLACE = "A folder, or any fsspec URL of one."
 Prefix = Annotated[str, typer.Option(help="How names begin, before the time.")]
-Plan = Annotated[Path, typer.Argument(metavar="FOLDER", help="For the plan, and for downloads.")]
+PlanFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="For the plan, and for downloads.")
+]
+From = Annotated[str, typer.Option("--from", metavar="PLACE", help=PLACE)]
+Requested = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT", help="What asks for it; the same text again is not carried out again."
+    ),
+]
 
 
 @contextmanager
@@ -127,40 +139,60 @@ def check(place: Annotated[str, typer.Argument(metavar="PLACE", help=PLACE)]) ->
         console.say(f"{where.url}: can be written; {len(names)} backups{newest}")
 
 
+def asked(request: str, place: str, prefix: str) -> "Request":
+    """The request of a restore, as the options have it.
+
+    Raises:
+        ConfigurationError: one of them cannot be.
+    """
+    from jobs.backup import Place
+    from jobs.restore_requests import Request
+
+    require_prefix(prefix)
+    if not request.strip() or not request.isprintable():
+        raise ConfigurationError("--request wants a text on one line that names this restore")
+    return Request(request, Place(place), prefix)
+
+
 @restore_app.command("prepare")
 def prepare(
     name: Annotated[str, typer.Argument(metavar="BACKUP", help="Its name, or `latest`.")],
-    plan: Plan,
-    place: Annotated[str, typer.Option("--from", metavar="PLACE", help=PLACE)],
+    plan: PlanFolder,
+    place: From,
     database: Annotated[
         list[str], typer.Option(metavar="WHAT=NAME", help="Restore this one; may be repeated.")
     ],
-    prefix: Prefix = "streamflow",
+    request: Requested,
     overwrite: Annotated[
         bool, typer.Option("--overwrite", help="Also where there is data, which is kept aside.")
     ] = False,
+    prefix: Prefix = "streamflow",
 ) -> None:
     """Verify a backup, make new databases for it, and write the plan for pg_restore."""
-    from jobs.backup import Place
     from jobs.restore import prepare as prepared
     from jobs.restore_database import server
 
     with reporting():
-        require_prefix(prefix)
+        wanted = asked(request, place, prefix)
         targets = targets_of(database)
         waiting.until(server, "the database")
-        for line in prepared(name, Place(place), prefix, targets, overwrite, plan):
+        for line in prepared(name, wanted, targets, overwrite, plan):
             console.say(line)
 
 
 @restore_app.command("finish", cls=RunCommand)
-def finish(plan: Plan) -> None:
+def finish(
+    plan: PlanFolder, place: From, request: Requested, prefix: Prefix = "streamflow"
+) -> None:
     """Compare what was restored with its manifest, and put it in the database's place."""
-    from jobs.restore import advice
+    from jobs.restore import Plan, advice
     from jobs.restore import finish as finished
 
     with summed_up("restore", database=True) as line:
-        line["databases"] = finished(plan)
+        line["request"] = request
+        if said := Plan.read(plan).message:
+            line["message"] = said
+        line["databases"] = finished(plan, asked(request, place, prefix))
         for one in advice(plan):
             console.say(one)
         for one in line["databases"]:

@@ -7,19 +7,22 @@ Each returns the run's summary: run, outcome, window, rows, duration_ms, version
 from datetime import date, datetime
 from typing import Any
 
-from jobs import console
+from jobs import console, ledger
 from jobs.ledger import recorded
 
 Summary = dict[str, Any]
 
 
-def ingest_month(source: str, as_of: date) -> Summary:
-    """Loads the month in the folder or at the URL `source`; see `jobs/ingest.py`."""
+def ingest_month(source: str, as_of: date, revision: str = "") -> Summary:
+    """Loads the month in the folder or at the URL `source`; see `jobs/ingest.py`.
+
+    `revision` tells apart loads of the same source in the ledger.
+    """
     from jobs.ingest import ingest
     from jobs.source import local_folder
 
     with (
-        recorded("ingest", source=source, as_of=as_of) as run,
+        recorded("ingest", **ledger.revised(revision, source=source, as_of=as_of)) as run,
         local_folder(source) as folder,
         console.progress("checking and loading", console.size(folder), True) as advance,
     ):
@@ -39,8 +42,10 @@ def build_training_dataset(
     as_of: date, service: str, out: str, allow_empty: bool = False
 ) -> Summary:
     """Writes a service's training set for the labels of `as_of`; see `jobs/training_set.py`."""
-    from jobs.training_set import NoLabels, build
+    from jobs.training_set import build
+    from jobs.waiting_labels import NoLabels, wait_for_labels
 
+    wait_for_labels(as_of)
     with recorded("training-set", as_of=as_of, service=service, out=out) as run:
         try:
             build(run, as_of, service, out)
@@ -57,11 +62,13 @@ def materialize_features(
     views: list[str],
     force: bool = False,
     skip_if_running: bool = False,
+    revision: str = "",
 ) -> Summary:
     """Copies the newest values of a window into the online store; see `jobs/materialize.py`."""
     from jobs.materialize import materialize
 
-    with recorded("materialize", start=start, end=end, views=views, force=force) as run:
+    window = {"start": start, "end": end, "views": views, "force": force}
+    with recorded("materialize", **ledger.revised(revision, **window)) as run:
         materialize(run, start, end, views, force, skip_if_running)
     return run.summary()
 

@@ -58,10 +58,11 @@ def published(summary: Summary) -> Summary:
 
 
 @flow
-def ingest_month(source: Location, as_of: date) -> Summary:
+def ingest_month(source: Location, as_of: date, revision: str = "") -> Summary:
     """Checks a month's six files and stores all of them or nothing."""
     try:
-        return published(step(commands.ingest_month)(source.get_secret_value(), as_of))
+        work = step(commands.ingest_month)
+        return published(work(source.get_secret_value(), as_of, revision))
     except InputRefused as refused:
         create_table_artifact(
             key="ingest-faults",
@@ -93,10 +94,11 @@ def materialize_features(
     views: list[str],
     force: bool = False,
     skip_if_running: bool = False,
+    revision: str = "",
 ) -> Summary:
     """Copies the newest values of a window into the online store."""
     work = step(commands.materialize_features)
-    return published(work(start, end, views, force, skip_if_running))
+    return published(work(start, end, views, force, skip_if_running, revision))
 
 
 @flow

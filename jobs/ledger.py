@@ -101,7 +101,7 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
         SchemaMissing: the database was never applied, so there is no ledger.
         SchemaTooNew: it is of a later version, which this one cannot use.
     """
-    kept = {key: shown(one) if isinstance(one, str) else one for key, one in parameters.items()}
+    kept = shown_parameters(parameters)
     run = Run(command, kept)
     tracing.start("streamflow-jobs")
     with connect(autocommit=True) as connection, keeping(connection) as keeper:
@@ -125,6 +125,16 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
             run.duration_ms = round((time.monotonic() - run.started) * 1000)
             ended[command] = run
             close(connection, run)
+
+
+def revised(revision: str, **parameters: Any) -> dict[str, Any]:
+    """Parameters of a run, with its revision where it has one."""
+    return parameters | ({"revision": revision} if revision else {})
+
+
+def shown_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
+    """Parameters as the ledger keeps them: of a URL, what may be shown."""
+    return {key: shown(one) if isinstance(one, str) else one for key, one in parameters.items()}
 
 
 def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:

@@ -12,7 +12,7 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import Connection
@@ -22,6 +22,7 @@ from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, UnknownName
 from feature_repo.store import open_store, translated
 from jobs.ledger import Counts, Run, iso
+from jobs.times import CLOCKS_DIFFER
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -31,8 +32,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-CLOCKS_DIFFER = timedelta(hours=2)
-"""More than a clock is off that somebody set wrongly by an hour."""
 
 
 def materialize(
@@ -47,7 +46,8 @@ def materialize(
 
     So are rows before `start` that were loaded after the last materialization. No value
     replaces a newer one, unless `force` is set. Rows that are dated further ahead than
-    STREAMFLOW_MAX_AHEAD_S allows are left out, counted as refused, and said.
+    STREAMFLOW_MAX_AHEAD_S allows are left out, counted as refused, and said. Where no row was there
+    to be read, a warning and the run's message say so: a window that is wrong looks like that.
 
     Args:
         run: its counts and window are filled in.
@@ -207,9 +207,17 @@ def outcome_of(found: "Result") -> Outcome:
 
 
 def enter(run: Run, outcomes: dict[str, Outcome]) -> None:
-    """Adds what became of the rows of all views to a run, and says what is dated too far ahead."""
+    """Adds what became of the rows of all views to a run, and says what is not as it should be.
+
+    A view without a row in the window is said, and rows that are dated too far ahead. A window of
+    somebody's own may leave a view out; one from the first row on never does.
+    """
     for one in outcomes.values():
         run.counts.add(one.counts)
+    start, end = run.window
+    empty = [name for name, one in outcomes.items() if not one.counts.read]
+    if empty and (start == BEGINNING or not run.counts.read):
+        say(run, f"no row from {iso(start)} to {iso(end)} of: {', '.join(empty)}")
     too_far = f"dated more than {ahead.allowed()} ahead of the database's clock"
     refused = {name: one.counts.refused for name, one in outcomes.items() if one.counts.refused}
     if refused:

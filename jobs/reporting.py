@@ -64,9 +64,20 @@ def reporting(
 
 
 def run(
-    command: str, name: str, parameters: dict[str, Any], needs: waiting.Need = "registry"
-) -> None:
-    """Waits for what the work `name` needs, does it, and ends with its JSON line."""
+    command: str,
+    name: str,
+    parameters: dict[str, Any],
+    needs: waiting.Need = "registry",
+    unless: Callable[[], dict[str, Any] | None] = lambda: None,
+) -> dict[str, Any]:
+    """Waits for what the work `name` needs, does it, and ends with its JSON line.
+
+    Args:
+        unless: gives the summary of an earlier run that makes this one needless, or None.
+
+    Returns:
+        The summary that the line has.
+    """
     done: dict[str, Any] = {}
     ledger.ended.pop(command, None)
 
@@ -78,7 +89,8 @@ def run(
 
     with reporting(summary=summary):
         waiting.wait_for(needs)
-        done |= tracking.run(name, **parameters)
+        done |= unless() or tracking.run(name, **parameters)
+    return done
 
 
 def tell(error: BaseException) -> None:

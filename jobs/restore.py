@@ -2,22 +2,21 @@
 
 `prepare` checks everything before anything is changed and writes a plan; pg_restore follows it;
 `finish` counts the rows and renames both databases in one transaction. The former database is
-kept where it had data. Idempotent: a restored database carries the backup's name as its comment,
-and the same restore again finds it and does nothing. A killed one leaves the database in use as
-it was; the next attempt makes the new one afresh.
+kept where it had data. Idempotent by the request that asks for it: what was carried out is
+written down (`jobs/restore_requests.py`), and the same request again does nothing. A killed restore
+leaves the database in use as it was; the next attempt makes the new one afresh.
 """
 
 import json
 import logging
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 from psycopg import Connection
 
 from feature_repo import schema, settings
 from feature_repo.errors import ConfigurationError, SchemaTooNew, VerificationFailed
-from jobs.backup import LATEST, Place
 from jobs.backup_manifest import MAIN, Dump
 from jobs.restore_database import (
     State,
@@ -28,6 +27,7 @@ from jobs.restore_database import (
     state,
     switch,
 )
+from jobs.restore_requests import Request
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +40,7 @@ class LeftOut(ConfigurationError):
 
 
 class Done(LeftOut):
-    """A database was restored from this backup already."""
+    """A database was restored for this request already."""
 
 
 @dataclass(frozen=True)
@@ -61,15 +61,43 @@ class Step:
     """Whether rights on the database in use were granted or taken away."""
 
 
+@dataclass(frozen=True)
+class Plan:
+    """What `finish` has to do; without a step nothing, and `message` says why."""
+
+    steps: list[Step]
+    message: str = ""
+
+    def write(self, folder: Path) -> None:
+        """Writes it to a folder, for pg_restore and for `finish`."""
+        (folder / DETAILS).write_text(json.dumps(asdict(self)))
+        lines = [f"{step.into}\t{step.dump}\n" for step in self.steps]
+        (folder / PLAN).write_text("".join(lines))
+
+    @classmethod
+    def read(cls, folder: Path) -> Self:
+        """The plan in a folder.
+
+        Raises:
+            ConfigurationError: there is none.
+        """
+        try:
+            found = json.loads((folder / DETAILS).read_text())
+            return cls([Step(**one) for one in found["steps"]], found["message"])
+        except (OSError, ValueError, TypeError, KeyError) as error:
+            raise ConfigurationError(f"{folder}: no plan is there: {error}") from error
+
+
 def prepare(
-    name: str, place: Place, prefix: str, targets: dict[str, str], overwrite: bool, folder: Path
+    name: str, request: Request, targets: dict[str, str], overwrite: bool, folder: Path
 ) -> list[str]:
     """Verifies a backup, makes the databases to restore it into, and writes the plan to `folder`.
 
+    A request that was carried out before, whatever became of its backup, gives an empty plan.
+
     Args:
-        name: of the backup, or `latest`.
-        place: where it is.
-        prefix: of the backups among which `latest` is the newest.
+        name: of the backup, or `latest`: the newest with the request's prefix.
+        request: what asks for it, and where the backup is.
         targets: the databases to restore, by what they are (`streamflow`, `prefect`).
         overwrite: also where there is data.
         folder: of this machine, for the plan and for what has to be downloaded.
@@ -78,34 +106,46 @@ def prepare(
         What is left out and why, a line each.
 
     Raises:
-        ConfigurationError: no such backup, the database has data and `overwrite` is False, or
-            the role may not create the new one. Nothing was changed.
+        ConfigurationError: no such backup, the database has data and `overwrite` is False, the
+            role may not create the new one, or what the request restored is gone. Nothing was
+            changed.
         VerificationFailed: a dump is not what the manifest describes. Nothing was changed.
+        StreamflowError: the place of the backups cannot be read, or not be written, so that
+            nothing could be written down. Nothing was changed.
     """
-    manifest = place.find(name, prefix)
-    dumps = place.fetch(manifest, folder)
+    if MAIN not in targets:
+        raise ConfigurationError(f"--database {MAIN}=NAME is missing")
+    found = state(targets[MAIN], MAIN)
+    if done := request.done_before(targets[MAIN], found):
+        Plan([], done).write(folder)
+        return [done]
+    manifest = request.place.find(name, request.prefix)
+    request.place.probe()
+    request.write_down_former(targets[MAIN], found)
+    dumps = request.place.fetch(manifest, folder)
     if MAIN not in dumps:
         raise ConfigurationError(f"{manifest.name} has no database {MAIN}")
     unknown = sorted(targets.keys() - {one.what for one in manifest.databases})
     steps, left_out = [], [f"{what}: {manifest.name} has none, left out" for what in unknown]
-    for one in sorted(manifest.databases, key=lambda dump: dump.what != MAIN):
+    # The main one comes last: when its mark is there, all is done.
+    for one in sorted(manifest.databases, key=lambda dump: dump.what == MAIN):
         path = str(dumps[one.what].resolve())
         try:
-            steps.append(planned(one, path, manifest.name, targets.get(one.what), name, overwrite))
+            to = targets.get(one.what)
+            steps.append(planned(one, path, manifest.name, to, request.text, overwrite))
         except LeftOut as error:
-            if one.what == MAIN and not isinstance(error, Done):
+            if one.what == MAIN:
                 raise
             left_out.append(f"{one.what}: {error}")
     for step in steps:
         if step.into != step.database:
             create(step.into, like=step.database)
-    (folder / DETAILS).write_text(json.dumps([asdict(step) for step in steps]))
-    (folder / PLAN).write_text("".join(f"{step.into}\t{step.dump}\n" for step in steps))
+    Plan(steps).write(folder)
     return left_out
 
 
 def planned(
-    dump: Dump, path: str, backup: str, database: str | None, asked: str, overwrite: bool
+    dump: Dump, path: str, backup: str, database: str | None, request: str, overwrite: bool
 ) -> Step:
     """How to restore one database.
 
@@ -115,11 +155,8 @@ def planned(
     if database is None:
         raise LeftOut("not asked for")
     found = state(database, dump.what)
-    if found.backup and asked in (LATEST, found.backup):
-        raise Done(
-            f"database {database} was restored from {found.backup} already, nothing to do; to do "
-            f'it again, first run: COMMENT ON DATABASE "{database}" IS NULL'
-        )
+    if found.request == request:
+        raise Done(f"database {database} was restored from {found.backup} for this already")
     into = destination(database, found, overwrite)
     keeps = bool(found.data)
     return Step(dump.what, database, into, path, backup, dump.rows, keeps, found.has_grants)
@@ -143,8 +180,10 @@ def destination(database: str, found: State, overwrite: bool) -> str:
     )
 
 
-def finish(folder: Path) -> list[dict[str, Any]]:
+def finish(folder: Path, request: Request) -> list[dict[str, Any]]:
     """Checks what pg_restore made by the plan in `folder` and puts it in the place of the former.
+
+    Then it writes down that the request was carried out.
 
     Returns:
         For each database: what it is, its name, the backup, its rows, and where the former one
@@ -152,21 +191,23 @@ def finish(folder: Path) -> list[dict[str, Any]]:
 
     Raises:
         VerificationFailed: a table has other rows than the manifest says; nothing was changed.
-        StreamflowError: the databases cannot be renamed; nothing was changed.
+        StreamflowError: the databases cannot be renamed; nothing was changed. Or they were, and
+            it cannot be written down, which another attempt does.
     """
-    try:
-        steps = [Step(**one) for one in json.loads((folder / DETAILS).read_text())]
-    except (OSError, ValueError, TypeError) as error:
-        raise ConfigurationError(f"{folder}: no plan is there: {error}") from error
+    steps = Plan.read(folder).steps
     for step in steps:
         verify(step)
     done = []
     for step in steps:
-        kept = switch(step.database, step.into, step.backup, step.keeps)
+        kept = switch(step.database, step.into, step.backup, request.text, step.keeps)
         row = {"what": step.what, "database": step.database, "backup": step.backup}
         done.append({**row, "rows": sum(step.rows.values()), "kept": kept})
         log.info("database restored", extra=done[-1])
-    return done
+    for step in steps:
+        if step.what == MAIN:
+            has_data = bool(state(step.database, MAIN).data)
+            request.write_down(step.backup, step.database, has_data)
+    return done[::-1]
 
 
 def verify(step: Step) -> None:
@@ -182,7 +223,7 @@ def verify(step: Step) -> None:
 
 def advice(folder: Path) -> list[str]:
     """What a person has to do after `finish`, a line each."""
-    steps = [Step(**one) for one in json.loads((folder / DETAILS).read_text())]
+    steps = Plan.read(folder).steps
     said = []
     if (folder / PLAIN).exists():
         said.append("owners, grants and policies name roles that are not here and were left out")

@@ -1,6 +1,7 @@
 """The databases of a restore: what is in them, making a new one, and exchanging the two."""
 
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +18,8 @@ from jobs.backup_manifest import is_data
 
 ADMIN = "postgres"
 """The database to be connected to while another one is renamed."""
-RESTORED = "restored from "
+RESTORED = re.compile(r"restored from (?P<backup>\S+)(?:, as asked by: (?P<request>.+))?")
+"""The comment of a database that was restored."""
 SWITCH_S = 60
 """How long connections that come back at once may keep the databases from being renamed."""
 
@@ -29,6 +31,8 @@ class State:
     exists: bool
     backup: str = ""
     """The backup it was restored from."""
+    request: str = ""
+    """What asked for that."""
     data: str = ""
     """A table with rows that a restore would replace."""
     bare: bool = True
@@ -82,8 +86,9 @@ def state(database: str, what: str) -> State:
             for of, table in tables
             if is_data(what, of, table) and has_rows(connection, of, table)
         ]
-    backup = comment.removeprefix(RESTORED) if comment.startswith(RESTORED) else ""
-    return State(True, backup, data[0] if data else "", not tables, has_grants)
+    mark = RESTORED.fullmatch(comment)
+    backup, request = (mark["backup"], mark["request"] or "") if mark else ("", "")
+    return State(True, backup, request, data[0] if data else "", not tables, has_grants)
 
 
 def has_rows(connection: Connection, of: str, table: str) -> bool:
@@ -118,15 +123,15 @@ def create(name: str, like: str) -> None:
         connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0 {}").format(new, options))
 
 
-def switch(database: str, into: str, backup: str, keeps: bool) -> str | None:
-    """Puts `into` in the place of `database`, whose connections end; marks it with the backup.
+def switch(database: str, into: str, backup: str, request: str, keeps: bool) -> str | None:
+    """Puts `into` in the place of `database`, whose connections end; marks it as RESTORED.
 
     Returns:
         The name that the former database has now; None where it was removed, or never was.
     """
     aside = f"{database[:38]}_before_{datetime.now(UTC):%Y%m%d_%H%M%S}"
     mark = sql.SQL("COMMENT ON DATABASE {} IS {}").format(
-        sql.Identifier(database), sql.Literal(RESTORED + backup)
+        sql.Identifier(database), sql.Literal(f"restored from {backup}, as asked by: {request}")
     )
     with connected(ADMIN, autocommit=True) as connection:
         if into == database:

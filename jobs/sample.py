@@ -59,6 +59,21 @@ def write_months(
     return written
 
 
+def write_month(out: Path, users: int, month: int, seed: int) -> Path:
+    """Write OUT/month_NNN alone, the same bytes that `write_months` writes there; give it.
+
+    A month follows from the ones before, which are made and not written. Raises as `write_months`.
+    """
+    _check_arguments(out, users, month + 1, seed)
+    blocks: list[Columns] = []
+    for earlier in range(month):
+        for _ in make_month(blocks, users, earlier, seed):
+            pass
+    folder = out / f"month_{month:03d}"
+    _write_month(folder, make_month(blocks, users, month, seed), None)
+    return folder
+
+
 def _check_arguments(out: Path, users: int, months: int, seed: int) -> None:
     for option, value, low, high in (
         ("--users", users, 10, 1_000_000),

@@ -1,10 +1,16 @@
 """Days and times as the command line takes them."""
 
+import logging
 import re
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Annotated
 
 import typer
+
+log = logging.getLogger(__name__)
+
+CLOCKS_DIFFER = timedelta(hours=2)
+"""More than a clock is off that somebody set wrongly by an hour."""
 
 
 def parse_day(text: str) -> date:
@@ -26,13 +32,37 @@ def parse_instant(text: str) -> datetime:
         ) from None
 
 
-def scheduled_time(job: str) -> datetime | None:
+def scheduled_time(job: str, reach: timedelta, now: datetime | None = None) -> datetime | None:
     """The time for which a CronJob made `job`: its name ends in it, as minutes since 1970.
 
-    A job made by hand has another name; its time is now, like that of an empty name.
+    Anybody may name a job that is made by hand, so that its digits are believed only where they
+    can be such a time: at most `reach` before now and not after it, by a clock that may be off
+    by CLOCKS_DIFFER. Else None, for now, and the log says why; an empty name is no job.
+
+    Args:
+        reach: how long after its scheduled time a job of this CronJob may still begin or be
+            tried again.
+        now: aware; None for this machine's.
     """
-    minutes = re.search(r"-(\d{8,9})$", job)
-    return datetime.fromtimestamp(int(minutes[1]) * 60, UTC) if minutes else None
+    if not job:
+        return None
+    now = now or datetime.now(UTC)
+    digits = re.search(r"-([0-9]+)$", job)
+    reason = "the job's name ends in no time"
+    if digits:
+        try:
+            found = datetime.fromtimestamp(int(digits[1]) * 60, UTC)
+        except (ValueError, OverflowError, OSError):  # beyond what a date can be
+            reason = f"{digits[1]} are no minutes since 1970"
+        else:
+            if now - reach - CLOCKS_DIFFER <= found <= now + CLOCKS_DIFFER:
+                return found
+            reason = (
+                f"{digits[1]} as minutes since 1970 is {found.isoformat()}, "
+                "which is no time that this CronJob can be late for"
+            )
+    log.info("the window ends now", extra={"job": job, "reason": reason})
+    return None
 
 
 AsOf = Annotated[

@@ -41,6 +41,8 @@ class Manifest:
     sha256: str
     """Of the Parquet file's bytes."""
     versions: dict[str, str]
+    definitions: str = ""
+    """Hash of what the features are computed from; empty where an earlier version wrote this."""
 
     def text(self) -> bytes:
         """The manifest as the bytes of its file."""
@@ -178,14 +180,29 @@ class Target:
                 sink = Sink()
                 while block := file.read(BLOCK):
                     sink.write(block)
-            text: Any = json.loads(self.files.cat_file(self.manifest))
-            return sink.hash.hexdigest(), Manifest(**text)
-        except FileNotFoundError as error:
-            said = f"{quoted(self.out)}: no training set there ({error})"
-            raise ConfigurationError(shown(said)) from None
         except Exception as error:  # each kind of file system has errors of its own
-            said = f"{self.out}: no readable training set: {error}"
-            raise ConfigurationError(shown(said)) from None
+            raise self.none_there(error) from None
+        return sink.hash.hexdigest(), self.description()
+
+    def description(self) -> Manifest:
+        """The manifest of a training set that is there.
+
+        Raises:
+            ConfigurationError: none is.
+        """
+        try:
+            self.files.size(self.path)
+            text: Any = json.loads(self.files.cat_file(self.manifest))
+            return Manifest(**text)
+        except Exception as error:  # each kind of file system has errors of its own
+            raise self.none_there(error) from None
+
+    def none_there(self, error: Exception) -> ConfigurationError:
+        """Says that no training set can be read here, and why."""
+        if isinstance(error, FileNotFoundError):
+            said = f"{quoted(self.out)}: no training set there ({error})"
+            return ConfigurationError(shown(said))
+        return ConfigurationError(shown(f"{self.out}: no readable training set: {error}"))
 
     def facts(self) -> Facts | None:
         """Reads what the data says of itself; None where an earlier version wrote it."""

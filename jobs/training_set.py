@@ -18,23 +18,18 @@ import pyarrow as pa
 
 from feature_repo import tracing
 from feature_repo.contract import Contract, Feature, contract_of, registered_names
-from feature_repo.database import connect
 from feature_repo.errors import ConfigurationError, VerificationFailed
 from feature_repo.store import open_store
-from jobs import waiting
 from jobs.ledger import Run, versions
 from jobs.training_difference import difference
 from jobs.training_file import Facts, Manifest, Sink, Target, Written, write
-from jobs.waiting import NotThereYet
+from jobs.training_freshness import definitions_of
+from jobs.waiting_labels import require_labels
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 log = logging.getLogger(__name__)
-
-
-class NoLabels(NotThereYet):
-    """The day has no labels, so there is nothing to train on."""
 
 
 LABEL = "churn_label"
@@ -57,7 +52,7 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
         out: a path or any fsspec URL; the manifest goes beside it as `OUT.manifest.json`.
 
     Raises:
-        NoLabels: the day has none, also after STREAMFLOW_WAIT_S seconds.
+        NoLabels: the day has none.
         ConfigurationError: `out` is no place for a file, or the service needs request data.
         UnknownName: the registry has no such service.
     """
@@ -67,13 +62,13 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
         contract = contract_of(store, service)
         require_no_request_data(store, service)
         instant = datetime.combine(as_of, midnight(), UTC)
-        waiting.until(lambda: require_labels(instant), f"the labels of {as_of}")
+        require_labels(instant)
 
         def fill(sink: Sink) -> Manifest:
             facts = facts_of(contract, as_of.isoformat())
             with tracing.span("join and write"), joined(store, contract, instant) as batches:
                 written = write(batches, columns(contract), sink, facts)
-            return describe(contract, as_of, written)
+            return describe(contract, as_of, written, definitions_of(store, service))
 
         manifest = target.place(fill)
     run.window = (instant, instant)
@@ -111,7 +106,7 @@ def verify(out: str) -> Manifest:
     with open_store() as store:
         require_defined(store, contract, target.out)
         instant = datetime.combine(date.fromisoformat(manifest.as_of), midnight(), UTC)
-        waiting.until(lambda: require_labels(instant), f"the labels of {manifest.as_of}")
+        require_labels(instant)
         with joined(store, contract, instant) as batches:
             again = write(batches, columns(contract), Sink(), facts)
         if again.sha256 != manifest.sha256:
@@ -201,33 +196,6 @@ def require_no_request_data(store: "FeatureStore", service: str) -> None:
             )
 
 
-def require_labels(instant: datetime) -> None:
-    """Returns when there are labels of `instant`, else raises NoLabels."""
-    with connect() as connection:
-        if connection.execute(LAST_LABELS, [instant]).fetchone() == (instant,):
-            return
-        days = ", ".join(str(one.date()) for (one,) in connection.execute(LABELLED_DAYS))
-    raise NoLabels(f"no labels of {instant.date()}; there are those of: {days or 'no day'}")
-
-
-LAST_LABELS = "SELECT max(as_of) FROM source.labels_snapshots WHERE as_of <= %s"
-"""The last labels at or before an instant; asked every two seconds while a job waits for them.
-
-The end of a range is found in the index, while PostgreSQL may go through the table for whether a
-row exists.
-"""
-
-LABELLED_DAYS = """
-    WITH RECURSIVE days AS (
-        SELECT min(as_of) AS day FROM source.labels_snapshots
-        UNION ALL
-        SELECT (SELECT min(as_of) FROM source.labels_snapshots WHERE as_of > day)
-        FROM days WHERE day IS NOT NULL
-    )
-    SELECT day FROM days WHERE day IS NOT NULL ORDER BY day"""
-"""The instants that have labels, by going from one to the next in the index."""
-
-
 def columns(contract: Contract) -> pa.Schema:
     """The columns of a training set and their exact types, Float32 as 32 bits."""
     return pa.schema(
@@ -272,7 +240,7 @@ def facts_of(contract: Contract, as_of: str) -> Facts:
     }
 
 
-def describe(contract: Contract, as_of: date, written: Written) -> Manifest:
+def describe(contract: Contract, as_of: date, written: Written, definitions: str) -> Manifest:
     """The manifest of what was written."""
     return Manifest(
         service=contract.service,
@@ -284,4 +252,5 @@ def describe(contract: Contract, as_of: date, written: Written) -> Manifest:
         null_counts=written.null_counts,
         sha256=written.sha256,
         versions=versions(),
+        definitions=definitions,
     )

@@ -2,7 +2,10 @@
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass
 from typing import Literal
 
 from feature_repo import settings
@@ -30,21 +33,51 @@ def wait_for(need: Need) -> None:
     until(checks[need], f"the {need}")
 
 
-def until(check: Callable[[], None], what: str) -> None:
-    """Calls `check` until it no longer says that `what` is missing, or the time is up."""
-    give_up = time.monotonic() + settings.streamflow().wait_s
+@dataclass
+class Patience:
+    """How long may still be waited."""
+
+    seconds: float
+
+
+shared: ContextVar[Patience | None] = ContextVar("shared", default=None)
+"""What all waits in a `together` have."""
+
+
+@contextmanager
+def together() -> Iterator[None]:
+    """All waits in here take STREAMFLOW_WAIT_S seconds at most, and not each of them."""
+    token = shared.set(Patience(settings.streamflow().wait_s))
+    try:
+        yield
+    finally:
+        shared.reset(token)
+
+
+def until(
+    check: Callable[[], None], what: str, is_at_work: Callable[[], bool] = lambda: False
+) -> None:
+    """Calls `check` until it no longer says that `what` is missing, or the time is up.
+
+    Time does not count while `is_at_work` says that somebody brings it.
+    """
+    patience = shared.get() or Patience(settings.streamflow().wait_s)
     said, said_at = "", 0.0
     while True:
+        began = time.monotonic()
         try:
             return check()
         except (StoreUnavailable, SchemaMissing, NotThereYet) as error:
-            if time.monotonic() >= give_up:
+            at_work = is_at_work()
+            if patience.seconds <= 0 and not at_work:
                 raise
-            if str(error) != said or time.monotonic() - said_at >= SAY_EVERY_S:
-                said, said_at = str(error), time.monotonic()
-                extra = {"reason": said, "seconds_left": round(give_up - said_at)}
+            if str(error) != said or began - said_at >= SAY_EVERY_S:
+                said, said_at = str(error), began
+                extra = {"reason": said, "seconds_left": round(patience.seconds)}
                 log.info(f"waiting for {what}", extra=extra)
             time.sleep(EVERY_S)
+            if not at_work:
+                patience.seconds -= time.monotonic() - began
 
 
 class NotThereYet(ConfigurationError):

@@ -37,6 +37,7 @@ FULL: dict[str, Any] = {
     "jobs.materialize.backfills": [{"start": "2024-01-01", "end": "2024-02-01"}],
     "jobs.backup.enabled": True,
     "jobs.restore.backup": "latest",
+    "jobs.restore.request": "2026-11-28 volume lost",
     "metrics.serviceMonitor.enabled": True,
     "metrics.prometheusRule.enabled": True,
     "metrics.dashboard.enabled": True,

@@ -1,4 +1,4 @@
-"""The drill: a database is backed up, lost with its volume, restored, and is what it was."""
+"""The drill: a database is backed up, lost with its volume twice, restored, and is what it was."""
 
 import json
 import time
@@ -12,6 +12,13 @@ from namespace import SAMPLE, Namespace, until
 from drills.results import Result, record, record_load
 
 VOLUME = "data-streamflow-postgres-0"
+LOSE = (
+    "kubectl scale statefulset streamflow-postgres --replicas=0",
+    f"kubectl delete pvc {VOLUME}",
+    "kubectl scale statefulset streamflow-postgres --replicas=1",
+)
+"""What a person types to have PostgreSQL come back empty, as the guide and its pod say it."""
+GUIDE = CHART.parents[1] / "docs" / "operations.md"
 TRAINING_SET = "/training/churn_v1_2024-01-31.parquet"
 COUNTS = """
     SELECT format('SELECT %L, count(*) FROM %I.%I', nspname || '.' || relname, nspname, relname)
@@ -89,10 +96,25 @@ def back_up(namespace: Namespace, job: str) -> dict[str, Any]:
     return summary
 
 
-def restore_job(namespace: Namespace, known: set[str]) -> str:
-    """The name of the restore's Job that is not known yet."""
-    (name,) = {one for one in namespace.jobs() if "-restore-" in one} - known
+def restore_job(namespace: Namespace) -> str:
+    """The name of the restore's Job, of which a release has one."""
+    (name,) = (one for one in namespace.jobs() if "-restore-" in one)
     return name
+
+
+def restoring(backup: str, request: str, *more: str) -> tuple[str, ...]:
+    """Options of helm that ask for a restore."""
+    return (
+        *("--set", f"jobs.restore.backup={backup}", "--set", f"jobs.restore.request={request}"),
+        *more,
+    )
+
+
+def test_the_guide_and_the_drill_lose_a_volume_in_the_same_way() -> None:
+    section = GUIDE.read_text().split("### A lost volume\n")[1].split("\n### ")[0]
+    typed = [line.removeprefix("$ ") for line in section.splitlines() if line.startswith("$ ")]
+    assert tuple(typed[:3]) == LOSE
+    assert typed[3].startswith("helm upgrade ")
 
 
 def test_a_backup_knows_the_rows_of_every_table(
@@ -139,45 +161,55 @@ def kept(namespace: Namespace) -> list[str]:
 def test_a_lost_volume_is_restored_and_all_is_as_before(
     sample_release: Namespace, before: dict[str, Any], backup: str
 ) -> None:
-    lose_the_volume(sample_release)
-    assert psql(sample_release, COUNTS) == []
-    began = time.monotonic()
-    sample_release.install(*SAMPLE, "--set", "jobs.restore.backup=latest")
-    whole = time.monotonic() - began
-    job = restore_job(sample_release, set())
-    (done, prefect) = sample_release.summary(job)["databases"]
-    assert (done["what"], done["backup"], done["kept"]) == ("streamflow", backup, None)
-    assert prefect["what"] == "prefect"
-    print(f"restored by a Job in {sample_release.complete(job):.0f} s, {whole:.0f} s until ready")
-    after = snapshot(sample_release)
-    for what, value in before.items():
-        assert after[what] == value, what
+    for request in ("2026-11-28 volume lost", "2026-11-29 volume lost again"):
+        lose_the_volume(sample_release)
+        assert psql(sample_release, COUNTS) == []
+        began = time.monotonic()
+        sample_release.install(*SAMPLE, *restoring("latest", request))
+        whole = time.monotonic() - began
+        job = restore_job(sample_release)
+        (done, prefect) = sample_release.summary(job)["databases"]
+        assert (done["what"], done["backup"], done["kept"]) == ("streamflow", backup, None)
+        assert prefect["what"] == "prefect"
+        print(f"restored in {sample_release.complete(job):.0f} s, {whole:.0f} s until ready")
+        after = snapshot(sample_release)
+        for what, value in before.items():
+            assert after[what] == value, what
     compared = "answers before and after; rows, registry and training set, too"
     answered = len(after["answers"])
-    record(Result("volume lost, restored from the backup", compared, answered, 0, whole, lost=0))
+    record(
+        Result("volume lost twice, restored from the backup", compared, answered, 0, whole, lost=0)
+    )
 
 
 def lose_the_volume(namespace: Namespace) -> None:
-    """Deletes PostgreSQL's claim and pod; returns when an empty one has taken their place."""
+    """Deletes PostgreSQL's claim as the guide says; returns when an empty one is ready."""
     lost = namespace.get("PersistentVolumeClaim", VOLUME)["metadata"]["uid"]
-    namespace.kubectl("delete", "pvc", VOLUME, "--wait=false")
-    namespace.kubectl("delete", "pod", "streamflow-postgres-0", "--grace-period=1")
+    for command in LOSE:
+        namespace.kubectl(*command.split()[1:])
+    until(lambda: ready_replicas(namespace), bool, 180)
+    assert namespace.get("PersistentVolumeClaim", VOLUME)["metadata"]["uid"] != lost
 
-    def claim() -> str:
-        try:
-            found = namespace.get("PersistentVolumeClaim", VOLUME)["metadata"]
-        except Exception:  # there is none at the moment
-            return lost
-        return str(found["uid"])
 
-    # The pod may be back before its claim is gone, and then waits for a claim that ends.
-    for _ in range(10):
-        if until(lambda: claim(), bool, 5) != lost:
-            break
-        namespace.kubectl("delete", "pod", "streamflow-postgres-0", "--ignore-not-found")
-        time.sleep(2)
-    until(claim, lambda uid: uid != lost, 60)
-    namespace.ready("pod/streamflow-postgres-0")
+def ready_replicas(namespace: Namespace) -> int:
+    """How many pods of PostgreSQL are ready."""
+    found = namespace.get("StatefulSet", "streamflow-postgres")["status"]
+    return int(found.get("readyReplicas", 0))
+
+
+def test_the_entry_that_stays_restores_nothing_when_the_jobs_run_elsewhere(
+    sample_release: Namespace, before: dict[str, Any], backup: str
+) -> None:
+    done = restore_job(sample_release)
+    stays = restoring("latest", "2026-11-29 volume lost again")
+    sample_release.install(*SAMPLE, *stays, "--set", "jobs.resources.requests.cpu=101m")
+    again = restore_job(sample_release)
+    assert again != done
+    said = sample_release.summary(again)
+    assert said["databases"] == []
+    assert said["message"].startswith("'2026-11-29 volume lost again' was carried out")
+    kept = "SELECT datname FROM pg_database WHERE datname LIKE 'streamflow_before%'"
+    assert psql(sample_release, kept) == []
 
 
 def test_over_data_a_restore_is_refused(
@@ -185,28 +217,22 @@ def test_over_data_a_restore_is_refused(
 ) -> None:
     psql(sample_release, "DELETE FROM source.labels_snapshots WHERE user_id = '0002-ORFBO'")
     other = back_up(sample_release, "streamflow-backup-second")["backup"]
-    known = {one for one in sample_release.jobs() if "-restore-" in one}
-    sample_release.install(*SAMPLE, "--set", f"jobs.restore.backup={other}", wait=False)
-    job = until(lambda: restore_job_or_none(sample_release, known), bool, 60)
+    known = restore_job(sample_release)
+    sample_release.install(*SAMPLE, *restoring(other, "over data"), wait=False)
+    job = until(lambda: restore_job(sample_release), lambda name: name != known, 60)
     with pytest.raises(AssertionError, match="database streamflow has data"):
         sample_release.complete(job)
     (labels,) = psql(sample_release, "SELECT count(*) FROM source.labels_snapshots")
     assert labels == "7042"
 
 
-def restore_job_or_none(namespace: Namespace, known: set[str]) -> str:
-    """The name of the new restore's Job once it is there."""
-    return "".join({one for one in namespace.jobs() if "-restore-" in one} - known)
-
-
 def test_told_to_it_restores_beside_and_keeps_the_former(
     sample_release: Namespace, before: dict[str, Any], backup: str
 ) -> None:
-    psql(sample_release, "COMMENT ON DATABASE streamflow IS NULL")  # it came from this backup
-    overwrite = ("--set", f"jobs.restore.backup={backup}", "--set", "jobs.restore.overwrite=true")
+    overwrite = restoring(backup, "wrong data", "--set", "jobs.restore.overwrite=true")
     load = sample_release.load(rate=20, seconds=40)
     sample_release.install(*SAMPLE, *overwrite)
-    done, *_ = sample_release.summary(restore_job(sample_release, set()))["databases"]
+    done, *_ = sample_release.summary(restore_job(sample_release))["databases"]
     assert psql(sample_release, COUNTS) == before["rows"]
     (kept,) = psql(
         sample_release,
@@ -221,13 +247,30 @@ def test_told_to_it_restores_beside_and_keeps_the_former(
     psql(sample_release, f"DROP DATABASE {done['kept']}")
 
 
+def test_a_rollback_to_the_earlier_restore_restores_nothing(
+    sample_release: Namespace, before: dict[str, Any], backup: str
+) -> None:
+    psql(sample_release, "DELETE FROM source.labels_snapshots WHERE user_id = '0002-ORFBO'")
+    other = back_up(sample_release, "streamflow-backup-third")["backup"]
+    overwrite = ("--set", "jobs.restore.overwrite=true")
+    sample_release.install(*SAMPLE, *restoring(other, "one label less", *overwrite))
+    done, *_ = sample_release.summary(restore_job(sample_release))["databases"]
+    sample_release.helm("rollback", "streamflow", "--wait", "--wait-for-jobs", "--timeout", "10m")
+    said = sample_release.summary(restore_job(sample_release))
+    assert said["databases"] == []
+    assert said["message"].startswith("'wrong data' was carried out at ")
+    (labels,) = psql(sample_release, "SELECT count(*) FROM source.labels_snapshots")
+    assert labels == "7042"
+    psql(sample_release, f"DROP DATABASE {done['kept']}")
+
+
 def test_a_backup_moves_to_another_server(
     sample_release: Namespace, before: dict[str, Any], backup: str
 ) -> None:
     sample_release.run_postgres("elsewhere", 'p@ss/w"o:rd #1 ö')
     move = [
         *("--values", str(CHART / "examples" / "move.yaml"), "--set", "fullnameOverride=move"),
-        *("--set", f"jobs.restore.backup={backup}", "--set", "postgres.external.sslmode=prefer"),
+        *restoring(backup, "move", "--set", "postgres.external.sslmode=prefer"),
         *("--set", "postgres.external.host=elsewhere"),
         *("--set", "postgres.auth.existingSecret=elsewhere"),
     ]
@@ -235,7 +278,7 @@ def test_a_backup_moves_to_another_server(
     assert psql(sample_release, COUNTS, "elsewhere") == before["rows"]
     # What the API serves from there, as the release will once its values name that server.
     serve = ("--set", "api.enabled=true", "--set", "api.autoscaling.enabled=false")
-    sample_release.install(*move, *serve, "--set", "jobs.restore.backup=", release="move")
+    sample_release.install(*move, *serve, *restoring("", ""), release="move")
     assert answers(sample_release, before, "move-api") == before["answers"]
     sample_release.helm("uninstall", "move", "--wait")
 
@@ -271,6 +314,6 @@ def test_data_of_another_major_version_is_refused_with_what_to_do(
     message = until(said, lambda text: "PostgreSQL 17" in text, 120)
     assert "this image's server is 18 and cannot read it" in message
     assert "postgres.image.tag" in message
-    assert f"delete PersistentVolumeClaim {VOLUME}" in message
+    assert all(command in message for command in LOSE)
     with pytest.raises(CommandFailedError):
         psql(sample_release, "SELECT 1")

@@ -12,6 +12,7 @@ from render import (
     EXTERNAL,
     FULL,
     KUBERNETES,
+    MONTHS,
     helm,
     job_names,
     named,
@@ -93,34 +94,29 @@ def test_a_generated_password_is_in_its_secret_alone() -> None:
         ({"postgres.auth.database": "b"}, EVERY),
         ({"jobs.resources.limits.memory": "3Gi"}, EVERY),
         ({"jobs.apply.allowRemoval": True}, {"apply"}),
-        ({"jobs.ingest.materialize": False}, {"ingest", "training-set"}),
+        ({"jobs.ingest.materialize": False}, {"ingest"}),
         ({"jobs.ingest.sample.seed": 8}, {"ingest", "training-set"}),
         ({"jobs.trainingSet.envFrom": [{"secretRef": {"name": "s3"}}]}, {"training-set"}),
         ({"jobs.materialize.backfills": [{"force": True}]}, {"backfill"}),
         ({"jobs.materialize.schedule": "0 4 1 * *", "jobs.backup.keep": 3}, set()),
         ({"jobs.backup.to": "s3://backups"}, {"backup-check", "restore"}),
         ({"jobs.restore.overwrite": True, "postgres.image.tag": "18.6"}, {"restore"}),
+        ({"jobs.restore.request": "2026-11-29 volume lost again"}, {"restore"}),
         ({"api.image.tag": "2", "api.poolSize": 4, "feast.enabled": False}, {"training-set"}),
+        ({"jobs.ingest.months": MONTHS[:1]}, {"ingest"}),  # the others are of later days
+        ({"jobs.ingest.months": MONTHS[1:]}, {"ingest", "training-set"}),
+        ({"jobs.nodeSelector": {"disk": "fast"}}, EVERY),
         ({"prefect.resources.limits.memory": "2Gi", "jobs.annotations": {"a": "b"}}, set()),
     ],
     ids=in_order,
 )
-def test_a_job_has_another_name_exactly_when_it_runs_something_else(
+def test_a_job_has_another_name_exactly_when_its_spec_is_another(
     values: dict[str, Any], renamed: set[str]
 ) -> None:
     before, after = job_names(render(FULL)), job_names(render({**FULL, **values}))
-    pattern = re.compile(r"streamflow-([a-z-]+?)(-[\d-]{10})?-[0-9a-f]{8}$")
+    pattern = re.compile(r"streamflow-([a-z-]+?)-[0-9a-f]{8}$")
     assert all(pattern.match(name) for name in before | after)
     assert {pattern.match(name)[1] for name in before ^ after} == renamed  # type: ignore[index]
-
-
-def test_a_month_of_a_later_day_does_not_build_a_training_set_again() -> None:
-    later = FULL["jobs.ingest.months"][:1]
-    assert {name for name in job_names(render(FULL)) if "training" in name} == {
-        name
-        for name in job_names(render({**FULL, "jobs.ingest.months": later}))
-        if "training" in name
-    }
 
 
 def test_a_new_version_of_the_chart_alone_runs_no_job_and_restarts_no_pod(tmp_path: Path) -> None:
@@ -163,7 +159,7 @@ def test_names_stay_within_what_kubernetes_takes(release: str) -> None:
         ({"jobs.trainingSet.persistence.existingClaim": "mine"}, "Claim/streamflow-training"),
         ({"jobs.backup.persistence.existingClaim": "mine"}, "Claim/streamflow-backups"),
         ({"jobs.backup.enabled": False}, "-backup"),
-        ({"jobs.restore.backup": ""}, "-restore"),
+        ({"jobs.restore.backup": "", "jobs.restore.request": ""}, "-restore"),
         ({"networkPolicy.enabled": False}, "NetworkPolicy"),
         ({"api.serviceAccount.create": False}, "ServiceAccount/streamflow-api"),
     ],
@@ -227,26 +223,6 @@ def test_how_long_the_ledger_keeps_a_run_is_a_value() -> None:
     assert "keepRunsDays" in refusal({"jobs.keepRunsDays": 30})
 
 
-def test_a_month_comes_from_a_sample_a_volume_or_a_url() -> None:
-    arguments = {}
-    jobs = named(render(FULL), "Job")
-    for name, job in ((one, jobs[one]) for one in jobs if "-ingest-" in one):
-        pod = job["spec"]["template"]["spec"]
-        arguments[name[:-9]] = [
-            one.get("args") for one in [*pod["initContainers"][1:], *pod["containers"]]
-        ]
-    sample = ["sample", "--out", "/data", "--users", "7043", "--months", "1", "--seed", "7"]
-    day = "streamflow-ingest-2024"
-    assert arguments[f"{day}-01-31"][0] == sample
-    for as_of, source in (
-        ("2024-01-31", "/data/month_000"),
-        ("2024-02-29", "/data/month_001"),
-        ("2024-03-31", "s3://months/2024-03"),
-    ):
-        expected = ["ingest", source, "--as-of", as_of, "--materialize"]
-        assert arguments[f"streamflow-ingest-{as_of}"][-1] == expected
-
-
 def test_the_notes_tell_what_is_so(tmp_path: Path) -> None:
     default = notes(tmp_path)
     assert "none yet: the API answers 404" in default
@@ -257,7 +233,7 @@ def test_the_notes_tell_what_is_so(tmp_path: Path) -> None:
     assert "single pod without backups" in notes(tmp_path, {"jobs.backup.enabled": False})
     assert "sample" not in default
     laptop = notes(tmp_path, None, "--values", CHART / "examples" / "laptop.yaml")
-    assert "2024-01-31 is generated sample data" in laptop
+    assert "These months are generated sample data: 2024-01-31, 2024-02-29." in laptop
     assert "may run as a single pod" in laptop
     assert "cat /training/churn_v1_2024-01-31.parquet >" in laptop
     assert "has no volume" in notes(tmp_path, {"postgres.persistence.enabled": False})

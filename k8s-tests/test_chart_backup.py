@@ -76,26 +76,33 @@ def test_the_volume_is_used_at_once_so_that_an_install_does_not_wait_for_it() ->
 
 
 def test_a_restore_is_prepared_made_and_finished_in_this_order() -> None:
-    restored = {"jobs.restore.backup": "streamflow-20260201T020000Z"}
+    restored = {
+        "jobs.restore.backup": "streamflow-20260201T020000Z",
+        "jobs.restore.request": "2026-11-28 wrong data",
+    }
     pod = restore_pod(restored)
     prepare, restore, finish = pod["initContainers"]
+    asks = ["/plan", "--from", "/backups", "--prefix", "streamflow"]
+    asks += ["--request", "2026-11-28 wrong data"]
     (roles,) = pod["containers"]
     assert roles["args"][:2] == ["db", "roles"]
     alone = restore_pod({**restored, "postgres.roles.enabled": False})
     assert (alone["initContainers"], alone["containers"]) == ([prepare, restore], [finish])
     assert prepare["args"] == [
-        *("restore", "prepare", "streamflow-20260201T020000Z", "/plan", "--from", "/backups"),
-        *("--prefix", "streamflow"),
+        *("restore", "prepare", "streamflow-20260201T020000Z", *asks),
         *("--database", "streamflow=streamflow", "--database", "prefect=prefect"),
     ]
     assert (restore["image"], restore["args"]) == ("postgres:18", ["/plan/plan"])
-    assert finish["args"] == ["restore", "finish", "/plan"]
+    assert finish["args"] == ["restore", "finish", *asks]
     for container in (prepare, restore, finish):
         mounts = {one["mountPath"]: one for one in container["volumeMounts"]}
-        assert mounts["/backups"]["readOnly"] is True
+        # What was carried out is written down beside the backups.
+        assert mounts["/backups"].get("readOnly", False) is (container is restore)
         assert "/plan" in mounts
-    told = {"jobs.restore.backup": "latest", "jobs.restore.overwrite": True}
-    assert restore_pod(told)["initContainers"][0]["args"][-1] == "--overwrite"
+    told = {**restored, "jobs.restore.overwrite": True, "jobs.restore.request": 7}
+    args = restore_pod(told)["initContainers"][0]["args"]
+    assert args[-1] == "--overwrite"
+    assert args[args.index("--request") + 1] == "7"
     assert not [name for name in pods(render()) if "-restore-" in name]
 
 
@@ -146,5 +153,8 @@ def test_a_server_starts_on_data_of_its_own_major_version_only(
     assert (done.returncode, said in done.stdout + done.stderr) == (code, True), done.stderr
     if code:
         assert "kubectl create job --from=cronjob/streamflow-backup" in done.stderr
-        assert "data-streamflow-postgres-0" in done.stderr
+        assert "kubectl scale statefulset streamflow-postgres --replicas=0" in done.stderr
+        assert "kubectl delete pvc data-streamflow-postgres-0\n" in done.stderr
+        assert "kubectl scale statefulset streamflow-postgres --replicas=1" in done.stderr
+        assert "jobs.restore.backup=latest and jobs.restore.request=" in done.stderr
     assert init["volumeMounts"][-1]["readOnly"] is True

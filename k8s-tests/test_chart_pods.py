@@ -99,7 +99,6 @@ def test_a_job_is_bounded_and_stops_at_once_where_retrying_is_of_no_use() -> Non
     specs = [one["spec"] for one in named(manifests, "Job").values()]
     for spec in [*specs, *(one["spec"]["jobTemplate"]["spec"] for one in crons.values())]:
         assert spec["backoffLimit"] == 2
-        assert spec["activeDeadlineSeconds"] == 3600
         assert "ttlSecondsAfterFinished" not in spec  # an upgrade would run it again
         assert spec["template"]["spec"]["restartPolicy"] == "Never"
         rule = spec["podFailurePolicy"]["rules"][0]
@@ -108,7 +107,81 @@ def test_a_job_is_bounded_and_stops_at_once_where_retrying_is_of_no_use() -> Non
     cron = crons["streamflow-materialize"]
     assert (cron["spec"]["schedule"], cron["spec"]["timeZone"]) == ("0 3 1 * *", "Etc/UTC")
     (container,) = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == ["materialize", "--scheduled", "$(JOB_NAME)", "--skip-if-running"]
+    assert container["args"] == [
+        *("materialize", "--scheduled", "$(JOB_NAME)", "--reach", "90000"),
+        "--skip-if-running",
+    ]
+
+
+KINDS = {
+    "apply": "apply",
+    "audit": "audit",
+    "backfill": "materialize",
+    "backup": "backup",
+    "ingest": "ingest",
+    "materialize": "materialize",
+    "restore": "restore",
+    "training-set": "trainingSet",
+}
+"""What a Job's name says it does, and whose values it has; the others have those of all jobs."""
+
+
+def deadlines(values: dict[str, Any]) -> dict[str, int]:
+    """Seconds until a Job is stopped, by what it does."""
+    manifests = render(values)
+    found = {
+        name.removeprefix("streamflow-"): one["spec"]["jobTemplate"]["spec"]
+        for name, one in named(manifests, "CronJob").items()
+    }
+    for name, one in named(manifests, "Job").items():
+        found[name.removeprefix("streamflow-")[:-9]] = one["spec"]
+    return {what: one["activeDeadlineSeconds"] for what, one in found.items()}
+
+
+def test_each_kind_of_job_has_a_deadline_of_its_own_or_that_of_all() -> None:
+    usual = deadlines(FULL)
+    assert usual.keys() == {*KINDS, "backup-check", "roles"}
+    long = {"backup", "ingest", "restore", "training-set"}
+    assert usual == {what: 21600 if what in long else 3600 for what in usual}
+    other = deadlines({**FULL, "jobs.activeDeadlineSeconds": 1800})
+    assert other == {what: 21600 if what in long else 1800 for what in usual}
+    for own, kind in KINDS.items():
+        changed = deadlines({**FULL, f"jobs.{kind}.activeDeadlineSeconds": 777})
+        others = {one for one in KINDS if KINDS[one] != kind} | {"backup-check", "roles"}
+        assert changed[own] == 777
+        assert {what: changed[what] for what in others} == {what: usual[what] for what in others}
+
+
+def test_a_former_login_goes_on_as_long_as_the_longest_job_may() -> None:
+    def former(values: dict[str, Any]) -> str:
+        (pod,) = (one for name, one in pods(render(values)).items() if "-roles-" in name)
+        (container,) = pod["spec"]["containers"]
+        variables = {one["name"]: one.get("value") for one in container["env"]}
+        return str(variables["STREAMFLOW_FORMER_LOGIN_S"])
+
+    assert former({}) == "21600"
+    assert former({"jobs.activeDeadlineSeconds": 50_000}) == "50000"
+    for kind in set(KINDS.values()):
+        assert former({f"jobs.{kind}.activeDeadlineSeconds": 99_999}) == "99999", kind
+    short = {f"jobs.{kind}.activeDeadlineSeconds": 60 for kind in set(KINDS.values())}
+    assert former(short) == "3600"
+
+
+@pytest.mark.parametrize(
+    ("values", "reach"),
+    [
+        ({"jobs.materialize.startingDeadlineSeconds": 600}, 600 + 3600),
+        ({"jobs.activeDeadlineSeconds": 7200}, 86400 + 7200),
+        ({"jobs.materialize.activeDeadlineSeconds": 60}, 86400 + 60),
+    ],
+    ids=str,
+)
+def test_a_scheduled_time_is_believed_as_far_back_as_its_job_can_still_run(
+    values: dict[str, Any], reach: int
+) -> None:
+    cron = pods(render(values))["CronJob/streamflow-materialize"]["spec"]
+    (container,) = cron["containers"]
+    assert container["args"][container["args"].index("--reach") + 1] == str(reach)
 
 
 @pytest.mark.parametrize("seconds", [86_400, 3_600])

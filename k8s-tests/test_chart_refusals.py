@@ -45,6 +45,14 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
         {"jobs.trainingSet.datasets": [{"asOf": "2024-01-31"}] * 2},
         "by another entry as well; remove",
     ),
+    (
+        {"jobs.restore.backup": "latest"},
+        "remove jobs.restore.backup and .overwrite; to ask for a restore, name it in",
+    ),
+    (
+        {"jobs.restore.request": "2026-11-28 volume lost"},
+        "set jobs.restore.backup to its name or to latest, or remove jobs.restore.request",
+    ),
     ({"jobs.materialize.backfills": [{"force": True}] * 2}, "backfills[1] is there twice; remove"),
     ({**EXTERNAL, "postgres.external.host": ""}, "set postgres.external.host"),
     ({**EXTERNAL, "postgres.auth.existingSecret": ""}, "set postgres.auth.existingSecret"),
@@ -69,7 +77,12 @@ IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
     ),
     ({"jobs.backup.to": "s3://backups"}, "s3://backups is behind a URL"),
     (
-        {**EXTERNAL, "jobs.restore.backup": "latest", "jobs.backup.to": "s3://backups"},
+        {
+            **EXTERNAL,
+            "jobs.restore.backup": "latest",
+            "jobs.restore.request": "move",
+            "jobs.backup.to": "s3://backups",
+        },
         "set networkPolicy.jobs.egress to where that is",
     ),
 ]
@@ -96,6 +109,8 @@ MALFORMED: list[tuple[dict[str, Any], str]] = [
     ({"jobs.backup.enabled": "yes"}, "one of 'auto', true, false"),
     ({"jobs.backup.to": "/backups"}, "'/backups' does not match pattern"),
     ({"jobs.restore.backup": "yesterday"}, "'yesterday' does not match pattern"),
+    ({"jobs.restore.request": "$(PGPASSWORD)"}, "'$(PGPASSWORD)' does not match pattern"),
+    ({"jobs.restore.request": "two\nlines"}, "does not match pattern"),
     ({"networkPolicy.postgres.cidr": "10.0.0.1"}, "'10.0.0.1' does not match pattern"),
     ({"api.startupProbe": None}, "missing property 'startupProbe'"),
 ]

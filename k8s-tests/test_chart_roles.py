@@ -67,15 +67,13 @@ def test_each_pod_uses_the_database_as_the_role_of_its_work() -> None:
         "backup": [admin, writer],
         "backup-check": [None],
         "feast": [writer, writer],
-        "ingest-2024-01-31": [writer],
-        "ingest-2024-02-29": [writer],
-        "ingest-2024-03-31": [writer],
+        "ingest": [writer],
         "materialize": [writer],
         "prefect": [admin, admin],
         "restore": [admin] * 4,
         "roles": [admin],
         "test": [trainer, trainer],
-        "training-set-2024-01-31": [trainer],
+        "training-set": [trainer],
     }
 
 
@@ -112,7 +110,7 @@ def test_the_job_gets_all_four_logins_and_nobody_else_more_than_its_own() -> Non
             assert variables[f"STREAMFLOW_{part.upper()}_{what}"]["valueFrom"] == {
                 "secretKeyRef": {"name": f"known-{part}", "key": key}
             }
-    assert variables["STREAMFLOW_FORMER_LOGIN_S"]["value"] == "3600"
+    assert variables["STREAMFLOW_FORMER_LOGIN_S"]["value"] == "21600"
     for name, pod in manifests.items():
         if "-roles-" in name or "-restore-" in name:
             continue

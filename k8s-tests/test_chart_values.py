@@ -56,6 +56,7 @@ WITHOUT_SESSIONS = {
     "prefect.enabled": False,
     "jobs.backup.enabled": False,
     "jobs.restore.backup": "",
+    "jobs.restore.request": "",
 }
 """Nothing that a pooler in transaction mode has no place for."""
 POOLED = {**WITHOUT_SESSIONS, "postgres.external.pooler.mode": "transaction"}
@@ -133,10 +134,17 @@ def test_every_value_is_used() -> None:
 
 def is_used(path: str) -> bool:
     """Whether another value gives other manifests."""
+    before, after = with_another(path)
+    return after != before
+
+
+def with_another(path: str) -> tuple[str, str]:
+    """The manifests of values for which the one at `path` matters, and of another one there."""
     external = EXTERNAL if path.startswith("postgres.external.") else {}
     base = dict(ChainMap(NEEDS.get(path, {}), external, FULL))
     other = {path: changed(path, base.get(path, at(path)))}
-    return template({**base, **other}, "--skip-schema-validation") != rendered(json.dumps(base))
+    after = template({**base, **other}, "--skip-schema-validation")
+    return rendered(json.dumps(base)), after
 
 
 @cache

@@ -5,6 +5,7 @@ materialized, while requests of all kinds go on.
 """
 
 import json
+import re
 import statistics
 import time
 from pathlib import Path
@@ -44,8 +45,9 @@ def month_again(namespace: Namespace, seed: int) -> str:
     (name,) = [one for one in namespace.jobs() if "-ingest-" in one]
     kept = json.loads(namespace.kubectl("get", "job", name, "--output=json"))
     spec = kept["spec"]["template"]["spec"]
-    (sample,) = [one for one in spec["initContainers"] if one["name"] == "sample"]
-    sample["args"][sample["args"].index("--seed") + 1] = str(seed)
+    (container,) = spec["containers"]
+    other = f"/seed-{1000 + seed}/"
+    container["args"] = [re.sub(r"/seed-\d+/", other, word) for word in container["args"]]
     job = {
         "apiVersion": "batch/v1",
         "kind": "Job",

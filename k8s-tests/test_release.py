@@ -3,7 +3,7 @@
 import json
 import threading
 import time
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 from urllib.error import HTTPError
@@ -114,10 +114,10 @@ def test_january_comes_in_through_a_volume(namespace: Namespace, tmp_path: Path)
     provide_months(namespace, tmp_path)
     said = namespace.install(*values([JANUARY]))
     assert "single pod" in said
-    ingest = job_of(namespace, "ingest-2024-01-31")
+    ingest = job_of(namespace, "ingest")
     assert '"read": 42258' in namespace.log(ingest)
     assert namespace.summary(ingest)["command"] == "materialize"
-    training = namespace.summary(job_of(namespace, "training-set-2024-01-31"))
+    training = namespace.summary(job_of(namespace, "training-set"))
     assert training["rows"]["written"] == 7_043
 
 
@@ -229,10 +229,19 @@ def test_the_cronjob_knows_its_window_and_two_at_once_do_the_work_once(
     namespace: Namespace,
 ) -> None:
     create = ("create", "job", "--from=cronjob/streamflow-materialize")
-    namespace.kubectl(*create, "streamflow-materialize-28445940")
-    complete(namespace, "streamflow-materialize-28445940")
-    summary = namespace.summary("streamflow-materialize-28445940")
-    assert summary["window"]["end"] == "2024-02-01T03:00:00Z"
+    scheduled = datetime.now(UTC).replace(second=0, microsecond=0) - timedelta(hours=1)
+    name = f"streamflow-materialize-{int(scheduled.timestamp()) // 60}"
+    namespace.kubectl(*create, name)
+    complete(namespace, name)
+    assert datetime.fromisoformat(namespace.summary(name)["window"]["end"]) == scheduled
+
+    began = datetime.now(UTC)
+    by_day = "streamflow-materialize-20240131"  # as minutes since 1970 a day of 2008
+    namespace.kubectl(*create, by_day)
+    complete(namespace, by_day)
+    end = datetime.fromisoformat(namespace.summary(by_day)["window"]["end"])
+    assert end > began - timedelta(minutes=1)
+    assert "the window ends now" in namespace.log(by_day)
 
     hold = ("exec", "deploy/streamflow-feast", "--", "python", "-c", HOLD)
     other = threading.Thread(target=namespace.kubectl, args=hold)
@@ -325,13 +334,13 @@ def ready_pods(namespace: Namespace, part: str) -> set[str]:
 
 
 def test_february_is_served_and_january_stays_what_it_was(namespace: Namespace) -> None:
-    before = namespace.summary(job_of(namespace, "training-set-2024-01-31"))["run"]
+    before = namespace.summary(job_of(namespace, "training-set"))["run"]
     namespace.install(*values([JANUARY, FEBRUARY]))
     view = namespace.ask("/features/0002-ORFBO")["metadata"]["views"]["usage_agg_30d_fv"]
     assert view["as_of"] == "2024-02-29T00:00:00Z"
     age = datetime.now(UTC) - datetime(2024, 2, 29, tzinfo=UTC)
     assert abs(view["age_seconds"] - age.total_seconds()) < 60
-    assert namespace.summary(job_of(namespace, "training-set-2024-01-31"))["run"] == before
+    assert namespace.summary(job_of(namespace, "training-set"))["run"] == before
 
 
 def test_a_backfill_is_a_job_of_its_own_and_serves_nothing_older(namespace: Namespace) -> None:
@@ -345,6 +354,39 @@ def test_a_backfill_is_a_job_of_its_own_and_serves_nothing_older(namespace: Name
     assert (rows["read"], rows["written"], rows["older"]) == (28_172, 0, 28_172)
     view = namespace.ask("/features/0002-ORFBO")["metadata"]["views"]["usage_agg_30d_fv"]
     assert view["as_of"] == "2024-02-29T00:00:00Z"
+
+
+def test_where_the_jobs_run_is_no_new_work_and_a_month_that_is_loaded_needs_no_source(
+    namespace: Namespace,
+) -> None:
+    backfill = [{"start": "2024-01-01", "end": "2024-02-01"}]
+    asked = ("--set-json", f"jobs.materialize.backfills={json.dumps(backfill)}")
+    elsewhere = (
+        *("--set", "jobs.nodeSelector.kubernetes\\.io/os=linux"),
+        *("--set", "jobs.resources.requests.cpu=99m", "--set", "jobs.podAnnotations.moved=yes"),
+    )
+    jobs, work = set(namespace.jobs()), done(namespace)
+    namespace.install(*values([JANUARY, FEBRUARY]), *asked, *elsewhere)
+    for kind in ("ingest", "training-set", "backfill"):
+        assert job_of(namespace, kind) not in jobs
+        assert namespace.summary(job_of(namespace, kind))["message"].startswith("nothing to do")
+    assert done(namespace) == work
+    namespace.install(*values([]), *asked)  # taken out of the values
+    namespace.kubectl("delete", "pvc", "months")
+    assert done(namespace) == work
+    feast = ("exec", "deploy/streamflow-feast", "--")
+    path = "/training/churn_v1_2024-01-31.parquet"
+    assert "equal to the database" in namespace.kubectl(*feast, "streamflow", "verify", path)
+
+
+def done(namespace: Namespace) -> str:
+    """How often the commands that compute something ran."""
+    query = (
+        "SELECT command, count(*) FROM ops.runs"
+        " WHERE command IN ('ingest', 'materialize', 'training-set') GROUP BY 1 ORDER BY 1"
+    )
+    psql = ("exec", "streamflow-postgres-0", "--", "psql", "-U", "streamflow", "-XAtc")
+    return namespace.kubectl(*psql, query)
 
 
 def test_a_reinstalled_release_finds_its_data(namespace: Namespace) -> None:

@@ -204,6 +204,7 @@ def test_a_restored_database_has_the_roles_rights(namespace: Namespace) -> None:
     namespace.kubectl("create", "job", "--from=cronjob/streamflow-backup", "whole")
     namespace.complete("whole")
     restore = ("--set", "jobs.restore.backup=latest", "--set", "jobs.restore.overwrite=true")
+    restore += ("--set", "jobs.restore.request=roles have their rights again")
     load = namespace.load(rate=20, seconds=60)
     namespace.install(*VALUES, *rotated(namespace, *ROLES), *restore)
     assert psql(namespace, rights) == before

@@ -129,6 +129,7 @@ def test_an_external_servers_password_is_rotated_without_a_failed_request(
 
 def test_a_restored_database_has_the_roles_rights(namespace: Namespace) -> None:
     restore = ("--set", "jobs.restore.backup=latest", "--set", "jobs.restore.overwrite=true")
+    restore += ("--set", "jobs.restore.request=over an encrypted connection")
     waiting = ("--reuse-values", "--wait", "--wait-for-jobs")
     namespace.helm("upgrade", "streamflow", str(CHART), *waiting, *restore)
     log = namespace.logs(job(namespace, "streamflow", "restore"))

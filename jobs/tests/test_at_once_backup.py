@@ -9,11 +9,10 @@ import pytest
 
 from drills.forks import Command, Forks
 from drills.results import Result, choose, record
-from jobs.backup import Place as Backups
 from jobs.ingest import TABLES
 from jobs.restore import finish, prepare
 from jobs.tests.conftest import sampled
-from jobs.tests.test_restore import back_up, script, well
+from jobs.tests.test_restore import asking, back_up, script, well
 
 USERS, ROUNDS = choose(500, 2_000), choose(1, 3)
 SNAPSHOTS = [f"source.{table}" for name, table in TABLES.items() if name != "users"]
@@ -72,9 +71,10 @@ def test_a_restore_beside_an_ingest(
     name = back_up(backups, january)
     plan = tmp_path / "plan"
     plan.mkdir()
-    prepare(name, Backups(str(backups)), "streamflow", {"streamflow": january}, True, plan)
+    asks = asking(backups, "beside an ingest")
+    prepare(name, asks, {"streamflow": january}, True, plan)
     well(script("restore.sh", plan / "plan"))
-    exchange = threading.Timer(0.05 + 0.1 * round_, lambda: finish(plan))
+    exchange = threading.Timer(0.05 + 0.1 * round_, lambda: finish(plan, asks))
     exchange.start()
     (ended,) = running.run(february)
     exchange.join()

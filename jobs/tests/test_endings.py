@@ -137,7 +137,9 @@ def test_a_restore_that_crashes_is_not_done(
     from jobs import restore
 
     monkeypatch.setattr(restore, "finish", raising(KeyError("what")))
-    done = streamflow("restore", "finish", str(tmp_path))
+    restore.Plan([]).write(tmp_path)
+    asks = ("--from", str(tmp_path), "--request", "one")
+    done = streamflow("restore", "finish", str(tmp_path), *asks)
     assert (done.exit_code, len(told(done))) == (1, 1)
     assert (json_line(done)["command"], json_line(done)["outcome"]) == ("restore", "failed")
     done = streamflow("restore", "prepare", "latest", str(tmp_path), "--from", "nosuch://x")

@@ -12,7 +12,8 @@ from feature_repo import offline_history
 from jobs.ledger import recent, recorded
 from jobs.materialize import materialize
 from jobs.tests.acting import execute
-from jobs.training_set import NoLabels, build, require_labels
+from jobs.training_set import build
+from jobs.waiting_labels import NoLabels, require_labels
 
 USERS = 2_000
 LAST = 25

@@ -66,6 +66,37 @@ def test_a_window_serves_its_month() -> None:
 
 
 @pytest.mark.usefixtures("both_months")
+@pytest.mark.parametrize(
+    ("views", "said"),
+    [
+        ((), "payments_agg_90d_fv, subs_profile_fv, support_agg_90d_fv, usage_agg_30d_fv"),
+        (("subs_profile_fv",), "subs_profile_fv"),
+    ],
+    ids=["all views", "one view"],
+)
+def test_a_run_that_reads_no_row_says_so_loudly(
+    views: tuple[str, ...], said: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = go(datetime(2008, 1, 1, tzinfo=UTC), datetime(2008, 6, 25, tzinfo=UTC), views=views)
+    assert (run.outcome, run.counts.read) == ("done", 0)
+    assert run.message == f"no row from 2008-01-01T00:00:00Z to 2008-06-25T00:00:00Z of: {said}"
+    assert [one.getMessage() for one in caplog.records if one.levelname == "WARNING"] == [
+        run.message
+    ]
+
+
+@pytest.mark.usefixtures("both_months")
+def test_a_view_without_a_row_is_named_beside_those_that_have_some() -> None:
+    with psycopg.connect() as connection:
+        connection.execute("DELETE FROM source.support_agg_90d_snapshots")
+    run = go()
+    assert run.counts.read == 300
+    assert run.message.endswith(" of: support_agg_90d_fv")
+    assert go(views=("subs_profile_fv",)).message == ""
+    assert go(*JANUARY_WINDOW).message == ""  # of somebody's own choice
+
+
+@pytest.mark.usefixtures("both_months")
 def test_without_a_window_the_newest_month_is_served() -> None:
     run = go()
     assert (run.counts.read, run.counts.written) == (400, 200)

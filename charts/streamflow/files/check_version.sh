@@ -16,8 +16,10 @@ The data in $PGDATA is of PostgreSQL $found; this image's server is $server and 
 Nothing was changed. To move the data:
 1. Go back to an image of PostgreSQL $found (postgres.image.tag; then delete this pod, which is not
    replaced by itself) and back up: kubectl create job --from=cronjob/$BACKUP $BACKUP-$found
-2. Come again with this image, delete PersistentVolumeClaim $CLAIM and this pod:
-   a new, empty database is made.
-3. Restore: jobs.restore.backup=latest
+2. Come again with this image and let a new, empty database be made:
+   kubectl scale statefulset $STATEFULSET --replicas=0
+   kubectl delete pvc $CLAIM
+   kubectl scale statefulset $STATEFULSET --replicas=1
+3. Restore, by helm upgrade: jobs.restore.backup=latest and jobs.restore.request="to PostgreSQL $server"
 SAY
 exit 1

@@ -45,8 +45,9 @@ longest suffix: a CronJob's name may have 52, a StatefulSet's 52, a Service's an
 {{- define "streamflow.postgres.claim" -}}data-{{ include "streamflow.postgres.name" . }}-0{{- end }}
 
 {{/*
-A Job's name: the release, what it does, and a hash of its whole spec, since a Job's spec cannot
-be changed later. Call with root, what (ingest-2024-01-31) and spec (as text).
+A Job's name: the release, what it does, and a hash of its whole spec, since Kubernetes refuses
+another spec for a Job that is there, wherever manifests come from. What of it was done before is
+for its commands to know. Call with root, what (ingest) and spec (as text).
 */}}
 {{- define "streamflow.job.name" -}}
 {{- $base := printf "%s-%s" (include "streamflow.fullname" .root) .what | trunc 54 | trimSuffix "-" -}}

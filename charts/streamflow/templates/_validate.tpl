@@ -43,6 +43,13 @@ its mend.
 {{- end }}
 
 {{- define "streamflow.validate.jobs" -}}
+{{- with .Values.jobs.restore -}}
+{{- if and .backup (not .request) }}
+- jobs.restore.backup is set without jobs.restore.request: if that restore was carried out, remove jobs.restore.backup and .overwrite; to ask for a restore, name it in jobs.restore.request by a text that none before had, e.g. "2026-11-28 volume lost"
+{{- else if and .request (not .backup) }}
+- jobs.restore.request is set, but no backup: set jobs.restore.backup to its name or to latest, or remove jobs.restore.request
+{{- end }}
+{{- end -}}
 {{- with .Values.jobs.ingest -}}
 {{- $days := dict -}}
 {{- range $index, $month := .months -}}
@@ -74,7 +81,7 @@ its mend.
 {{- $backfills := dict -}}
 {{- range $index, $backfill := .Values.jobs.materialize.backfills -}}
 {{- if hasKey $backfills (toJson .) }}
-- jobs.materialize.backfills[{{ $index }}] is there twice; remove one of the two
+- jobs.materialize.backfills[{{ $index }}] is there twice; remove one of the two, or give it another revision
 {{- end }}
 {{- $_ := set $backfills (toJson .) true }}
 {{- end -}}

@@ -45,7 +45,7 @@ into a scratch folder, ours makes a backup of it.
 */}}
 {{- define "streamflow.backup.job" -}}
 {{- $backup := .Values.jobs.backup -}}
-{{- $job := merge (dict "root" . "resources" $backup.resources "env" (include "streamflow.cronjob.env" .)) (include "streamflow.backup.common" (dict "root" .) | fromYaml) -}}
+{{- $job := merge (dict "root" . "kind" "backup" "env" (include "streamflow.cronjob.env" .)) (include "streamflow.backup.common" (dict "root" .) | fromYaml) -}}
 {{- $work := "/backups/.$(JOB_NAME).tmp" -}}
 {{- $databases := list (printf "streamflow=%s" .Values.postgres.auth.database) -}}
 {{- if include "streamflow.prefect.own" . -}}
@@ -63,20 +63,22 @@ into a scratch folder, ours makes a backup of it.
 {{/* What the Job of a restore is made of, as the arguments of streamflow.job. */}}
 {{- define "streamflow.restore.job" -}}
 {{- $restore := .Values.jobs.restore -}}
-{{- $job := merge (dict "root" . "role" "admin" "resources" $restore.resources) (include "streamflow.backup.common" (dict "root" . "readOnly" true) | fromYaml) -}}
-{{- $mounts := append $job.mounts (dict "name" "plan" "mountPath" "/plan") -}}
+{{- $job := merge (dict "root" . "role" "admin" "kind" "restore") (include "streamflow.backup.common" (dict "root" .) | fromYaml) -}}
+{{- $mountPlan := dict "name" "plan" "mountPath" "/plan" -}}
 {{- $volumes := append $job.volumes (dict "name" "plan" "emptyDir" dict) -}}
-{{- $job = merge (dict "mounts" $mounts "volumes" $volumes) $job -}}
-{{- $args := list "restore" "prepare" $restore.backup "/plan" "--from" (include "streamflow.backup.place" .) -}}
-{{- $args = concat $args (list "--prefix" (include "streamflow.fullname" .)) -}}
+{{- $job = merge (dict "mounts" (append $job.mounts $mountPlan) "volumes" $volumes) $job -}}
+{{- $asks := list "/plan" "--from" (include "streamflow.backup.place" .) "--prefix" (include "streamflow.fullname" .) -}}
+{{- $asks = concat $asks (list "--request" (include "streamflow.text" $restore.request)) -}}
+{{- $args := concat (list "restore" "prepare" $restore.backup) $asks -}}
 {{- $args = concat $args (list "--database" (printf "streamflow=%s" .Values.postgres.auth.database)) -}}
 {{- $args = concat $args (list "--database" (printf "prefect=%s" .Values.prefect.database)) -}}
 {{- if $restore.overwrite }}{{ $args = append $args "--overwrite" }}{{ end -}}
 {{- $prepare := include "streamflow.job.container" (merge (dict "name" "prepare" "args" $args) $job) | fromYaml -}}
 {{- $command := include "streamflow.postgres.script" (dict "root" . "script" "restore") | fromYamlArray -}}
 {{- $pgRestore := dict "name" "restore" "image" (include "streamflow.postgres.image" .) "command" $command "args" (list "/plan/plan") -}}
-{{- $pgRestore = include "streamflow.job.container" (merge $pgRestore (omit $job "envFrom")) | fromYaml -}}
-{{- $own := dict "name" "finish" "args" (list "restore" "finish" "/plan") -}}
+{{- $mounts := append (include "streamflow.backup.common" (dict "root" . "readOnly" true) | fromYaml).mounts $mountPlan -}}
+{{- $pgRestore = include "streamflow.job.container" (merge $pgRestore (dict "mounts" $mounts) (omit $job "envFrom")) | fromYaml -}}
+{{- $own := dict "name" "finish" "args" (concat (list "restore" "finish") $asks) -}}
 {{- $before := list $prepare $pgRestore -}}
 {{- if include "streamflow.roles.created" . -}}
 {{- /* A new database has nobody's rights, and a new server no roles. */ -}}

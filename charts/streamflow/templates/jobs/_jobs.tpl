@@ -23,9 +23,38 @@
 {{- end }}
 
 {{/*
+The values of a kind of Job, whose resources and activeDeadlineSeconds come before those of all; of
+no kind, none. Call with root and optionally kind (a key of `jobs`).
+*/}}
+{{- define "streamflow.job.values" -}}
+{{- with .kind }}{{ index $.root.Values.jobs . | toYaml }}{{ end -}}
+{{- end }}
+
+{{/* Seconds until a Job is stopped. Call as streamflow.job.values. */}}
+{{- define "streamflow.job.deadline" -}}
+{{- (include "streamflow.job.values" . | fromYaml).activeDeadlineSeconds | default .root.Values.jobs.activeDeadlineSeconds | int -}}
+{{- end }}
+
+{{/* The longest that any Job may run, in seconds. */}}
+{{- define "streamflow.job.longest" -}}
+{{- $longest := int .Values.jobs.activeDeadlineSeconds -}}
+{{- range $kind, $values := .Values.jobs -}}
+{{- if kindIs "map" $values -}}
+{{- $longest = max $longest (int $values.activeDeadlineSeconds) -}}
+{{- end -}}
+{{- end -}}
+{{- $longest -}}
+{{- end }}
+
+{{/* Resources of a container of a Job, as text. Call as streamflow.job.values. */}}
+{{- define "streamflow.job.resources" -}}
+{{- (include "streamflow.job.values" . | fromYaml).resources | default .root.Values.jobs.resources | toYaml -}}
+{{- end }}
+
+{{/*
 A container of a Job. Call with root, name, args, role (see streamflow.postgres.env), and optionally
-image and command (instead of the jobs image and what it runs), resources (instead of
-jobs.resources), env (text), envFrom and mounts (lists).
+kind (see streamflow.job.values), image and command (instead of the jobs image and what it runs),
+env (text), envFrom and mounts (lists).
 */}}
 {{- define "streamflow.job.container" -}}
 {{- $jobs := .root.Values.jobs -}}
@@ -47,7 +76,7 @@ envFrom:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 resources:
-  {{- toYaml (.resources | default $jobs.resources) | nindent 2 }}
+  {{- include "streamflow.job.resources" . | nindent 2 }}
 securityContext:
   {{- include "streamflow.container.security" .root | nindent 2 }}
 volumeMounts:
@@ -64,7 +93,7 @@ container whose log is the Job's, unless it is the last one).
 {{- $jobs := .root.Values.jobs -}}
 {{- $jobsPart := dict "root" $root "part" "jobs" -}}
 backoffLimit: {{ $jobs.backoffLimit | int }}
-activeDeadlineSeconds: {{ $jobs.activeDeadlineSeconds | int }}
+activeDeadlineSeconds: {{ include "streamflow.job.deadline" . }}
 podFailurePolicy:
   rules:
     # Wrong configuration (2) and refused input (3) are the same at the next attempt.
@@ -100,7 +129,7 @@ template:
           - {{ include "streamflow.prefect.url" $root | quote }}
           - {{ $root.Values.prefect.waitSeconds | int | quote }}
         resources:
-          {{- toYaml (.resources | default $jobs.resources) | nindent 10 }}
+          {{- include "streamflow.job.resources" . | nindent 10 }}
         securityContext:
           {{- include "streamflow.container.security" $root | nindent 10 }}
       {{- end }}
@@ -116,8 +145,9 @@ template:
 {{- end }}
 
 {{/*
-A Job named by the hash of its spec: what did not change is not run again, what changed is
-another Job. No ttlSecondsAfterFinished, or an upgrade that changes nothing would run it again.
+A Job named by the hash of its spec: one that did not change is not started again, one that changed
+is another Job, which does what was not done before. No ttlSecondsAfterFinished, or an upgrade that
+changes nothing would start it again.
 Call as streamflow.job.spec, with what (its name between release and hash).
 */}}
 {{- define "streamflow.job" -}}
@@ -138,71 +168,46 @@ spec:
 {{- end }}
 
 {{/*
-What the Job of a month is made of, as the arguments of streamflow.job. Call with root and month
-(an entry of jobs.ingest.months).
+Arguments that run commands in one process, one after the other, however many they are. Call with a
+list of commands, each a list of words; a list.
 */}}
-{{- define "streamflow.ingest.job" -}}
-{{- $ingest := .root.Values.jobs.ingest -}}
-{{- $job := dict "what" (printf "ingest-%s" .month.asOf) "name" "ingest" "role" "writer" "resources" $ingest.resources -}}
-{{- $_ := set $job "envFrom" $ingest.envFrom -}}
-{{- $from := "" -}}
-{{- if eq .month.source "url" -}}
-{{- $from = .month.url -}}
-{{- else if eq .month.source "pvc" -}}
-{{- $from = .month.path | default "" | printf "/data/%s" | trimSuffix "/" -}}
-{{- $_ := set $job "mounts" (list (dict "name" "data" "mountPath" "/data" "readOnly" true)) -}}
-{{- $_ := set $job "volumes" (list (dict "name" "data" "persistentVolumeClaim" (dict "claimName" $ingest.pvc.claimName))) -}}
-{{- else -}}
-{{- $from = printf "/data/%s" .month.month -}}
-{{- $_ := set $job "mounts" (list (dict "name" "data" "mountPath" "/data" "readOnly" true)) -}}
-{{- $_ := set $job "volumes" (list (dict "name" "data" "emptyDir" dict)) -}}
-{{- $_ := set $job "initContainers" (list (include "streamflow.ingest.sample" . | fromYaml)) -}}
+{{- define "streamflow.job.batch" -}}
+{{- $args := list "batch" -}}
+{{- range $index, $command := . -}}
+{{- if $index }}{{ $args = append $args "--then" }}{{ end -}}
+{{- $args = concat $args $command -}}
 {{- end -}}
-{{- $args := list "ingest" $from "--as-of" .month.asOf -}}
-{{- $_ := set $job "args" ($ingest.materialize | ternary (append $args "--materialize") $args) -}}
-{{- toYaml $job -}}
+{{- toYaml $args -}}
 {{- end }}
 
-{{/* The container that generates a month before it is ingested. Call as streamflow.ingest.job. */}}
-{{- define "streamflow.ingest.sample" -}}
-{{- $ingest := .root.Values.jobs.ingest -}}
-name: sample
-image: {{ include "streamflow.jobs.image" .root }}
-imagePullPolicy: {{ .root.Values.image.pullPolicy }}
-args:
-  - sample
-  - --out
-  - /data
-  - --users
-  - {{ $ingest.sample.users | int | quote }}
-  # Up to this month: a month follows from the ones before.
-  - --months
-  - {{ regexReplaceAll "^month_0*" .month.month "" | int | add1 | quote }}
-  - --seed
-  - {{ $ingest.sample.seed | int | quote }}
-resources:
-  {{- toYaml ($ingest.resources | default .root.Values.jobs.resources) | nindent 2 }}
-securityContext:
-  {{- include "streamflow.container.security" .root | nindent 2 }}
-volumeMounts:
-  - name: data
-    mountPath: /data
-  - name: tmp
-    mountPath: /tmp
+{{/* The option that tells what is done again from what was done, as a list. Call with an entry. */}}
+{{- define "streamflow.job.revision" -}}
+{{- with .revision }}{{ list "--revision" (include "streamflow.text" .) | toYaml }}{{ else }}[]{{ end -}}
+{{- end }}
+
+{{/* The entries of jobs.ingest.months by their day, the oldest first, as a list. */}}
+{{- define "streamflow.ingest.months" -}}
+{{- $byDay := dict -}}
+{{- range .Values.jobs.ingest.months }}{{ $_ := set $byDay .asOf . }}{{ end -}}
+{{- $months := list -}}
+{{- range keys $byDay | sortAlpha }}{{ $months = append $months (get $byDay .) }}{{ end -}}
+{{- toYaml $months -}}
 {{- end }}
 
 {{/*
-Changes with the months up to a day, so that the training set of that day is built again when one
-of them is. Call with root and asOf.
+Where a month comes from, as `ingest` takes it; the ledger knows it by that. Call with root and
+month (an entry of jobs.ingest.months).
 */}}
-{{- define "streamflow.ingest.checksum" -}}
-{{- $jobs := list -}}
-{{- range .root.Values.jobs.ingest.months -}}
-{{- if le .asOf $.asOf -}}
-{{- $jobs = append $jobs (include "streamflow.ingest.job" (dict "root" $.root "month" .)) -}}
+{{- define "streamflow.ingest.source" -}}
+{{- with .root.Values.jobs.ingest -}}
+{{- if eq $.month.source "url" -}}
+{{ $.month.url }}
+{{- else if eq $.month.source "pvc" -}}
+{{ printf "/data/%s/%s" .pvc.claimName ($.month.path | default "") | trimSuffix "/" }}
+{{- else -}}
+{{ printf "sample://users-%d/seed-%d/%s" (int .sample.users) (int .sample.seed) $.month.month }}
 {{- end -}}
 {{- end -}}
-{{- if $jobs }}{{ toJson $jobs | sha256sum }}{{ end -}}
 {{- end }}
 
 {{/* "true" when a training set goes to the volume, else empty. */}}

@@ -148,16 +148,19 @@ after. An existing Secret is looked up, which `helm template` cannot. Call as st
 {{- end }}
 
 {{/*
-How many connections the release may open at once. An API pod: its pool, one for readiness, one
-that asks and one that listens; one pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
-most; all that are listed, `apply`, two materializations and an audit. A backup: two, what creates
-the roles: one.
+How many connections the release may open at once. An API pod: its pool, one for readiness, one that
+asks and one that listens; one pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
+most, however long its list is; months, backfills and training sets have one each, and there are `apply`,
+two materializations and an audit. A backup: two, what creates the roles: one.
 `feast`: its UI and a person's command. Three of a server are a superuser's, which the roles are not.
 */}}
 {{- define "streamflow.postgres.connections" -}}
 {{- $api := .Values.api -}}
 {{- $jobs := .Values.jobs -}}
-{{- $atOnce := add 3 (len $jobs.ingest.months) (len $jobs.materialize.backfills) (len $jobs.trainingSet.datasets) -}}
+{{- $atOnce := 3 -}}
+{{- range list $jobs.ingest.months $jobs.materialize.backfills $jobs.trainingSet.datasets -}}
+{{- if . }}{{ $atOnce = add1 $atOnce }}{{ end -}}
+{{- end -}}
 {{- $needed := mul 6 $atOnce -}}
 {{- if $api.enabled -}}
 {{- $pods := $api.autoscaling.enabled | ternary $api.autoscaling.maxReplicas $api.replicaCount | int | add1 -}}
@@ -202,6 +205,8 @@ the roles: one.
   value: {{ include "streamflow.backup.name" . }}
 - name: CLAIM
   value: {{ include "streamflow.postgres.claim" . }}
+- name: STATEFULSET
+  value: {{ include "streamflow.postgres.name" . }}
 {{- end }}
 
 {{/* A script of files/ as the command of a container of PostgreSQL's image. Call with root and script. */}}

@@ -88,7 +88,7 @@ and streamflow.job.container. The former login goes on as long as a Job that beg
 {{- end -}}
 {{- $checksums = append $checksums (include "streamflow.roles.checksum" (dict "root" $ "role" $role)) -}}
 {{- end -}}
-{{- $env = append $env (dict "name" "STREAMFLOW_FORMER_LOGIN_S" "value" (.Values.jobs.activeDeadlineSeconds | int | toString)) -}}
+{{- $env = append $env (dict "name" "STREAMFLOW_FORMER_LOGIN_S" "value" (include "streamflow.job.longest" .)) -}}
 {{- $annotations := dict "checksum/secret" (join " " $checksums | sha256sum) -}}
 {{- dict "what" "roles" "name" "roles" "role" "admin" "args" $args "env" (toYaml $env) "annotations" $annotations "untracked" true | toYaml -}}
 {{- end }}

@@ -1,10 +1,10 @@
 {{/*
 What the schema cannot say: values that are impossible together. All of them at once, each with
-its mend.
+its mend. Those that are not about one part are in the folder validate.
 */}}
 {{- define "streamflow.validate" -}}
 {{- $faults := list -}}
-{{- range list "api" "jobs" "postgres" "prefect" "network" "cluster" -}}
+{{- range list "names" "api" "jobs" "times" "schedules" "volumes" "quantities" "pods" "postgres" "prefect" "network" "cluster" -}}
 {{- $faults = append $faults (include (printf "streamflow.validate.%s" .) $) -}}
 {{- end -}}
 {{- with $faults | join "\n" | splitList "\n" | compact -}}
@@ -71,13 +71,6 @@ its mend.
 {{- end }}
 {{- $_ := set $sets $key true }}
 {{- end -}}
-{{- $backfills := dict -}}
-{{- range $index, $backfill := .Values.jobs.materialize.backfills -}}
-{{- if hasKey $backfills (toJson .) }}
-- jobs.materialize.backfills[{{ $index }}] is there twice; remove one of the two
-{{- end }}
-{{- $_ := set $backfills (toJson .) true }}
-{{- end -}}
 {{- end }}
 
 {{/* Call with here and asOf. */}}
@@ -130,6 +123,7 @@ its mend.
 
 {{- define "streamflow.validate.network" -}}
 {{- if .Values.networkPolicy.enabled -}}
+{{- include "streamflow.validate.peers" . -}}
 {{- with .Values.api -}}
 {{- $outside := .ingress.enabled | ternary "api.ingress is on" "" -}}
 {{- if ne .service.type "ClusterIP" }}{{ $outside = printf "api.service.type is %s" .service.type }}{{ end -}}

@@ -35,7 +35,7 @@ valueFrom:
     name: {{ include "streamflow.postgres.secret" . }}
     key: {{ .Values.postgres.auth.userKey }}
 {{- else -}}
-value: {{ .Values.postgres.auth.user | quote }}
+value: {{ include "streamflow.literal" .Values.postgres.auth.user | quote }}
 {{- end -}}
 {{- end }}
 
@@ -54,11 +54,11 @@ a role are from its Secret, so that another password changes the spec of no Job.
 */}}
 {{- define "streamflow.postgres.env" -}}
 - name: PGHOST
-  value: {{ include "streamflow.postgres.host" .root | quote }}
+  value: {{ include "streamflow.postgres.host" .root | include "streamflow.literal" | quote }}
 - name: PGPORT
   value: {{ include "streamflow.postgres.port" .root | quote }}
 - name: PGDATABASE
-  value: {{ .root.Values.postgres.auth.database | quote }}
+  value: {{ include "streamflow.literal" .root.Values.postgres.auth.database | quote }}
 {{- if ne .role "none" }}
 {{- if or (eq .role "admin") (not (include "streamflow.roles.on" .root)) }}
 - name: PGUSER
@@ -76,7 +76,7 @@ a role are from its Secret, so that another password changes the spec of no Job.
   value: {{ .root.Values.postgres.external.enabled | ternary .root.Values.postgres.external.sslmode "disable" }}
 {{- with include "streamflow.postgres.ca.path" .root }}
 - name: PGSSLROOTCERT
-  value: {{ . }}
+  value: {{ include "streamflow.literal" . | quote }}
 {{- end }}
 - name: PGTZ
   value: UTC
@@ -141,14 +141,14 @@ the roles: one.
 - name: POSTGRES_PASSWORD
   {{- include "streamflow.postgres.passwordFrom" . | nindent 2 }}
 - name: POSTGRES_DB
-  value: {{ .Values.postgres.auth.database | quote }}
+  value: {{ include "streamflow.literal" .Values.postgres.auth.database | quote }}
 # For who is in the pod, and for the probes, at which the log else complains of a missing role.
 - name: PGUSER
   value: $(POSTGRES_USER)
 - name: PGDATABASE
   value: $(POSTGRES_DB)
 - name: POSTGRES_INITDB_ARGS
-  value: {{ .Values.postgres.initdbArgs | quote }}
+  value: {{ include "streamflow.literal" .Values.postgres.initdbArgs | quote }}
 - name: PGDATA
   value: {{ include "streamflow.postgres.data" . }}
 {{- end }}

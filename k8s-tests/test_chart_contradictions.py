@@ -1,4 +1,4 @@
-"""Values that are possible alone and not together: refused before anything is made, with the mend."""
+"""Values that are possible alone and not together are refused before anything is made."""
 
 from typing import Any
 

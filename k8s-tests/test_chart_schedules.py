@@ -115,7 +115,7 @@ def test_zones_that_there_are_not_are_refused(zone: str) -> None:
         ("0 2 1,15 * *", 17 * DAY),
         ("@monthly", 31 * DAY),
         ("0 3 1 * *", 31 * DAY),
-        ("0 3 31 * *", 62 * DAY),  # July, August; then not before October
+        ("0 3 31 * *", 61 * DAY),  # of August, then of October
         ("0 3 1 */3 *", 92 * DAY),
         ("@yearly", 366 * DAY),
         ("0 0 29 2 *", 1461 * DAY),

@@ -83,16 +83,24 @@ a role are from its Secret, so that another password changes the spec of no Job.
 {{- end }}
 
 {{/*
-The bundled PostgreSQL's password: the one in its Secret, else a new one. Made once per
-rendering and kept where every template sees it.
+The bundled PostgreSQL's password: the one in its Secret, unless there is none or `rotation` is another than
+there. Made once per rendering and kept where every template sees it.
 */}}
 {{- define "streamflow.postgres.password" -}}
 {{- if not (hasKey .Release "postgresPassword") -}}
-{{- $found := (lookup "v1" "Secret" .Release.Namespace (include "streamflow.postgres.secret" .)).data | default dict -}}
-{{- $password := get $found .Values.postgres.auth.passwordKey | b64dec | default (randAlphaNum 32) -}}
-{{- $_ := set .Release "postgresPassword" $password -}}
+{{- $found := lookup "v1" "Secret" .Release.Namespace (include "streamflow.postgres.secret" .) -}}
+{{- $password := get ($found.data | default dict) .Values.postgres.auth.passwordKey | b64dec -}}
+{{- if ne (include "streamflow.postgres.rotation" .) (dig "metadata" "annotations" "streamflow/rotation" "0" $found) -}}
+{{- $password = "" -}}
+{{- end -}}
+{{- $_ := set .Release "postgresPassword" ($password | default (randAlphaNum 32)) -}}
 {{- end -}}
 {{- .Release.postgresPassword -}}
+{{- end }}
+
+{{/* What `rotation` of the administrator is, as text. */}}
+{{- define "streamflow.postgres.rotation" -}}
+{{- include "streamflow.text" .Values.postgres.auth.rotation -}}
 {{- end }}
 
 {{/*
@@ -103,7 +111,10 @@ after. An existing Secret is looked up, which `helm template` cannot. Call as st
 {{- if and (ne .role "admin") (include "streamflow.roles.on" .root) -}}
 {{- include "streamflow.roles.checksum" . -}}
 {{- else if or .root.Values.postgres.external.enabled .root.Values.postgres.auth.existingSecret -}}
-{{- lookup "v1" "Secret" .root.Release.Namespace (include "streamflow.postgres.secret" .root) | dig "data" dict | toJson | sha256sum -}}
+{{- $found := lookup "v1" "Secret" .root.Release.Namespace (include "streamflow.postgres.secret" .root) | dig "data" dict | toJson -}}
+{{- /* All that is known of the change where there is no cluster to look it up in. */ -}}
+{{- $rotation := include "streamflow.postgres.rotation" .root -}}
+{{- eq $rotation "0" | ternary $found (printf "%s %s" $found $rotation) | sha256sum -}}
 {{- else -}}
 {{- include "streamflow.postgres.password" .root | sha256sum -}}
 {{- end -}}
@@ -173,4 +184,18 @@ the roles: one.
 - |
   {{- .root.Files.Get (printf "files/%s.sh" .script) | trim | nindent 2 }}
 - {{ .script }}
+{{- end }}
+
+{{/*
+A probe of the server over TCP, where the one that only prepares a new data directory does not listen. Call
+with timing and lets: true where it has to let clients in, false where it may say that it does not yet, as
+while it replays its log, which takes as long as it takes.
+*/}}
+{{- define "streamflow.postgres.probe" -}}
+{{- $ask := printf "pg_isready --quiet --host=127.0.0.1 --timeout=%d" (max 1 (sub (int (.timing.timeoutSeconds | default 1)) 1)) -}}
+exec:
+  command: {{ .lets | ternary (splitList " " $ask) (list "bash" "-c" (printf "%s || [ $? -eq 1 ]" $ask)) | toJson }}
+{{- with .timing }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}

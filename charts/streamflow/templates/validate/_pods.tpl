@@ -109,6 +109,13 @@ postgres:
 - {{ $name }}.{{ $probe }}.successThreshold is {{ int (index $part $probe).successThreshold }}, which Kubernetes takes for a readinessProbe alone: set it to 1
 {{- end }}
 {{- end -}}
+{{- range $context := list "podSecurityContext" "containerSecurityContext" -}}
+{{- with dig "seccompProfile" dict (index $part $context | default dict) -}}
+{{- if ne (eq (get . "type") "Localhost") (hasKey . "localhostProfile") }}
+- {{ $name }}.{{ $context }}.seccompProfile: type Localhost takes a localhostProfile, and no other type does: set both or neither
+{{- end }}
+{{- end -}}
+{{- end -}}
 {{- with $part.serviceAccount -}}
 {{- if .create -}}
 {{- $account := include "streamflow.serviceAccount" (dict "root" $ "part" $name) -}}

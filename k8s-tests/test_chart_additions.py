@@ -34,7 +34,7 @@ def test_containers_of_a_person_run_before_and_beside_those_of_every_pod(
     for name, pod in added.items():
         first, beside, *_ = pod["spec"]["initContainers"]
         assert first == {"name": f"{part_of(pod)}-before", "image": "a:1"}, name
-        # A sidecar of Kubernetes' own: there before the chart's containers, and no Job waits for it.
+        # A sidecar of Kubernetes' own: there before the chart's containers, and in no Job's way.
         assert beside == {
             "name": f"{part_of(pod)}-beside",
             "image": "b:1",

@@ -9,6 +9,19 @@ UV := $(BIN)/uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
 
+# The variables that a target takes on the command line; PYTHON all of them do. One that the given
+# targets do not take is an error, since it would be ignored without a word.
+TAKES_demo := DATA
+TAKES_serve := PORT
+TAKES_bench := ONLY SIZES
+TAKES_cluster-test := KEEP
+TAKES_drill := KEEP
+TAKES_drills := ONLY
+TAKEN := PYTHON VENV $(foreach goal,$(MAKECMDGOALS),$(TAKES_$(goal)))
+GIVEN := $(foreach name,$(.VARIABLES),$(if $(findstring command line,$(origin $(name))),$(name)))
+$(foreach name,$(filter-out $(TAKEN),$(GIVEN)),$(error \
+	make $(or $(MAKECMDGOALS),help) takes no $(name); it takes: $(TAKEN)))
+
 .DEFAULT_GOAL := help
 # More than the cores, since a test waits for processes and servers as long as it works.
 TESTS := $(BIN)/pytest --numprocesses 3 --dist worksteal --durations 10

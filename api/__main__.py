@@ -6,18 +6,20 @@ import os
 import signal
 import socket
 import sys
+import traceback
 from collections.abc import Sequence
 from math import ceil
 from types import FrameType
+from typing import Any
 
 import uvicorn
 from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.protocol import Protocol
-from api.settings import ApiSettings, load
-from feature_repo import logs, settings
-from feature_repo.errors import ConfigurationError, StoreUnavailable
+from api.settings import PREFIX, ApiSettings, load
+from feature_repo import connection_options, logs, settings
+from feature_repo.errors import ConfigurationError, StoreUnavailable, reason
 
 log = logging.getLogger("api")
 
@@ -28,6 +30,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Serves until SIGTERM or Ctrl-C; gives the exit code."""
     options = parser().parse_args(arguments)
     logs.configure()
+    settings.warn_of_misspelt(settings.StreamflowSettings.model_fields)
+    settings.warn_of_misspelt(ApiSettings.model_fields, PREFIX)
     # Before uvicorn takes them over and after: it sends itself the signal again at its end,
     # which would kill this process before the embedded server is released.
     signal.signal(signal.SIGTERM, leave)
@@ -44,20 +48,45 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (OSError, StoreUnavailable) as error:
         print(f"api: {error}", file=sys.stderr)
         return FAILED
+    except Exception as error:
+        print(f"api: {reason(error)}", file=sys.stderr)
+        if settings.streamflow().verbose:
+            traceback.print_exception(error)
+        return FAILED
     return 0
 
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    found = argparse.ArgumentParser(prog="python -m api", description=__doc__)
-    found.add_argument("--host", default="127.0.0.1", help="address to listen on (%(default)s)")
+    found = argparse.ArgumentParser(prog="python -m api", description=__doc__, allow_abbrev=False)
+    found.add_argument(
+        "--host", action=Once, default="127.0.0.1", help="address to listen on (%(default)s)"
+    )
     found.add_argument(
         "--port",
+        action=Once,
         type=port_number,
         default=8000,
         help="port to listen on, 0 for any free one (%(default)s)",
     )
     return found
+
+
+class Once(argparse.Action):
+    """An option that is given once, since of several values all but the last would be lost."""
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option: str | None = None,
+    ) -> None:
+        """Takes the value, and ends the program at a second one."""
+        if hasattr(namespace, f"{self.dest} was given"):
+            parser.error(f"{option} is given more than once")
+        setattr(namespace, f"{self.dest} was given", True)
+        setattr(namespace, self.dest, values)
 
 
 def port_number(text: str) -> int:
@@ -97,6 +126,8 @@ def prepare() -> None:
 
         embedded.ensure()
     settings.postgres()
+    if connection_options.is_pooled():
+        connection_options.require_no_options()
 
 
 def serve(server: uvicorn.Server, listener: socket.socket) -> None:

@@ -20,8 +20,10 @@ from feature_repo import tracing
 
 DESCRIPTION = """\
 The newest feature values of StreamFlow's users, bit for bit those that models are trained on,
-each view with the instant that its values describe. What is written is answered at once, and after
-one second whatever fails.
+each view with the instant that its values describe. What is written is answered at once: no answer
+leaves out what could be read in the service's database a second before it was asked for, whatever
+fails. The one exception says so, by `"source": "cache"`: an answer kept from before, given while
+that database is away, where this is switched on.
 
 JSON has one kind of number: a Float32 comes as the 64-bit float which equals it. A model that
 computes in 32 bits casts it back first, by the types of its training set's manifest.

@@ -1,9 +1,9 @@
 """Answers that are kept, and when they are not true any more.
 
 The database tells of every commit that wrote to an online table; the answers read from it are
-then dropped. An answer is given only while the connection that hears of it is known to work:
-`listen.py` asks on it every half second, and what was committed before such a question was heard
-of when it is answered. So no answer is from before a commit that is STALENESS_S old.
+then dropped. An answer is given only while it is known that such notifications arrive, and until
+when all of them did: `notifications.py` has the service notified twice a second by itself. So no
+answer is from before a commit that is STALENESS_S old.
 """
 
 import time
@@ -14,7 +14,8 @@ from api.answers import Entry
 from api.plan import Plan
 
 STALENESS_S = 1.0
-"""Seconds after a commit from which on no answer is from before it, whatever fails."""
+"""Seconds after a commit from which on no answer is from before it: of notifications, queries or
+the way to the database, whatever fails, stops or is late."""
 
 Key = tuple[Plan, Any]
 Generation = tuple[int, int]
@@ -73,8 +74,13 @@ class Cache:
         return found
 
     def put(self, plan: Plan, key: Any, entry: Entry, generation: Generation) -> None:
-        """Keeps an entry unless one of its tables was written to since `generation`."""
+        """Keeps an entry unless one of its tables was written to since `generation`.
+
+        Nor is one kept that nobody could be given, because writes may go unheard.
+        """
         if not self.limit or len(plan.tables) > 1 or generation != self.generation(plan):
+            return
+        if not self.keeps_untrusted and not self.is_trusted:
             return
         table = self._tables.setdefault(plan.tables[0], OrderedDict())
         self._count += (plan, key) not in table

@@ -3,7 +3,9 @@
 import logging
 
 from feature_repo import catalog as catalogs
+from feature_repo import migrations
 from feature_repo.catalog import Catalog, CatalogTooNew
+from feature_repo.errors import SchemaTooNew
 
 log = logging.getLogger(__name__)
 
@@ -17,15 +19,24 @@ class Catalogs:
         """Why the catalog in the database, another one than `current`, cannot be read."""
         self._versions: frozenset[int] = frozenset()
 
-    def take(self, version: int, format_: int, document: str) -> None:
+    def take(self, version: int, format_: int, document: str, usable_from: int = 1) -> None:
         """Makes a row of ops.catalog the current one; one that cannot be read leaves the last.
 
+        So does one of a schema that this version cannot use.
+
+        Args:
+            version: of the row, as the next two.
+            format_: see catalog.FORMAT.
+            document: the catalog.
+            usable_from: the newest migration that a version must have to use the schema.
+
         Raises:
-            CatalogTooNew: it cannot be read, and there is no last one.
+            CatalogTooNew, SchemaTooNew: it cannot be read, and there is no last one.
         """
         try:
+            migrations.require_usable(usable_from)
             self.current = catalogs.parse(version, format_, document)
-        except CatalogTooNew as error:
+        except (CatalogTooNew, SchemaTooNew) as error:
             self._leave(version, error)
         except (KeyError, TypeError, ValueError) as error:
             log.exception("catalog not understood", extra={"version": version})
@@ -35,7 +46,7 @@ class Catalogs:
             self._versions, self.newer = frozenset({version}), None
             log.info("catalog read", extra={"version": version})
 
-    def _leave(self, version: int, error: CatalogTooNew) -> None:
+    def _leave(self, version: int, error: CatalogTooNew | SchemaTooNew) -> None:
         if self.current is None:
             raise error
         if self.newer is None:

@@ -1,25 +1,23 @@
-"""The one module that opens connections to PostgreSQL, and what their errors mean."""
+"""Connections to PostgreSQL in use, and what their errors mean."""
 
 import asyncio
-import contextlib
-import logging
-import operator
-import os
-import socket
+import secrets
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
+from itertools import count
 from typing import Any
 
 import asyncpg
 from asyncpg.prepared_stmt import PreparedStatement
 
-from feature_repo import settings
-from feature_repo.errors import ConfigurationError, SchemaMissing, StoreUnavailable
-
-log = logging.getLogger(__name__)
+from feature_repo import connection_options
+from feature_repo.errors import SchemaMissing, StoreUnavailable
 
 MOST_STATEMENTS = 64
 """Prepared statements that one connection keeps; the least recently used goes first."""
+NAMES, NUMBERS = f"streamflow_{secrets.token_hex(8)}", count()
+"""Of prepared statements. The driver's own are the same in every process: behind a pooler that
+nobody noticed, one process's statement would run as another's, which is another query."""
 ANOTHER_PLAN = (asyncpg.FeatureNotSupportedError, asyncpg.exceptions.OutdatedSchemaCacheError)
 """A prepared statement's result is another one since a table was changed."""
 ANOTHER_SCHEMA = (
@@ -106,7 +104,7 @@ class Session:
     async def listen(self, channel: str, heard: Callable[[str], None], ends: float) -> None:
         """Calls `heard` with every payload that is notified on `channel` from now on.
 
-        Raises as `fetch` does.
+        They come in the order of the commits that they tell of. Raises as `fetch` does.
         """
         timer = asyncio.get_running_loop().call_at(ends, self._give_up)
         try:
@@ -119,7 +117,8 @@ class Session:
             timer.cancel()
 
     async def _prepared(self, query: str) -> "PreparedStatement[asyncpg.Record]":
-        statement = self._statements[query] = await self.connection.prepare(query)
+        name = f"{NAMES}_{next(NUMBERS)}"
+        statement = self._statements[query] = await self.connection.prepare(query, name=name)
         if len(self._statements) > MOST_STATEMENTS:
             self._statements.popitem(last=False)  # closed on the server when it is collected
         return statement
@@ -129,77 +128,11 @@ class Session:
         self.close()
 
 
-async def connect(timeout_s: float, statement_timeout_s: float) -> Session:
-    """A connection to the database of the PG* variables, in UTC, that cannot write.
-
-    Raises:
-        ConfigurationError: a PG* variable is missing or wrong.
-        StoreUnavailable: the server does not answer, or refuses the login.
-    """
-    where = settings.postgres()
-    if not where.password:  # else asyncpg takes the empty one and does not look into PGPASSFILE
-        os.environ.pop("PGPASSWORD", None)
-    try:
-        async with asyncio.timeout(timeout_s):
-            # asyncpg reads the other PG* variables itself, as libpq does: PGHOST with several
-            # names, PGSSLMODE and its files, PGPASSFILE, PGTARGETSESSIONATTRS.
-            connection = await asyncpg.connect(
-                host=os.environ.get("PGHOSTADDR") or None,
-                password=where.password or None,
-                server_settings={
-                    "application_name": os.environ["PGAPPNAME"],
-                    "TimeZone": "UTC",
-                    **({"options": options} if (options := os.environ.get("PGOPTIONS")) else {}),
-                },
-            )
-            try:
-                await prepare(connection, statement_timeout_s)
-            except BaseException:
-                connection.terminate()
-                raise
-    except asyncpg.exceptions.ClientConfigurationError as error:
-        raise ConfigurationError(f"PostgreSQL: {error}") from error
-    except TimeoutError as error:
-        raise StoreUnavailable(f"PostgreSQL: no connection in {timeout_s:g} s") from error
-    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise unavailable(error) from error
-    return Session(connection)
-
-
-async def prepare(
-    connection: "asyncpg.Connection[asyncpg.Record]", statement_timeout_s: float
-) -> None:
-    """Settings of the session, sent after the login since poolers refuse unknown ones in it."""
-    await connection.execute(
-        "SET default_transaction_read_only = on;"
-        f"SET statement_timeout = {max(1, round(statement_timeout_s * 1000))};"
-        # A plan of its own for each array of keys would cost more than the read.
-        "SET plan_cache_mode = force_generic_plan; SET jit = off"
-    )
-    await connection.set_type_codec(
-        "timestamptz",
-        schema="pg_catalog",
-        encoder=lambda instant: (instant,),
-        decoder=operator.itemgetter(0),  # see instants.py
-        format="tuple",
-    )
-    keep_alive(connection)
-
-
-def keep_alive(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Lets the kernel notice a server that vanished from a network without a word."""
-    found = connection._transport.get_extra_info("socket")
-    if found is None or found.family == socket.AF_UNIX:
-        return
-    with contextlib.suppress(OSError, AttributeError):  # Linux has these
-        found.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, 30)
-        found.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 15_000)  # milliseconds
-
-
 def unavailable(error: Exception) -> StoreUnavailable:
     """A driver's error as ours, for the log."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
+    if connection_options.is_of_a_pooler(lines[0]):
+        lines[0] += f"; {connection_options.NAME_THE_POOLER}"
     return StoreUnavailable(f"PostgreSQL: {lines[0]}")
 
 

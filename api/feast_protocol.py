@@ -182,8 +182,6 @@ class OnlineAnswers:
         convert, feature = self._converts.get(at), self._plan.columns[at].feature
         if convert is not None:
             return [None if one is None else convert(one) for one in column]
-        if feature.column_type.endswith("[]"):
-            return values.finite(column) if values.has_floats(feature) else column
         if values.has_floats(feature) and not isfinite(sum(filter(None, column))):
             return values.finite(column)
         return column

@@ -6,10 +6,11 @@ from contextlib import contextmanager
 from functools import partial
 from typing import Any, Protocol
 
-from api import database, instants, keys
+from api import instants, keys
 from api.answers import VALUES, Answers, Entry, Row
 from api.attempts import Attempts
 from api.cache import Cache
+from api.connect import connect
 from api.database import Rows
 from api.errors import Busy, NotReady, public
 from api.follow import Follower
@@ -22,6 +23,7 @@ from api.refusals import Refusals
 from api.settings import ApiSettings
 from feature_repo import settings as shared
 from feature_repo.catalog import Catalog, Service
+from feature_repo.connection_options import has_sessions
 from feature_repo.contract import Contract
 from feature_repo.errors import SchemaMissing, StoreUnavailable, UnknownUser
 
@@ -46,11 +48,12 @@ class Features:
     def __init__(self, settings: ApiSettings, kind: type[Reads] = Reads) -> None:
         self.settings = settings
         own = shared.streamflow()
-        connect = partial(database.connect, own.connect_timeout_s, settings.deadline_s)
+        opened = partial(connect, own.connect_timeout_s, settings.deadline_s)
+        listening = partial(opened, direct=True) if has_sessions() else None
         self.cache = Cache(settings.cache_users, settings.serve_stale)
         # One connection is beside those of the reads, which may all be waiting.
-        self._pools = (Pool(max(own.pool_size - 1, 1), connect), Pool(1, connect))
-        self.follower = Follower(settings, self._pools, self.cache, connect, self._probe)
+        self._pools = (Pool(max(own.pool_size - 1, 1), opened), Pool(1, opened))
+        self.follower = Follower(settings, self._pools, self.cache, opened, self._probe, listening)
         matches = self.follower.catalogs.matches
         self.reads, probes = (
             kind(settings, pool, self.cache, matches, self._entry) for pool in self._pools

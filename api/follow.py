@@ -13,9 +13,9 @@ from api.errors import NotReady, public
 from api.listen import EMPTY, HEARTBEAT_S, VERSION, Listener
 from api.pool import Pool
 from api.settings import ApiSettings
-from feature_repo import catalog
+from feature_repo import catalog, migrations
 from feature_repo.catalog import Catalog, CatalogTooNew
-from feature_repo.errors import SchemaMissing, StoreUnavailable, StreamflowError
+from feature_repo.errors import SchemaMissing, SchemaTooNew, StoreUnavailable, StreamflowError
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +32,7 @@ class Follower:
         cache: Cache,
         connect: Callable[[], Awaitable[Session]],
         probe: Callable[[], Awaitable[None]],
+        listening: Callable[[], Awaitable[Session]] | None,
     ) -> None:
         """
         Args:
@@ -40,9 +41,10 @@ class Follower:
             cache: of what is read.
             connect: opens a connection.
             probe: reads as a request for the default service would, and raises as one.
+            listening: opens a connection that notifications arrive over; None where none do.
         """
         self._settings, self._pools, self._cache, self._probe = settings, pools, cache, probe
-        self.listener = Listener(connect, settings.retry_s, cache, self)
+        self.listener = Listener(connect, settings.retry_s, cache, self, listening)
         self.catalogs = Catalogs()
         self.away: str | None = STARTING
         """Why no request can be answered, when that is known without trying."""
@@ -147,19 +149,27 @@ class Follower:
             rows = await self._pools[0].fetch(catalog.READ, (), ends(self._settings.deadline_s))
             if not rows:
                 raise SchemaMissing(EMPTY)
-            self.catalogs.take(*rows[0])
+            version, format_, document = rows[0]
+            self.catalogs.take(version, format_, document, await self._usable_from())
         except StoreUnavailable as error:
             raise NotReady(public(error)) from error
         except SchemaMissing as error:
             self.lacks_catalog(error)
             raise NotReady(public(error)) from error
-        except CatalogTooNew as error:
+        except (CatalogTooNew, SchemaTooNew) as error:
             self._say(str(error), away=True)
             raise NotReady(str(error)) from error
         if self.catalogs.current is not before:
             self._cache.clear()
         self.away = None
         self._once("look", self._look)
+
+    async def _usable_from(self) -> int:
+        """The newest migration that a version must have to use the schema; 1 where nobody tells."""
+        pool, by = self._pools[0], ends(self._settings.deadline_s)
+        if not (await pool.fetch(migrations.IS_READABLE, (), by))[0][0]:
+            return 1
+        return int((await pool.fetch(migrations.USABLE_FROM, (), by))[0][0])
 
     async def _look(self) -> None:
         """Tries what a request would do; never raises."""

@@ -1,7 +1,8 @@
-"""The connection that hears of changes: of the catalog, and of rows as they are committed.
+"""The connection over which the database is asked whether it is there, and for its catalog.
 
 It is asked every half second, so that one that is lost or silent is noticed, and asked for the
-catalog's version, so that nothing depends on being told.
+catalog's version, so that nothing depends on being told. Over it go the echoes that prove that
+notifications arrive, see notifications.py.
 """
 
 import asyncio
@@ -15,7 +16,7 @@ import asyncpg
 
 from api.cache import Cache
 from api.database import ANOTHER_SCHEMA, LOST, Overdue, Session, missing, unavailable
-from feature_repo import catalog
+from api.notifications import Notifications
 from feature_repo.errors import SchemaMissing, StreamflowError
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,8 @@ LULL_S = 0.02
 """Many requests may have a doubt at once, and one question answers all of them."""
 VERSION = "SELECT version, pg_is_in_recovery() FROM ops.catalog"
 EMPTY = "ops.catalog is empty; run: streamflow apply"
+
+Connect = Callable[[], Awaitable[Session]]
 
 
 class Told(Protocol):
@@ -45,20 +48,36 @@ class Told(Protocol):
 
 
 class Listener:
-    """Listens for ever, over a new connection whenever the last one is lost."""
+    """Asks for ever, over a new connection whenever the last one is lost."""
 
     def __init__(
         self,
-        connect: Callable[[], Awaitable[Session]],
+        connect: Connect,
         retry_s: float,
         cache: Cache,
         told: Told,
+        listening: Connect | None,
     ) -> None:
-        self._connect, self._retry_s, self._cache, self._told = connect, retry_s, cache, told
-        self.is_listening = False
+        """
+        Args:
+            connect: opens a connection to be asked over.
+            retry_s: between two attempts at that.
+            cache: is told of writes.
+            told: is told of the catalog.
+            listening: opens one that notifications arrive over; None where none do.
+        """
+        self._connect, self._retry_s, self._told = connect, retry_s, told
+        self._notifications = (
+            Notifications(listening, retry_s, cache, self.wake) if listening else None
+        )
         self.is_connected = False
         """Whether the database answered the last question."""
         self._wake = asyncio.Event()
+
+    @property
+    def is_listening(self) -> bool:
+        """Whether notifications of writes are known to arrive."""
+        return self._notifications is not None and self._notifications.are_heard
 
     def wake(self) -> None:
         """Asks at once and not after the usual pause."""
@@ -74,67 +93,44 @@ class Listener:
             except StreamflowError as error:
                 await self._told.cannot_connect(error)
             except Exception as error:  # whatever it is, the next attempt may find it mended
-                log.exception("no connection that listens")
+                log.exception("no connection that asks")
                 await self._told.cannot_connect(unavailable(error))
             else:
                 if was_silent:
                     self._told.fell_silent()
-                was_silent = await self._listen(session)
+                was_silent = await self._ask_on(session)
             await self._pause(began + self._retry_s - time.monotonic())
 
-    async def _listen(self, session: Session) -> bool:
-        """Listens over `session` until it is lost; gives whether it fell silent."""
-        was_standby = False
+    async def _ask_on(self, session: Session) -> bool:
+        """Asks over `session` until it is lost; gives whether it fell silent."""
         try:
-            await self._subscribe(session)
+            session.when_closed(self.wake)
             while True:
                 began = time.monotonic()
                 is_standby = await self._beat(session)
-                if was_standby and not is_standby:
-                    log.info("the standby was promoted, and can tell of changes now")
-                    return False
-                was_standby = is_standby
                 self.is_connected = True
-                if self.is_listening:
-                    self._cache.heard(began)
+                # A standby server refuses to listen.
+                if self._notifications is not None and not is_standby:
+                    await self._notifications.echo(session)
                 await self._pause(began + HEARTBEAT_S - time.monotonic())
         except Overdue:
-            log.warning("the connection that listens fell silent")
+            log.warning("the connection that asks fell silent")
             return True
         except LOST as error:
-            log.warning("the connection that listens was lost", extra={"cause": str(error)})
+            log.warning("the connection that asks was lost", extra={"cause": str(error)})
             return False
         except asyncpg.PostgresError as error:
             await self._told.cannot_connect(unavailable(error))
             return False
         finally:
-            self.is_listening = self.is_connected = False
-            self._cache.distrust()
+            self.is_connected = False
             session.close()
-
-    async def _subscribe(self, session: Session) -> None:
-        """Has changes told; a standby server refuses that."""
-        session.when_closed(self._closed)
-        ends = asyncio.get_running_loop().time() + self._retry_s + HEARTBEAT_S
-        try:
-            await session.listen(catalog.CHANNEL, lambda _: self.wake(), ends)
-            await session.listen(catalog.ONLINE_CHANNEL, self._cache.written, ends)
-        except LOST:
-            raise
-        except asyncpg.PostgresError as error:
-            log.warning("cannot listen, no answer is kept", extra={"cause": str(error)})
-        else:
-            self._cache.distrust()  # what was read until now may be older than a write unheard
-            self.is_listening = True
-
-    def _closed(self) -> None:
-        """Does not wait for the next question to notice."""
-        if self.is_listening:
-            self._cache.heard(float("-inf"))
-            self.wake()
+            self._wake.clear()  # its end is known
+            if self._notifications is not None:
+                await self._notifications.close()
 
     async def _beat(self, session: Session) -> bool:
-        """Asks for the catalog's version; all that was committed before was heard of after it.
+        """Asks for the catalog's version.
 
         Returns:
             Whether the server is a standby.

@@ -18,7 +18,7 @@ class ApiSettings(BaseSettings):
     """The settings of one API process; where PostgreSQL is, the PG* variables say.
 
     STREAMFLOW_POOL_SIZE is how many connections it reads with, one of them for readiness alone;
-    one more listens for changes.
+    one more asks what there is, and one listens for changes.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)

@@ -6,6 +6,7 @@ floats that JSON has no number for (null or a word).
 """
 
 import base64
+import json
 import math
 import re
 from collections.abc import Callable, Iterable
@@ -35,17 +36,32 @@ def plain(feature: StoredFeature) -> Convert | None:
 
 
 def as_feast(feature: StoredFeature) -> Convert | None:
-    """The same for /get-online-features; floats need `finite` besides."""
+    """The conversion for /get-online-features; single floats need `finite` besides."""
     if feature.column_type == "json":
         return feast_message
-    return each(FEAST.get(element(feature.type)), feature)
+    convert = FEAST.get(element(feature.type))
+    return each(word if has_floats(feature) and is_list(feature) else convert, feature)
 
 
 def each(convert: Convert | None, feature: StoredFeature) -> Convert | None:
-    """`convert` for a value, or for every element where the column is an array."""
-    if convert is None or not feature.column_type.endswith("[]"):
+    """`convert` for a value, or for every element where the column is an array.
+
+    No feature can be an array with a null, or with arrays in it; an earlier version stored some.
+    """
+    if not is_list(feature):
         return convert
-    return lambda found: [None if one is None else convert(one) for one in found]
+
+    def converted(found: list[Any]) -> Any:
+        if None in found or (found and isinstance(found[0], list)):
+            return None
+        return found if convert is None else list(map(convert, found))
+
+    return converted
+
+
+def is_list(feature: StoredFeature) -> bool:
+    """True where values are arrays."""
+    return feature.column_type.endswith("[]")
 
 
 def element(feast_type: str) -> str:
@@ -59,9 +75,9 @@ def has_floats(feature: StoredFeature) -> bool:
     return feature.column_type.startswith(("real", "double"))
 
 
-def finite(values: Iterable[Any]) -> list[Any]:
-    """Floats, lists of floats and nulls, with words for what is no number in JSON."""
-    return [[word(each) for each in one] if isinstance(one, list) else word(one) for one in values]
+def finite(values: Iterable[float | None]) -> list[Any]:
+    """Floats and nulls, with words for what is no number in JSON."""
+    return list(map(word, values))
 
 
 def word(value: float | None) -> float | str | None:
@@ -82,11 +98,27 @@ def instant(seconds: int) -> Any:
 
 
 def parsed(text: str) -> Any:
-    """A JSON text as what it says; one that is none as it is."""
+    """A JSON text as a part of an answer, each number with all its digits; any other as a text."""
     try:
-        return orjson.loads(text)
+        orjson.loads(text)
     except orjson.JSONDecodeError:
-        return text
+        if not is_json(text):
+            return text
+    return orjson.Fragment(text)
+
+
+def is_json(text: str) -> bool:
+    """True for a JSON text, also with numbers that are too large for 64 bits."""
+    try:
+        json.loads(text, parse_constant=no_number)
+    except (ValueError, RecursionError):
+        return False
+    return True
+
+
+def no_number(word: str) -> None:
+    """NaN and Infinity, which Python takes for JSON."""
+    raise ValueError(word)
 
 
 def as_base64(content: bytes) -> str:

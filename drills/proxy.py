@@ -1,27 +1,32 @@
 """A port in front of PostgreSQL's socket that is slow or falls silent, as a network does."""
 
 import contextlib
+import os
 import socket
 import threading
 import time
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Self
 
 BLOCK = 65_536
 
 
 class Proxy:
-    """Passes everything on, later or not at all, without closing anything; on 127.0.0.1.
+    """Passes everything on, later or not at all, without closing anything.
 
     Args:
         server: the PG* variables of the server; PGHOST is the folder of its socket.
         delay_s: how long each block is held back, on its way to the server.
+        address: where to listen.
     """
 
-    def __init__(self, server: Mapping[str, str], delay_s: float = 0.0) -> None:
+    def __init__(
+        self, server: Mapping[str, str], delay_s: float = 0.0, address: str = "127.0.0.1"
+    ) -> None:
         self.target = f"{server['PGHOST']}/.s.PGSQL.{server['PGPORT']}"
         self.delay_s = delay_s
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener = socket.create_server((address, 0))
         self.port = int(self.listener.getsockname()[1])
         self.stalled_until = 0.0
         self.silent = False
@@ -79,6 +84,7 @@ class Proxy:
         """One way of a connection, until its end or until those of its generation are silent."""
         with contextlib.suppress(OSError):
             while data := source.recv(BLOCK):
+                self.seen(source)
                 wait = max(self.stalled_until - time.monotonic(), self.delay_s if delayed else 0.0)
                 if wait > 0:
                     time.sleep(wait)
@@ -86,3 +92,35 @@ class Proxy:
                     sink.sendall(data)
             if generation == self.generation:
                 sink.shutdown(socket.SHUT_WR)
+
+    def seen(self, source: socket.socket) -> None:
+        """Something came from this side of a connection."""
+
+
+class Watched(Proxy):
+    """Notes how the sockets are set up of clients that belong to this very process."""
+
+    def __init__(self, server: Mapping[str, str]) -> None:
+        super().__init__(server)
+        self.options: dict[int, dict[str, int]] = {}
+        """By the client's port, as it was when the client sent something last."""
+
+    def seen(self, source: socket.socket) -> None:
+        """Looks at the client's own end of the connection."""
+        if source.family != socket.AF_INET:
+            return
+        port = source.getpeername()[1]
+        for file in Path("/proc/self/fd").iterdir():
+            with contextlib.suppress(OSError):
+                if not os.readlink(file).startswith("socket:"):
+                    continue
+                with socket.socket(fileno=os.dup(int(file.name))) as own:
+                    if own.family == socket.AF_INET and own.getsockname()[1] == port:
+                        self.options[port] = options_of(own)
+
+
+def options_of(own: socket.socket) -> dict[str, int]:
+    """When the kernel gives a connection up whose other end is silent."""
+    names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
+    found = {name: own.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names}
+    return {"SO_KEEPALIVE": own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), **found}

@@ -72,3 +72,18 @@ def contract_of_service(service: "FeatureService") -> Contract:
             for field in projection.features
         ),
     )
+
+
+def registered_names(store: "FeatureStore", contract: Contract) -> dict[str, str]:
+    """By view of a contract: its name in the registry, where the service has renamed it.
+
+    A service that is gone, or has another view by now, renames none.
+    """
+    services = {found.name: found for found in store.list_feature_services()}
+    names = {view: view for view in contract.views}
+    if contract.service in services:
+        for one in services[contract.service].feature_view_projections:
+            if one.name_to_use() in names and one.name_alias:
+                version = "" if one.version_tag is None else f"@v{one.version_tag}"
+                names[one.name_to_use()] = f"{one.name}{version}"
+    return names

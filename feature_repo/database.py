@@ -1,25 +1,29 @@
 """The one module that opens connections to PostgreSQL."""
 
-import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Literal
 
 import psycopg
 from psycopg import sql
-from psycopg.pq import TransactionStatus
 
-from feature_repo import settings
-from feature_repo.errors import NotAllowed, SchemaMissing, StoreUnavailable
-
-SCHEMA_SQL = Path(__file__).with_name("schema.sql")
+from feature_repo import connection_options, locks, settings
+from feature_repo.errors import (
+    ConfigurationError,
+    NotAllowed,
+    SchemaMissing,
+    StoreUnavailable,
+)
+from feature_repo.refusals import refused
 
 
 @contextmanager
-def connect(autocommit: bool = False) -> Iterator[psycopg.Connection]:
+def connect(autocommit: bool = False, direct: bool = False) -> Iterator[psycopg.Connection]:
     """A connection to the database of the PG* variables, in UTC, committed at the end.
+
+    Args:
+        autocommit: each statement is a transaction of its own.
+        direct: to the server itself where the PG* variables name a pooler, see settings.py.
 
     Raises:
         ConfigurationError: a PG* variable is missing or wrong.
@@ -29,17 +33,9 @@ def connect(autocommit: bool = False) -> Iterator[psycopg.Connection]:
     where = settings.postgres()
     with translated(where):
         connection = psycopg.connect(
-            host=where.host,
-            port=where.port,
-            user=where.user,
-            password=where.password or None,
-            dbname=where.database,
-            sslmode=where.sslmode,
-            connect_timeout=settings.streamflow().connect_timeout_s,
+            **connection_options.address(where, direct),
+            **connection_options.for_psycopg(connection_options.CHECKED, direct=direct),
             autocommit=autocommit,
-            keepalives_idle=30,
-            # A killed process's statement ends soon, also one that waits for a lock.
-            options=f"{os.environ.get('PGOPTIONS', '')} -c client_connection_check_interval=5s",
         )
         with connection:
             yield connection
@@ -50,8 +46,15 @@ def translated(where: settings.PostgresSettings | None = None) -> Iterator[None]
     """Turns the driver's errors into ours; the cause is kept."""
     try:
         yield
-    except psycopg.OperationalError as error:
-        raise StoreUnavailable(f"PostgreSQL{place(where)}: {first_line(error)}") from error
+    except psycopg.DataError as error:
+        if found := refused(error):
+            raise found from error
+        raise
+    except (psycopg.OperationalError, psycopg.errors.DuplicatePreparedStatement) as error:
+        said = f"PostgreSQL{place(where)}: {first_line(error)}"
+        if connection_options.is_of_a_pooler(str(error)):
+            raise ConfigurationError(f"{said}; {connection_options.NAME_THE_POOLER}") from error
+        raise StoreUnavailable(said) from error
     except psycopg.errors.ReadOnlySqlTransaction as error:
         raise read_only(error, where) from error
     except psycopg.errors.InsufficientPrivilege as error:
@@ -92,37 +95,26 @@ def lock_key(name: str) -> int:
 
 
 @contextmanager
-def lock(
-    connection: psycopg.Connection, name: str, wait: bool = True
-) -> Iterator[Literal["free", "waited", "busy"]]:
-    """Holds the advisory lock `name` on `connection`; it goes with a killed process.
+def lock(connection: psycopg.Connection, name: str, wait: bool = True) -> Iterator[locks.Got]:
+    """Holds the advisory lock `name` for the work on `connection`; it goes with a killed process.
 
     Yields how it was got: it was free, or after a wait as long as it took. With `wait` False
     it may also be busy, and is then not held.
+
+    Raises:
+        psycopg.OperationalError: a connection of its own that held it was lost, so that others
+            may have worked at the same time.
     """
-    key = [lock_key(name)]
-    row = connection.execute("SELECT pg_try_advisory_lock(%s)", key).fetchone()
-    if row is not None and row[0]:
-        got: Literal["free", "waited"] = "free"
-    elif wait:
-        connection.execute("SELECT pg_advisory_lock(%s)", key)
-        got = "waited"
-    else:
-        yield "busy"
-        return
-    try:
-        yield got
-    finally:
-        unlock(connection, name)
-
-
-def unlock(connection: psycopg.Connection, name: str) -> None:
-    """Gives the advisory lock `name` back, also after a failed statement."""
-    if connection.closed or connection.broken:
-        return
-    if connection.info.transaction_status == TransactionStatus.INERROR:
-        connection.rollback()
-    connection.execute("SELECT pg_advisory_unlock(%s)", [lock_key(name)])
+    with locks.keeping(connection) as keeper:
+        got = keeper.take(lock_key(name), wait=wait)
+        if got == "busy":
+            yield got
+            return
+        try:
+            yield got
+            keeper.confirm()
+        finally:
+            keeper.release(lock_key(name))
 
 
 def create_database(name: str) -> bool:

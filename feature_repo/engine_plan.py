@@ -1,5 +1,6 @@
-"""Whether a view can be materialized inside PostgreSQL, and the expressions for it if so."""
+"""Plans of materializations: the way of a view, and its source as SQL expressions."""
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 from feast import FeatureView
@@ -8,12 +9,25 @@ from feast.infra.common.materialization_job import MaterializationTask
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
+from feast.infra.registry.base_registry import BaseRegistry
+from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.repo_config import RepoConfig
 from psycopg import Connection, sql
 
-from feature_repo import engine_sql
-from feature_repo.engine_sql import Source
+from feature_repo import source_check
+from feature_repo.engine_feast import computed_by
+from feature_repo.engine_source import Source, instant
+from feature_repo.errors import ConfigurationError
+from feature_repo.feast_connection import search_path
+from feature_repo.offline_store import StreamflowOfflineStoreConfig
+from feature_repo.online_layout import version_of
 from feature_repo.online_plan import layout_in
+from feature_repo.row_order import deciding
+from feature_repo.source_types import TEXT_FORMS, columns_of
+from feature_repo.source_values import SourceValue, value_of
+from feature_repo.sources import relation
+
+NO_LIMIT = datetime.max.replace(tzinfo=UTC)
 
 
 class NotInside(Exception):
@@ -26,96 +40,124 @@ def source_of(
     task: MaterializationTask,
     seen_at: datetime | None,
     lookback: timedelta,
+    recorded: str = "",
+    limit: datetime = NO_LIMIT,
 ) -> Source:
-    """The task's rows as SQL; `seen_at` and `lookback` as in Source.
+    """The task's rows as SQL; `seen_at`, `lookback` and `limit` as in Source.
+
+    Args:
+        connection: to the database of the view's source, in a transaction.
+        recorded: what the view is called in ops.materializations, if not by its name.
 
     Raises:
-        NotInside: Feast has to compute or convert them, or they are somewhere else.
+        NotInside: Feast has to compute them.
+        SourceMismatch: the source does not have what the view asks for.
+        ConfigurationError: a column cannot be what is declared.
     """
     view = task.feature_view
-    require_plain(config, view)
+    source_check.require_view(connection, config, view)
+    require_plain(view)
     source = view.batch_source
-    search_path = config.offline_store.db_schema or "public"
-    connection.execute("SELECT set_config('search_path', %s, false)", [f"{search_path}, public"])
-    query = source.get_table_query_string()
+    look_in(connection, config)
+    query = relation(source)
     kinds = columns_of(connection, query)
     reverse = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
     layout = layout_in(config, view)
     types = {one.name: one.dtype.to_value_type().name for one in view.features}
+    types |= {one.name: one.dtype.to_value_type().name for one in view.entity_columns}
 
-    def expression(name: str, value_type: str, wanted: str) -> sql.Composed:
+    def value(name: str) -> SourceValue:
         column = reverse.get(name, name)
-        kind = kinds.get(column)
-        if kind is None:
-            raise NotInside(f"its source has no column {column}")
-        found = (
-            engine_sql.seconds(column, kind)
-            if value_type == "UNIX_TIMESTAMP" and kind in engine_sql.INSTANTS
-            else engine_sql.value(column, kind, wanted)
-        )
+        return value_of(view.name, name, column, kinds[column], types[name])
+
+    def time(name: str) -> sql.Composed:
+        column = reverse.get(name, name)
+        found = instant(column, kinds[column])
         if found is None:
-            raise NotInside(f"{column} is {kind} in the source and {wanted} online")
+            raise ConfigurationError(
+                f"feature view {view.name}, column {column} is {kinds[column]}, not an instant"
+            )
         return found
 
-    def instant(name: str) -> sql.Composed:
-        column = reverse.get(name, name)
-        found = engine_sql.instant(column, kinds.get(column, "missing"))
-        if found is None:
-            raise NotInside(f"{column} is {kinds.get(column, 'missing')}, not an instant")
-        return found
-
-    return Source(
+    keys = [value(name) for name in layout.join_keys if name != DUMMY_ENTITY_ID]
+    when = reverse.get(source.timestamp_field, source.timestamp_field)
+    declared = {name: (reverse.get(name, name), types[name]) for name in layout.features}
+    found = Source(
         layout=layout,
         query=query,
-        keys=tuple(
-            expression(name, "", column.type)
-            for name, column in zip(layout.join_keys, layout.keys, strict=True)
-        )
-        if layout.join_keys != (DUMMY_ENTITY_ID,)
-        else (sql.Composed([sql.SQL("''::text")]),),
-        event=instant(source.timestamp_field),
+        keys=tuple(one.stored(sql.Identifier(one.column)) for one in keys)
+        or (sql.Composed([sql.SQL("''::text")]),),
+        event=time(source.timestamp_field),
         created=(
-            instant(source.created_timestamp_column)
+            time(source.created_timestamp_column)
             if source.created_timestamp_column
             else sql.Composed([sql.SQL("NULL::timestamptz")])
         ),
-        features=tuple(
-            expression(name, types[name], column.type) for name, column in layout.features.items()
-        ),
+        features=tuple(map(value, layout.features)),
         start=in_utc(task.start_time),
         end=in_utc(task.end_time),
+        limit=limit,
         seen_at=seen_at if source.created_timestamp_column else None,
         lookback=lookback,
+        recorded=recorded or view.name,
     )
+    columns = [one.column for one in keys]
+    return replace(found, order=deciding(connection, query, columns, when, declared))
 
 
-def require_plain(config: RepoConfig, view: FeatureView) -> None:
-    """Returns when the view's values are its source's columns, in the online store's database."""
-    if type(view) is not FeatureView:
-        raise NotInside(f"it is a {type(view).__name__}")
-    for what in ("feature_transformation", "aggregations", "filter", "source_views", "udf"):
-        if getattr(view, what, None):
-            raise NotInside(f"it has {what}")
+def recorded_as(config: RepoConfig, registry: BaseRegistry, task: MaterializationTask) -> str:
+    """The view's name in ops.materializations: with its version, where that is not the current one.
+
+    Each version has columns of its own, which were filled at other times than those of another.
+    """
+    name, asked = task.feature_view.name, version_of(task.feature_view)
+    if not config.registry.enable_online_feature_view_versioning:
+        return str(name)
+    current = version_of(registry.get_any_feature_view(name, task.project))
+    return name if asked == current else f"{name}@v{asked}"
+
+
+def look_in(connection: Connection, config: RepoConfig) -> None:
+    """Has sources without a schema looked for where the offline store does, in this transaction.
+
+    Values become texts as they do there, too.
+    """
+    chosen = {"search_path": search_path(config.offline_store), **TEXT_FORMS}
+    settings = [
+        sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
+        for name, value in chosen.items()
+    ]
+    connection.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(settings)))
+
+
+def require_plain(view: FeatureView) -> None:
+    """Returns when the view's values are its source's columns."""
+    if computed := computed_by(view):
+        raise NotInside(f"it has {computed}")
+    if not view.online:
+        raise NotInside("it is not kept online")
     if not isinstance(view.batch_source, PostgreSQLSource):
         raise NotInside(f"its source is a {type(view.batch_source).__name__}")
+
+
+def is_here(config: RepoConfig) -> bool:
+    """True where sources are in the online store's database."""
+    stores = (config.offline_store, config.online_store)
     places = [
-        (one.host, one.port, one.database) for one in (config.offline_store, config.online_store)
+        (one.host, one.port, one.database) for one in stores if isinstance(one, PostgreSQLConfig)
     ]
-    if places[0] != places[1]:
-        raise NotInside("its source is in another database")
+    return len(places) == len(stores) and places[0] == places[1]
 
 
-def columns_of(connection: Connection, query: str) -> dict[str, str]:
-    """The columns of a table or query and PostgreSQL's type of each."""
-    cursor = connection.execute(sql.SQL("SELECT * FROM {} AS s LIMIT 0").format(sql.SQL(query)))
-    oids = {column.name: column.type_code for column in cursor.description or ()}
-    names: dict[int, str] = dict(
-        connection.execute(
-            "SELECT oid, format_type(oid, NULL) FROM pg_type WHERE oid = ANY(%s)",
-            [list(oids.values())],
-        ).fetchall()
-    )
-    return {column: names[oid] for column, oid in oids.items()}
+def is_ours(config: RepoConfig) -> bool:
+    """True where the offline store is ours, so that its connections can be opened here."""
+    return isinstance(config.offline_store, StreamflowOfflineStoreConfig)
+
+
+def require_ours(config: RepoConfig) -> None:
+    """Returns when the offline store is ours."""
+    if not is_ours(config):
+        raise NotInside("its source is in another database, which another offline store reads")
 
 
 def in_utc(instant: datetime) -> datetime:

@@ -1,114 +1,36 @@
 """The SQL of a materialization inside PostgreSQL: from source rows to online rows in one go."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
-from datetime import datetime, timedelta
 
 from psycopg import sql
 
+from feature_repo.engine_source import Source, shown
 from feature_repo.online_layout import SCHEMA, Layout
+from feature_repo.row_order import age, descending
 
-CASTS = {
-    "text": {"text", "character varying", "character", "uuid"},
-    "bigint": {"bigint", "integer", "smallint"},
-    "integer": {"integer", "smallint"},
-    "double precision": {"double precision", "real"},
-    "real": {"real", "double precision"},
-    "boolean": {"boolean"},
-    "bytea": {"bytea"},
-}
-"""From which types of a source's column a value can be taken as it is, by the type it gets.
-
-A double precision value becomes the real one nearest to it, as in Feast's Float32."""
-INSTANTS = {
-    "timestamp with time zone": "{}",
-    "timestamp without time zone": "{} AT TIME ZONE 'UTC'",
-    "date": "{}::timestamp AT TIME ZONE 'UTC'",
-}
-"""How a column of each type is an instant; without a zone it is UTC."""
-
-
-@dataclass(frozen=True)
-class Source:
-    """Where the rows of one view are and which of them are meant."""
-
-    layout: Layout
-    query: str
-    """A table's name or a query in parentheses."""
-    keys: tuple[sql.Composed, ...]
-    """The join keys as expressions over the source's columns, in the layout's order."""
-    event: sql.Composed
-    created: sql.Composed
-    """An instant; null where the source has no created time."""
-    features: tuple[sql.Composed, ...]
-    """In the layout's order."""
-    start: datetime
-    end: datetime
-    seen_at: datetime | None
-    """When the view was materialized last: rows loaded after it are late ones. None for never,
-    or where late rows are not wanted."""
-    lookback: timedelta = timedelta(0)
-    """Rows loaded so long before `seen_at` are meant as well."""
-
-    @property
-    def window(self) -> sql.Composed:
-        """Whether a row is meant."""
-        since = self.seen_at and self.seen_at - self.lookback
-        late = sql.SQL(" OR {} > {}").format(self.created, sql.Literal(since))
-        return sql.SQL("{event} <= {end} AND ({event} >= {start}{late})").format(
-            event=self.event,
-            start=sql.Literal(self.start),
-            end=sql.Literal(self.end),
-            late=late if since else sql.SQL(""),
-        )
-
-
-def value(column: str, kind: str, wanted: str) -> sql.Composed | None:
-    """A source's column as an expression of the type `wanted`; None where it is not the same.
-
-    Args:
-        column: the column's name.
-        kind: its type in PostgreSQL's words, an array's with `[]`.
-        wanted: the online column's type.
-    """
-    base, array = wanted.removesuffix("[]"), "[]" if wanted.endswith("[]") else ""
-    if kind.removesuffix("[]") in CASTS.get(base, set()) and kind.endswith("[]") == bool(array):
-        return sql.SQL("{}::{}").format(sql.Identifier(column), sql.SQL(wanted))
-    return None
-
-
-def seconds(column: str, kind: str) -> sql.Composed | None:
-    """A source's instant as whole seconds since 1970, towards it as Feast cuts them off."""
-    found = instant(column, kind)
-    return found and sql.SQL("trunc(extract(epoch FROM {}))::bigint").format(found)
-
-
-def instant(column: str, kind: str) -> sql.Composed | None:
-    """A source's column as an instant; None where its type is none."""
-    form = INSTANTS.get(kind)
-    return sql.SQL(form).format(sql.Identifier(column)) if form else None
+NOTHING = sql.SQL("")
 
 
 def look(source: Source, force: bool) -> sql.Composed:
     """What a merge of the source would meet, without writing or sorting anything.
 
     Gives how many rows are meant, how many of them came after their time, how many are stored as
-    they are, and how many would be written if each were the newest of its key.
+    they are, how many would be written if each were the newest of its key, and how many rows are
+    too far ahead.
     """
     columns = [*key_names(source), *own(0, source)]
-    expressions = [*source.keys, source.event, source.created, *source.features]
-    late = sql.SQL("{} > {} AND {} <= (SELECT max(window_end) FROM ops.materializations").format(
-        source.created, sql.Literal(source.seen_at), source.event
-    ) + sql.SQL(" WHERE project = {} AND view = {})").format(
-        sql.Literal(source.layout.project), sql.Literal(source.layout.view)
-    )
+    features = [one.stored(sql.Identifier(one.column)) for one in source.features]
+    expressions = [*source.keys, shown(source.event), source.created, *features]
     return sql.SQL(
-        "SELECT count(*), count(*) FILTER (WHERE late), count(*) FILTER (WHERE s0 = 'u'),"
-        " count(*) FILTER (WHERE s0 = 'w') FROM (SELECT late, {state} FROM (SELECT {late} AS late,"
-        " {given} FROM {query} AS s WHERE {window}) AS j LEFT JOIN {table} AS o ON {match}) AS l"
+        "SELECT count(*) FILTER (WHERE NOT ahead), count(*) FILTER (WHERE late AND NOT ahead),"
+        " count(*) FILTER (WHERE s0 = 'u'), count(*) FILTER (WHERE s0 = 'w'),"
+        " count(*) FILTER (WHERE ahead) FROM (SELECT late, ahead, {state} FROM"
+        " (SELECT {late} AS late, {ahead} AS ahead, {given} FROM {query} AS s"
+        " WHERE {window} OR {ahead}) AS j LEFT JOIN {table} AS o ON {match} AND NOT ahead) AS l"
     ).format(
-        state=state(0, source, force),
-        late=late if source.seen_at else sql.SQL("false"),
+        state=state(0, source, force, sql.SQL("j.ahead OR ")),
+        late=source.late,
+        ahead=source.ahead,
         given=comma(map(named, expressions, columns)),
         query=sql.SQL(source.query),
         window=source.window,
@@ -117,16 +39,32 @@ def look(source: Source, force: bool) -> sql.Composed:
     )
 
 
-def merge(sources: Sequence[Source], force: bool, checked: bool) -> sql.Composed:
+def count(source: Source) -> sql.Composed:
+    """Counts as `look` does without a look at values: one row is new, and none unchanged."""
+    return sql.SQL(
+        "SELECT count(*) FILTER (WHERE NOT ahead), count(*) FILTER (WHERE late AND NOT ahead),"
+        " 0, 1, count(*) FILTER (WHERE ahead) FROM (SELECT {late} AS late, {ahead} AS ahead"
+        " FROM {query} AS s WHERE {window} OR {ahead}) AS l"
+    ).format(
+        late=source.late,
+        ahead=source.ahead,
+        query=sql.SQL(source.query),
+        window=source.window,
+    )
+
+
+def merge(sources: Sequence[Source], force: bool) -> sql.Composed:
     """Writes the newest row of each key of every source; all have the same table.
+
+    A stored row of the same times is replaced whatever its values are: the source is read whole,
+    so that what it has now is right. The transaction has to fail where another one wrote a row
+    meanwhile, or nobody else may write.
 
     Gives for each source: rows new or changed, and unchanged ones.
 
     Args:
         sources: at least one.
         force: also over newer values.
-        checked: compare again at the moment of writing, for a transaction that does not fail
-            when another one wrote the row meanwhile.
     """
     layout = sources[0].layout
     keys = key_names(sources[0])
@@ -150,7 +88,7 @@ def merge(sources: Sequence[Source], force: bool, checked: bool) -> sql.Composed
         "order": comma(keys),
         "conflict": comma(sql.Identifier(column.name) for column in layout.keys),
         "set": comma(
-            assignment(source.layout, column.name, checked and not force)
+            assignment(source.layout, column.name)
             for source in sources
             for column in source.layout.columns
         ),
@@ -170,22 +108,47 @@ def merge(sources: Sequence[Source], force: bool, checked: bool) -> sql.Composed
 
 
 def newest(n: int, source: Source) -> sql.Composed:
-    """The newest row of each key of one source, as the query `n0`, `n1`, …"""
-    order = key_names(source)
-    expressions = [*source.keys, source.event, source.created, *source.features]
+    """The newest row of each key of one source, as the query `n0`, `n1`, …
+
+    Its values are taken last: a row that a newer one replaced may hold what no feature can be.
+    """
+    keys = key_names(source)
+    event, created, *features = own(n, source)
     known = sql.SQL(" AND ").join(
         sql.SQL("{} IS NOT NULL").format(expression) for expression in source.keys
     )
+    newest_first = [
+        sql.SQL("{} DESC").format(event),
+        sql.SQL("{} DESC NULLS LAST").format(created),
+    ]
+    raw = [sql.Composed([sql.SQL("r{}").format(number(i))]) for i in range(len(features))]
+    columns = [sql.Composed([sql.Identifier(one.column)]) for one in source.features]
+    values = [one.stored(name) for one, name in zip(source.features, raw, strict=True)]
     return sql.SQL(
-        "n{n} AS (SELECT DISTINCT ON ({order}) {columns} FROM {query} AS s WHERE {window}"
-        " AND {known} ORDER BY {order}, e{n} DESC, c{n} DESC NULLS LAST)"
+        "n{n} AS (SELECT {taken} FROM (SELECT DISTINCT ON ({keys}) {columns} FROM {query} AS s"
+        " WHERE {window} AND {known} ORDER BY {order}) AS s)"
     ).format(
         n=number(n),
-        order=comma(order),
-        columns=comma(map(named, expressions, [*order, *own(n, source)])),
+        taken=comma([*keys, named(shown(event), event), created, *map(named, values, features)]),
+        keys=comma(keys),
+        columns=comma(
+            map(
+                named,
+                [*source.keys, source.event, source.created, *columns],
+                [*keys, event, created, *raw],
+            )
+        ),
         query=sql.SQL(source.query),
         window=source.window,
         known=known,
+        order=comma([*keys, *newest_first, *descending(source.order)]),
+    )
+
+
+def rows(source: Source) -> sql.Composed:
+    """The newest row of each key: keys, event time, created time, features."""
+    return sql.SQL("WITH {} SELECT {} FROM n0").format(
+        newest(0, source), comma([*key_names(source), *own(0, source)])
     )
 
 
@@ -226,22 +189,26 @@ def joined(count: int, keys: Sequence[sql.Composed]) -> sql.Composed:
     return sql.SQL("(SELECT * FROM {})").format(found)
 
 
-def state(n: int, source: Source, force: bool) -> sql.Composed:
-    """What becomes of a key's row of source `n`: written, unchanged, older than the stored."""
+def state(n: int, source: Source, force: bool, none: sql.SQL = NOTHING) -> sql.Composed:
+    """Sorts a key's row of source `n`: written, unchanged, or older than the stored.
+
+    Args:
+        none: a condition, with an OR after it, in which nothing becomes of it.
+    """
     stored = comma(sql.SQL("o.{}").format(sql.Identifier(c.name)) for c in source.layout.columns)
-    older = sql.SQL(
-        "WHEN (j.e{n}, coalesce(j.c{n}, '-infinity')) < (o.{event}, coalesce(o.{created},"
-        " '-infinity')) THEN 'o'"
-    ).format(
-        n=number(n),
-        event=sql.Identifier(source.layout.event.name),
-        created=sql.Identifier(source.layout.created.name),
+    times = [sql.SQL("j.{}").format(name) for name in own(n, source)[:2]]
+    stored_times = [
+        sql.SQL("o.{}").format(sql.Identifier(column.name)) for column in source.layout.columns[:2]
+    ]
+    older = sql.SQL("WHEN ({}) < ({}) THEN 'o'").format(
+        comma(age(*times)), comma(age(*stored_times))
     )
     return sql.SQL(
-        "CASE WHEN j.e{n} IS NULL THEN NULL {older}"
+        "CASE WHEN {none}j.e{n} IS NULL THEN NULL {older}"
         " WHEN ROW({given})::record *= ROW({stored})::record THEN 'u' ELSE 'w' END AS s{n}"
     ).format(
         n=number(n),
+        none=none,
         older=sql.SQL("") if force else older,
         given=comma(given(n, source)),
         stored=stored,
@@ -253,17 +220,12 @@ def kept(n: int, column: sql.Composed) -> sql.Composed:
     return sql.SQL("CASE WHEN s{} = 'w' THEN {} END").format(number(n), column)
 
 
-def assignment(layout: Layout, column: str, checked: bool) -> sql.Composed:
+def assignment(layout: Layout, column: str) -> sql.Composed:
     """Sets a stored column to the given one where the view's row is to be written."""
-    event, created = sql.Identifier(layout.event.name), sql.Identifier(layout.created.name)
-    newer = sql.SQL(
-        " AND (o.{event} IS NULL OR (o.{event}, coalesce(o.{created}, '-infinity'))"
-        " <= (EXCLUDED.{event}, coalesce(EXCLUDED.{created}, '-infinity')))"
-    ).format(event=event, created=created)
     return sql.SQL(
-        "{column} = CASE WHEN EXCLUDED.{event} IS NOT NULL{newer}"
+        "{column} = CASE WHEN EXCLUDED.{event} IS NOT NULL"
         " THEN EXCLUDED.{column} ELSE o.{column} END"
-    ).format(column=sql.Identifier(column), event=event, newer=newer if checked else sql.SQL(""))
+    ).format(column=sql.Identifier(column), event=sql.Identifier(layout.event.name))
 
 
 def comma(parts: Iterable[sql.Composable]) -> sql.Composed:

@@ -6,25 +6,38 @@ import sys
 from datetime import UTC, datetime
 from typing import Any
 
-from feature_repo.errors import StreamflowError
+from feature_repo.errors import StreamflowError, reason
+from feature_repo.visible_text import printable
 
 STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
 
 
 class FieldsFormatter(logging.Formatter):
-    """`2024-02-01T00:00:00.000Z INFO jobs.ingest month loaded written=7043`, times in UTC."""
+    """`2024-02-01T00:00:00.000Z INFO jobs.ingest month loaded written=7043`, times in UTC.
+
+    An error that is none of ours stands below the line with its traceback, or without
+    `tracebacks` at its end, in the field `error`.
+    """
+
+    def __init__(self, tracebacks: bool = True) -> None:
+        super().__init__()
+        self.tracebacks = tracebacks
 
     def format(self, record: logging.LogRecord) -> str:
-        """The record as one line, with the traceback below where an error is not one of ours."""
+        """The record as one line, and perhaps a traceback."""
         time = datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds")
-        line = (
-            f"{time.replace('+00:00', 'Z')} {record.levelname} {record.name} {record.getMessage()}"
-        )
+        message = printable(record.getMessage())
+        line = f"{time.replace('+00:00', 'Z')} {record.levelname} {record.name} {message}"
         for name, value in fields(record).items():
             line += f" {name}={text(value)}"
         # Prefect logs every failure with its traceback; ours say all in their message.
-        if record.exc_info and not isinstance(record.exc_info[1], StreamflowError):
-            line += "\n" + self.formatException(record.exc_info)
+        error = record.exc_info[1] if record.exc_info else None
+        if record.exc_info and error is not None and not isinstance(error, StreamflowError):
+            line += (
+                "\n" + self.formatException(record.exc_info)
+                if self.tracebacks
+                else f" error={text(reason(error))}"
+            )
         return line
 
 
@@ -51,10 +64,10 @@ def text(value: Any) -> str:
     )
 
 
-def configure(level: str = "INFO") -> None:
+def configure(level: str = "INFO", tracebacks: bool = True) -> None:
     """Sends every logger's lines to standard error in this shape; libraries only warnings."""
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(FieldsFormatter())
+    handler.setFormatter(FieldsFormatter(tracebacks))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)

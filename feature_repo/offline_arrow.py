@@ -43,6 +43,7 @@ FIXED: dict[int, tuple[pa.DataType, str]] = {
 }
 """By type OID: boolean, bigint, smallint, integer, real, double precision, date, timestamp(tz)."""
 TEXT = {19, 25, 1042, 1043}
+BLANK_PADDED = 1042
 BYTES = {17}
 ARRAYS: dict[int, pa.DataType] = {
     1000: pa.bool_(),
@@ -69,11 +70,14 @@ class Column:
     name: str
     oid: int
     utc: bool = True
-    """A date or a timestamp without zone becomes the instant it is in UTC."""
+    """A date or a timestamp without zone becomes the instant it is in UTC, and char(n) the text
+    without the blanks at its end, which are no part of its value; else it stays what it is."""
 
     @property
     def cast(self) -> str | None:
         """What the query has to convert it to before it can be fetched."""
+        if self.oid == BLANK_PADDED and self.utc:
+            return "text"
         if self.oid in FIXED or self.oid in TEXT or self.oid in BYTES or self.oid in ARRAYS:
             return None
         return NUMERIC.get(self.oid, "text")

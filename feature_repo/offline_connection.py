@@ -1,6 +1,5 @@
 """Opens the one connection of an offline job, in UTC, and closes it again."""
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
@@ -8,16 +7,23 @@ from typing import TYPE_CHECKING, Any
 import psycopg
 from psycopg import IsolationLevel, sql
 
-from feature_repo import settings
-from feature_repo.database import translated
+from feature_repo import connection_options
+from feature_repo.database import first_line, translated
+from feature_repo.errors import QueryFailed, QueryRefused
+from feature_repo.feast_connection import arguments, search_path
+from feature_repo.offline_keys import refusals
+from feature_repo.refusals import refused
+from feature_repo.source_types import TEXT_FORMS
 
 if TYPE_CHECKING:
     from feature_repo.offline_store import StreamflowOfflineStoreConfig
 
+LOCAL = (connection_options.UTC, connection_options.CHECKED)
+
 
 @contextmanager
 def connect(
-    config: "StreamflowOfflineStoreConfig", timeout: int | None = None
+    config: "StreamflowOfflineStoreConfig", timeout: int | None = None, subject: str = ""
 ) -> Iterator[psycopg.Connection[Any]]:
     """A connection in one transaction that sees one state of the data; committed at the end.
 
@@ -26,47 +32,58 @@ def connect(
 
     Args:
         timeout: seconds until PostgreSQL gives a statement up; None for no limit.
+        subject: what the queries are about, for a message: `feature views a, b`.
 
     Raises:
         StoreUnavailable: the server does not answer, goes away, or the time is up.
-        SchemaMissing: a schema, table or column is not there.
+        QueryRefused: PostgreSQL does not take a query; a table is not there, for example.
+        QueryFailed: it met a value that a query cannot do with.
+        ValueRefused: a source has a value that its feature cannot have.
+        KeyMismatch: a key of the entity rows cannot be of the source's type.
     """
-    with translated():
-        connection = psycopg.connect(
-            host=config.host,
-            port=config.port,
-            user=config.user,
-            password=config.password or None,
-            dbname=config.database,
-            sslmode=config.sslmode,
-            sslkey=config.sslkey_path,
-            sslcert=config.sslcert_path,
-            sslrootcert=config.sslrootcert_path,
-            client_encoding="utf8",
-            application_name=os.environ.get("PGAPPNAME", "streamflow"),
-            connect_timeout=settings.streamflow().connect_timeout_s,
-            keepalives_idle=config.keepalives_idle or 30,
-            # A killed process's query ends soon, instead of sorting on for nobody.
-            options=f"{os.environ.get('PGOPTIONS', '')} -c client_connection_check_interval=5s",
-        )
+    with translated(), about(subject):
+        connection = psycopg.connect(**arguments(config, connection_options.CHECKED))
         with connection:
             connection.isolation_level = IsolationLevel.REPEATABLE_READ
             connection.execute(settings_of(config, timeout))
             yield connection
 
 
+@contextmanager
+def about(subject: str) -> Iterator[None]:
+    """Turns what PostgreSQL says of other people's queries into errors that name the subject.
+
+    Tables are sources here, never ours: one that is missing does not come with an apply.
+    """
+    try:
+        with refusals():
+            yield
+    except psycopg.errors.InsufficientPrivilege:
+        raise
+    except psycopg.ProgrammingError as error:
+        raise QueryRefused(f"{subject}: {first_line(error)}".removeprefix(": ")) from error
+    except (psycopg.DataError, psycopg.NotSupportedError) as error:
+        if found := refused(error):
+            raise found from error
+        if not subject:
+            raise
+        raise QueryFailed(f"{subject}: {first_line(error)}") from error
+
+
 def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> sql.Composed:
     """The session's settings, for this transaction only."""
-    schemas = [one.strip() for one in (config.db_schema or config.user).split(",")]
     chosen = {
-        "TimeZone": sql.Literal("UTC"),
-        "search_path": sql.SQL(", ").join(map(sql.Identifier, [*schemas, "public"])),
-        "work_mem": sql.Literal(config.work_mem),
-        "jit": sql.SQL("off"),  # compiling takes longer than it saves
+        **dict(LOCAL),
+        **TEXT_FORMS,
+        "search_path": search_path(config),
+        "work_mem": config.work_mem,
+        "jit": "off",  # compiling takes longer than it saves
     }
     if timeout:
-        chosen["statement_timeout"] = sql.Literal(f"{timeout}s")
-    return sql.SQL("; ").join(
-        sql.SQL("SET LOCAL {} = {}").format(sql.Identifier(name), value)
-        for name, value in chosen.items()
+        chosen["statement_timeout"] = f"{timeout}s"
+    return sql.SQL("SELECT {}").format(
+        sql.SQL(", ").join(
+            sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
+            for name, value in chosen.items()
+        )
     )

@@ -6,10 +6,12 @@ goes through PostgreSQL's own input and a value that does not fit is refused by 
 
 import io
 import json
+import math
 from collections.abc import Iterable
 from datetime import date, datetime
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
@@ -126,8 +128,8 @@ def plain(column: pa.Array) -> pa.Array:
         return plain(column.dictionary_decode())
     if pa.types.is_timestamp(kind):
         return microseconds(column).cast(pa.timestamp("us"))
-    if pa.types.is_float16(kind):
-        return column.cast(pa.float32())
+    if pa.types.is_floating(kind):  # a double's text, since a shorter one is another double
+        return signed(column.cast(pa.float64()))
     by_value = (pa.types.is_binary, pa.types.is_large_binary, pa.types.is_nested)
     if kind == pa.uuid() or any(one(kind) for one in by_value):
         values = [None if one is None else literal(one) for one in column.to_pylist()]
@@ -135,6 +137,15 @@ def plain(column: pa.Array) -> pa.Array:
     if pa.types.is_null(kind) or pa.types.is_decimal(kind) or pa.types.is_date64(kind):
         return column.cast(pa.string())
     return column
+
+
+def signed(column: pa.Array) -> pa.Array:
+    """Doubles as Arrow writes them, but for NaN: it would lose its sign."""
+    values = column.to_numpy(zero_copy_only=False)
+    minus = np.isnan(values) & np.signbit(values)
+    if not minus.any() or not (minus := minus & column.is_valid().to_numpy(False)).any():
+        return column
+    return pc.if_else(pa.array(minus), "-nan", column.cast(pa.string()))
 
 
 def microseconds(column: pa.Array) -> pa.Array:
@@ -155,6 +166,8 @@ def literal(value: Any) -> str:
             return literal(dict(value))
         case list():
             return "{" + ",".join("NULL" if one is None else element(one) for one in value) + "}"
+        case float() if math.isnan(value):
+            return "-nan" if math.copysign(1, value) < 0 else "nan"
         case datetime() | date():
             return value.isoformat()
         case _:

@@ -4,7 +4,7 @@ They get a number, so that the answer has exactly these rows in this order. A da
 its join keys and times only; its columns stay here and are put beside the features unchanged.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,21 +17,24 @@ import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
 from feast.errors import (
-    EntityDFNotDateTime,
     EntityTimestampInferenceException,
     FeastEntityDFMissingColumnsError,
 )
 from feast.infra.offline_stores.offline_store import RetrievalMetadata
 from psycopg import Connection, sql
 
-from feature_repo.errors import ConfigurationError
-from feature_repo.offline_arrow import BATCH_ROWS, INSTANT
-from feature_repo.offline_copy import copy_in, microseconds, postgres_type
+from feature_repo import sources
+from feature_repo.errors import ConfigurationError, QueryRefused
+from feature_repo.offline_arrow import BATCH_ROWS
+from feature_repo.offline_copy import copy_in, postgres_type
+from feature_repo.offline_frame import table_of, whole_numbers
+from feature_repo.offline_keys import SourceKey, conversions, converted, short_names
 from feature_repo.offline_sql import ENTITIES, EntityRows, numbered, qualified, text
 
 EVENT_TIMESTAMP = "event_timestamp"
-TIMES = {1082, 1114, 1184}
-"""Type OIDs of date, timestamp and timestamptz."""
+ENTITY_QUERY = "the entity query"
+GIVEN = sql.Identifier("streamflow_entity_rows_given")
+"""Entity rows before their keys are converted."""
 
 
 @dataclass(frozen=True)
@@ -58,13 +61,12 @@ class Loaded:
 class Entities(Protocol):
     """Entity rows before they are in the database."""
 
-    def load(
-        self, connection: Connection[Any], nulls: Mapping[str, sql.Composed], embed: bool
-    ) -> Loaded:
+    def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
         """Puts the rows into a temporary table that goes with the transaction.
 
         Args:
-            nulls: the join keys, each with a null of the type that it has in a source.
+            keys: the join keys of all views, as the sources have them; each is there in the
+                type of the source, beside the one that the rows have.
             embed: keep an SQL query inside the query instead, without a table.
 
         Raises:
@@ -87,28 +89,37 @@ class FrameEntities:
         times = [one for one in kinds if pd.api.types.is_datetime64_any_dtype(kinds[one])]
         self.timestamp = timestamp_among(list(kinds), times)
         require(keys, list(kinds))
-        table = pa.Table.from_pandas(frame, preserve_index=False).replace_schema_metadata()
-        at = table.column_names.index(self.timestamp)
-        self.table = table.set_column(at, self.timestamp, instants(table.column(at)))
+        self.table = table_of(frame, keys, self.timestamp)
 
-    def load(
-        self, connection: Connection[Any], nulls: Mapping[str, sql.Composed], embed: bool
-    ) -> Loaded:
+    @property
+    def names(self) -> list[str]:
+        """What its columns are called."""
+        return list(self.table.column_names)
+
+    def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
         """Copies numbers, times and join keys into the temporary table."""
-        keys = [whole_numbers(self.table[key]) for key in nulls]
-        names = {key: f"c{number}" for number, key in enumerate(nulls, 1)}
+        sources_of = {key.name: key for key in reversed(keys)}
+        names = {key: f"c{number}" for number, key in enumerate(sources_of, 1)}
+        arrays = [whole_numbers(self.table[key]) for key in names]
         columns: list[sql.Composable] = [sql.SQL("0::bigint AS n"), sql.SQL("now() AS ts")]
-        for (key, null), column in zip(nulls.items(), keys, strict=True):
+        for key, column in zip(sources_of.values(), arrays, strict=True):
             known = column.null_count < len(column)
-            kind = text(f"NULL::{postgres_type(column.type)}") if known else null
-            columns.append(sql.SQL("{} AS {}").format(kind, sql.Identifier(names[key])))
-        create(connection, sql.SQL("SELECT {} LIMIT 0").format(sql.SQL(", ").join(columns)))
+            kind = text(f"NULL::{postgres_type(column.type)}") if known else key.null
+            columns.append(sql.SQL("{} AS {}").format(kind, sql.Identifier(names[key.name])))
+        form = sql.SQL("SELECT {} LIMIT 0").format(sql.SQL(", ").join(columns))
+        types = [one.oid for one in sources.columns_of(connection, form)[2:]]
+        found = conversions(connection, keys, dict(zip(names, types, strict=True)))
+        target = GIVEN if found else ENTITIES
+        create(connection, target, form)
         numbers = pa.array(np.arange(1, len(self.table) + 1))
         sent = pa.table(
-            [numbers, self.table[self.timestamp], *keys], names=["n", "ts", *names.values()]
+            [numbers, self.table[self.timestamp], *arrays], names=["n", "ts", *names.values()]
         )
-        copy_in(connection, ENTITIES, sent.column_names, sent.to_batches(BATCH_ROWS))
-        return Loaded(EntityRows(names), [], self.table)
+        copy_in(connection, target, sent.column_names, sent.to_batches(BATCH_ROWS))
+        if found:
+            given = sql.SQL("SELECT * FROM {}").format(GIVEN)
+            create(connection, ENTITIES, converted(given, names, found))
+        return Loaded(EntityRows({**names, **short_names(found)}), [], self.table)
 
     def metadata(self, features: list[str]) -> RetrievalMetadata:
         """What Feast wants to know of the request."""
@@ -125,14 +136,15 @@ class QueryEntities:
     own_names: Sequence[str] = ()
     """What its columns are called, where not as the query says."""
 
-    def load(
-        self, connection: Connection[Any], nulls: Mapping[str, sql.Composed], embed: bool
-    ) -> Loaded:
+    def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
         """Runs the query into the temporary table, or keeps it for inside the query."""
-        names, timestamp = self.described(connection)
-        require(list(nulls), names)
+        types, timestamp = self.described(connection)
+        names = list(types)
+        require(list(dict.fromkeys(key.name for key in keys)), names)
         short = {name: f"c{number}" for number, name in enumerate(names, 1)}
+        found = conversions(connection, keys, types)
         rows = numbered(self.query, len(names), names.index(timestamp))
+        rows = converted(rows, short, found)
         outputs = [
             Output(qualified("e", "ts"), name)
             if name == timestamp
@@ -140,19 +152,33 @@ class QueryEntities:
             for name in names
         ]
         if not embed:
-            create(connection, rows)
-        return Loaded(EntityRows(short, rows if embed else None), outputs)
+            create(connection, ENTITIES, rows)
+        columns = {**short, **short_names(found)}
+        return Loaded(EntityRows(columns, rows if embed else None), outputs)
 
-    def described(self, connection: Connection[Any]) -> tuple[list[str], str]:
-        """The query's columns, and which of them is the time."""
-        limited = sql.SQL("SELECT * FROM (\n{}\n) AS q LIMIT 0").format(self.query)
-        found = connection.execute(limited).description or []
+    def described(self, connection: Connection[Any]) -> tuple[dict[str, int], str]:
+        """The types of the query's columns by name, and which of them is the time.
+
+        Raises:
+            QueryRefused: PostgreSQL does not take the query.
+        """
+        try:
+            with connection.transaction():
+                inside = sql.SQL("SELECT * FROM (\n{}\n) AS q").format(self.query)
+                found = sources.columns_of(connection, inside)
+        except psycopg.errors.InsufficientPrivilege:
+            raise
+        except sources.REFUSALS as error:
+            said = sources.reason(connection, error)
+            subject = "what the views have in the window" if self.own_names else ENTITY_QUERY
+            raise QueryRefused(f"{subject} cannot be read: {said}") from error
         names = list(self.own_names or [one.name for one in found])
         repeated = sorted({name for name in names if names.count(name) > 1})
         if repeated:
             raise ValueError(f"the entity query has several columns named {', '.join(repeated)}")
-        kinds = zip(names, found, strict=True)
-        return names, timestamp_among(names, [n for n, one in kinds if one.type_code in TIMES])
+        types = {name: one.oid for name, one in zip(names, found, strict=True)}
+        times = [name for name, oid in types.items() if oid in sources.TIMES]
+        return types, timestamp_among(names, times)
 
 
 class QueryMetadata(RetrievalMetadata):
@@ -171,7 +197,8 @@ class QueryMetadata(RetrievalMetadata):
     @cached_property
     def _found(self) -> tuple[list[str], datetime | None, datetime | None]:
         with self._connected() as connection:
-            names, timestamp = self._entities.described(connection)
+            types, timestamp = self._entities.described(connection)
+            names = list(types)
             rows = numbered(self._entities.query, len(names), names.index(timestamp))
             span = sql.SQL("SELECT min(ts), max(ts) FROM (\n{}\n) AS q").format(rows)
             first, last = connection.execute(span).fetchone() or (None, None)
@@ -209,45 +236,13 @@ def require(keys: Sequence[str], names: Sequence[str]) -> None:
         raise FeastEntityDFMissingColumnsError(list(keys), missing)
 
 
-def create(connection: Connection[Any], rows: sql.Composed) -> None:
-    """Creates the temporary table; it ends with the transaction, also of a killed process."""
+def create(connection: Connection[Any], table: sql.Identifier, rows: sql.Composed) -> None:
+    """Creates a temporary table; it ends with the transaction, also of a killed process."""
     statement = sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\n{}")
     try:
-        connection.execute(statement.format(ENTITIES, rows))
+        connection.execute(statement.format(table, rows))
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
         raise ConfigurationError(
             f"entity rows need a temporary table: {error}; grant TEMPORARY on the database, or "
             "give them as SQL and set entity_select_mode: embed_query in feature_store.yaml"
         ) from error
-
-
-def whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Floats without a fraction as integers: pandas turns a key with a null into floats."""
-    if not pa.types.is_floating(column.type):
-        return column
-    try:
-        return column.cast(pa.int64())
-    except pa.ArrowInvalid:
-        return column
-
-
-def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Times as UTC instants; dates, naive times and text without a zone are UTC.
-
-    Raises:
-        EntityDFNotDateTime: they are no times.
-    """
-    kind = column.type
-    if column.null_count == len(column):
-        return pa.chunked_array([pa.nulls(len(column), INSTANT)])
-    if pa.types.is_date(kind):
-        return column.cast(pa.timestamp("us")).cast(INSTANT)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        try:
-            read = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
-        except ValueError as error:
-            raise EntityDFNotDateTime() from error
-        column = pa.chunked_array([pa.array(read)])
-    if not pa.types.is_timestamp(column.type):
-        raise EntityDFNotDateTime()
-    return microseconds(column).cast(INSTANT)

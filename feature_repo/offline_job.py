@@ -50,6 +50,7 @@ class StreamflowRetrievalJob(RetrievalJob):
         full_feature_names: bool = False,
         on_demand_feature_views: Sequence[OnDemandFeatureView] = (),
         metadata: RetrievalMetadata | None = None,
+        subject: str = "",
     ) -> None:
         self.config = config
         self._select = select
@@ -57,6 +58,7 @@ class StreamflowRetrievalJob(RetrievalJob):
         self._full_feature_names = full_feature_names
         self._on_demand_feature_views = list(on_demand_feature_views)
         self._metadata = metadata
+        self._subject = subject
 
     @property
     def full_feature_names(self) -> bool:
@@ -80,10 +82,11 @@ class StreamflowRetrievalJob(RetrievalJob):
     def to_sql(self) -> str:
         """The query as it runs.
 
-        It can be run elsewhere, in a session whose time zone is UTC, unless the entity rows are
-        a data frame: those are in a temporary table that ends with the job.
+        It can be run elsewhere, in a session whose time zone is UTC and whose search_path is that
+        of the store, unless the entity rows are a data frame: those are in a temporary table that
+        ends with the job.
         """
-        with connect(self.config.offline_store) as connection:
+        with connect(self.config.offline_store, None, self._subject) as connection:
             return self._shown(connection).query.as_string(connection)
 
     @contextmanager
@@ -118,13 +121,13 @@ class StreamflowRetrievalJob(RetrievalJob):
         if not isinstance(storage, SavedDatasetPostgreSQLStorage):
             raise ValueError(f"{type(storage).__name__} is no table in PostgreSQL")
         name = storage.postgres_options._table
-        with connect(self.config.offline_store, timeout) as connection:
+        with connect(self.config.offline_store, timeout, self._subject) as connection:
             select = self._select(connection)
             if allow_overwrite:
                 connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(text(name)))
             elif connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,):
                 raise SavedDatasetLocationAlreadyExists(name)
-            if select.beside is None and not self._on_demand_feature_views:
+            if select.beside is None and not (select.checks or self._on_demand_feature_views):
                 create_as(connection, text(name), select)
                 return
             fields, batches = fetched(connection, select)
@@ -144,7 +147,7 @@ class StreamflowRetrievalJob(RetrievalJob):
     @contextmanager
     def _rows(self, timeout: int | None) -> Iterator[tuple[pa.Schema, Batches]]:
         """The rows as they are in the database, and their schema."""
-        with connect(self.config.offline_store, timeout) as connection:
+        with connect(self.config.offline_store, timeout, self._subject) as connection:
             select = self._select(connection)
             connection.execute("SET TRANSACTION READ ONLY")
             fields, batches = fetched(connection, select)

@@ -22,6 +22,7 @@ from feature_repo.offline_sql import (
     qualified,
     text,
 )
+from feature_repo.row_order import ascending, descending
 
 FEW_ROWS = 4
 """Up to so many entity rows per entity, `newest` is taken."""
@@ -32,31 +33,49 @@ def newest(view: View, number: int, entities: EntityRows) -> sql.Composed:
 
     The work is the rows of the source times the entity rows that one entity has.
     """
-    when = qualified("s", view.timestamp)
-    match = [*conditions(view, entities), sql.SQL("{} <= e.ts").format(when)]
-    order = sql.SQL("e.n, {} DESC").format(when)
-    if view.ttl:
-        match.append(sql.SQL("{} >= e.ts - {}").format(when, interval(view.ttl)))
-    if view.created:
-        created = qualified("s", view.created)
-        order = sql.SQL("{}, {} DESC NULLS LAST").format(order, created)
-        if view.known_only:
-            match.append(sql.SQL("{} <= e.ts").format(created))
+    return sql.SQL("{joined} (\n{rows}\n) AS {alias} ON {alias}.n = e.n").format(
+        rows=features_of_newest(view, entities),
+        joined=entities.joined,
+        alias=text(f"v{number}"),
+    )
+
+
+def features_of_newest(view: View, entities: EntityRows, *more: sql.Composable) -> sql.Composed:
+    """The number of each entity row that sees any row of the source, with the newest's features.
+
+    Args:
+        more: what has to hold of the source's rows `s` besides.
+    """
     return sql.SQL(
-        "{joined} (\n"
         "    SELECT DISTINCT ON (e.n) e.n{features}\n"
         "    FROM {entities} AS e JOIN {source} AS s ON {match}\n"
-        "    ORDER BY {order}\n"
-        ") AS {alias} ON {alias}.n = e.n"
+        "    ORDER BY {order}"
     ).format(
         features=named(view),
         entities=ENTITIES,
         source=text(view.source),
-        match=listed(match, " AND "),
-        order=order,
-        joined=entities.joined,
-        alias=text(f"v{number}"),
+        match=listed([*seen(view, entities), *more], " AND "),
+        order=listed([sql.SQL("e.n"), *newest_first(view)]),
     )
+
+
+def seen(view: View, entities: EntityRows) -> list[sql.Composed]:
+    """Which rows `s` of the source the entity row `e` sees."""
+    when = qualified("s", view.timestamp)
+    match = [*conditions(view, entities), sql.SQL("{} <= e.ts").format(when)]
+    if view.ttl:
+        match.append(sql.SQL("{} >= e.ts - {}").format(when, interval(view.ttl)))
+    if view.created and view.known_only:
+        match.append(sql.SQL("{} <= e.ts").format(qualified("s", view.created)))
+    return match
+
+
+def newest_first(view: View) -> list[sql.Composed]:
+    """The order of a source's rows `s`, the newest first."""
+    order = [sql.SQL("{} DESC").format(qualified("s", view.timestamp))]
+    if view.created:
+        order.append(sql.SQL("{} DESC NULLS LAST").format(qualified("s", view.created)))
+    return [*order, *descending(view.order)]
 
 
 def grouped_name(join_keys: Sequence[str], entities: EntityRows) -> sql.Identifier:
@@ -85,15 +104,15 @@ def timeline(view: View, number: int, entities: EntityRows) -> sql.Composed:
     """Sorts entity rows and source rows into one line of time per entity and walks along it.
 
     The work is that of sorting both, however many rows an entity has on either side. It needs
-    the entity rows `grouped`. History
-    rows are ranked by entity, time and creation; the highest rank so far is the newest row.
+    the entity rows `grouped`. History rows are ranked by entity, time, creation and, among equal
+    ones, their features; the highest rank so far is the newest row.
     """
     when = sql.SQL("{}::timestamptz").format(qualified("s", view.timestamp))
     match = [*conditions(view, entities), sql.SQL("{} IS NOT NULL").format(when)]
-    order, known = when, when
+    order, known = [when], when
     if view.created:
         created = qualified("s", view.created)
-        order = sql.SQL("{}, {} NULLS FIRST").format(when, created)
+        order.append(sql.SQL("{} NULLS FIRST").format(created))
         if view.known_only:
             match.append(sql.SQL("{} IS NOT NULL").format(created))
             known = sql.SQL("greatest({}, {}::timestamptz)").format(when, created)
@@ -120,7 +139,7 @@ def timeline(view: View, number: int, entities: EntityRows) -> sql.Composed:
         entities=grouped_name(view.join_keys, entities),
         when=when,
         known=known,
-        order=order,
+        order=listed([*order, *ascending(view.order)]),
         features=named(view),
         source=text(view.source),
         match=listed(match, " AND "),

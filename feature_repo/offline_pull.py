@@ -1,20 +1,26 @@
 """The rows of one source in a window, all of them or the newest of each entity, as one query."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any, Self
 
 from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
-from psycopg import sql
+from psycopg import Connection, sql
 
+from feature_repo import sources
 from feature_repo.offline_select import Select
 from feature_repo.offline_sql import NOTHING, listed, qualified, text
+from feature_repo.row_order import Feature, ascending, deciding, descending
+from feature_repo.source_types import columns_of
 
 
 @dataclass(frozen=True)
 class Pull:
     """Which rows and columns of a source, all by the source's own names."""
 
+    name: str
+    """The data source's, for a message."""
     source: str
     """What stands behind FROM: a table or a query in parentheses."""
     keys: Sequence[str]
@@ -26,33 +32,53 @@ class Pull:
     start: datetime | None
     end: datetime | None
     """Both included; naive ones are UTC."""
+    names: Mapping[str, str]
+    """What the view calls a column that has another name in the source."""
+    types: Mapping[str, str]
+    """Feast's value type of a column's feature by name, where that is known."""
     dummy: bool
     """Whether rows without keys get the key that Feast gives to views without entities."""
 
-    def all(self) -> Select:
+    def required(self, connection: Connection[Any]) -> Self:
+        """This, when the source has the columns.
+
+        Raises:
+            SourceMismatch: it has not, or cannot be read.
+        """
+        wanted = [
+            *self.keys,
+            *self.features,
+            self.timestamp,
+            *([self.created] * bool(self.created)),
+        ]
+        sources.require_columns(connection, self.name, self.source, wanted, self.timestamp)
+        return self
+
+    def all(self, connection: Connection[Any]) -> Select:
         """All rows, in no order; of a view without entities the newest last.
 
         Feast's own engine writes the rows of such a view one over the other.
         """
         order: sql.Composable = NOTHING
         if self.dummy and not self.keys:
-            order = qualified("s", self.timestamp)
+            by = [qualified("s", self.timestamp)]
             if self.created:
-                created = qualified("s", self.created)
-                order = sql.SQL("{}, {} NULLS FIRST").format(order, created)
-            order = sql.SQL(" ORDER BY {}").format(order)
+                by.append(sql.SQL("{} NULLS FIRST").format(qualified("s", self.created)))
+            by += ascending(self.deciding(connection))
+            order = sql.SQL(" ORDER BY {}").format(listed(by))
         return Select(
             sql.SQL("SELECT {} FROM {} AS s{}{}").format(
                 self.columns(), text(self.source), self.where(), order
             )
         )
 
-    def latest(self) -> Select:
-        """The newest row of each entity; of rows of the same time the one created last."""
+    def latest(self, connection: Connection[Any]) -> Select:
+        """The newest row of each entity; of rows of the same times the one that row_order names."""
         keys = [qualified("s", key) for key in self.keys]
         order = [*keys, sql.SQL("{} DESC").format(qualified("s", self.timestamp))]
         if self.created:
             order.append(sql.SQL("{} DESC NULLS LAST").format(qualified("s", self.created)))
+        order += descending(self.deciding(connection))
         distinct = sql.SQL("DISTINCT ON ({}) ").format(listed(keys)) if keys else NOTHING
         return Select(
             sql.SQL("SELECT {}{} FROM {} AS s{} ORDER BY {}{}").format(
@@ -64,6 +90,15 @@ class Pull:
                 NOTHING if keys else sql.SQL(" LIMIT 1"),
             )
         )
+
+    def deciding(self, connection: Connection[Any]) -> tuple[Feature, ...]:
+        """The features that decide between rows of the same times."""
+        features = self.features or columns_of(connection, self.source)
+        declared = {
+            self.names.get(column, column): (column, self.types.get(column, ""))
+            for column in features
+        }
+        return deciding(connection, self.source, self.keys, self.timestamp, declared)
 
     def columns(self) -> sql.Composed:
         """Keys, features and times."""

@@ -1,7 +1,7 @@
 """A query and two ways to have its rows: in batches, or as a new table inside the database."""
 
-from collections.abc import Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pyarrow as pa
@@ -26,6 +26,8 @@ class Select:
     """The ways in which PostgreSQL must not run joins: nestloop, mergejoin."""
     beside: pa.Table | None = None
     """Columns that come first and never were in the database; as many rows as the query has."""
+    checks: Mapping[str, Callable[[pa.Array], None]] = field(default_factory=dict)
+    """By column, what looks at its values and raises where one is refused."""
 
 
 def described(connection: Connection[Any], select: Select) -> list[Column]:
@@ -67,6 +69,8 @@ def batches_of(
     prepare(connection, select)
     with connection.cursor().copy(statement) as rows:
         for batch in record_batches(rows, columns, connection):
+            for name, check in select.checks.items():
+                check(batch.column(name))
             if select.beside is None:
                 yield batch
                 continue

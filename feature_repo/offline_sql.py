@@ -6,11 +6,14 @@ after 63 bytes, and two long ones could become the same. The final names are put
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import LiteralString
 
+from feast.types import FeastType
 from psycopg import sql
+
+from feature_repo.row_order import Feature
 
 ENTITIES = sql.Identifier("streamflow_entity_rows")
 NOTHING = sql.SQL("")
@@ -20,6 +23,8 @@ NOTHING = sql.SQL("")
 class View:
     """A feature view as the join needs it."""
 
+    name: str
+    """What the request calls it."""
     source: str
     """What stands behind FROM: a table or a query in parentheses."""
     keys: tuple[tuple[str, str], ...]
@@ -36,6 +41,21 @@ class View:
     """Only rows from then to then are seen; times with a zone, as text."""
     known_only: bool = False
     """Only rows that had been created at the entity row's time are seen."""
+    types: Mapping[str, FeastType] = field(default_factory=dict)
+    """What the view declares of `features`, by what they are called in the answer."""
+    declared: Mapping[str, tuple[str, str]] = field(default_factory=dict)
+    """Of all features that the view has, asked for or not: the source's column and Feast's value
+    type by name."""
+    order: tuple[Feature, ...] = ()
+    """Those which decide between rows of the same times; see row_order.deciding."""
+    source_name: str = ""
+    """The data source's, for a message."""
+
+    @property
+    def columns(self) -> list[str]:
+        """Every column of the source that the join reads."""
+        keys, features = (theirs for _, theirs in self.keys), (one for one, _ in self.features)
+        return [one for one in (*keys, *features, self.timestamp, self.created) if one]
 
     @property
     def join_keys(self) -> tuple[str, ...]:
@@ -53,6 +73,8 @@ class EntityRows:
     """The query that gives them; None where they are in a temporary table."""
     bounds: tuple[str, str] | None = None
     """Their first and last time as text, where known."""
+    count: int = 0
+    """How many there are, where known."""
     small: bool = False
     """Whether they are few enough to be looked up one by one."""
 

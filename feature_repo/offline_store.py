@@ -4,7 +4,8 @@ Point-in-time joins that are exact and never quadratic, rows in Arrow without a 
 memory where they are streamed. Feast's monitoring keeps the stock store's SQL.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,7 @@ import pandas as pd
 import pyarrow as pa
 from feast import FeatureView
 from feast.data_source import DataSource
-from feast.errors import DataSourceNotFoundException, InvalidEntityType
+from feast.errors import InvalidEntityType
 from feast.feature_logging import LoggingConfig, LoggingSource
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import (
     EntitySelectMode,
@@ -27,18 +28,27 @@ from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.repo_config import RepoConfig
 from feast.type_map import pg_type_code_to_pg_type
 from feast.utils import compute_non_entity_date_range
-from psycopg import sql
+from psycopg import Connection
 from pydantic import StrictStr
 
-from feature_repo.errors import SchemaMissing
+from feature_repo import feast_apply, source_check, sources
+from feature_repo.errors import SourceMismatch
 from feature_repo.feast_connection import ConnectionFromEnvironment
 from feature_repo.offline_connection import connect
-from feature_repo.offline_entities import FrameEntities, QueryEntities, QueryMetadata
+from feature_repo.offline_entities import (
+    ENTITY_QUERY,
+    FrameEntities,
+    QueryEntities,
+    QueryMetadata,
+)
 from feature_repo.offline_history import History, postgres_source, requested, rows_of_window
 from feature_repo.offline_job import StreamflowRetrievalJob
+from feature_repo.offline_names import computed_names
 from feature_repo.offline_pull import Pull
+from feature_repo.offline_select import Select
 from feature_repo.offline_sql import text
 from feature_repo.offline_write import write_features, write_log
+from feature_repo.written_sql import subquery
 
 
 class StreamflowOfflineStoreConfig(ConnectionFromEnvironment, PostgreSQLOfflineStoreConfig):
@@ -46,7 +56,9 @@ class StreamflowOfflineStoreConfig(ConnectionFromEnvironment, PostgreSQLOfflineS
 
     type: StrictStr = "feature_repo.offline_store.StreamflowOfflineStore"
     db_schema: StrictStr = "source"
-    """Where tables are looked for whose schema is not named; several with commas between."""
+    """Where tables are looked for whose schema is not named, by training, materialization and
+    checks alike; `public` comes after it. Several with commas between; upper and lower case as
+    written; a name with a comma of its own in quotes. Empty: the schema called as the user."""
     entity_select_mode: EntitySelectMode = EntitySelectMode.temp_table
     """`embed_query` keeps entity rows given as SQL inside the query: for a role that may not
     create temporary tables, or a standby. It runs slower, as nothing is known of the rows."""
@@ -58,7 +70,8 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
     """PostgreSQL as Feast's offline store.
 
     Dates and naive timestamps are UTC everywhere. Of rows with the same entity and time the one
-    created last counts, null being oldest. Jobs run when their rows are asked for.
+    created last counts, null being oldest, and among equal ones their values decide (row_order.py).
+    Jobs run when their rows are asked for.
     """
 
     @staticmethod
@@ -77,12 +90,16 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
 
         Args:
             entity_df: a frame or a query with the join keys and a time, `event_timestamp` or the
-                only column that holds times; its other columns are given back unchanged. None
-                for each time and entity that has a row in the window.
+                only column that holds times; its other columns are given back unchanged. A join
+                key may be of another type than the source's, where nothing is lost (KeyMismatch
+                when the job runs). None for each time and entity that has a row in the window.
             window: `start_date` and `end_date`, where there are no entity rows.
 
         Raises:
             InvalidEntityType: `entity_df` is none of these.
+            NameCollision: a column of the frame is called as a feature; of a query, when the job
+                runs.
+            QueryRefused: the query is not a single one that reads rows.
             EntityTimestampInferenceException, FeastEntityDFMissingColumnsError: the rows have no
                 time, or lack a join key; for a query when the job runs.
         """
@@ -107,19 +124,26 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             entities = FrameEntities(entity_df, keys)
             metadata = entities.metadata(feature_refs)
         elif isinstance(entity_df, str):
-            entities = QueryEntities(text(entity_df.rstrip().rstrip(";")))
-            connected = partial(connect, config.offline_store)
+            entities = QueryEntities(text(subquery(entity_df, ENTITY_QUERY)))
+            connected = partial(connect, config.offline_store, None, ENTITY_QUERY)
             metadata = QueryMetadata(feature_refs, entities, connected)
         else:
             raise InvalidEntityType(type(entity_df))
-        embed = config.offline_store.entity_select_mode == EntitySelectMode.embed_query
+        on_demand = OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry)
+        computed = computed_names(on_demand, full_feature_names)
+        history = History(views, entities, False, full_feature_names, computed)
+        if isinstance(entities, FrameEntities):
+            history.require_distinct(entities.names)
+        embedding = replace(history, embed=True)
+        mode = config.offline_store.entity_select_mode
         return StreamflowRetrievalJob(
             config,
-            History(views, entities, embed),
-            History(views, entities, embed=True),
+            embedding if mode == EntitySelectMode.embed_query else history,
+            embedding,
             full_feature_names,
-            OnDemandFeatureView.get_requested_odfvs(feature_refs, project, registry),
+            on_demand,
             metadata,
+            f"feature view{'s' * (len(views) > 1)} {', '.join(view.name for view in views)}",
         )
 
     @staticmethod
@@ -132,19 +156,27 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         created_timestamp_column: str | None,
         start_date: datetime,
         end_date: datetime,
+        types: Mapping[str, str] | None = None,
     ) -> StreamflowRetrievalJob:
-        """The newest row of each entity with start_date <= time <= end_date."""
+        """The newest row of each entity with start_date <= time <= end_date.
+
+        Args:
+            types: Feast's value type of a column's feature by name, which our engine knows.
+        """
         pull = Pull(
-            source=postgres_source(data_source).get_table_query_string(),
+            name=data_source.name,
+            source=sources.relation(postgres_source(data_source)),
             keys=join_key_columns,
             features=feature_name_columns,
             timestamp=timestamp_field,
             created=created_timestamp_column or "",
             start=start_date,
             end=end_date,
+            names=data_source.field_mapping or {},
+            types=types or {},
             dummy=True,
         )
-        return StreamflowRetrievalJob(config, lambda _: pull.latest())
+        return pulling(config, pull, Pull.latest)
 
     @staticmethod
     def pull_all_from_table_or_query(
@@ -163,16 +195,19 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         the key of views without entities; saved datasets and logs do neither.
         """
         pull = Pull(
-            source=postgres_source(data_source).get_table_query_string(),
+            name=data_source.name,
+            source=sources.relation(postgres_source(data_source)),
             keys=join_key_columns,
             features=feature_name_columns,
             timestamp=timestamp_field,
             created=created_timestamp_column or "",
             start=start_date,
             end=end_date,
+            names=data_source.field_mapping or {},
+            types={},
             dummy=created_timestamp_column is not None,
         )
-        return StreamflowRetrievalJob(config, lambda _: pull.all())
+        return pulling(config, pull, Pull.all)
 
     @staticmethod
     def offline_write_batch(
@@ -199,14 +234,12 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         """Returns when the source can be read and has the columns that it names.
 
         Raises:
-            DataSourceNotFoundException: its table, or one that its query reads, is not there.
-            ValueError: a column is not there; names all of them.
+            SourceMismatch: its table is not there, its query is none, or it lacks columns.
         """
         source = postgres_source(data_source)
-        columns = dict(self.get_table_column_names_and_types_from_data_source(config, source))
-        named = [source.timestamp_field, source.created_timestamp_column, *source.field_mapping]
-        if missing := [name for name in named if name and name not in columns]:
-            raise ValueError(f"data source {source.name} has no column {', '.join(missing)}")
+        with connect(config.offline_store) as connection:
+            if found := source_check.faults(connection, [], [source]):
+                raise SourceMismatch(found)
 
     def get_table_column_names_and_types_from_data_source(
         self, config: RepoConfig, data_source: DataSource
@@ -214,15 +247,24 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         """Each column of the source and PostgreSQL's name of its type.
 
         Raises:
-            DataSourceNotFoundException: its table, or one that its query reads, is not there.
+            SourceMismatch: its table is not there, or its query is none.
         """
         source = postgres_source(data_source)
-        query = sql.SQL("SELECT * FROM {} AS s LIMIT 0").format(
-            text(source.get_table_query_string())
-        )
-        try:
-            with connect(config.offline_store) as connection:
-                found = connection.execute(query).description or []
-        except SchemaMissing as error:
-            raise DataSourceNotFoundException(source.name) from error
-        return [(one.name, pg_type_code_to_pg_type(one.type_code)) for one in found]
+        relation = sources.relation(source)
+        with connect(config.offline_store) as connection:
+            found = sources.columns_of_source(connection, source.name, relation)
+        return [(one.name, pg_type_code_to_pg_type(one.oid)) for one in found]
+
+
+def pulling(
+    config: RepoConfig, pull: Pull, rows: Callable[[Pull, Connection[Any]], Select]
+) -> StreamflowRetrievalJob:
+    """A job for some rows of a source that has the columns."""
+    return StreamflowRetrievalJob(
+        config,
+        lambda connection: rows(pull.required(connection), connection),
+        subject=f"data source {pull.name}",
+    )
+
+
+feast_apply.watch()  # Feast imports this module to read feature_store.yaml

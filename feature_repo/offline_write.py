@@ -16,6 +16,7 @@ from feature_repo.database import lock_key
 from feature_repo.offline_arrow import BATCH_ROWS
 from feature_repo.offline_connection import connect
 from feature_repo.offline_copy import columns_for, copy_in
+from feature_repo.offline_fit import declared, named, require_fit, require_times
 from feature_repo.offline_history import postgres_source
 from feature_repo.offline_logging import PostgreSQLLoggingDestination
 from feature_repo.offline_sql import text
@@ -35,7 +36,8 @@ def write_features(
         progress: called with the number of rows when they are in.
 
     Raises:
-        ValueError: other columns, or the view reads a query.
+        ValueError: other columns; or the view reads a query; or, naming row and column, a value
+            that the table cannot hold as it is, or a time that is too far ahead.
     """
     source = postgres_source(view.batch_source)
     target = source._postgres_options._table
@@ -45,17 +47,24 @@ def write_features(
     with connect(config.offline_store) as connection:
         expected = columns_of(connection, target)
         names = [one if one in expected else own.get(one, one) for one in table.column_names]
-        if names != expected:
-            raise ValueError(f"{target}: {difference(names, expected)}")
-        count = copy_in(connection, text(target), names, table.to_batches(BATCH_ROWS))
+        if names != list(expected):
+            raise ValueError(f"{target}: {difference(names, list(expected))}")
+        types = {own.get(one.name, one.name): one.dtype for one in view.features}
+        rows = declared(table.rename_columns(names), types, view.name)
+        with named(view.name):
+            count = copy_in(connection, text(target), names, rows.to_batches(BATCH_ROWS))
+        features = {name: kind for name, kind in expected.items() if name in types}
+        require_fit(connection, rows, features, view.name)
+        times = (source.timestamp_field, source.created_timestamp_column)
+        require_times(connection, rows, (own.get(n, n) for n in times if n), view.name)
     if progress:
         progress(count)
 
 
-def columns_of(connection: Connection[Any], table: str) -> list[str]:
-    """The columns of a table, in its order."""
+def columns_of(connection: Connection[Any], table: str) -> dict[str, str]:
+    """The columns of a table in its order, each with its type and the length of that."""
     found = connection.execute(sql.SQL("SELECT * FROM {} LIMIT 0").format(text(table)))
-    return [one.name for one in found.description or ()]
+    return {one.name: one.type_display for one in found.description or ()}
 
 
 def difference(names: list[str], expected: list[str]) -> str:

@@ -1,8 +1,10 @@
 """Rows of the typed online tables as Feast's SDK answers them."""
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any
 
 from feast import FeatureView
@@ -13,6 +15,9 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from feature_repo.errors import StaleFeatures
 from feature_repo.online_plan import Placed, Plan, ViewRead
 from feature_repo.online_read import Row
+from feature_repo.online_values import UNREADABLE
+
+log = logging.getLogger(__name__)
 
 PRESENT, NOT_FOUND = FieldStatus.PRESENT, FieldStatus.NOT_FOUND
 NOWHERE: Row = ()
@@ -73,7 +78,10 @@ def fill_view(
         for row in shown:
             value = add()  # several times as fast as copying finished ones
             if row and row[column] is not None:
-                put(value, row[column])
+                try:
+                    put(value, row[column])
+                except UNREADABLE:
+                    without(value, read.layout.view, feature)
     count(read, len(rows), sum(map(bool, shown)))
 
 
@@ -100,6 +108,21 @@ def stamp(time: datetime | None) -> Timestamp:
     return found
 
 
+def without(value: Value, view: str, feature: str) -> None:
+    """Leaves out a value that Feast's SDK cannot read, so that it spoils no other one."""
+    value.Clear()
+    warn(view, feature)
+
+
+@cache
+def warn(view: str, feature: str) -> None:
+    """Says once that a view has such values."""
+    log.warning(
+        "a stored value cannot be read by Feast's SDK and is served as null; materialize again",
+        extra={"view": view, "feature": feature},
+    )
+
+
 def count(read: ViewRead, asked: int, there: int) -> None:
     """Counts values for Feast's own metrics, where its server was started with them."""
     metrics = sys.modules.get("feast.metrics")
@@ -124,7 +147,10 @@ def as_feast_row(placed: Placed, row: Row, now: datetime) -> FeastRow:
     if status_of(read, time, now) == PRESENT:
         for name, put, found in zip(read.features, read.readers, row[at + 1 :], strict=True):
             if found is not None:
-                put(values[name], found)
+                try:
+                    put(values[name], found)
+                except UNREADABLE:
+                    without(values[name], read.layout.view, name)
     return time.astimezone(UTC), values
 
 

@@ -1,34 +1,44 @@
 """What `apply` and `teardown` do to the online tables and the catalog, each in one transaction."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from functools import partial
 
 import psycopg
 from feast.repo_config import RepoConfig
 
 from feature_repo import compile as compiler
-from feature_repo import online_pool, online_tables
+from feature_repo import feast_apply, online_pool, online_tables, schema
 from feature_repo.catalog import Catalog
 from feature_repo.database import translated
-from feature_repo.errors import ConfigurationError
 from feature_repo.online_layout import Layout
 from feature_repo.store import closing_store
 
 
 def apply(config: RepoConfig) -> None:
-    """Makes tables and catalog what the registry says.
+    """Makes tables and catalog what the registry says; before them our schemas, if need be.
 
     The catalog is written unless it is that of another project (see compile.write).
 
     Raises:
         ConfigurationError: the registry is a file, which Feast writes only afterwards; or a
             view's tags or columns are not what they can be.
+        NotAllowed: the role may not create our schemas.
         StoreUnavailable: PostgreSQL does not answer, or the tables stay in use.
-        SchemaMissing: the database has no schema `online` or `ops`.
+        SchemaTooNew: the database is of a later version.
     """
-    if config.registry.registry_type == "file":
-        raise ConfigurationError("the online store needs a registry in SQL (registry_type: sql)")
+    feast_apply.require_settings(config)
     migrate(config, registered)
+
+
+def prepare(config: RepoConfig) -> None:
+    """Creates or migrates our schemas where they are not as this version needs them.
+
+    Raises:
+        NotAllowed: the role may not.
+    """
+    with connected(config) as connection, online_tables.alone(connection):
+        schema.ensure(connection)
 
 
 def teardown(config: RepoConfig) -> None:
@@ -43,6 +53,7 @@ def registered(config: RepoConfig, connection: psycopg.Connection) -> list[Layou
     """What the registry says now, its catalog written."""
     from feast import FeatureStore
 
+    schema.ensure(connection)
     with closing_store(FeatureStore(config=config)) as store:
         compiler.write(connection, compiler.compiled(store, config.online_store.ttl_policy))
         return list(compiler.layouts(store))
@@ -58,8 +69,16 @@ def migrate(
     config: RepoConfig, wanted: Callable[[RepoConfig, psycopg.Connection], Iterable[Layout]]
 ) -> None:
     """Makes the tables of the project those that `wanted` gives inside the transaction."""
+    with connected(config) as connection:
+        online_tables.migrate(connection, config.project, partial(wanted, config, connection))
+
+
+@contextmanager
+def connected(config: RepoConfig) -> Iterator[psycopg.Connection]:
+    """A connection in autocommit mode to the online store's database."""
     with (
         translated(),
         psycopg.connect(**online_pool.options(config), autocommit=True) as connection,
     ):
-        online_tables.migrate(connection, config.project, partial(wanted, config, connection))
+        schema.require_usable(connection)
+        yield connection

@@ -35,7 +35,7 @@ SCALARS = {
     "DOUBLE": "double precision",
     "FLOAT": "real",
     "BOOL": "boolean",
-    "UNIX_TIMESTAMP": "bigint",  # whole seconds, as Feast has it; also years no date can name
+    "UNIX_TIMESTAMP": "bigint",  # whole seconds, as Feast has it
     "PDF_BYTES": "bytea",
     "IMAGE_BYTES": "bytea",
     "UUID": "text",
@@ -136,6 +136,7 @@ def layout_of(project: str, view: "FeatureView", versioned: bool = False) -> Lay
                 identifier(f"{name}:{one.name}"), column_type(one.dtype.to_value_type().name)
             )
             for one in view.features
+            if one.name != NO_KEY  # which the registry names as a feature of a stream's view
         },
     )
 

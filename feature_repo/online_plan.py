@@ -164,10 +164,13 @@ def select(reads: Sequence[ViewRead], there: Mapping[str, str] | None = None) ->
     """
     layout = reads[0].layout
     keys = [quoted(column.name) for column in layout.keys]
+    events = {read.layout.event for read in reads}
     columns = [
-        quoted(one.name)
-        if there is None or there.get(one.name) == one.type
-        else f"NULL::{one.type}"
+        f"NULL::{one.type}"
+        if there is not None and there.get(one.name) != one.type
+        else bounded(quoted(one.name))
+        if one in events
+        else quoted(one.name)
         for one in wanted(reads)
     ]
     arrays = [f"%b::{column.type}[]" for column in layout.keys]
@@ -177,6 +180,13 @@ def select(reads: Sequence[ViewRead], there: Mapping[str, str] | None = None) ->
         where = f"({', '.join(keys)}) IN (SELECT * FROM unnest({', '.join(arrays)}))"  # noqa: S608
     table = f"{quoted(SCHEMA)}.{quoted(layout.table)}"
     return f"SELECT {', '.join([*keys, *columns])} FROM {table} WHERE {where}"  # noqa: S608
+
+
+def bounded(event: str) -> str:
+    """An event time that a date can name; an earlier version stored others, which fail the read."""
+    first, last = "'0001-01-01Z'::timestamptz", "'9999-12-31Z'::timestamptz"
+    low, high = f"WHEN {event} < {first} THEN {first}", f"WHEN {event} > {last} THEN {last}"
+    return f"CASE {low} {high} ELSE {event} END"
 
 
 def quoted(name: str) -> str:

@@ -5,14 +5,14 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import psycopg
-from feast.infra.utils.postgres.connection_utils import _get_conn_kwargs, _get_conninfo
 from feast.repo_config import RepoConfig
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
-from feature_repo import settings
+from feature_repo import connection_options
 from feature_repo.database import translated
 from feature_repo.errors import StoreUnavailable
+from feature_repo.feast_connection import arguments
 
 T = TypeVar("T")
 ATTEMPTS = 5
@@ -95,19 +95,8 @@ def in_use(pool: ConnectionPool) -> StoreUnavailable:
 
 
 def options(config: RepoConfig) -> dict[str, Any]:
-    """Where the database is and how soon one that does not answer is an error."""
-    found = {
-        "conninfo": _get_conninfo(config.online_store),
-        **_get_conn_kwargs(config.online_store),
-    }
-    return {
-        **found,
-        # Whatever the role's own time zone is; and a killed process's statement ends soon.
-        "options": f"{found['options']} -c TimeZone=UTC -c client_connection_check_interval=5s",
-        "connect_timeout": settings.streamflow().connect_timeout_s,
-        "keepalives_idle": 30,
-        "tcp_user_timeout": 15_000,  # milliseconds: a server that vanished without a word
-    }
+    """Where the database is and how a connection to it is made, for psycopg.connect."""
+    return arguments(config.online_store, connection_options.UTC, connection_options.CHECKED)
 
 
 def pool_options(config: RepoConfig) -> dict[str, Any]:
@@ -115,7 +104,6 @@ def pool_options(config: RepoConfig) -> dict[str, Any]:
     found = options(config)
     timeout = found["connect_timeout"]
     return {
-        "conninfo": found.pop("conninfo"),
         "kwargs": {**found, "autocommit": True},
         "min_size": config.online_store.min_conn,
         "max_size": config.online_store.max_conn,

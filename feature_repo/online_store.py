@@ -5,6 +5,8 @@ reads without Feast uses the same tables by the catalog (catalog.py).
 """
 
 import asyncio
+import logging
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from itertools import chain
@@ -19,18 +21,25 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from pydantic import Field, StrictStr
 
-from feature_repo import online_apply, online_pool, online_write, settings
+from feature_repo import feast_apply, online_apply, online_pool, online_write, settings
 from feature_repo.catalog import TtlPolicy
 from feature_repo.feast_connection import ConnectionFromEnvironment
 from feature_repo.online_answer import FeastRow, add_versions, as_feast_rows, fill
+from feature_repo.online_kept import Became
 from feature_repo.online_plan import Plan, Plans, TableRead, layout_in, plan_of, read_of
 from feature_repo.online_read import Row, keys_in, keys_of, rows
+from feature_repo.online_write import Replace
+
+log = logging.getLogger(__name__)
 
 
 class StreamflowOnlineStoreConfig(ConnectionFromEnvironment):
     """The `online_store` part of feature_store.yaml; the connection comes from PG*."""
 
     type: StrictStr = "feature_repo.online_store.StreamflowOnlineStore"
+    db_schema: StrictStr = "public"
+    """Accepted since stock Feast's store has it, and without effect: the online tables are in
+    the schema `online`, and sources are looked for where the offline store's `db_schema` says."""
     min_conn: int = 0
     max_conn: int = Field(default_factory=lambda: settings.streamflow().pool_size)
     ttl_policy: TtlPolicy = "serve"
@@ -48,11 +57,16 @@ class StreamflowOnlineStore(OnlineStore):
     loses one with every error; and the last write, also of older data.
     """
 
+    rows_given: dict[str, int]
+    """Rows that this object was given to write, by feature view."""
     rows_written: dict[str, int]
-    """Rows that this object wrote, new or changed, by feature view."""
+    """Of those given, how many it wrote, new or changed."""
+    rows_older: dict[str, int]
+    """Of those given, how many a newer row of the same key kept back, stored or given as well."""
 
     def __init__(self) -> None:
-        self.rows_written = {}
+        self.rows_given, self.rows_written, self.rows_older = Counter(), Counter(), Counter()
+        self._held: set[str] = set()
         self._connections = online_pool.Connections()
         self._plans = Plans()
 
@@ -155,19 +169,22 @@ class StreamflowOnlineStore(OnlineStore):
     ) -> None:
         """Merges `data`; of a key's rows the newest (event time, created time) wins.
 
-        Features that a row does not name stay as they are. All of it or nothing is written.
+        Of rows with the same times the one wins that a training set would have (row_order.py), in
+        whatever order they come: a correction needs a later created time. Features that a row
+        does not name stay as they are. All of it or nothing is written. Rows that a newer one
+        keeps back are counted in `rows_older`.
 
         Raises:
-            ValueError: naming the view, the row, the feature and what is wrong with its value.
+            ValueError: naming the view, the row, and what is wrong with its time or with the
+                value of a feature.
         """
         if data:
             layout = layout_in(config, table)
             types = {one.name: one.dtype.to_value_type().name for one in table.features}
             rounds = online_write.rows_of(layout, types, data)
-            force = config.online_store.force
-            write = partial(online_write.write, layout=layout, rounds=rounds, force=force)
-            count = self._connections.run(config, write)
-            self.rows_written[table.name] = self.rows_written.get(table.name, 0) + count
+            replace: Replace = "any" if config.online_store.force else "older"
+            write = partial(online_write.write, layout=layout, rounds=rounds, replace=replace)
+            self._count(table.name, len(data), rounds, self._connections.run(config, write))
         if progress:
             progress(len(data))
 
@@ -180,6 +197,27 @@ class StreamflowOnlineStore(OnlineStore):
     ) -> None:
         """As `online_write_batch`, in a thread."""
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
+
+    def counts(self, view: str) -> tuple[int, int, int]:
+        """Rows given, written and kept back of a feature view since this object was made."""
+        return self.rows_given[view], self.rows_written[view], self.rows_older[view]
+
+    def _count(
+        self,
+        view: str,
+        given: int,
+        rounds: Sequence[Sequence[online_write.Row]],
+        became: Became,
+    ) -> None:
+        self.rows_given[view] += given
+        self.rows_written[view] += became.written
+        self.rows_older[view] += became.older + given - sum(map(len, rounds))
+        if became.held and view not in self._held:
+            self._held.add(view)
+            log.warning(
+                "rows are kept back by stored ones that are dated too far ahead",
+                extra={"view": view, "rows": became.held, "mend": "see docs/operations.md"},
+            )
 
     # Tables.
 
@@ -216,3 +254,6 @@ class StreamflowOnlineStore(OnlineStore):
     def release(self) -> None:
         """As `close`."""
         self._connections.close()
+
+
+feast_apply.watch()  # Feast imports this module to read feature_store.yaml

@@ -1,25 +1,30 @@
 """Writes of batches into the typed online tables: one merge, large ones by binary COPY.
 
-Newest wins: a row replaces what is stored when its (event time, created time) is not older.
-An equal one may correct, and an unchanged one is not written again. Rows of a batch count as
-written one after the other, from the oldest to the newest.
+Newest wins: a row replaces what is stored when its (event time, created time) is newer. Of rows
+that are equal in both the one with the greater features stays (row_order.py), in whatever order
+and batches they come; materialization alone, which reads its source whole, replaces them. Rows of
+a batch count as written one after the other, from the oldest to the newest.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from itertools import chain
-from typing import Any
+from itertools import chain, groupby
+from typing import Any, Literal
 
 import psycopg
 from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from psycopg import Connection, sql
+from psycopg.pq import TransactionStatus
 
 from feature_repo.database import first_line
-from feature_repo.online_layout import JSON, SCHEMA, Layout
+from feature_repo.online_kept import Became, kept, kept_back, not_ahead, too_far
+from feature_repo.online_layout import JSON, SCHEMA, Column, Layout
 from feature_repo.online_values import in_utc, key_of, writer
+from feature_repo.refusals import refused
+from feature_repo.row_order import Feature, age, as_record, descending
 
 COPY_TYPES = {
     kind + suffix: short + suffix
@@ -38,6 +43,11 @@ FEW = 16
 """Rows that go to PostgreSQL as parameters of the merge. More go by COPY into a temporary table,
 whose making costs 2 ms and rows in PostgreSQL's catalog."""
 
+Replace = Literal["older", "not newer", "any"]
+"""Which stored rows a given one replaces. `older`: those before it in time and, at the same times,
+in the order of their features. `not newer`: also any of the same times, since they were corrected
+in the source. `any`: newer ones as well."""
+
 FeastRow = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
 
 
@@ -52,6 +62,8 @@ class Row:
     """In the view's order; the others stay as they are stored."""
     values: list[Any]
     """Of `features`."""
+    number: int = 0
+    """In the batch, from 1."""
 
     @property
     def age(self) -> tuple[datetime, bool, datetime]:
@@ -59,8 +71,10 @@ class Row:
         return (self.event, self.created is not None, self.created or self.event)
 
 
-def rows_of(layout: Layout, types: Mapping[str, str], data: Sequence[FeastRow]) -> list[list[Row]]:
-    """The rows of a batch in rounds to be written one after the other, no key twice in a round.
+def rows_of(layout: Layout, types: Mapping[str, str], data: Iterable[FeastRow]) -> list[list[Row]]:
+    """The rows of a batch in rounds to be written one after the other.
+
+    Those of one key in one round have the same features and times.
 
     Args:
         layout: of the view.
@@ -74,21 +88,26 @@ def rows_of(layout: Layout, types: Mapping[str, str], data: Sequence[FeastRow]) 
     found: dict[tuple[Any, ...], list[Row]] = {}
     for number, given in enumerate(data, 1):
         try:
-            row = row_of(layout, writers, given)
+            row = row_of(layout, writers, given, number)
         except ValueError as error:
             raise ValueError(f"feature view {layout.view}, row {number}: {error}") from error
         found.setdefault(row.key, []).append(row)
     rounds: list[list[Row]] = []
     for rows in found.values():
-        for turn, row in enumerate(needed(rows) if len(rows) > 1 else rows):
-            if turn == len(rounds):
+        for number, turn in enumerate(turns(rows) if len(rows) > 1 else [rows]):
+            if number == len(rounds):
                 rounds.append([])
-            rounds[turn].append(row)
+            rounds[number] += turn
     return rounds
 
 
-def row_of(layout: Layout, writers: Mapping[str, Callable[[Value], Any]], given: FeastRow) -> Row:
-    """A row as the driver takes it.
+def row_of(
+    layout: Layout,
+    writers: Mapping[str, Callable[[Value], Any]],
+    given: FeastRow,
+    number: int = 0,
+) -> Row:
+    """A row as the driver takes it, with its number in the batch.
 
     Raises:
         ValueError: naming the feature and what is wrong with its value.
@@ -106,42 +125,59 @@ def row_of(layout: Layout, writers: Mapping[str, Callable[[Value], Any]], given:
             cells.append(writers[name](values[name]))
         except ValueError as error:
             raise ValueError(f"feature {name}: {error}") from error
-    return Row(key, in_utc(event), created and in_utc(created), names, cells)
+    return Row(key, in_utc(event), created and in_utc(created), names, cells, number)
 
 
-def needed(rows: list[Row]) -> list[Row]:
-    """The rows of one key from old to new, without those whose features newer ones all have."""
-    rows.sort(key=lambda row: row.age)
+def turns(rows: list[Row]) -> list[list[Row]]:
+    """The rows of one key from old to new, without those whose features newer ones all have.
+
+    Rows of a turn have the same times and features.
+    """
+    rows.sort(key=lambda row: (row.age, row.features), reverse=True)
     newer: set[str] = set()
-    found: list[Row] = []
-    for row in reversed(rows):
-        if not found or not newer.issuperset(row.features):
-            found.append(row)
-            newer.update(row.features)
+    found: list[list[Row]] = []
+    for _, equally_new in groupby(rows, key=lambda row: row.age):
+        alike = [list(group) for _, group in groupby(equally_new, key=lambda row: row.features)]
+        kept = [turn for turn in alike if not found or not newer.issuperset(turn[0].features)]
+        found += kept
+        newer.update(*(turn[0].features for turn in kept))
     return found[::-1]
 
 
 def write(
-    connection: Connection, layout: Layout, rounds: Sequence[Sequence[Row]], force: bool
-) -> int:
-    """Merges rows into the view's columns, all or none; gives how many were new or changed.
+    connection: Connection, layout: Layout, rounds: Sequence[Sequence[Row]], replace: Replace
+) -> Became:
+    """Merges rows into the view's columns, all or none; gives what became of them.
 
     Args:
-        connection: in autocommit mode.
+        connection: in autocommit mode, or in a transaction.
         layout: of the view.
-        rounds: one after the other; no key twice in any of them.
-        force: also over newer values.
+        rounds: as `rows_of` gives them.
+        replace: what the first row of each key replaces.
 
     Raises:
-        ValueError: a row is too long for PostgreSQL.
+        ValueError: a row is too long for PostgreSQL, or its time too far ahead of its clock.
     """
-    parts = [part for rows in rounds for part in sorted(by_features(rows).items())]
-    at_once = len(parts) == 1 and len(parts[0][1]) <= FEW  # one statement needs no transaction
+    parts = [
+        (number, part)
+        for number, rows in enumerate(rounds)
+        for part in sorted(by_features(rows).items())
+    ]
+    is_idle = connection.info.transaction_status == TransactionStatus.IDLE
+    at_once = is_idle and len(parts) == 1 and len(parts[0][1][1]) <= FEW  # a single statement
     try:
         with nullcontext() if at_once else connection.transaction():
-            return sum(write_part(connection, layout, *part, force) for part in parts)
+            became = (
+                write_part(connection, layout, *part, "older" if number else replace)
+                for number, part in parts
+            )
+            return sum(became, Became(0))
     except psycopg.errors.ProgramLimitExceeded as error:
         raise ValueError(f"feature view {layout.view}: {first_line(error)}") from error
+    except psycopg.DataError as error:
+        if refused(error):
+            raise too_far(connection, layout, chain(*rounds)) from error
+        raise
 
 
 def by_features(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
@@ -157,27 +193,33 @@ def write_part(
     layout: Layout,
     features: tuple[str, ...],
     rows: Sequence[Row],
-    force: bool,
-) -> int:
+    replace: Replace,
+) -> Became:
     """Merges rows that have the same features."""
     columns = [*layout.keys, layout.event, layout.created, *(layout.features[f] for f in features)]
     types = ["text" if column.type == JSON else column.type for column in columns]
     cells = ((*row.key, row.event, row.created, *row.values) for row in rows)
-    query = merge(layout, features, force)
+    query = merge(layout, features, replace)
     if len(rows) <= FEW:
-        return connection.execute(
-            given(types, len(rows)) + escaped(query), [*chain(*cells)]
-        ).rowcount
-    staged = ", ".join(f"c{n} {kind}" for n, kind in enumerate(types))
-    connection.execute(f"CREATE TEMP TABLE staged ({staged}) ON COMMIT DROP")
+        staged = given(types, len(rows))
+        values = [*chain(*cells)]
+        written = connection.execute(staged + escaped(query), values).rowcount
+        if written == len(rows) or replace == "any":
+            return Became(written)
+        return Became(written, *kept(connection, staged + escaped(kept_back(layout)), values))
+    table = ", ".join(f"c{n} {kind}" for n, kind in enumerate(types))
+    connection.execute(f"CREATE TEMP TABLE staged ({table}) ON COMMIT DROP")
     with connection.cursor() as cursor:
         with cursor.copy("COPY staged FROM STDIN (FORMAT binary)") as copy:
             copy.set_types([COPY_TYPES.get(kind, kind) for kind in types])
             for row in cells:
                 copy.write_row(row)
-        count = cursor.execute(query).rowcount
+        written = cursor.execute(query).rowcount
+        older = (0, 0)
+        if written < len(rows) and replace != "any":
+            older = kept(connection, kept_back(layout))
         cursor.execute("DROP TABLE staged")
-    return count
+    return Became(written, *older)
 
 
 def given(types: Sequence[str], count: int) -> str:
@@ -194,8 +236,8 @@ def escaped(query: sql.Composed) -> str:
     return query.as_string().replace("%", "%%")
 
 
-def merge(layout: Layout, features: Sequence[str], force: bool) -> sql.Composed:
-    """The merge of the rows `staged` into the columns of a view.
+def merge(layout: Layout, features: Sequence[str], replace: Replace) -> sql.Composed:
+    """The merge of the rows `staged` into the columns of a view; of equally old ones the greatest.
 
     Keys go in order, so that two merges of the same keys wait for each other and do not lock
     each other out.
@@ -206,34 +248,52 @@ def merge(layout: Layout, features: Sequence[str], force: bool) -> sql.Composed:
         sql.SQL("c{}::{}").format(sql.SQL(str(n)), sql.SQL(column.type))
         for n, column in enumerate([*keys, *own])
     ]
+    given = [
+        Feature(name, value, layout.features[name].type)
+        for name, value in zip(features, selected[len(keys) + 2 :], strict=True)
+    ]
+    places = [sql.SQL(str(n + 1)) for n in range(len(keys))]
+    selected[len(keys)] = not_ahead(layout, *selected[len(keys) : len(keys) + 2])
     names = {
         "table": sql.Identifier(SCHEMA, layout.table),
         "columns": sql.SQL(", ").join(sql.Identifier(one.name) for one in (*keys, *own)),
         "selected": sql.SQL(", ").join(selected),
         "keys": sql.SQL(", ").join(sql.Identifier(one.name) for one in keys),
-        "order": sql.SQL(", ").join(sql.SQL(str(n + 1)) for n in range(len(keys))),
+        "places": sql.SQL(", ").join(places),
+        "order": sql.SQL(", ").join([*places, *descending(given)]),
         "set": sql.SQL(", ").join(
             sql.SQL("{0} = EXCLUDED.{0}").format(sql.Identifier(one.name)) for one in own
         ),
-        "newest": sql.SQL("true") if force else not_older(layout),
+        "replaced": replaced(layout, features, replace),
         "stored": record_of(own, "o"),
         "given": record_of(own, "EXCLUDED"),
     }
     return sql.SQL(
-        "INSERT INTO {table} AS o ({columns}) SELECT {selected} FROM staged ORDER BY {order}"
-        " ON CONFLICT ({keys}) DO UPDATE SET {set} WHERE {newest} AND {stored} *<> {given}"
+        "INSERT INTO {table} AS o ({columns}) SELECT DISTINCT ON ({places}) {selected} FROM staged"
+        " ORDER BY {order}"
+        " ON CONFLICT ({keys}) DO UPDATE SET {set} WHERE {replaced} AND {stored} *<> {given}"
     ).format(**names)
 
 
-def not_older(layout: Layout) -> sql.Composed:
-    """Whether the given row (EXCLUDED) of a view may replace the stored one (o)."""
-    return sql.SQL(
-        "(o.{event} IS NULL OR (EXCLUDED.{event}, coalesce(EXCLUDED.{created}, '-infinity'))"
-        " >= (o.{event}, coalesce(o.{created}, '-infinity')))"
-    ).format(event=sql.Identifier(layout.event.name), created=sql.Identifier(layout.created.name))
+def replaced(layout: Layout, features: Sequence[str], replace: Replace) -> sql.Composed:
+    """Whether the given row (EXCLUDED) of a view replaces the stored one (o)."""
+    if replace == "any":
+        return sql.Composed([sql.SQL("true")])
+
+    def compared(alias: str) -> sql.Composed:
+        def value(column: Column) -> sql.Composed:
+            return sql.SQL(f"{alias}.{{}}").format(sql.Identifier(column.name))
+
+        named = {name: layout.features[name] for name in features} if replace == "older" else {}
+        values = [Feature(name, value(column), column.type) for name, column in named.items()]
+        return as_record(values, *age(value(layout.event), value(layout.created)))
+
+    return sql.SQL("(o.{} IS NULL OR {} >= {})").format(
+        sql.Identifier(layout.event.name), compared("EXCLUDED"), compared("o")
+    )
 
 
-def record_of(columns: Sequence[Any], alias: str) -> sql.Composed:
+def record_of(columns: Sequence[Column], alias: str) -> sql.Composed:
     """The columns as a row, to be compared bit for bit with `*<>`."""
     return sql.SQL("ROW({})::record").format(  # else PostgreSQL compares column by column
         sql.SQL(", ").join(sql.SQL(f"{alias}.{{}}").format(sql.Identifier(c.name)) for c in columns)

@@ -6,7 +6,7 @@
 -- Tables that `apply` makes later have their rights by default; in `ops` none have any, since
 -- each of its tables is for other roles. A new one there needs a line here.
 
--- The database. CREATE is for the CREATE SCHEMA IF NOT EXISTS of schema.sql, which PostgreSQL
+-- The database. CREATE is for the CREATE SCHEMA IF NOT EXISTS of the migrations, which PostgreSQL
 -- refuses without it although the schemas are there.
 REVOKE ALL ON DATABASE {database} FROM PUBLIC, {writer}, {trainer}, {reader};
 GRANT CONNECT ON DATABASE {database} TO {owner}, {writer}, {trainer}, {reader};
@@ -104,14 +104,19 @@ GRANT EXECUTE ON FUNCTION ops.field_of TO {writer};
 
 -- Each table of `ops`.
 GRANT SELECT ON ops.schema_version TO {writer}, {trainer};
+GRANT SELECT ON ops.migrations TO {writer}, {trainer}, {reader};
 GRANT SELECT ON ops.catalog TO {writer}, {reader};
 GRANT SELECT, INSERT ON ops.materializations TO {writer};
 GRANT SELECT, INSERT ON ops.skew TO {writer};
 GRANT SELECT ON ops.status_of_commands, ops.status_of_views, ops.status_of_features TO {reader};
 GRANT SELECT, UPDATE ON ops.runs TO {writer}, {trainer};
 GRANT INSERT (command, parameters, versions) ON ops.runs TO {writer}, {trainer};
+GRANT SELECT ON ops.ledger TO {writer}, {trainer};
+GRANT EXECUTE ON FUNCTION ops.tidy TO {writer}, {trainer};
+-- Nobody's is ops.run_totals, which a trigger writes and views read with the owner's rights.
 
--- The ledger's rows: a role enters runs of its own commands, and ends those that have not ended.
+-- The ledger's rows: a role enters runs of its own commands, and ends those that have not ended;
+-- also one that was taken for killed, because its connection was lost.
 ALTER TABLE ops.runs ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS anybody_reads ON ops.runs;
 CREATE POLICY anybody_reads ON ops.runs FOR SELECT TO {writer}, {trainer} USING (true);
@@ -120,11 +125,13 @@ CREATE POLICY writer_enters ON ops.runs FOR INSERT TO {writer}
     WITH CHECK (command IN ('ingest', 'materialize', 'audit', 'backup'));
 DROP POLICY IF EXISTS writer_ends ON ops.runs;
 CREATE POLICY writer_ends ON ops.runs FOR UPDATE TO {writer}
-    USING (command IN ('ingest', 'materialize', 'audit', 'backup') AND outcome = 'running')
+    USING (command IN ('ingest', 'materialize', 'audit', 'backup')
+        AND outcome IN ('running', 'killed'))
     WITH CHECK (command IN ('ingest', 'materialize', 'audit', 'backup'));
 DROP POLICY IF EXISTS trainer_enters ON ops.runs;
 CREATE POLICY trainer_enters ON ops.runs FOR INSERT TO {trainer}
     WITH CHECK (command = 'training-set');
 DROP POLICY IF EXISTS trainer_ends ON ops.runs;
 CREATE POLICY trainer_ends ON ops.runs FOR UPDATE TO {trainer}
-    USING (command = 'training-set' AND outcome = 'running') WITH CHECK (command = 'training-set');
+    USING (command = 'training-set' AND outcome IN ('running', 'killed'))
+    WITH CHECK (command = 'training-set');

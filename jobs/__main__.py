@@ -1,30 +1,41 @@
 """The command line `streamflow`, the same as `python -m jobs`.
 
-Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing changed).
+Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing of it
+was stored).
 """
 
 import secrets
-import sys
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from feature_repo.errors import ConfigurationError, StreamflowError
-from jobs import api_key, backup_commands, console, db, ledger, waiting
-from jobs.reporting import WRONG_USE, Commands, reporting, run
+from jobs import api_key, backup_commands, console, db, features, ledger, services, waiting
+from jobs.application import Application, RunCommand, require_at_most_one
+from jobs.reporting import VERBOSE, reporting, run
 from jobs.times import AsOf, End, Start, scheduled_time
-from jobs.urls import require_no_password, shown
+from jobs.urls import shown
 
-app = typer.Typer(
-    cls=Commands,
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
+app = Application(
     help="StreamFlow's feature store: from a month of CSV files to features over HTTP.",
     epilog="Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused.",
 )
+
+
+@app.callback()
+def options(
+    verbose: Annotated[
+        bool,
+        typer.Option(
+            "--verbose", help="The traceback of an error; may stand behind the command as well."
+        ),
+    ] = False,
+) -> None:
+    """Take the options that all commands have."""
+    VERBOSE.set(verbose)
+
+
 app.add_typer(db.app, name="db")
 app.add_typer(backup_commands.backup_app, name="backup")
 app.add_typer(backup_commands.restore_app, name="restore")
@@ -46,7 +57,7 @@ def sample(
         console.say(f"{folder}  as of {as_of}  {rows:,} rows in 6 files")
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def ingest(
     source: Annotated[
         str, typer.Argument(metavar="DIR", help="Folder with the six files, or its fsspec URL.")
@@ -64,7 +75,7 @@ def ingest(
         run("materialize", "materialize_features", window)
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def apply(
     plan: Annotated[bool, typer.Option("--plan", help="Print what would change, no more.")] = False,
     allow_removal: Annotated[
@@ -72,16 +83,20 @@ def apply(
     ] = False,
 ) -> None:
     """Create or migrate the database and the feature registry; print the plan first."""
+    require_at_most_one(plan=plan, allow_removal=allow_removal)
     if not plan:
         run("apply", "apply_registry", {"allow_removal": allow_removal}, needs="database")
         return
     with reporting():
         from jobs.apply import plan as planned
 
-        console.say(str(planned()))
+        found = planned()
+        console.say(str(found))
+        if found.blocked:
+            console.say(f"needs --allow-removal: {'; '.join(found.blocked)}")
 
 
-@app.command("training-set")
+@app.command("training-set", cls=RunCommand)
 def training_set(
     as_of: AsOf,
     out: Annotated[str, typer.Option(help="Parquet file: a path or any fsspec URL.")],
@@ -107,7 +122,7 @@ def verify(
         console.say(f"{shown(path)}: {manifest.rows:,} rows, equal to the database")
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def materialize(
     start: Start = None,
     end: End = None,
@@ -123,40 +138,15 @@ def materialize(
     ] = False,
 ) -> None:
     """Copy the newest values of a window into the online store. Times without a zone are UTC."""
-    window = {"start": start, "end": end or scheduled_time(scheduled), "views": view or []}
+    require_at_most_one(end=end, scheduled=scheduled)
+    views = list(dict.fromkeys(view or []))
+    window = {"start": start, "end": end or scheduled_time(scheduled), "views": views}
     how = {"force": force, "skip_if_running": skip_if_running}
     run("materialize", "materialize_features", {**window, **how})
 
 
-@app.command()
-def features(
-    user_id: Annotated[list[str], typer.Argument(metavar="USER_ID…")],
-    service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
-) -> None:
-    """Print the online features of users."""
-    with reporting():
-        from feature_repo.contract import contract_of
-        from feature_repo.online import read
-        from feature_repo.store import open_store
-
-        with open_store() as store:
-            contract = contract_of(store, service)
-            vectors = read(store, contract, user_id)
-        for vector in vectors:
-            console.say(f"{vector.user_id}, {service}, contract {contract.hash}")
-            console.table(
-                [
-                    {
-                        "feature": one.name,
-                        "value": vector.values[one.reference],
-                        "view": one.view,
-                        "as_of": vector.as_of[one.view],
-                    }
-                    for one in contract.features
-                ]
-            )
-        if lacking := [vector.user_id for vector in vectors if not vector.found]:
-            raise StreamflowError(f"no online features for: {', '.join(lacking)}")
+app.command()(features.features)
+app.command()(services.services)
 
 
 @app.command()
@@ -176,7 +166,7 @@ def compare(
             console.say(f"{found.users} users, {found.values} values: served as trained on")
 
 
-@app.command()
+@app.command(cls=RunCommand)
 def audit(
     users: Annotated[int, typer.Option(min=1, help="How many, at random.")] = 200,
     seed: Annotated[
@@ -198,18 +188,24 @@ def audit(
 
 @app.command()
 def wait(
-    need: Annotated[str, typer.Option("--for", help="database or registry.")] = "registry",
+    need: Annotated[waiting.Need, typer.Option("--for", help="What for.")] = "registry",
 ) -> None:
     """Wait for the database or the registry, STREAMFLOW_WAIT_S seconds at most."""
-    if need not in ("database", "registry"):
-        raise typer.BadParameter(f"{need!r} is not one of: database, registry")
     with reporting():
-        waiting.wait_for("database" if need == "database" else "registry")
+        waiting.wait_for(need)
 
 
 @app.command()
 def runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.")] = 20) -> None:
-    """Print the run ledger: what ran, its window, counts, outcome and duration."""
+    """Print the run ledger: what ran, its window, counts, outcome and duration.
+
+    Of the rows that a run read, each was written, unchanged, older or refused. Unchanged: stored
+    already as it is. Older: not the newest of its key, so that it does not go online. Refused:
+    faults of a month, of which nothing was stored. Late counts, among the others, rows that came
+    after their time: a month after a later one, or for materialize rows that were loaded after
+    their window had been materialized. `apply` counts definitions, `audit` users, `backup` rows of
+    tables. Outcomes are running, done, failed, refused, and killed for a run that nobody could end.
+    """
     with reporting():
         console.table(ledger.recent(limit))
 
@@ -219,11 +215,6 @@ app.command("api-key")(api_key.api_key)
 
 def main() -> None:
     """Entry point of `streamflow`."""
-    try:
-        require_no_password(sys.argv[1:])
-    except ConfigurationError as error:
-        console.fail(error)
-        sys.exit(WRONG_USE)
     app(prog_name="streamflow")
 
 

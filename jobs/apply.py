@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
-from feature_repo import schema, settings
+from feature_repo import migrations, schema, settings
 from feature_repo.compile import compiled, is_current
 from feature_repo.database import connect, lock
 from feature_repo.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
 from feature_repo.store import open_store
+from jobs.apply_sources import migrated, require_fit
 from jobs.ledger import Run, last_outcome, recorded
+from jobs.loading import load, refusals
 from jobs.materialize import BEGINNING, choose, through_feast
 from jobs.plan import (
     ONLINE,
@@ -27,7 +29,6 @@ from jobs.plan import (
     Plan,
     compare,
     defined,
-    load,
     registered,
 )
 
@@ -39,9 +40,18 @@ log = logging.getLogger(__name__)
 
 
 def plan() -> Plan:
-    """What `apply` would do now; changes nothing."""
+    """What `apply` would do now; changes nothing.
+
+    Raises:
+        ConfigurationError: the definitions do not load, or do not fit their sources.
+    """
     with connect(autocommit=True) as connection:
-        return planned(connection, load(settings.streamflow().feature_repo))
+        contents = load(settings.streamflow().feature_repo)
+        what = planned(connection, contents)
+        with connection.transaction(force_rollback=True):
+            if migrated(connection):
+                require_fit(connection, contents)
+        return what
 
 
 def apply(
@@ -57,8 +67,9 @@ def apply(
 
     Raises:
         NotAllowed: the tables belong to a role that this one may not act as.
+        SchemaTooNew: the schema is of a later version, and this one cannot use it.
         RemovalNotAllowed: a view in use would be removed; nothing was changed.
-        ConfigurationError: the definitions do not load.
+        ConfigurationError: the definitions do not load, or do not fit their sources.
     """
     with connect(autocommit=True) as connection:
         require_owner(connection)
@@ -100,9 +111,11 @@ def applied(
             raise RemovalNotAllowed(
                 f"{'; '.join(what.blocked)}; nothing was changed, --allow-removal removes it"
             )
-        if schema.state(connection) != "current":
-            schema.migrate(connection)
-            log.info("schema migrated", extra={"version": schema.version()[:12]})
+        with connection.transaction():  # the schema comes with sources that fit, or not at all
+            migrated = schema.migrate(connection)
+            require_fit(connection, contents)
+        if migrated:
+            log.info("schema migrated", extra={"migration": migrations.newest()})
         with recorded("apply", allow_removal=allow_removal) as run:
             objects = [one for one in what.changes if one.kind not in (SCHEMA, ONLINE)]
             run.counts.read = len(defined(contents))
@@ -118,13 +131,16 @@ def applied(
 
 
 def planned(connection: Connection, contents: "RepoContents") -> Plan:
-    """The schema's change, if any, before those of the registry and of the online tables."""
+    """The schema's change, if any, before those of the registry and of the online tables.
+
+    A later version's schema that this one can use stays as it is.
+    """
     found = schema.state(connection)
     changes: list[Change] = []
     if found == "missing":
         changes.append(Change("added", SCHEMA, "source, registry, online, ops"))
     elif found == "outdated":
-        details = (f"schema.sql → version {schema.version()[:12]}",)
+        details = tuple(f"migration {one.number} {one.name}" for one in schema.pending(connection))
         changes.append(Change("changed", SCHEMA, "source, registry, online, ops", details))
     there, online_is_current = now(connection)
     registry = compare(there, defined(contents))
@@ -159,7 +175,8 @@ def register(contents: "RepoContents", changes: Sequence[Change], again: bool) -
     with open_store("auto") as store:
         there = registered(store)
         gone = [there[one.kind, one.name] for one in changes if one.action == "removed"]
-        store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
+        with refusals():
+            store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
         actions = [one.action for one in changes]
         log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})
         fill(store, None if again else [one.name for one in changes if one.kind == "feature view"])

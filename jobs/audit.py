@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
+from feature_repo import ahead
 from feature_repo.contract import Contract, contract_of
 from feature_repo.database import connect
 from feature_repo.errors import StreamflowError, VerificationFailed
@@ -87,7 +88,8 @@ def compare(
         marks = watermarks(connection, store, contract)
         served = from_api(url, contract, users) if url else from_store(store, contract, users)
         seen = seen_rows(connection, store, contract, users, marks)
-        tally = tallied(store, contract, users, served, marks, seen)
+        limit = ahead.limit(connection)
+        tally = tallied(store, contract, users, served, marks, seen, limit)
         if watermarks(connection, store, contract) == marks:
             return tally
         log.info("materialized meanwhile, audited again")
@@ -101,9 +103,10 @@ def tallied(
     served: dict[str, Served],
     marks: dict[str, Watermark],
     seen: dict[str, dict[str, Seen]],
+    limit: datetime,
 ) -> Tally:
     """Puts what is served beside what training sees, view by view."""
-    tally = Tally(contract)
+    tally = Tally(contract, limit)
     for view in contract.views:
         mark = marks.get(view)
         if mark is None:
@@ -130,9 +133,7 @@ def from_store(
     """What is online, by user, through Feast's SDK."""
     from feature_repo.online import read
 
-    return {
-        one.user_id: Served(one.values, one.as_of) for one in read(store, contract, list(users))
-    }
+    return {one.name: Served(one.values, one.as_of) for one in read(store, contract, list(users))}
 
 
 def from_api(url: str, contract: Contract, users: Sequence[str]) -> dict[str, Served]:

@@ -1,6 +1,7 @@
 """What an audit compares with: the values that training sees, and which rows were there to see."""
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ from jobs.training_set import arrow_type
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+    from feature_repo.engine_source import Source
 
 
 @dataclass(frozen=True)
@@ -75,28 +78,36 @@ def seen_rows(
     """
     from feast.infra.common.materialization_job import MaterializationTask
 
-    from feature_repo.engine_plan import NotInside, source_of
+    from feature_repo.engine_plan import NotInside, is_here, source_of
 
     found: dict[str, dict[str, Seen]] = {}
     for alias, name in projected(store, contract).items():
         mark = marks.get(alias, NEVER)
-        view = store.get_feature_view(name)
+        view = store.registry.get_any_feature_view(name, store.project)
         task = MaterializationTask(store.project, view, mark.until, mark.until)
-        try:
-            source = source_of(connection, store.config, task, None, timedelta(0))
-        except NotInside:
-            found[alias] = {}
+        found[alias] = {}
+        if not is_here(store.config):
             continue
-        query = sql.SQL(ROWS).format(
-            key=source.keys[0],
-            event=source.event,
-            created=source.created,
-            query=sql.SQL(source.query.replace("%", "%%")),
-        )
-        asked = {"until": mark.until, "seen_at": mark.seen_at, "users": list(users)}
-        rows = connection.execute(query, asked)
-        found[alias] = {user: Seen(event, tuple(late), ahead) for user, event, late, ahead in rows}
+        # In the transaction in which the source's tables are looked for.
+        with suppress(NotInside), connection.transaction():
+            source = source_of(connection, store.config, task, None, timedelta(0))
+            found[alias] = seen_in(connection, source, mark, users)
     return found
+
+
+def seen_in(
+    connection: Connection, source: "Source", mark: Watermark, users: Sequence[str]
+) -> dict[str, Seen]:
+    """By user: which rows one source has."""
+    query = sql.SQL(ROWS).format(
+        key=source.keys[0],
+        event=source.event,
+        created=source.created,
+        query=sql.SQL(source.query.replace("%", "%%")),
+    )
+    asked = {"until": mark.until, "seen_at": mark.seen_at, "users": list(users)}
+    rows = connection.execute(query, asked)
+    return {user: Seen(event, tuple(late), ahead) for user, event, late, ahead in rows}
 
 
 NEVER = Watermark(datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC))

@@ -5,6 +5,7 @@ from datetime import datetime
 from typing import Any, Self
 
 from feature_repo.contract import Contract
+from jobs import comparable
 from jobs.audit_source import Seen
 
 
@@ -16,6 +17,8 @@ class Served:
     """By reference, `view:feature`."""
     as_of: dict[str, datetime | None]
     """By view; None where it has no row of the user."""
+    is_json: bool = False
+    """True where the API told the values."""
 
     @classmethod
     def nothing(cls, contract: Contract) -> Self:
@@ -35,6 +38,7 @@ class Served:
                 for one in contract.features
             },
             {name: datetime.fromisoformat(at) if at else None for name, at in times.items()},
+            is_json=True,
         )
 
 
@@ -53,11 +57,16 @@ class Count:
 class Tally:
     """The counts of one audit."""
 
-    def __init__(self, contract: Contract) -> None:
+    def __init__(self, contract: Contract, limit: datetime) -> None:
         self._contract = contract
+        self.limit = limit
+        """The last instant that is not too far ahead of the database's clock."""
+        self._types = {one.reference: one.type for one in contract.features}
         self.features = {one.reference: Count() for one in contract.features}
         self.pending = dict.fromkeys(contract.views, 0)
         """By view: users with a row that was not materialized yet."""
+        self.ahead = dict.fromkeys(contract.views, 0)
+        """By view: users whose value is dated too far ahead, and keeps all others back."""
         self.users: set[str] = set()
         """Those with a difference."""
         self.first = ""
@@ -87,9 +96,12 @@ class Tally:
         as_of = served.as_of.get(view)
         is_missing = seen.event is not None and as_of is None
         self.pending[view] += seen.is_pending
+        self.ahead[view] += as_of is not None and as_of > self.limit
         for reference in self._of(view):
             count, name = self.features[reference], reference.partition(":")[2]
-            ours, theirs = served.values.get(reference), trained[name]
+            kind = self._types[reference]
+            ours = comparable.served(served.values.get(reference), kind, served.is_json)
+            theirs = comparable.trained(trained[name], kind, served.is_json)
             differs = is_missing or repr(ours) != repr(theirs)
             count.pending += seen.is_pending
             if differs and as_of in seen.late:
@@ -126,4 +138,7 @@ class Tally:
         if any(self.pending.values()):
             views = ", ".join(f"{view} {count}" for view, count in self.pending.items() if count)
             parts.append(f"not yet materialized, users by view: {views}")
+        if any(self.ahead.values()):
+            views = ", ".join(f"{view} {count}" for view, count in self.ahead.items() if count)
+            parts.append(f"values dated too far ahead keep others back, users by view: {views}")
         return "; ".join(parts)

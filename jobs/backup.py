@@ -20,13 +20,15 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from feature_repo.errors import ConfigurationError, StreamflowError, VerificationFailed
+from feature_repo.visible_text import quoted
 from jobs.backup_manifest import Manifest, describe, parse
 from jobs.urls import failure, shown
 
 log = logging.getLogger(__name__)
 
 MANIFEST, SUMS = "manifest.json", "SHA256SUMS"
-NAME = re.compile(r"(?P<prefix>[a-z0-9]([-a-z0-9]*[a-z0-9])?)-\d{8}T\d{6}Z")
+PREFIX = re.compile(r"[a-z0-9]([-a-z0-9]*[a-z0-9])?")
+NAME = re.compile(rf"(?P<prefix>{PREFIX.pattern})-\d{{8}}T\d{{6}}Z")
 LATEST = "latest"
 
 
@@ -136,7 +138,7 @@ class Place:
             name = known[-1] if known else name
         if name not in known:
             raise ConfigurationError(
-                f"{self.url}: no backup {name}; there are: {', '.join(known) or 'none'}"
+                f"{self.url}: no backup {quoted(name)}; there are: {', '.join(known) or 'none'}"
             )
         with self.told("read"):
             return parse(self.files.cat_file(f"{self.path}/{name}/{MANIFEST}"))

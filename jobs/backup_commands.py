@@ -11,13 +11,14 @@ from typing import Annotated, Any
 
 import typer
 
-from feature_repo.errors import ConfigurationError, StreamflowError
+from feature_repo.errors import ConfigurationError, shorten
 from jobs import console, waiting
+from jobs.application import Application, RunCommand
 from jobs.backup_ledger import noted
-from jobs.reporting import reporting
+from jobs.reporting import message, reporting
 
-backup_app = typer.Typer(no_args_is_help=True, help="Keep dumps as backups; list, check.")
-restore_app = typer.Typer(no_args_is_help=True, help="Put a backup in the database's place.")
+backup_app = Application(help="Keep dumps as backups; list, check.")
+restore_app = Application(help="Put a backup in the database's place.")
 
 PLACE = "A folder, or any fsspec URL of one."
 Prefix = Annotated[str, typer.Option(help="How names begin, before the time.")]
@@ -29,18 +30,43 @@ def summed_up(command: str, database: bool = False) -> Iterator[dict[str, Any]]:
     """Runs a command's body and ends with one JSON line, which the body may add to."""
     began = time.monotonic()
     line: dict[str, Any] = {"command": command, "outcome": "done"}
-    with reporting(database=database):
-        try:
-            yield line
-        except StreamflowError as error:
-            line |= {"outcome": "failed", "message": str(error)}
-            raise
-        finally:
-            line["duration_ms"] = round((time.monotonic() - began) * 1000)
-            console.end(line)
+
+    def summary(error: BaseException | None) -> dict[str, Any]:
+        failed = {"outcome": "failed", "message": message(error)} if error else {}
+        return {**line, **failed, "duration_ms": round((time.monotonic() - began) * 1000)}
+
+    with reporting(database, summary):
+        yield line
 
 
-@backup_app.command("store")
+def require_prefix(prefix: str) -> None:
+    """Returns when backups whose names begin with `prefix` are found again, else refuses it."""
+    from jobs.backup import PREFIX
+
+    if not PREFIX.fullmatch(prefix):
+        raise ConfigurationError(
+            f"--prefix {shorten(prefix)} is no beginning of a backup's name: a-z, 0-9, - inside"
+        )
+
+
+def targets_of(databases: list[str]) -> dict[str, str]:
+    """The databases to restore, by what they are.
+
+    Raises:
+        ConfigurationError: one is not WHAT=NAME, or WHAT is given twice.
+    """
+    found: dict[str, str] = {}
+    for one in databases:
+        what, _, name = one.partition("=")
+        if not (what and name):
+            raise ConfigurationError("--database wants WHAT=NAME, e.g. streamflow=streamflow")
+        if what in found:
+            raise ConfigurationError(f"--database {what} is given 2 times; give it once")
+        found[what] = name
+    return found
+
+
+@backup_app.command("store", cls=RunCommand)
 def store(
     dumps: Annotated[Path, typer.Argument(metavar="FOLDER", help="With pg_dump's files.")],
     to: Annotated[str, typer.Option(metavar="PLACE", help=PLACE)],
@@ -51,6 +77,7 @@ def store(
     from jobs.backup import store as stored
 
     with summed_up("backup") as line, noted("backup") as run:
+        require_prefix(prefix)
         manifest = stored(dumps, to, prefix, keep)
         rows = sum(sum(one.rows.values()) for one in manifest.databases)
         run.message, run.counts.read, run.counts.written = manifest.name, rows, rows
@@ -118,16 +145,15 @@ def prepare(
     from jobs.restore import prepare as prepared
     from jobs.restore_database import server
 
-    targets = dict(one.partition("=")[::2] for one in database)
     with reporting():
-        if not all(targets.values()):
-            raise ConfigurationError("--database wants WHAT=NAME, e.g. streamflow=streamflow")
+        require_prefix(prefix)
+        targets = targets_of(database)
         waiting.until(server, "the database")
         for line in prepared(name, Place(place), prefix, targets, overwrite, plan):
             console.say(line)
 
 
-@restore_app.command("finish")
+@restore_app.command("finish", cls=RunCommand)
 def finish(plan: Plan) -> None:
     """Compare what was restored with its manifest, and put it in the database's place."""
     from jobs.restore import advice

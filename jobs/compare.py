@@ -13,10 +13,12 @@ from urllib.request import Request, urlopen
 import pyarrow as pa
 from psycopg import sql
 
+from feature_repo import schema
 from feature_repo.contract import Contract, contract_of
 from feature_repo.database import connect
 from feature_repo.errors import StreamflowError, VerificationFailed
 from feature_repo.store import open_store
+from jobs import comparable
 from jobs.training_set import columns
 from jobs.urls import failure, shown
 
@@ -49,6 +51,7 @@ def compare(api: str, service: str, users: int) -> Compared:
         StreamflowError: the API does not answer.
     """
     with connect() as connection:
+        schema.require(connection)
         chosen = connection.execute(
             "SELECT user_id FROM source.users ORDER BY md5(user_id) LIMIT %s", [users]
         ).fetchall()
@@ -102,7 +105,9 @@ def compare_at(
             if one["views"][feature.view]["as_of"] != instant:
                 continue
             count += 1
-            served, trained = one["features"][feature.name], offline[one["user_id"]][feature.name]
+            given, expected = one["features"][feature.name], offline[one["user_id"]][feature.name]
+            served = comparable.served(given, feature.type, is_json=True)
+            trained = comparable.trained(expected, feature.type, is_json=True)
             if repr(served) != repr(trained):
                 raise VerificationFailed(
                     f"user {one['user_id']}, {feature.name} as of {instant}: "

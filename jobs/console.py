@@ -1,4 +1,8 @@
-"""What a person sees: a progress bar on a terminal, tables, and the line that ends a run."""
+"""Prints what a person sees: a progress bar on a terminal, tables, lines, errors.
+
+Names and values come from data and users: what rich would take for markup and what would act on a
+terminal is shown as it is written, here and nowhere else.
+"""
 
 import json
 import os
@@ -6,11 +10,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
-from feature_repo.errors import InputRefused, StreamflowError
+from feature_repo.errors import InputRefused, SourceMismatch
+from feature_repo.visible_text import printable
 
 Advance = Callable[[int], None]
+WIDEST = 1 << 20
+"""In characters: a line of a table in a file or pipe is not folded."""
 
 
 @contextmanager
@@ -32,11 +39,10 @@ def progress(what: str, total: int, unit_bytes: bool = False) -> Iterator[Advanc
 
     amount = DownloadColumn() if unit_bytes else MofNCompleteColumn()
     columns = (BarColumn(), TaskProgressColumn(), amount, TimeRemainingColumn())
-    bar = Progress(
-        TextColumn("{task.description}"), *columns, console=Console(stderr=True), transient=True
-    )
+    words = TextColumn("{task.description}", markup=False)
+    bar = Progress(words, *columns, console=Console(stderr=True), transient=True)
     with bar:
-        task = bar.add_task(what, total=total)
+        task = bar.add_task(printable(what), total=total)
         yield lambda amount: bar.update(task, advance=amount)
 
 
@@ -45,15 +51,19 @@ def table(rows: list[dict[str, Any]]) -> None:
     from rich import box
     from rich.console import Console
     from rich.table import Table
+    from rich.text import Text
 
-    console = Console(width=None if sys.stdout.isatty() else 240)
+    console = Console(width=None if sys.stdout.isatty() else WIDEST)
     grid = Table(box=box.SIMPLE_HEAD, header_style="bold")
     for name in rows[0] if rows else ():
         numeric = all(isinstance(row[name], int | float | timedelta) for row in rows)
-        grid.add_column(name, justify="right" if numeric else "left", overflow="fold")
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        grid.add_column(Text(printable(name)), justify=justify, overflow="fold")
     for row in rows:
-        grid.add_row(*map(cell, row.values()))
-    console.print(grid)
+        grid.add_row(*(Text(printable(cell(value))) for value in row.values()))
+    with console.capture() as drawn:  # when its reader is gone, rich itself ends the process
+        console.print(grid)
+    print(drawn.get(), end="", flush=True)
 
 
 def cell(value: Any) -> str:
@@ -68,8 +78,13 @@ def cell(value: Any) -> str:
 
 
 def say(text: str) -> None:
-    """One line for people, on standard output."""
-    print(text, flush=True)
+    """A line for people, or several, on standard output."""
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
+
+
+def shell(line: str) -> None:
+    """A line that a shell is to run, as it is."""
+    print(line, flush=True)
 
 
 def end(summary: dict[str, Any]) -> None:
@@ -77,15 +92,21 @@ def end(summary: dict[str, Any]) -> None:
     say(json.dumps(summary, default=str))
 
 
-def fail(error: StreamflowError) -> None:
-    """An error as one line on standard error, a refused month with its first faults."""
-    print(f"error: {error}", file=sys.stderr)
+def fail(error: BaseException | str) -> None:
+    """An error as one line on standard error, with a line for each fault where it has several."""
+    lines = [f"error: {error}"]
+    if isinstance(error, SourceMismatch):
+        lines = lines[0].split("\n")
     if isinstance(error, InputRefused):
-        for fault in error.faults:
-            print(f"  {fault}", file=sys.stderr)
+        lines += [f"  {fault}" for fault in error.faults]
         if error.total > len(error.faults):
-            print(f"  … and {error.total - len(error.faults)} more", file=sys.stderr)
-    sys.stderr.flush()
+            lines.append(f"  … and {error.total - len(error.faults)} more")
+    print("\n".join(map(printable, lines)), file=sys.stderr, flush=True)
+
+
+def details(text: str) -> None:
+    """Lines on standard error that only an engineer wants, a traceback."""
+    print("\n".join(map(printable, text.rstrip("\n").split("\n"))), file=sys.stderr, flush=True)
 
 
 def size(folder: str | os.PathLike[str]) -> int:

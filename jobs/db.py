@@ -1,5 +1,6 @@
 """`streamflow db`: the embedded PostgreSQL, and other databases on the same server."""
 
+import logging
 import os
 import shlex
 from typing import Annotated
@@ -9,10 +10,13 @@ import typer
 from feature_repo import embedded, schema, settings
 from feature_repo.database import connect, create_database
 from jobs import console, roles, waiting
+from jobs.application import Application
 from jobs.reporting import reporting
 from jobs.roles_names import Names, passwords
 
-app = typer.Typer(no_args_is_help=True, help="The embedded PostgreSQL, other databases.")
+log = logging.getLogger(__name__)
+
+app = Application(help="The embedded PostgreSQL, other databases.")
 
 
 @app.command("env")
@@ -25,9 +29,12 @@ def db_env() -> None:
             with connect(autocommit=True) as connection:
                 if schema.state(connection) == "missing":
                     schema.migrate(connection)
+        else:
+            settings.postgres()
+            log.warning("the PG* variables name another server, nothing was started")
         for name in (*settings.CONNECTION_VARIABLES, "PGTZ"):
             if name in os.environ:
-                console.say(f"export {name}={shlex.quote(os.environ[name])}")
+                console.shell(f"export {name}={shlex.quote(os.environ[name])}")
 
 
 @app.command("create")

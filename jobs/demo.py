@@ -15,9 +15,11 @@ from urllib.request import urlopen
 
 import typer
 
-from feature_repo import embedded, logs, settings
+from feature_repo import settings
+from feature_repo.errors import StreamflowError
 from jobs import console
 from jobs.__main__ import app
+from jobs.reporting import reporting
 
 MONTHS = {"month_000": "2024-01-31", "month_001": "2024-02-29"}
 USERS = ("7590-VHVEG", "0002-ORFBO")
@@ -29,8 +31,15 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="make demo")
     parser.add_argument("--data", type=Path, help="folder with month_000 and month_001")
     data = parser.parse_args().data
-    logs.configure()
-    embedded.ensure()
+    try:
+        with reporting():
+            return demonstrate(data)
+    except typer.Exit as stop:
+        return stop.exit_code
+
+
+def demonstrate(data: Path | None) -> int:
+    """Runs the demo with the months in the folder `data`, or with generated ones."""
     out = settings.streamflow().home / "demo"
     with api() as url:
         try:
@@ -46,8 +55,8 @@ def main() -> int:
             # --force: a month further may have been materialized since the last demo.
             window = ("--start", "2024-01-01", "--end", "2024-02-01", "--force")
             run("materialize", *window)
-        except typer.Exit as stop:
-            return stop.exit_code
+        except Failed as failed:
+            return failed.code
         wait_ready(url)
         for user in USERS:
             path = f"/features/{user}"
@@ -60,10 +69,23 @@ def main() -> int:
     return 0
 
 
+class Failed(Exception):
+    """A command failed; the demo ends with its exit code."""
+
+    def __init__(self, code: int) -> None:
+        super().__init__(code)
+        self.code = code
+
+
 def run(*arguments: str) -> None:
-    """Shows a command and runs it in this process, which has Feast loaded already."""
+    """Shows a command and runs it in this process, which has Feast loaded already.
+
+    Raises:
+        Failed: it did not end with 0.
+    """
     console.say(f"\n$ streamflow {' '.join(arguments)}")
-    app(list(arguments), standalone_mode=False)
+    if code := app(list(arguments), prog_name="streamflow", standalone_mode=False):
+        raise Failed(code)
 
 
 @contextmanager
@@ -94,9 +116,8 @@ def wait_ready(url: str) -> None:
                 return
         except URLError:
             time.sleep(0.2)
-    raise SystemExit(
-        f"the API did not become ready; see {os.path.relpath('.streamflow/demo/api.log')}"
-    )
+    log = settings.streamflow().home / "demo" / "api.log"
+    raise StreamflowError(f"the API did not become ready; see {os.path.relpath(log)}")
 
 
 if __name__ == "__main__":

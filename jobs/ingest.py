@@ -8,7 +8,7 @@ import io
 import logging
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, date, datetime, time
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from psycopg import Connection, sql
 from feature_repo import tracing
 from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, Fault, InputRefused
+from feature_repo.visible_text import difference, quoted, skeleton
 from jobs.ledger import Counts, Run
 from jobs.month import Reader
 from jobs.validate import FAULTS_SHOWN, faults, schemas
@@ -48,15 +49,16 @@ def ingest(
         advance: called with bytes read, for a progress bar.
 
     Raises:
-        ConfigurationError: the folder cannot be read, or the day lies in the future.
+        ConfigurationError: the folder cannot be read, or the day lies in the future by the
+            database's clock.
         InputRefused: the month has faults; nothing was stored.
     """
     require_folder(directory)
-    if as_of > datetime.now(UTC).date():
-        raise ConfigurationError(f"--as-of {as_of} is in the future; give the month's last day")
     instant = datetime.combine(as_of, time(), UTC)
     run.window = (instant, instant)
     with connect() as connection, lock(connection, "ingest") as got:
+        if connection.execute("SELECT %s > clock_timestamp()", [instant]).fetchone() == (True,):
+            raise ConfigurationError(f"--as-of {as_of} is in the future; give the month's last day")
         if got == "waited":
             log.info("waited for another ingest to end")
         connection.commit()  # so that now(), which becomes loaded_at, comes after the wait
@@ -78,7 +80,8 @@ def ingest(
     for name, counts in stored.items():
         counts.late = counts.written if late else 0
         run.counts.add(counts)
-        log.info("file stored", extra={"file": f"{name}.csv", **asdict(counts)})
+        read = {"read": readers[name].rows}  # which the run has counted already
+        log.info("file stored", extra={"file": f"{name}.csv", **asdict(counts), **read})
 
 
 def require_folder(directory: Path) -> None:
@@ -88,7 +91,9 @@ def require_folder(directory: Path) -> None:
             pass
     except (OSError, ValueError) as error:  # ValueError: a NUL in the path
         reason = error.strerror if isinstance(error, OSError) else error
-        raise ConfigurationError(f"{directory}: not a folder to read ({reason})") from error
+        raise ConfigurationError(
+            f"{quoted(str(directory))}: not a folder to read ({reason})"
+        ) from error
 
 
 def stage(
@@ -169,7 +174,29 @@ def faults_across_rows(
         )
     ).fetchall()
     first = [Fault(f"{name}.csv", line, "user_id", user, rule) for line, user, rule, _ in found]
+    missing = {user for _, user, says, _ in found if says == rule}
+    alike = lookalikes(connection, other, missing)
+    first = [
+        replace(one, note=difference(one.value, alike[one.value]))
+        if one.rule == rule and one.value in alike
+        else one
+        for one in first
+    ]
     return first, found[0][3] if found else 0
+
+
+def lookalikes(connection: Connection, file: str, users: set[str]) -> dict[str, str]:
+    """By user: the one in a staged file whose id looks the same; users without one are left out."""
+    wanted = {skeleton(user) for user in users}
+    found: dict[str, str] = {}
+    if wanted:
+        query = sql.SQL("SELECT user_id FROM {} WHERE user_id IS NOT NULL")
+        with connection.cursor(name="lookalikes") as ids:
+            ids.itersize = 50_000
+            for (one,) in ids.execute(query.format(sql.Identifier(file))):
+                if (seen := skeleton(one)) in wanted:
+                    found.setdefault(seen, one)
+    return {user: found[skeleton(user)] for user in users if skeleton(user) in found}
 
 
 def holds_later(connection: Connection, as_of: datetime) -> bool:

@@ -17,8 +17,9 @@ import psycopg
 from psycopg.rows import dict_row
 
 from feature_repo import schema, settings, tracing
-from feature_repo.database import connect
-from feature_repo.errors import InputRefused, StreamflowError
+from feature_repo.database import connect, first_line
+from feature_repo.errors import InputRefused, StreamflowError, reason
+from feature_repo.locks import Keeper, keeping
 from jobs.urls import shown
 
 log = logging.getLogger(__name__)
@@ -33,7 +34,11 @@ ended: dict[str, "Run"] = {}
 
 @dataclass
 class Counts:
-    """Rows of one run: each one read was written, unchanged, refused or older."""
+    """Rows of one run: each one read was written, unchanged, refused or older.
+
+    A materialization refuses rows that are dated too far ahead, and goes on with the others;
+    docs/runs.md says of each command what it counts.
+    """
 
     read: int = 0
     written: int = 0
@@ -89,17 +94,20 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
     Of a URL among the parameters, ledger and trace get what may be shown of it.
 
     The row is written on a connection of its own, so that it stays when the work rolls back.
-    That connection holds an advisory lock: a row that says "running" without it was killed.
+    An advisory lock is held as long: a row that says "running" without it was killed. Runs of
+    before are tidied first.
 
     Raises:
         SchemaMissing: the database was never applied, so there is no ledger.
+        SchemaTooNew: it is of a later version, which this one cannot use.
     """
     kept = {key: shown(one) if isinstance(one, str) else one for key, one in parameters.items()}
     run = Run(command, kept)
     tracing.start("streamflow-jobs")
-    with connect(autocommit=True) as connection:
+    with connect(autocommit=True) as connection, keeping(connection) as keeper:
         schema.require(connection)
-        run.number = enter(connection, run)
+        run.number = enter(connection, keeper, run)
+        tidy(connection)
         try:
             with tracing.span(command, **{name: str(what) for name, what in kept.items()}):
                 yield run
@@ -109,7 +117,9 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
             run.counts = Counts(read=run.counts.read, refused=error.total)
             raise
         except BaseException as error:
-            run.outcome, run.message = "failed", shown(str(error) or type(error).__name__)
+            # The text of a KeyError is the key alone.
+            text = reason(error) if isinstance(error, KeyError) else str(error)
+            run.outcome, run.message = "failed", shown(text or type(error).__name__)
             raise
         finally:
             run.duration_ms = round((time.monotonic() - run.started) * 1000)
@@ -117,15 +127,38 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
             close(connection, run)
 
 
-def enter(connection: psycopg.Connection, run: Run) -> int:
-    """Writes the row of a run that begins; gives its number, whose lock is held from now on."""
-    row = connection.execute(
-        "INSERT INTO ops.runs (command, parameters, versions) VALUES (%s, %s, %s) RETURNING run",
-        [run.command, json.dumps(run.parameters, default=str), json.dumps(versions())],
-    ).fetchone()
-    assert row is not None  # noqa: S101  # INSERT … RETURNING gives the row it inserted
-    connection.execute("SELECT pg_advisory_lock(%s, %s::integer)", [LOCK_CLASS, row[0]])
+def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:
+    """Writes the row of a run that begins; gives its number, whose lock is held from now on.
+
+    Nobody sees the row before its lock, since it would be that of a killed run.
+    """
+    with connection.transaction():
+        row = connection.execute(
+            "INSERT INTO ops.runs (command, parameters, versions) VALUES (%s, %s, %s)"
+            " RETURNING run",
+            [run.command, json.dumps(run.parameters, default=str), json.dumps(versions())],
+        ).fetchone()
+        assert row is not None  # noqa: S101  # INSERT … RETURNING gives the row it inserted
+        keeper.take(LOCK_CLASS, row[0])
     return int(row[0])
+
+
+def tidy(connection: psycopg.Connection) -> None:
+    """Enters which runs were killed, and removes what is older than STREAMFLOW_KEEP_RUNS_DAYS.
+
+    The run that begins goes on where that cannot be done; the next one tries again.
+    """
+    try:
+        row = connection.execute(TIDY, [settings.streamflow().keep_runs_days]).fetchone()
+    except psycopg.Error as error:
+        log.warning("ledger not tidied", extra={"reason": first_line(error)})
+        return
+    if row is not None and any(row):
+        log.info("ledger tidied", extra={"killed": row[0], "removed": row[1]})
+
+
+TIDY = "SELECT killed, removed FROM ops.tidy(%s)"
+"""See feature_repo/migrations/0002_ledger.sql."""
 
 
 def close(connection: psycopg.Connection, run: Run) -> None:
@@ -162,37 +195,37 @@ def recent(limit: int) -> list[dict[str, Any]]:
     with connect() as connection:
         schema.require(connection)
         cursor = connection.cursor(row_factory=dict_row)
-        return cursor.execute(RECENT, [LOCK_CLASS, limit]).fetchall()
+        return cursor.execute(RECENT, [limit]).fetchall()
 
 
 def last_outcome(connection: psycopg.Connection, command: str) -> str:
-    """How the newest run of a command ended, or that it is running; empty where none ever was."""
-    if connection.execute("SELECT to_regclass('ops.runs')").fetchone() == (None,):
+    """How the newest run of a command ended, or that it is running; empty where none ever was.
+
+    In a database that an `apply` is about to migrate, which had no ops.ledger yet, none runs.
+    """
+    has_ledger = schema.exists(connection, "ops.ledger")
+    if not has_ledger and not schema.exists(connection, "ops.runs"):
         return ""
-    row = connection.execute(LAST_OUTCOME, [LOCK_CLASS, command]).fetchone()
+    row = connection.execute(LAST_OUTCOME if has_ledger else LAST_BEFORE, [command]).fetchone()
     return str(row[0]) if row else ""
 
 
-OUTCOME = """
-    CASE WHEN outcome = 'running' AND NOT EXISTS (
-        SELECT FROM pg_locks
-        WHERE locktype = 'advisory' AND objsubid = 2
-          AND classid = %s AND objid = run::integer::oid
-          AND database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-    THEN 'killed' ELSE outcome END"""
-"""A run that says "running" without its lock was killed."""
-
-LAST_OUTCOME = f"SELECT {OUTCOME} FROM ops.runs WHERE command = %s ORDER BY run DESC LIMIT 1"  # noqa: S608  # of constants
+LAST_OUTCOME = "SELECT outcome FROM ops.ledger WHERE command = %s ORDER BY run DESC LIMIT 1"
 """How the newest run of a command ended."""
 
-RECENT = f"""
-    SELECT run, command, {OUTCOME} AS outcome, window_start, window_end,
+LAST_BEFORE = """
+    SELECT CASE outcome WHEN 'running' THEN 'killed' ELSE outcome END
+    FROM ops.runs WHERE command = %s ORDER BY run DESC LIMIT 1"""
+"""The same where there is no ops.ledger."""
+
+RECENT = """
+    SELECT run, command, outcome, window_start, window_end,
            rows_read AS read, rows_written AS written,
            rows_late AS late, rows_unchanged AS unchanged, rows_refused AS refused,
            rows_older AS older,
            started_at, finished_at - started_at AS duration,
            versions->>'streamflow' || ' ' || (versions->>'commit') AS version, message
-    FROM ops.runs ORDER BY run DESC LIMIT %s"""  # noqa: S608  # of constants
+    FROM ops.ledger ORDER BY run DESC LIMIT %s"""
 """The ledger for people."""
 
 
@@ -226,9 +259,9 @@ def commit() -> str:
     return found.stdout.strip()
 
 
-def failed(command: str, error: StreamflowError) -> dict[str, Any]:
+def failed(command: str, message: str) -> dict[str, Any]:
     """The summary of a command that failed before it could enter the ledger."""
-    return Run(command, {}, outcome="failed", message=str(error)).summary()
+    return Run(command, {}, outcome="failed", message=message).summary()
 
 
 def iso(instant: datetime | None) -> str | None:

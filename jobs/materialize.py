@@ -2,7 +2,7 @@
 
 Idempotent: the same window again writes nothing. One run at a time, under an advisory lock.
 All views that live in this database are written in one transaction; a run that is killed
-leaves the values as they were.
+leaves the values as they were, and a view that fails its own ones, while the others are done.
 """
 
 import contextlib
@@ -11,11 +11,13 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import Connection
 
+from feature_repo import ahead
 from feature_repo.database import connect, lock
 from feature_repo.errors import ConfigurationError, UnknownName
 from feature_repo.store import open_store, translated
@@ -23,6 +25,8 @@ from jobs.ledger import Counts, Run, iso
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+    from feature_repo.engine_ledger import Result
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +46,8 @@ def materialize(
     """Materializes the rows with start <= as_of <= end; the newest of each user is served.
 
     So are rows before `start` that were loaded after the last materialization. No value
-    replaces a newer one, unless `force` is set.
+    replaces a newer one, unless `force` is set. Rows that are dated further ahead than
+    STREAMFLOW_MAX_AHEAD_S allows are left out, counted as refused, and said.
 
     Args:
         run: its counts and window are filled in.
@@ -53,8 +58,11 @@ def materialize(
         skip_if_running: do nothing when another materialization runs, instead of waiting.
 
     Raises:
-        ConfigurationError: the window is upside down or ends in the future.
+        ConfigurationError: the window is upside down or ends in the future; a view is not served,
+            or its features cannot be taken from its source.
         UnknownName: no such feature view.
+        ValueRefused: a view's source has a value that its feature cannot have; the other views
+            are written.
     """
     with open_store() as store, connect(autocommit=True) as connection:
         start, end = within(connection, start, end)
@@ -66,7 +74,7 @@ def materialize(
             if got == "waited":
                 log.info("waited for another materialization to end")
             run.window = (start, end)
-            run.counts.add(through_feast(store, start, end, choose(store, views), force))
+            through_feast(store, start, end, choose(store, views), force, run)
 
 
 def within(
@@ -92,40 +100,131 @@ def within(
 
 
 def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:
-    """The feature views called `names`, all that are served for none."""
+    """The feature views called `names`, all that are served for none.
+
+    Of every class: also those of streams, and those on demand that are kept online.
+
+    Raises:
+        UnknownName: there is no such view, or it is one whose rows are pushed (labels) or
+            computed when it is read.
+    """
     store.refresh_registry()
-    known = {view.name: view for view in store.list_feature_views()}
+    known = {
+        view.name: view
+        for view in store.list_all_feature_views()
+        if hasattr(view, "materialization_intervals") or is_on_demand(view)
+    }
     for name in names:
         if name not in known:
             raise UnknownName("feature view", name, known)
-    return sorted(names or (name for name, view in known.items() if view.online))
+        if not is_served(known[name]):
+            raise ConfigurationError(
+                f"feature view {name} is not served (online=False): nothing to do for it"
+            )
+    return sorted(
+        names or (name for name, view in known.items() if view.enabled and is_served(view))
+    )
+
+
+def is_served(view: Any) -> bool:
+    """Whether a view is kept online, of those that are computed from others, too."""
+    return is_on_demand(view) or bool(view.online)
+
+
+def is_on_demand(view: Any) -> bool:
+    """Whether a view is computed from others, and kept online as well."""
+    return bool(getattr(view, "write_to_online_store", False))
 
 
 def through_feast(
-    store: "FeatureStore", start: datetime, end: datetime, views: list[str], force: bool
-) -> Counts:
-    """Materializes `views` and gives what became of their rows, all together."""
+    store: "FeatureStore",
+    start: datetime,
+    end: datetime,
+    views: list[str],
+    force: bool,
+    run: Run | None = None,
+) -> None:
+    """Materializes `views`, logs what became of the rows of each, and enters it in `run`.
+
+    A view that fails leaves the others done; the first error is raised when all were tried.
+    """
     # Feast prints its progress; on a terminal its bar is welcome, a log has ours.
     os.environ.setdefault("TQDM_DISABLE", "" if sys.stderr.isatty() else "1")
     store.config.online_store.force = force
-    with translated(), contextlib.redirect_stdout(io.StringIO()):
-        store.materialize(start, end, views)
-    total = Counts()
-    for name, found in sorted(store._get_provider().batch_engine.results.items()):
-        counts = Counts(found.read, found.written, found.late, found.unchanged, older=found.older)
-        total.add(counts)
-        log.info(
-            "view materialized",
-            extra={
-                "view": name,
-                "way": found.way,
-                "start": iso(start),
-                "end": iso(end),
-                "read": counts.read,
-                "written": counts.written,
-                "late": counts.late,
-                "unchanged": counts.unchanged,
-                "older": counts.older,
-            },
-        )
-    return total
+    engine, online = store._get_provider().batch_engine, store._get_provider().online_store
+    outcomes: dict[str, Outcome] = {}
+    errors = []
+    for group in calls(store, views):
+        engine.results, before = {}, dict(online.rows_written)
+        try:
+            with translated(), contextlib.redirect_stdout(io.StringIO()):
+                store.materialize(start, end, group)
+        except Exception as error:
+            errors.append(error)
+        found = {name: outcome_of(result) for name, result in engine.results.items()}
+        for name in online.rows_written.keys() & set(group) - found.keys():
+            count = online.rows_written[name] - before.get(name, 0)
+            found[name] = Outcome("feast", Counts(count, count))
+        outcomes |= dict(sorted(found.items()))
+    for name, one in outcomes.items():
+        about = {"view": name, "way": one.way, "start": iso(start), "end": iso(end)}
+        log.info("view materialized", extra={**about, **asdict(one.counts)})
+    if run is not None:
+        enter(run, outcomes)
+    if errors:
+        raise errors[0]
+
+
+def calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:
+    """The views by calls to Feast, which ends one at the first view on demand that fails."""
+    known = {view.name: view for view in store.list_all_feature_views()}
+    computed = [name for name in views if is_on_demand(known[name])]
+    stored = [name for name in views if name not in computed]
+    return [*([stored] if stored else []), *([name] for name in computed)]
+
+
+class Outcome(NamedTuple):
+    """What became of the rows of a view."""
+
+    way: str
+    """As in ops.materializations."""
+    counts: Counts
+    held: int = 0
+    """Keys whose stored row is too far ahead, and keeps all others back."""
+
+
+def outcome_of(found: "Result") -> Outcome:
+    """A view's rows as the ledger counts them; those that are too far ahead were refused."""
+    counts = Counts(
+        read=found.read + found.ahead,
+        written=found.written,
+        late=found.late,
+        unchanged=found.unchanged,
+        refused=found.ahead,
+        older=found.older,
+    )
+    return Outcome(found.way, counts, found.held)
+
+
+def enter(run: Run, outcomes: dict[str, Outcome]) -> None:
+    """Adds what became of the rows of all views to a run, and says what is dated too far ahead."""
+    for one in outcomes.values():
+        run.counts.add(one.counts)
+    too_far = f"dated more than {ahead.allowed()} ahead of the database's clock"
+    refused = {name: one.counts.refused for name, one in outcomes.items() if one.counts.refused}
+    if refused:
+        say(run, f"{too_far} and left out, rows by view: {listed(refused)}")
+    if held := {name: one.held for name, one in outcomes.items() if one.held}:
+        mend = "materialize --force, or delete those rows from the online table"
+        say(run, f"kept back by values {too_far}, users by view: {listed(held)}; {mend}")
+
+
+def say(run: Run, text: str) -> None:
+    """Logs a warning that the run's message has as well."""
+    run.message = f"{run.message}; {text}".removeprefix("; ")
+    log.warning(text)
+
+
+def listed(numbers: dict[str, int]) -> str:
+    """Counts by view in a line."""
+    return ", ".join(f"{view} {number}" for view, number in numbers.items())

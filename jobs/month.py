@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from feature_repo.errors import Fault
+from feature_repo.visible_text import difference, lookalike
 from jobs.validate import FAULTS_SHOWN, TEXT, Report
 
 BLOCK_BYTES = 4 << 20
@@ -60,7 +61,7 @@ class Reader:
             with self.path.open("rb") as file:
                 yield from self._blocks(file)
         except FileNotFoundError:
-            self._fault("the file is missing")
+            self._fault("the file is missing", note=misnamed(self.path))
         except OSError as error:
             self._fault(f"the file cannot be read: {error.strerror}")
 
@@ -98,16 +99,18 @@ class Reader:
             yield from not_blank(split(rest), number)
 
     def _header_fits(self, header: list[str], text: str, line: int) -> bool:
-        if not set(header) & set(self.columns):
+        missing = [column for column in self.columns if column not in header]
+        meant = {column: lookalike(column, missing) for column in header}
+        if missing == self.columns and not any(meant.values()):
             expected = f"must be the header {','.join(self.columns)}, in UTF-8"
             self._fault(expected, line, value=text[:LONGEST_LINE])
             return False
-        for column in self.columns:
-            if column not in header:
-                self._fault("the column is missing", line, column)
-        for column in dict.fromkeys(header):
+        for column in missing:
+            self._fault("the column is missing", line, column)
+        for column, other in meant.items():
             if column not in self.columns:
-                self._fault("the column is not expected", line, column or "(no name)")
+                note = difference(column, other) if other else ""
+                self._fault("the column is not expected", line, column or "(no name)", note=note)
             elif header.count(column) > 1:
                 self._fault("the column occurs more than once", line, column)
         return sorted(header) == sorted(self.columns)
@@ -137,9 +140,10 @@ class Reader:
         line: int | None = None,
         column: str | None = None,
         value: str | None = None,
+        note: str = "",
     ) -> None:
         self.whole = False
-        self.report.add([Fault(self.path.name, line, column, value, rule)])
+        self.report.add([Fault(self.path.name, line, column, value, rule, note)])
 
     def _refuse(self, at: Numbers, rules: Iterable[str]) -> None:
         """One fault for each line of `at`."""
@@ -147,6 +151,12 @@ class Reader:
         found = zip(at[:FAULTS_SHOWN], rules, strict=False)
         faults = [Fault(self.path.name, int(line), None, None, rule) for line, rule in found]
         self.report.add(faults, len(at))
+
+
+def misnamed(path: Path) -> str:
+    """Says which file beside `path` has a name that looks the same; empty where none has."""
+    other = lookalike(path.name, sorted(one.name for one in path.parent.iterdir()))
+    return f"there is one whose name differs: {difference(other, path.name)}" if other else ""
 
 
 def fields_of_header(line: str) -> list[str]:

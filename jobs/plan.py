@@ -7,13 +7,9 @@ in by itself (times, inferred join keys, materialized intervals).
 import base64
 import contextlib
 import json
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-from feature_repo.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -58,35 +54,6 @@ class Plan:
         if not self.changes:
             return "nothing to do: database and registry are as the feature repository says"
         return "\n".join(map(str, self.changes))
-
-
-def load(repo: Path) -> "RepoContents":
-    """What `definitions.py` and its neighbours define, by Feast's own loader.
-
-    Raises:
-        ConfigurationError: the code does not load; says where.
-    """
-    from feast.repo_operations import get_repo_files, parse_repo, py_path_to_module
-
-    try:
-        with contextlib.chdir(repo), on_path(repo):
-            for file in get_repo_files(repo.resolve()):
-                sys.modules.pop(py_path_to_module(file), None)
-            return parse_repo(repo.resolve())
-    except Exception as error:
-        raise ConfigurationError(
-            f"{repo}: the definitions do not load: {type(error).__name__}: {error}"
-        ) from error
-
-
-@contextlib.contextmanager
-def on_path(folder: Path) -> Iterator[None]:
-    """Lets Python import from `folder` first."""
-    sys.path.insert(0, str(folder))
-    try:
-        yield
-    finally:
-        sys.path.remove(str(folder))
 
 
 def defined(contents: "RepoContents") -> Objects:

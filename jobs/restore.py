@@ -13,8 +13,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from psycopg import Connection
+
 from feature_repo import schema, settings
-from feature_repo.errors import ConfigurationError, VerificationFailed
+from feature_repo.errors import ConfigurationError, SchemaTooNew, VerificationFailed
 from jobs.backup import LATEST, Place
 from jobs.backup_manifest import MAIN, Dump
 from jobs.restore_database import (
@@ -84,7 +86,8 @@ def prepare(
     dumps = place.fetch(manifest, folder)
     if MAIN not in dumps:
         raise ConfigurationError(f"{manifest.name} has no database {MAIN}")
-    steps, left_out = [], []
+    unknown = sorted(targets.keys() - {one.what for one in manifest.databases})
+    steps, left_out = [], [f"{what}: {manifest.name} has none, left out" for what in unknown]
     for one in sorted(manifest.databases, key=lambda dump: dump.what != MAIN):
         path = str(dumps[one.what].resolve())
         try:
@@ -190,6 +193,14 @@ def advice(folder: Path) -> list[str]:
     for step in steps:
         if step.what == MAIN:
             with connected(step.database) as connection:
-                if schema.state(connection) != "current":
-                    said.append("the backup is of another version; run: streamflow apply")
+                said += other_version(connection)
     return said
+
+
+def other_version(connection: Connection) -> list[str]:
+    """What to do where the database that was restored is of another version, a line if any."""
+    try:
+        is_older = schema.state(connection) in ("missing", "outdated")
+    except SchemaTooNew as error:
+        return [str(error)]
+    return ["the backup is of another version; run: streamflow apply"] if is_older else []

@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 import psycopg
 from psycopg import Connection, sql
 
+from feature_repo.connection_options import has_sessions
 from feature_repo.database import connect, first_line
-from feature_repo.errors import StreamflowError
+from feature_repo.errors import ConfigurationError, StreamflowError
 from jobs.backup_manifest import is_data
 
 ADMIN = "postgres"
@@ -38,11 +39,19 @@ class State:
 
 @contextmanager
 def connected(database: str, autocommit: bool = False) -> Iterator[Connection]:
-    """A connection to another database of the same server; its errors are ours."""
+    """A connection to another database of the same server; its errors are ours.
+
+    Raises:
+        ConfigurationError: there is a pooler, and no address of the server itself.
+    """
+    if not has_sessions():
+        raise ConfigurationError(
+            "databases are restored on the server itself: set STREAMFLOW_DIRECT_HOST"
+        )
     before = os.environ.get("PGDATABASE")
     os.environ["PGDATABASE"] = database
     try:
-        with connect(autocommit=autocommit) as connection:
+        with connect(autocommit=autocommit, direct=True) as connection:
             yield connection
     except psycopg.Error as error:
         raise StreamflowError(f"database {database}: {first_line(error)}") from error

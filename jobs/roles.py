@@ -7,20 +7,21 @@ passwords anew and takes away what was granted besides; a killed one leaves what
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import psycopg
 from psycopg import Connection, sql
 
 from feature_repo import schema
-from feature_repo.database import SCHEMA_SQL, connect, first_line, lock
+from feature_repo.database import connect, first_line, lock
 from feature_repo.errors import StoreUnavailable, StreamflowError
 from jobs import waiting
 from jobs.roles_allowed import OBJECTS, SCHEMAS, require_plain, require_rights
 from jobs.roles_logins import Entrance, make
 from jobs.roles_names import Names, Passwords, entrances
 
-ROLES_SQL = SCHEMA_SQL.with_name("roles.sql")
+ROLES_SQL = Path(schema.__file__).with_name("roles.sql")
 REGISTRY_TABLES = ("feature_views", "stream_feature_views")
 """Of Feast's registry, those on which a role has other rights than on the rest."""
 LOCK_WAIT_MS = 2000
@@ -68,8 +69,7 @@ def attempt(names: Names, entered: dict[str, Entrance]) -> list[str]:
         require_plain(connection, roles)
         made = {part: make(connection, one) for part, one in entered.items()}
         act_as(connection, names.owner, [one.login for one in entered.values()])
-        if schema.state(connection) != "current":
-            schema.migrate(connection)
+        schema.migrate(connection)
         create_registry_tables(connection)
         grant(connection, names)
         moved = hand_over(connection, names.owner)
@@ -101,7 +101,7 @@ def act_as(connection: Connection, owner: str, logins: Iterable[str]) -> None:
 
     A superuser may anyway. A restore ends connections before it puts a database in place.
     """
-    if connection.info.parameter_status("is_superuser") == "on":
+    if connection.execute("SHOW is_superuser").fetchone() == ("on",):
         return
     for name in dict.fromkeys((owner, *logins)):
         connection.execute(
@@ -136,7 +136,9 @@ def create_registry_tables(connection: Connection) -> None:
 
 def grant(connection: Connection, names: Names) -> None:
     """Runs roles.sql with these names."""
-    database = sql.Identifier(connection.info.dbname)
+    row = connection.execute("SELECT current_database()").fetchone()
+    assert row is not None  # noqa: S101  # a SELECT without FROM gives one row
+    database = sql.Identifier(row[0])  # a pooler may have another name for it
     roles = {part: sql.Identifier(name) for part, name in asdict(names).items()}
     connection.execute(sql.SQL(ROLES_SQL.read_text()).format(database=database, **roles))
 

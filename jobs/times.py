@@ -19,11 +19,11 @@ def parse_instant(text: str) -> datetime:
     """An ISO time or day, aware; UTC where it names no zone."""
     try:
         parsed = datetime.fromisoformat(text)
-    except ValueError:
+        return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):  # the first or last day of all, in another zone
         raise typer.BadParameter(
             f"{text!r} is not a time; write it like 2024-02-01 or 2024-02-01T00:00:00Z"
         ) from None
-    return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
 
 
 def scheduled_time(job: str) -> datetime | None:

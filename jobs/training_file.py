@@ -6,17 +6,23 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
+from pathlib import PurePosixPath
 from typing import IO, Any
 
 import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
+from fsspec.implementations.local import LocalFileSystem
 
 from feature_repo.errors import ConfigurationError
+from feature_repo.visible_text import quoted
 from jobs.scratch import alone, scratch
 from jobs.urls import failure, shown
 
 BLOCK = 2**20
+KEY = "streamflow"
+"""Of a Parquet file's own metadata: what it says of itself, as JSON."""
+Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -80,10 +86,15 @@ class Written:
     bytes: int
 
 
-def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, sink: Sink) -> Written:
-    """Writes batches as Parquet, each a row group: the same bytes for the same batches.
+def write(
+    batches: Iterable[pa.RecordBatch], schema: pa.Schema, sink: Sink, facts: Facts | None = None
+) -> Written:
+    """Writes batches as Parquet, each a row group: the same bytes for the same batches and facts.
 
     Holds one batch at a time.
+
+    Args:
+        facts: what the file says of itself, so that it can be told without its manifest.
     """
     rows, nulls = 0, Counter[str]()
     with pq.ParquetWriter(sink, schema, compression="zstd", store_schema=False) as writer:
@@ -92,6 +103,8 @@ def write(batches: Iterable[pa.RecordBatch], schema: pa.Schema, sink: Sink) -> W
             for name, column in zip(schema.names, batch.columns, strict=True):
                 nulls[name] += column.null_count
             writer.write_batch(batch)
+        if facts is not None:
+            writer.add_key_value_metadata({KEY: json.dumps(facts)})
     counts = {name: nulls[name] for name in schema.names}
     return Written(rows, counts, sink.hash.hexdigest(), sink.size)
 
@@ -107,6 +120,20 @@ class Target:
         self.out = shown(out)
         self.manifest = f"{self.path}.manifest.json"
 
+    def require_parquet(self) -> None:
+        """Returns when the name says that the file is Parquet, or says nothing.
+
+        Raises:
+            ConfigurationError: it says something else, or is a folder's.
+        """
+        if self.out.endswith("/"):
+            raise ConfigurationError(f"--out {self.out}: let the name be a file's")
+        suffix = PurePosixPath(self.path.partition("?")[0]).suffix
+        if suffix.lower() not in ("", ".parquet"):
+            raise ConfigurationError(
+                f"--out {self.out}: a training set is Parquet; let the name end in .parquet"
+            )
+
     def place(self, fill: Callable[[Sink], Manifest]) -> Manifest:
         """Puts both files in place, the manifest last; nothing half under a final name.
 
@@ -120,6 +147,8 @@ class Target:
             StreamflowError: they cannot be written now.
         """
         try:
+            if isinstance(self.files, LocalFileSystem) and self.files.isdir(self.path):
+                raise ConfigurationError(f"--out {self.out}: cannot be written, is a folder")
             self.files.makedirs(self.files._parent(self.path), exist_ok=True)
             with scratch(self.files, (self.path, self.manifest)) as (data, described):
                 with self.files.open(data, "wb") as file:
@@ -152,11 +181,17 @@ class Target:
             text: Any = json.loads(self.files.cat_file(self.manifest))
             return sink.hash.hexdigest(), Manifest(**text)
         except FileNotFoundError as error:
-            said = f"{self.out}: no training set there ({error})"
+            said = f"{quoted(self.out)}: no training set there ({error})"
             raise ConfigurationError(shown(said)) from None
         except Exception as error:  # each kind of file system has errors of its own
             said = f"{self.out}: no readable training set: {error}"
             raise ConfigurationError(shown(said)) from None
+
+    def facts(self) -> Facts | None:
+        """Reads what the data says of itself; None where an earlier version wrote it."""
+        with self.data() as data:
+            text = (data.metadata.metadata or {}).get(KEY.encode())
+        return None if text is None else json.loads(text)
 
     @contextmanager
     def data(self) -> Iterator[pq.ParquetFile]:

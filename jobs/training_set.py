@@ -2,28 +2,29 @@
 
 Rows stream from the query into the file, so that memory stays flat however many there are.
 Idempotent by its path: the same data gives the same bytes. Both files are written under
-another name and renamed, so that a killed run leaves no half file under the final one.
+another name and renamed, so that a killed run leaves no half file under the final one. A file says
+in its own metadata what it is, should it be parted from its manifest.
 """
 
 import logging
-from collections.abc import Iterable, Iterator
+import re
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from datetime import time as midnight
-from itertools import zip_longest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from feature_repo import tracing
-from feature_repo.contract import Contract, contract_of
+from feature_repo.contract import Contract, Feature, contract_of, registered_names
 from feature_repo.database import connect
-from feature_repo.errors import VerificationFailed
+from feature_repo.errors import ConfigurationError, VerificationFailed
 from feature_repo.store import open_store
 from jobs import waiting
 from jobs.ledger import Run, versions
-from jobs.training_file import Manifest, Sink, Target, Written, write
+from jobs.training_difference import difference
+from jobs.training_file import Facts, Manifest, Sink, Target, Written, write
 from jobs.waiting import NotThereYet
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ class NoLabels(NotThereYet):
     """The day has no labels, so there is nothing to train on."""
 
 
+LABEL = "churn_label"
 LABELS = """
     SELECT user_id, as_of AS event_timestamp, churn_label
     FROM source.labels_snapshots WHERE as_of = '{as_of}' ORDER BY user_id COLLATE "C" """
@@ -56,18 +58,21 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
 
     Raises:
         NoLabels: the day has none, also after STREAMFLOW_WAIT_S seconds.
-        ConfigurationError: `out` is no place for a file.
+        ConfigurationError: `out` is no place for a file, or the service needs request data.
         UnknownName: the registry has no such service.
     """
     target = Target(out)
+    target.require_parquet()
     with open_store() as store:
         contract = contract_of(store, service)
+        require_no_request_data(store, service)
         instant = datetime.combine(as_of, midnight(), UTC)
         waiting.until(lambda: require_labels(instant), f"the labels of {as_of}")
 
         def fill(sink: Sink) -> Manifest:
+            facts = facts_of(contract, as_of.isoformat())
             with tracing.span("join and write"), joined(store, contract, instant) as batches:
-                written = write(batches, columns(contract), sink)
+                written = write(batches, columns(contract), sink, facts)
             return describe(contract, as_of, written)
 
         manifest = target.place(fill)
@@ -88,6 +93,8 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
 def verify(out: str) -> Manifest:
     """Builds the training set at `out` anew from the database and compares.
 
+    By the features that its manifest lists, whatever its service has by now.
+
     Raises:
         VerificationFailed: naming the first difference.
         ConfigurationError: no training set with a manifest is there.
@@ -99,21 +106,67 @@ def verify(out: str) -> Manifest:
             f"{target.out}: the file is not the one its manifest describes "
             f"(sha256 {found[:12]}…, manifest {manifest.sha256[:12]}…)"
         )
+    contract = contract_in(target, manifest)
+    facts = target.facts()
     with open_store() as store:
-        contract = contract_of(store, manifest.service)
-        if contract.hash != manifest.contract:
-            raise VerificationFailed(
-                f"{target.out}: {manifest.service} has other features now "
-                f"(contract {contract.hash}, manifest {manifest.contract})"
-            )
+        require_defined(store, contract, target.out)
         instant = datetime.combine(date.fromisoformat(manifest.as_of), midnight(), UTC)
         waiting.until(lambda: require_labels(instant), f"the labels of {manifest.as_of}")
         with joined(store, contract, instant) as batches:
-            again = write(batches, columns(contract), Sink())
+            again = write(batches, columns(contract), Sink(), facts)
         if again.sha256 != manifest.sha256:
             with target.data() as stored, joined(store, contract, instant) as batches:
                 raise VerificationFailed(f"{target.out}: {difference(stored, batches)}")
     return manifest
+
+
+def contract_in(target: Target, manifest: Manifest) -> Contract:
+    """The contract of a training set as its manifest lists it.
+
+    Raises:
+        VerificationFailed: the manifest is at odds with itself, or with what the file says of
+            itself; one of an earlier version says nothing.
+    """
+    contract = Contract(manifest.service, tuple(Feature(**one) for one in manifest.features))
+    if contract.hash != manifest.contract:
+        raise VerificationFailed(
+            f"{target.out}: its manifest's features are not those of its contract "
+            f"(contract {contract.hash}, manifest {manifest.contract})"
+        )
+    expected, facts = facts_of(contract, manifest.as_of), target.facts()
+    if facts is not None and (
+        other := [key for key in expected if facts.get(key) != expected[key]]
+    ):
+        raise VerificationFailed(
+            f"{target.out}: the file says that it is otherwise than its manifest: {other[0]}"
+        )
+    return contract
+
+
+def require_defined(store: "FeatureStore", contract: Contract, out: str) -> None:
+    """Returns when the registry has all features of a contract, in the same types.
+
+    Raises:
+        VerificationFailed: it has not; names the first one.
+    """
+    from feast.errors import FeatureViewNotFoundException
+
+    names = registered_names(store, contract)
+    for one in contract.features:
+        try:
+            name = names[one.view].partition("@")[0]
+            view = store.registry.get_any_feature_view(name, store.project)
+        except FeatureViewNotFoundException:
+            raise VerificationFailed(
+                f"{out}: feature view {one.view} is no longer defined"
+            ) from None
+        types = {field.name: str(field.dtype) for field in view.features}
+        if one.name not in types:
+            raise VerificationFailed(f"{out}: feature {one.reference} is no longer defined")
+        if types[one.name] != one.type:
+            raise VerificationFailed(
+                f"{out}: feature {one.reference} was {one.type}, is {types[one.name]} now"
+            )
 
 
 @contextmanager
@@ -121,9 +174,10 @@ def joined(
     store: "FeatureStore", contract: Contract, instant: datetime
 ) -> Iterator[pa.RecordBatchReader]:
     """The point-in-time join, by Feast, in the types of the contract and sorted by user."""
+    names = registered_names(store, contract)
     job = store.get_historical_features(
         entity_df=LABELS.format(as_of=instant.isoformat()),
-        features=store.get_feature_service(contract.service),
+        features=[f"{names[one.view]}:{one.name}" for one in contract.features],
     )
     final = columns(contract)
     with job.to_record_batches() as batches:
@@ -131,14 +185,47 @@ def joined(
         yield pa.RecordBatchReader.from_batches(final, typed)
 
 
+def require_no_request_data(store: "FeatureStore", service: str) -> None:
+    """Returns when all features of a service can be computed from what is stored.
+
+    Raises:
+        ConfigurationError: an on-demand view takes values from the request; names it and them.
+    """
+    views = {one.name: one for one in store.list_on_demand_feature_views()}
+    for projection in store.get_feature_service(service).feature_view_projections:
+        view = views.get(projection.name)
+        if view is not None and (names := sorted(view.get_request_data_schema())):
+            raise ConfigurationError(
+                f"feature service {service}: on-demand feature view {view.name} takes "
+                f"{', '.join(names)} from the request, which labels do not have"
+            )
+
+
 def require_labels(instant: datetime) -> None:
     """Returns when there are labels of `instant`, else raises NoLabels."""
     with connect() as connection:
-        known = connection.execute("SELECT DISTINCT as_of FROM source.labels_snapshots ORDER BY 1")
-        instants = [row[0] for row in known]
-    if instant not in instants:
-        days = ", ".join(str(one.date()) for one in instants)
-        raise NoLabels(f"no labels of {instant.date()}; there are those of: {days or 'no day'}")
+        if connection.execute(LAST_LABELS, [instant]).fetchone() == (instant,):
+            return
+        days = ", ".join(str(one.date()) for (one,) in connection.execute(LABELLED_DAYS))
+    raise NoLabels(f"no labels of {instant.date()}; there are those of: {days or 'no day'}")
+
+
+LAST_LABELS = "SELECT max(as_of) FROM source.labels_snapshots WHERE as_of <= %s"
+"""The last labels at or before an instant; asked every two seconds while a job waits for them.
+
+The end of a range is found in the index, while PostgreSQL may go through the table for whether a
+row exists.
+"""
+
+LABELLED_DAYS = """
+    WITH RECURSIVE days AS (
+        SELECT min(as_of) AS day FROM source.labels_snapshots
+        UNION ALL
+        SELECT (SELECT min(as_of) FROM source.labels_snapshots WHERE as_of > day)
+        FROM days WHERE day IS NOT NULL
+    )
+    SELECT day FROM days WHERE day IS NOT NULL ORDER BY day"""
+"""The instants that have labels, by going from one to the next in the index."""
 
 
 def columns(contract: Contract) -> pa.Schema:
@@ -148,18 +235,41 @@ def columns(contract: Contract) -> pa.Schema:
             pa.field("user_id", pa.string()),
             pa.field("event_timestamp", pa.timestamp("us", tz="UTC")),
             *(pa.field(one.name, arrow_type(one.type)) for one in contract.features),
-            pa.field("churn_label", pa.bool_()),
+            pa.field(LABEL, pa.bool_()),
         ]
     )
 
 
 def arrow_type(feast_type: str) -> pa.DataType:
-    """The Arrow type of a Feast type by its name: Int64, Float32, Array(String), …"""
+    """The Arrow type of a Feast type by its name: Int64, Float32, Array(String), Map, …
+
+    Maps, structs and lists of lists are their JSON text.
+    """
     from feast import types
 
-    if feast_type.startswith("Array("):
-        return pa.list_(arrow_type(feast_type.removeprefix("Array(").removesuffix(")")))
+    if feast_type.endswith("Bytes"):
+        return pa.binary()
+    if (listed := re.fullmatch(r"(?:Array|Set)\((\w+)\)", feast_type)) and listed[1] != "Map":
+        return pa.list_(arrow_type(listed[1]))
+    if "(" in feast_type or feast_type in ("Map", "ScalarMap"):
+        return pa.string()
     return types.from_feast_to_pyarrow_type(getattr(types, feast_type))
+
+
+def facts_of(contract: Contract, as_of: str) -> Facts:
+    """Describes a training set as its file says of itself.
+
+    No version of the code is in it, nor a description: the same data gives the same bytes, whoever
+    writes it.
+    """
+    features = [{"view": one.view, "name": one.name, "type": one.type} for one in contract.features]
+    return {
+        "service": contract.service,
+        "contract": contract.hash,
+        "as_of": as_of,
+        "label": LABEL,
+        "features": features,
+    }
 
 
 def describe(contract: Contract, as_of: date, written: Written) -> Manifest:
@@ -170,35 +280,8 @@ def describe(contract: Contract, as_of: date, written: Written) -> Manifest:
         as_of=as_of.isoformat(),
         rows=written.rows,
         features=contract.described(),
-        label="churn_label",
+        label=LABEL,
         null_counts=written.null_counts,
         sha256=written.sha256,
         versions=versions(),
     )
-
-
-def difference(stored: pq.ParquetFile, again: pa.RecordBatchReader) -> str:
-    """Where a file and the database first differ: in their columns, else in a row."""
-    if stored.schema_arrow != again.schema:
-        return f"columns were {stored.schema_arrow.names}, are {again.schema.names} now"
-    return first_difference(rows(stored.iter_batches()), rows(again))
-
-
-def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
-    """The rows of batches, one after the other."""
-    for batch in batches:
-        yield from batch.to_pylist()
-
-
-def first_difference(stored: Iterable[dict[str, Any]], again: Iterable[dict[str, Any]]) -> str:
-    """Where two training sets, both sorted by user, first differ: by user, then by column."""
-    absent: dict[str, Any] = {}
-    for before, after in zip_longest(stored, again, fillvalue=absent):
-        user = min([row["user_id"] for row in (before, after) if row], key=str.encode)
-        if before.get("user_id") != user or after.get("user_id") != user:
-            only = before.get("user_id") == user
-            return f"user {user} is {'in the file only' if only else 'not in the file'}"
-        for column, value in before.items():
-            if repr(value) != repr(after[column]):
-                return f"user {user}, {column}: file {value}, database {after[column]}"
-    return "the rows are equal, the bytes are not: written by another version of pyarrow"

@@ -17,12 +17,18 @@ from render import (
     named,
     notes,
     pods,
+    refusal,
     render,
     template,
 )
 
 EVERY = {"apply", "backfill", "backup-check", "ingest", "restore", "roles", "training-set"}
 HELMS = pytest.mark.parametrize("tool", ["helm", "helm4"])
+
+
+def in_order(argument: Any) -> str:
+    """A test's argument in its name, the same in each of several processes."""
+    return str(sorted(argument)) if isinstance(argument, set) else str(argument)
 
 
 def identity(manifests: list[dict[str, Any]]) -> set[str]:
@@ -80,7 +86,7 @@ def test_the_same_values_give_the_same_manifests() -> None:
         ({"api.image.tag": "2", "api.poolSize": 4, "feast.enabled": False}, {"training-set"}),
         ({"prefect.resources.limits.memory": "2Gi", "jobs.annotations": {"a": "b"}}, set()),
     ],
-    ids=str,
+    ids=in_order,
 )
 def test_a_job_has_another_name_exactly_when_it_runs_something_else(
     values: dict[str, Any], renamed: set[str]
@@ -144,7 +150,7 @@ def test_names_stay_within_what_kubernetes_takes(release: str) -> None:
         ({"networkPolicy.enabled": False}, "NetworkPolicy"),
         ({"api.serviceAccount.create": False}, "ServiceAccount/streamflow-api"),
     ],
-    ids=str,
+    ids=in_order,
 )
 def test_what_is_switched_off_leaves_nothing_behind(values: dict[str, Any], gone: str) -> None:
     def without_hash(names: set[str]) -> set[str]:
@@ -189,6 +195,19 @@ def test_an_own_variable_replaces_the_charts() -> None:
     job = only_job(render({"jobs.extraEnv": own}), "apply")
     (container,) = job["spec"]["template"]["spec"]["containers"]
     assert environment(container)["STREAMFLOW_WAIT_S"] == "5"
+
+
+def test_how_long_the_ledger_keeps_a_run_is_a_value() -> None:
+    chosen = pods(render({**FULL, "jobs.keepRunsDays": 100}))
+    told = {
+        name: environment(container).get("STREAMFLOW_KEEP_RUNS_DAYS")
+        for name, pod in chosen.items()
+        for container in pod["spec"]["containers"]
+    }
+    assert {name for name, days in told.items() if days == "100"} >= {
+        name for name in told if "-ingest-" in name or "-materialize" in name or "-feast" in name
+    }
+    assert "keepRunsDays" in refusal({"jobs.keepRunsDays": 30})
 
 
 def test_a_month_comes_from_a_sample_a_volume_or_a_url() -> None:

@@ -111,6 +111,21 @@ def test_a_job_is_bounded_and_stops_at_once_where_retrying_is_of_no_use() -> Non
     assert container["args"] == ["materialize", "--scheduled", "$(JOB_NAME)", "--skip-if-running"]
 
 
+@pytest.mark.parametrize("seconds", [86_400, 3_600])
+def test_all_that_writes_knows_how_far_ahead_a_row_may_be(seconds: int) -> None:
+    writers = pods(render({**VALUES, "jobs.maxAheadSeconds": seconds}))
+    found = {
+        name: variable["value"]
+        for name, pod in writers.items()
+        for container in containers(pod)
+        for variable in container.get("env", [])
+        if variable["name"] == "STREAMFLOW_MAX_AHEAD_S"
+    }
+    assert set(found.values()) == {str(seconds)}
+    for part in ("Deployment/streamflow-feast", "CronJob/streamflow-materialize"):
+        assert part in found
+
+
 def test_a_job_waits_for_prefect_and_runs_without_it() -> None:
     (job,) = (one for name, one in named(render(), "Job").items() if "-apply-" in name)
     (waits,) = job["spec"]["template"]["spec"]["initContainers"]

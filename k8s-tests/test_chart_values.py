@@ -72,6 +72,14 @@ OTHER: dict[str, Any] = {
 }
 """Another value of a key whose values are compared or computed with."""
 
+WITHOUT_SESSIONS = {
+    "prefect.enabled": False,
+    "jobs.backup.enabled": False,
+    "jobs.restore.backup": "",
+}
+"""Nothing that a pooler in transaction mode has no place for."""
+POOLED = {**WITHOUT_SESSIONS, "postgres.external.pooler.mode": "transaction"}
+
 NEEDS: dict[str, dict[str, Any]] = {
     "feast.tolerations": {"feast.enabled": True, "jobs.trainingSet.datasets": []},
     "jobs.backup.enabled": {"jobs.restore.backup": ""},
@@ -79,6 +87,12 @@ NEEDS: dict[str, dict[str, Any]] = {
     "api.replicaCount": {"api.autoscaling.enabled": False},
     "postgres.external.ca.key": {"postgres.external.ca.secret": "ca"},
     "networkPolicy.postgres.cidr": EXTERNAL,
+    "postgres.external.pooler.mode": WITHOUT_SESSIONS,
+    "postgres.external.pooler.direct.host": POOLED,
+    "postgres.external.pooler.direct.port": {
+        **POOLED,
+        "postgres.external.pooler.direct.host": "db",
+    },
 }
 """What has to be set for a value to matter."""
 

@@ -52,7 +52,12 @@ TYPES: dict[str, tuple[Any, Any, Any, Any]] = {
         "2023-11-14T22:13:20Z",
         1_700_000_000,
     ),
-    "far": (UnixTimestamp, {"unix_timestamp_val": 10**15}, 10**15, 10**15),
+    "far": (
+        UnixTimestamp,
+        {"unix_timestamp_val": 253_402_300_799},
+        "9999-12-31T23:59:59Z",
+        253_402_300_799,
+    ),
     "uuid": (Uuid, {"uuid_val": UUID}, UUID, UUID),
     "decimal": (Decimal, {"decimal_val": "1.10"}, "1.10", "1.10"),
     "json": (Json, {"json_val": '{"a": [1, null]}'}, {"a": [1, None]}, '{"a": [1, null]}'),

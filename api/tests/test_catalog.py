@@ -22,6 +22,7 @@ from api.tests.conftest import (
 )
 from api.tests.odd_objects import odd_objects
 from feature_repo.catalog import FORMAT, Catalog, Projection, Service, StoredFeature
+from feature_repo.migrations import newest
 from feature_repo.store import open_store
 
 USER = "/features/7590-VHVEG"
@@ -150,6 +151,39 @@ def test_the_last_catalog_stays_when_a_later_version_wrote_another(
         rewrite(lambda found: found)
         wait_until(lambda: client.get("/readyz").json() == {"status": "ready"}, 3)
         assert metric(client, "streamflow_api_catalog_too_new") == 0
+
+
+SCHEMA = "the database's schema is of a later version: it can be used from migration"
+
+
+def schema_usable_from(number: int) -> None:
+    """Enters a later migration and lets the API look, as the version does that has it."""
+    statement(f"INSERT INTO ops.migrations VALUES ({newest() + 1}, 'later', 'x', {number})")
+    statement("UPDATE ops.catalog SET version = version + 1")
+
+
+def test_a_schema_of_a_later_version_is_served_if_it_can_be_used(copy: str) -> None:
+    schema_usable_from(newest())
+    with serving() as client:
+        wait_until(lambda: client.get("/readyz").json() == {"status": "ready"})
+        assert client.get(USER).status_code == 200
+
+
+def test_a_schema_that_cannot_be_used_is_said(copy: str) -> None:
+    """As of a catalog: a pod that runs goes on with what it knows, a new one does not begin."""
+    with serving() as running:
+        wait_until(lambda: ready(running))
+        schema_usable_from(newest() + 1)
+        wait_until(lambda: metric(running, "streamflow_api_catalog_too_new") == 1, 2)
+        assert SCHEMA.lower() in running.get("/readyz").json()["detail"].lower()
+        assert running.get(USER).status_code == 200
+        with serving() as client:
+            wait_until(unready(client, SCHEMA[1:]))
+            for path in ("/readyz", USER, "/services"):
+                assert_problem(client.get(path), 503, "not-ready", SCHEMA)
+            statement(f"DELETE FROM ops.migrations WHERE number > {newest()}")
+            wait_until(lambda: ready(client), 3)
+            assert client.get(USER).status_code == 200
 
 
 def test_a_catalog_that_makes_no_sense_does_not_replace_the_last_one(copy: str) -> None:

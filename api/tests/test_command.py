@@ -157,3 +157,51 @@ def test_it_serves_with_what_is_written_in_c() -> None:
 
     assert AutoHTTPProtocol is HttpToolsProtocol
     assert importlib.util.find_spec("uvloop") is not None
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (RuntimeError("Version mismatch\nmore"), "api: RuntimeError: Version mismatch\n"),
+        (MemoryError(), "api: MemoryError\n"),
+        (KeyError("x\x1b"), "api: KeyError: 'x\\x1b'\n"),
+    ],
+)
+def test_what_nobody_foresaw_is_one_line_as_well(
+    monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], error: Exception, said: str
+) -> None:
+    def failing(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(command, "create_app", failing)
+    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(command.logs, "configure", lambda: None)
+    assert command.main(["--port", "0"]) == 1
+    assert capfd.readouterr().err == said
+    monkeypatch.setenv("STREAMFLOW_VERBOSE", "true")
+    assert command.main(["--port", "0"]) == 1
+    assert "Traceback" in capfd.readouterr().err
+
+
+def test_an_option_is_given_once_and_in_full(capfd: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--port", "1", "--port", "2"], ["--host=::1", "--host", "::1"], ["--po=1"]):
+        with pytest.raises(SystemExit) as ended:
+            command.main(arguments)
+        assert ended.value.code == 2
+    assert capfd.readouterr().err.count("is given more than once") == 2
+
+
+def test_a_variable_that_looks_like_a_setting_is_told(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("STREAMFLOW_API_MAX_USER", "5")
+    monkeypatch.setenv("STREAMFLOW_API_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(command.logs, "configure", lambda: None)
+    monkeypatch.setenv("STREAMFLOW_API_MAX_USERS", "none")
+    assert command.main(["--port", "0"]) == 2
+    (record,) = caplog.records
+    assert (record.variable, record.looks_like) == (
+        "STREAMFLOW_API_MAX_USER",
+        "STREAMFLOW_API_MAX_USERS",
+    )

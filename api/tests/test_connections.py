@@ -13,10 +13,11 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from api import database
+from api.connect import connect
 from api.database import Rows
-from api.tests.conftest import assert_problem, ready, serving, unready, wait_until
+from api.tests.conftest import assert_problem, metric, ready, serving, unready, wait_until
 from api.tests.proxy import TlsProxy
+from drills.proxy import Watched
 from feature_repo.errors import ConfigurationError, StoreUnavailable
 
 
@@ -24,7 +25,7 @@ def answer(query: str) -> Rows:
     """What one connection of the service answers."""
 
     async def ask() -> Rows:
-        session = await database.connect(5, 2.5)
+        session = await connect(5, 2.5)
         try:
             return await session.fetch(query, (), asyncio.get_running_loop().time() + 5)
         finally:
@@ -66,6 +67,27 @@ def test_what_cannot_be_connected_to_is_one_of_our_errors(
     monkeypatch.setenv(variable, value)
     with pytest.raises(error):
         answer("SELECT 1")
+
+
+def test_every_connection_ends_with_a_server_that_vanished(
+    server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those that read, probe, ask and listen: the kernel gives each up within half a minute."""
+    expected = {
+        "SO_KEEPALIVE": 1,
+        "TCP_KEEPIDLE": 10,
+        "TCP_KEEPINTVL": 5,
+        "TCP_KEEPCNT": 3,
+        "TCP_USER_TIMEOUT": 25_000,
+    }
+    with Watched(server) as proxy:
+        for name, value in proxy.environment.items():
+            monkeypatch.setenv(name, value)
+        with serving() as client:
+            wait_until(lambda: ready(client) and metric(client, "streamflow_api_listening") == 1)
+            assert client.get("/features/7590-VHVEG").status_code == 200
+            wait_until(lambda: len(proxy.options) >= 4)
+            wait_until(lambda: all(one == expected for one in proxy.options.values()))
 
 
 def certificate(folder: Path, name: str, days: int = 1) -> Path:

@@ -185,7 +185,7 @@ def end_listeners() -> int:
     with psycopg.connect(autocommit=True) as connection:
         ended = connection.execute(
             "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
-            " WHERE query LIKE 'SELECT version, %FROM ops.catalog%' AND pid <> pg_backend_pid()"
+            " WHERE query LIKE 'LISTEN %' AND pid <> pg_backend_pid()"
             " AND datname = current_database()"
         ).fetchone()
         return int(ended[0]) if ended else 0

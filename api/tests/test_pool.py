@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api import database
+from api import connect as connecting
 from api.database import MOST_STATEMENTS, Session
 from api.errors import NotReady
 from api.pool import Pool
@@ -20,7 +20,7 @@ Open = Callable[[], Awaitable[Session]]
 
 
 async def connect() -> Session:
-    return await database.connect(5, 5)
+    return await connecting.connect(5, 5)
 
 
 def run(work: Callable[[Pool], Awaitable[Any]], limit: int, open_session: Open = connect) -> Any:

@@ -14,6 +14,8 @@ import pytest
 
 from api.tests.conftest import TABLE, metric, ready, serving, statement, wait_until
 from feature_repo import embedded
+from feature_repo.database import connect
+from jobs.ledger import last_outcome, recent, recorded
 
 ROOT = Path(__file__).parents[2]
 PRIMARY = ROOT / ".streamflow" / "tests" / "postgres"
@@ -101,3 +103,37 @@ def test_a_standby_is_read_and_its_primary_followed(
             wait_until(lambda: metric(client, "streamflow_api_listening") == 1)
             write(43)
             wait_until(lambda: months(client) == 43)
+
+
+RUNNING = 'streamflow_job_running{command="ingest"}'
+KILLED = 'streamflow_job_runs_total{command="ingest",outcome="killed"}'
+LAST = 'streamflow_job_last_outcome{command="ingest",outcome="killed"}'
+
+
+def told() -> tuple[str, str, str]:
+    """The outcome of the last ingest in `streamflow runs`, and as commands see it; of an audit."""
+    with connect() as connection:
+        last = [last_outcome(connection, command) for command in ("ingest", "audit")]
+    return str(recent(1)[0]["outcome"]), last[0], last[1]
+
+
+def test_a_run_of_the_primary_is_running_on_its_standby_until_that_is_promoted(
+    server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby has no locks of its primary's runs; one found killed before is so here, too."""
+    statement(
+        "INSERT INTO ops.runs (command, parameters, versions, started_at)"
+        " VALUES ('audit', '{}', '{}', now() - interval '1 hour')"
+    )
+    with recorded("ingest"), standby(server) as (where, pg_ctl):
+        monkeypatch.setenv("PGHOST", where["PGHOST"])
+        with serving(status_refresh_s=0.1) as client:
+            wait_until(lambda: metric(client, RUNNING) == 1)
+            assert metric(client, KILLED) == metric(client, LAST) == 0
+            assert told() == ("running", "running", "killed")
+            pg_ctl("promote")  # its process ran on the former primary, and has no lock here
+            wait_until(lambda: metric(client, KILLED) == metric(client, LAST) == 1)
+            assert metric(client, RUNNING) == 0
+            assert told() == ("killed", "killed", "killed")
+        monkeypatch.setenv("PGHOST", server["PGHOST"])
+        assert told() == ("running", "running", "killed")

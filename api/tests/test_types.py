@@ -4,6 +4,9 @@ from typing import Any
 
 import httpx
 
+from api import values
+from feature_repo.catalog import StoredFeature
+
 
 def test_every_type_is_answered_as_plain_json(rich_client: httpx.Client) -> None:
     from api.tests.feast_objects import TYPES
@@ -54,3 +57,11 @@ def test_the_expected_values_are_what_feast_itself_says(rich: str) -> None:
         if name != "user_id"
     }
     assert said == {name: one[3] for name, one in TYPES.items()}
+
+
+def test_an_instant_that_no_date_can_name_is_told_in_seconds() -> None:
+    """No write stores one any more."""
+    far = StoredFeature("far", "UnixTimestamp", "v:far", "bigint", "")
+    convert = values.plain(far)
+    assert convert is not None
+    assert (convert(10**15), convert(0)) == (10**15, "1970-01-01T00:00:00Z")

@@ -102,9 +102,14 @@ def table(name: str, rows: Iterable[Mapping[str, Any]] = (), columns: str = COLU
                 sql.SQL("INSERT INTO {} ({}) VALUES ({})").format(
                     target,
                     sql.SQL(", ").join(map(sql.Identifier, row)),
-                    sql.SQL(", ").join(map(sql.Literal, row.values())),
+                    sql.SQL(", ").join(map(literal, row.values())),
                 )
             )
+
+
+def literal(value: Any) -> sql.Literal:
+    """A value in a statement; a float as text, since -0.0 as a number there is 0."""
+    return sql.Literal(repr(value) if isinstance(value, float) else value)
 
 
 def row(user: str | None, at: datetime | None, clicks: int | None, **more: Any) -> dict[str, Any]:

@@ -2,14 +2,17 @@
 
 import contextlib
 import io
+import re
 import threading
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+import pandas as pd
 import psycopg
 import pytest
-from feast import Entity, FeatureStore, FeatureView, Field, ValueType
+from feast import BatchFeatureView, Entity, FeatureStore, FeatureView, Field, ValueType
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
@@ -22,10 +25,13 @@ from feast.types import (
     Float64,
     Int32,
     Int64,
+    Map,
     String,
     UnixTimestamp,
 )
 
+from feature_repo import engine, engine_ledger, engine_sql
+from feature_repo.errors import SchemaTooNew, StreamflowError
 from feature_repo.store import open_store
 
 DAY = [datetime(2024, 1, day, tzinfo=UTC) for day in range(1, 32)]
@@ -168,17 +174,23 @@ def test_a_row_that_came_late_is_found_though_its_time_is_before_the_window(
     assert served(priced, 3) == [30]
 
 
-def test_values_in_other_types_go_feasts_way_with_the_same_result(
+def test_rows_that_leave_the_database_have_the_same_result(
     db: psycopg.Connection, store: FeatureStore
 ) -> None:
-    prices(db, (1, DAY[2], DAY[2], 10), (1, DAY[3], DAY[3], 11))
-    cast = "(SELECT shop_id, ts, at, price::numeric AS price FROM source.prices)"
-    store.apply(
-        [shop, view("prices", {"price": Int64}, table=None, query=cast[1:-1])], partial=True
-    )
+    prices(db, (1, DAY[2], DAY[2], 10), (1, DAY[3], DAY[3], 2**53 + 1), (2, DAY[2], DAY[2], 20))
+    prices(db, (None, DAY[9], DAY[9], 99))
+    fields = {"price": Int64, "more": Map}
+    query = "SELECT shop_id, ts, at, price, CASE WHEN price = 20 THEN '{}'::jsonb END AS more"
+    source = {"table": None, "query": f"{query} FROM source.prices"}
+    store.apply([shop, view("prices", fields, **source)], partial=True)
     result = go(store)
-    assert (result.way, result.written, result.newest_event) == ("feast", 1, DAY[3])
-    assert served(store, 1) == [11]
+    assert (result.way, counts(result)) == ("feast", (2, 2, 0, 0, 0))
+    assert result.newest_event == DAY[3]
+    assert served(store, 1, 2) == [2**53 + 1, 20]
+    assert counts(go(store, DAY[0], DAY[2])) == (2, 0, 0, 1, 1)
+    db.execute("INSERT INTO source.prices VALUES (3, %s, now(), 30)", [DAY[1]])
+    go(store, DAY[20], DAY[30])
+    assert served(store, 1, 3) == [2**53 + 1, 30]
 
 
 def test_the_newest_instant_that_is_online_is_recorded_whatever_the_window(
@@ -193,17 +205,69 @@ def test_the_newest_instant_that_is_online_is_recorded_whatever_the_window(
     assert newest.fetchall() == [(DAY[3],)]
 
 
-def test_all_views_are_written_or_none(priced: FeatureStore, db: psycopg.Connection) -> None:
+def sizes(db: psycopg.Connection, size: str, store: FeatureStore) -> None:
+    """Applies the view `sizes`, whose source has one row with that size."""
     db.execute(
         "CREATE TABLE source.sizes AS SELECT 1::bigint AS shop_id, '2024-01-05Z'::timestamptz"
-        " AS ts, now() AS at, 1e300::float8 AS size"
+        f" AS ts, now() AS at, {size} AS size"
     )
-    priced.apply([view("sizes", {"size": Float32})], partial=True)
-    with pytest.raises(psycopg.errors.NumericValueOutOfRange):
+    store.apply([view("sizes", {"size": Float32})], partial=True)
+
+
+@pytest.mark.parametrize(
+    ("size", "said"),
+    [
+        ("1e300::float8", "feature view sizes, column size: 1e+300 is out of range"),
+        ("true", "feature view sizes, column size is boolean, from which size cannot be FLOAT"),
+    ],
+)
+def test_a_view_whose_values_are_refused_is_as_it_was_and_the_others_are_done(
+    priced: FeatureStore, db: psycopg.Connection, size: str, said: str
+) -> None:
+    sizes(db, size, priced)
+    with pytest.raises(StreamflowError, match=re.escape(said)):
+        go(priced, names=("sizes", "prices"))
+    assert served(priced, 1) == [11]
+    assert db.execute("SELECT view FROM ops.materializations").fetchall() == [("prices",)]
+    assert priced.get_feature_view("prices").materialization_intervals == [(DAY[0], DAY[-1])]
+    assert priced.get_feature_view("sizes").materialization_intervals == []
+
+
+def test_a_query_that_fails_is_its_views_error(
+    priced: FeatureStore, db: psycopg.Connection
+) -> None:
+    sizes(db, "0::real", priced)
+    query = "SELECT shop_id, ts, at, (1 / size::integer)::real AS size FROM source.sizes"
+    priced.apply([view("sizes", {"size": Float32}, table=None, query=query)], partial=True)
+    with pytest.raises(StreamflowError, match="feature view sizes: division by zero"):
         go(priced, names=("prices", "sizes"))
-    assert served(priced, 1) == [None]
+    assert served(priced, 1) == [11]
+
+
+def test_a_refused_value_that_was_replaced_or_lies_outside_of_the_window_does_no_harm(
+    priced: FeatureStore, db: psycopg.Connection
+) -> None:
+    sizes(db, "1e300::float8", priced)
+    db.execute("INSERT INTO source.sizes VALUES (1, '2024-01-06Z', now(), 0.1)")
+    result = go(priced, names=("sizes", "prices"))
+    assert counts(result) == (2, 1, 0, 0, 1)
+    answer = priced.get_online_features(["sizes:size"], [{"shop_id": 1}]).to_dict()
+    assert answer["size"] == [0.10000000149011612]
+    db.execute("INSERT INTO source.sizes VALUES (2, '2023-01-06Z', '2023-01-06Z', 1e300)")
+    assert counts(go(priced, DAY[5], DAY[9], names=("sizes",)))[1] == 0
+
+
+def test_a_schema_that_this_version_cannot_use_is_left_alone(
+    priced: FeatureStore, db: psycopg.Connection
+) -> None:
+    db.execute("INSERT INTO ops.migrations VALUES (999, 'later', 'x', 999)")
+    with pytest.raises(SchemaTooNew):
+        go(priced)
     assert db.execute("SELECT count(*) FROM ops.materializations").fetchone() == (0,)
-    assert priced.get_feature_view("prices").materialization_intervals == []
+    with pytest.raises(SchemaTooNew):
+        priced.apply([view("prices", {"cost": Int64})], partial=True)
+    columns = "SELECT FROM pg_attribute WHERE attname = 'prices:cost'"
+    assert db.execute(columns).fetchall() == []
 
 
 def test_views_of_several_entities_go_together(
@@ -275,6 +339,84 @@ def test_every_run_of_many_at_once_is_recorded(
     assert served(priced, 1, 2) == [11, 20]
 
 
+WAITING = """
+    SELECT count(*) FROM pg_locks WHERE NOT granted
+      AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"""
+
+
+def test_who_waits_for_another_materialization_does_its_own_once(
+    priced: FeatureStore, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second one comes when the first has written all its rows and not yet committed."""
+    go(priced)
+    db.execute("UPDATE source.prices SET price = price + 1")
+    attempts: list[int] = []
+    write, record = engine.StreamflowEngine._write, engine_ledger.record
+
+    def counted(*arguments: Any, **options: Any) -> Any:
+        attempts.append(threading.get_ident())
+        return write(*arguments, **options)
+
+    def when_another_waits(*arguments: Any) -> None:
+        if first.is_alive() and not second.is_alive():
+            second.start()
+            while second.is_alive() and db.execute(WAITING).fetchone() == (0,):
+                time.sleep(0.01)
+        record(*arguments)
+
+    def one() -> None:
+        with open_store() as mine:
+            mine.materialize(DAY[0], DAY[-1], ["prices"])
+
+    monkeypatch.setattr(engine.StreamflowEngine, "_write", counted)
+    monkeypatch.setattr(engine_ledger, "record", when_another_waits)
+    first, second = threading.Thread(target=one), threading.Thread(target=one)
+    with contextlib.redirect_stdout(io.StringIO()):
+        first.start()
+        first.join()
+        second.join()
+    assert sorted(attempts) == sorted([first.ident, second.ident])
+    found = db.execute(
+        "SELECT rows_written, rows_unchanged FROM ops.materializations ORDER BY materialization"
+    )
+    assert found.fetchall() == [(2, 0), (2, 0), (0, 2)]
+
+
+def test_a_materialization_that_pushes_disturb_keeps_them_out_at_last(
+    priced: FeatureStore, db: psycopg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """At each attempt a push changes a row that it is about to write; the last one waits."""
+    look = engine_sql.look
+    pushed = threading.Event()
+    pushes: list[threading.Thread] = []
+
+    def push(price: int) -> None:
+        with psycopg.connect(autocommit=True) as connection:
+            connection.execute(
+                'INSERT INTO online."streamflow:shop_id bigint" AS o (shop_id, "prices@event_ts",'
+                ' "prices:price") VALUES (1, %s, %s) ON CONFLICT (shop_id) DO UPDATE SET'
+                ' "prices:price" = EXCLUDED."prices:price"',
+                [DAY[1], price],
+            )
+        pushed.set()
+
+    def disturbed(*arguments: Any) -> Any:
+        pushed.clear()
+        pushes.append(threading.Thread(target=push, args=[len(pushes)]))
+        pushes[-1].start()
+        while not pushed.is_set() and db.execute(WAITING).fetchone() == (0,):
+            time.sleep(0.01)
+        return look(*arguments)
+
+    monkeypatch.setattr(engine_sql, "look", disturbed)
+    assert go(priced).written == 2
+    for thread in pushes:
+        thread.join()
+    assert len(pushes) == engine.ATTEMPTS + 1
+    assert db.execute("SELECT count(*) FROM ops.materializations").fetchone() == (1,)
+    assert served(priced, 1, 2) == [len(pushes) - 1, 20]  # this push was not in the store's way
+
+
 def test_a_value_pushed_meanwhile_is_not_lost(priced: FeatureStore, db: psycopg.Connection) -> None:
     db.execute(
         "INSERT INTO source.prices SELECT n, %s, %s, n FROM generate_series(10, 3000) AS n",
@@ -284,8 +426,6 @@ def test_a_value_pushed_meanwhile_is_not_lost(priced: FeatureStore, db: psycopg.
     pushed: list[int] = []
 
     def push() -> None:
-        import pandas as pd
-
         with open_store() as mine:
             while not stop.is_set():
                 number = 1_000_000 + len(pushed)
@@ -307,6 +447,77 @@ def test_a_value_pushed_meanwhile_is_not_lost(priced: FeatureStore, db: psycopg.
         thread.join()
     assert pushed
     assert served(priced, 1) == [pushed[-1]]
+
+
+FAR = datetime(2099, 1, 1, tzinfo=UTC)
+CENTURY = (DAY[0], datetime(2100, 1, 1, tzinfo=UTC))
+
+
+def doubled(frame: pd.DataFrame) -> pd.DataFrame:
+    return frame.assign(price=frame["price"] * 2)
+
+
+@pytest.mark.filterwarnings("ignore:Batch feature views are experimental")
+@pytest.mark.parametrize("way", ["database", "message", "transformed"])
+def test_rows_too_far_ahead_are_counted_and_left_out(
+    db: psycopg.Connection, store: FeatureStore, way: str
+) -> None:
+    prices(db, (1, DAY[2], DAY[2], 10), (1, FAR, DAY[2], 99), (2, FAR, DAY[2], 99))
+    prices(db, (3, datetime.now(UTC) + timedelta(hours=23), DAY[2], 30))
+    query = "SELECT *, '{}'::jsonb AS more FROM source.prices"
+    made = view("prices", {"price": Int64, "more": Map}, table=None, query=query)
+    if way == "database":
+        made = view("prices", {"price": Int64})
+    if way == "transformed":
+        made = BatchFeatureView(
+            name="prices",
+            entities=[shop],
+            schema=[Field(name="price", dtype=Int64)],
+            source=made.batch_source,
+            udf=doubled,
+            udf_string="doubled",
+            mode="pandas",
+            online=True,
+        )
+    store.apply([shop, made], partial=True)
+    result = go(store, *CENTURY)
+    assert (result.ahead, result.written, result.held) == (2, 2, 0)
+    factor = 2 if way == "transformed" else 1
+    assert served(store, 1, 2, 3) == [10 * factor, None, 30 * factor]
+
+
+def test_keys_that_a_row_too_far_ahead_pins_are_counted_until_force_mends_them(
+    priced: FeatureStore, db: psycopg.Connection
+) -> None:
+    go(priced)
+    db.execute(
+        'UPDATE online."streamflow:shop_id bigint" SET "prices@event_ts" = %s, "prices:price" = 99'
+        " WHERE shop_id = 1",
+        [FAR],
+    )
+    result = go(priced)
+    assert (result.held, counts(result)) == (1, (3, 0, 0, 1, 2))
+    assert served(priced, 1, 2) == [99, 20]
+    priced.config.online_store.force = True
+    assert go(priced).held == 0
+    assert served(priced, 1, 2) == [11, 20]
+
+
+@pytest.mark.parametrize("time", ["-infinity", "0044-03-15 12:00:00 BC"])
+def test_a_time_before_all_years_is_served_as_their_begin(
+    priced: FeatureStore, db: psycopg.Connection, time: str
+) -> None:
+    """It counts in training, too; a client can be told of no earlier time."""
+    go(priced)
+    db.execute("INSERT INTO source.prices VALUES (3, %s, now(), 30)", [time])
+    go(priced)
+    go(priced)
+    answer = priced.get_online_features(["prices:price"], [{"shop_id": 3}])
+    found = answer.to_dict(include_event_timestamps=True)
+    assert found["price"] == [30]
+    assert answer.proto.results[1].event_timestamps[0].ToDatetime() == datetime(1, 1, 1)
+    rows = "SELECT 3::bigint AS shop_id, timestamptz '2024-01-31' AS event_timestamp"
+    assert priced.get_historical_features(rows, ["prices:price"]).to_df()["price"][0] == 30
 
 
 # Without nulls among the integers and NaN among the floats: Feast's own engine takes the first

@@ -41,7 +41,7 @@ TYPES: list[tuple[str, list[str], pa.DataType, list[Any]]] = [
     ("numeric[]", ["{0.1,NULL}"], pa.list_(pa.float64()), [[0.1, None]]),
     ("text", ["", "ü🙂\n\\"], pa.string(), ["", "ü🙂\n\\"]),
     ("varchar(3)", ["abc"], pa.string(), ["abc"]),
-    ("char(3)", ["a"], pa.string(), ["a  "]),
+    ("char(3)", ["a"], pa.string(), ["a"]),
     ("name", ["a"], pa.string(), ["a"]),
     ('"char"', ["a"], pa.string(), ["a"]),
     ("bytea", [r"\x00ff", r"\x"], pa.binary(), [b"\0\xff", b""]),
@@ -101,11 +101,13 @@ def as_python(values: list[Any]) -> list[Any]:
     ]
 
 
-def test_dates_and_naive_times_may_stay_what_they_are() -> None:
-    query = "SELECT date '2024-01-31', timestamp '2024-01-31 01:02'"
-    found = table(query, ("day", False), ("time", False))
-    assert found.schema.types == [pa.date32(), pa.timestamp("us")]
-    assert found.to_pylist() == [{"day": date(2024, 1, 31), "time": datetime(2024, 1, 31, 1, 2)}]
+def test_dates_naive_times_and_blanks_may_stay_what_they_are() -> None:
+    query = "SELECT date '2024-01-31', timestamp '2024-01-31 01:02', 'a'::char(3)"
+    found = table(query, ("day", False), ("time", False), ("text", False))
+    assert found.schema.types == [pa.date32(), pa.timestamp("us"), pa.string()]
+    assert found.to_pylist() == [
+        {"day": date(2024, 1, 31), "time": datetime(2024, 1, 31, 1, 2), "text": "a  "}
+    ]
 
 
 @pytest.mark.parametrize(

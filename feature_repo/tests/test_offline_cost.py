@@ -98,3 +98,38 @@ def test_a_source_that_is_thought_to_be_small_is_not_compared_row_by_row(tmp_pat
     source = f"(SELECT * FROM source.v WHERE {conditions})"  # taken for a row or none
     view = view_of("w", table=source)
     assert looked_at(tmp_path, view, REQUEST.format(user="'user ' || n")) <= 3 * ROWS
+
+
+LONG = (
+    "INSERT INTO source.v (user_id, at, created, clicks) SELECT 'user ' || n, timestamptz"
+    " '2024-01-01' + day * interval '1 day', now(), n FROM generate_series(1, 40) AS day,"
+    " generate_series(1, 300) AS n WHERE day < 40 OR n % 100 > 0"
+)
+"""Forty days of 300 users, three of whom have no row on the last one."""
+LAST = (
+    "SELECT 'user ' || n AS user_id, timestamptz '2024-01-01' + 40 * interval '1 day'"
+    " AS event_timestamp FROM generate_series(1, 300) AS n"
+)
+
+
+@pytest.mark.parametrize("ttl", [timedelta(0), timedelta(days=9)])
+@pytest.mark.parametrize("small", [10_000, 0])
+def test_the_last_rows_of_a_long_history_are_found_without_the_others(
+    tmp_path: Path, small: int, ttl: timedelta, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """By an index of the times, and of keys and times for who has no row at the last one."""
+    monkeypatch.setattr(offline_history, "SMALL", small)
+    table("v")
+    execute(LONG, "CREATE INDEX ON source.v (user_id, at)", "CREATE INDEX ON source.v (at)")
+    execute("UPDATE source.v SET created = at", "VACUUM ANALYZE source.v")
+    view = view_of("v", ttl=ttl)
+    assert looked_at(tmp_path, view, LAST) <= 3 * 300
+    job = store_of(tmp_path, view).get_historical_features(LAST, ["v:clicks"])
+    assert job.to_df()["clicks"].tolist() == list(range(1, 301))
+
+
+def test_without_an_index_a_long_history_is_read_once(tmp_path: Path, mode: str) -> None:
+    table("v")
+    execute(LONG, "ANALYZE source.v")
+    most = looked_at(tmp_path, view_of("v"), LAST, entity_select_mode=mode)
+    assert 300 * 39 < most <= 3 * 300 * 40

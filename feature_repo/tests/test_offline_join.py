@@ -26,12 +26,14 @@ from feature_repo.tests.offline_projects import (
 pytestmark = pytest.mark.usefixtures("feast_database")
 
 
-@pytest.fixture(params=["newest", "timeline", "large", "embedded"])
+@pytest.fixture(params=["newest", "timeline", "large", "lookup", "large lookup", "embedded"])
 def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Each way to join in turn: the two forms, without nested loops, and without a table."""
+    """Each way to join in turn: the three forms, without nested loops, and without a table."""
     monkeypatch.setattr(offline_history, "FEW_ROWS", 0 if request.param == "timeline" else 10**9)
-    if request.param == "large":
+    if "large" in request.param:
         monkeypatch.setattr(offline_history, "SMALL", 0)
+    if "lookup" in request.param:
+        monkeypatch.setattr(offline_history, "pays", lambda _, view, rows: bool(rows.bounds))
     return str(request.param)
 
 

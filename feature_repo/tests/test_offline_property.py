@@ -1,5 +1,6 @@
 """Point-in-time joins equal a reference of a few lines, and stock Feast's where that is right."""
 
+import math
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -65,13 +66,16 @@ def maybe(strategy: st.SearchStrategy[Any], often: int = 7) -> st.SearchStrategy
 
 @st.composite
 def sources(draw: st.DrawFn, keys: list[str], nulls: int, twice: bool) -> list[Row]:
-    """Rows of a source; rows of the same entity, time and creation are equal."""
+    """Rows of a source; `twice`: also of the same entity, time and creation."""
     names = [*keys, "at", "created"]
     identity = st.tuples(*(maybe(identities[name], nulls) for name in names))
     features = st.fixed_dictionaries({name: maybe(value, 3) for name, value in values.items()})
-    rows = draw(st.dictionaries(identity, features, max_size=15))
-    found = [{**dict(zip(names, key, strict=True)), **row} for key, row in rows.items()]
-    return found + (draw(st.lists(st.sampled_from(found), max_size=4)) if found and twice else [])
+    rows = list(draw(st.dictionaries(identity, features, max_size=15)).items())
+    if rows and twice:
+        again = st.tuples(st.sampled_from([key for key, _ in rows]), features)
+        rows += draw(st.lists(st.sampled_from(rows) | again, max_size=8))
+        rows = draw(st.permutations(rows))
+    return [{**dict(zip(names, key, strict=True)), **row} for key, row in rows]
 
 
 def requests(nulls: int) -> st.SearchStrategy[pd.DataFrame]:
@@ -97,8 +101,24 @@ def newest(rows: list[Row], keys: list[str], asked: Row, ttl: timedelta, known: 
         and not (known and (row["created"] is None or row["created"] > when))
     ]
     return max(
-        seen, key=lambda row: (row["at"], row["created"] is not None, row["created"]), default={}
+        seen,
+        key=lambda row: (
+            row["at"],
+            row["created"] is not None,
+            row["created"] or row["at"],
+            *(ranked(row[name]) for name in sorted(FEATURES)),
+        ),
+        default={},
     )
+
+
+def ranked(value: Any) -> Any:
+    """A feature's value as values of the same times are compared."""
+    if isinstance(value, float):
+        value = (math.isnan(value), 0 if math.isnan(value) else value, math.copysign(1, value))
+    if isinstance(value, str):
+        value = value.encode()
+    return (value is not None, value)
 
 
 def comparable(found: list[Row]) -> list[Row]:
@@ -152,15 +172,19 @@ def test_every_form_of_the_join_finds_what_the_reference_finds(
             found = newest(rows[name], keys, one, ttl, known)
             row |= {f"{name}__{feature}": found.get(feature) for feature in FEATURES}
         expected.append(row)
-    for few, small, entities, mode in (
-        (10**9, 10**9, frame, "temp_table"),
-        (0, 10**9, frame, "temp_table"),
-        (10**9, 0, query_of(frame), "temp_table"),
-        (0, 0, query_of(frame), "embed_query"),
+    for few, small, looks_up, entities, mode in (
+        (10**9, 10**9, False, frame, "temp_table"),
+        (0, 10**9, False, frame, "temp_table"),
+        (10**9, 0, False, query_of(frame), "temp_table"),
+        (10**9, 10**9, True, frame, "temp_table"),
+        (10**9, 0, True, query_of(frame), "temp_table"),
+        (0, 0, False, query_of(frame), "embed_query"),
     ):
         with pytest.MonkeyPatch.context() as patch:
             patch.setattr(offline_history, "FEW_ROWS", few)
             patch.setattr(offline_history, "SMALL", small)
+            if looks_up:
+                patch.setattr(offline_history, "pays", lambda _, view, rows: bool(rows.bounds))
             patch.setattr(shop.config.offline_store, "entity_select_mode", EntitySelectMode(mode))
             found = answer(shop, StreamflowOfflineStore, views, entities, known)
         assert comparable(found.to_pylist()) == comparable(expected)

@@ -1,15 +1,19 @@
 """What a request may look like: keys, aliases, names, columns that pass through, errors."""
 
+import warnings
+from collections.abc import Callable
 from datetime import date, datetime
 from decimal import Decimal
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
+import feast.utils
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pytest
-from feast import FeatureService
+from feast import FeatureService, Field, OnDemandFeatureView
 from feast.errors import (
     EntityDFNotDateTime,
     EntityTimestampInferenceException,
@@ -21,8 +25,11 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
     PostgreSQLSource,
 )
 from feast.infra.offline_stores.file_source import FileSource
+from feast.transformation.pandas_transformation import PandasTransformation
+from feast.types import Int64
 
 from feature_repo.tests.offline_projects import (
+    FEATURES,
     HOUR,
     T0,
     asked,
@@ -258,3 +265,72 @@ def test_a_source_of_another_kind_is_refused(tmp_path: Path) -> None:
         store._get_provider().get_historical_features(
             store.config, [view], ["v:clicks"], asked(("a", T0)), store.registry, "shop", False
         )
+
+
+def total_of(name: str) -> Callable[[pd.DataFrame], pd.DataFrame]:
+    """Computes `NAME_total` of two views' clicks."""
+
+    def total(inputs: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({f"{name}_total": inputs["v_clicks"] + inputs["w_clicks"]})
+
+    return total
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_the_order_of_columns_is_that_of_no_hash(
+    tmp_path: Path, full: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Feast adds the inputs of on-demand views from sets, whose order differs in each process."""
+    for name in ("v", "w"):
+        table(name, [row("a", T0, 1, score=0.5, note="x")])
+    views = [
+        view_of(
+            name,
+            features={f"{name}_{one}": kind for one, kind in FEATURES.items()},
+            source=PostgreSQLSource(
+                name=f"{name}_source",
+                table=f"source.{name}",
+                timestamp_field="at",
+                field_mapping={one: f"{name}_{one}" for one in FEATURES},
+            ),
+        )
+        for name in ("v", "w")
+    ]
+    computed = [
+        OnDemandFeatureView(
+            name=name,
+            sources=views,
+            schema=[Field(name=f"{name}_total", dtype=Int64)],
+            feature_transformation=PandasTransformation(udf=total_of(name), udf_string=name),
+            mode="pandas",
+        )
+        for name in ("one", "two")
+    ]
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "On demand feature view", RuntimeWarning)
+        store = store_of(tmp_path, *views, *computed)
+    grouped = feast.utils._group_feature_refs
+    columns = []
+    for order in permutations(range(4)):
+
+        def shuffled(*given: Any, order: tuple[int, ...] = order) -> Any:
+            plain, on_demand = grouped(*given)
+            plain = [
+                (view, sorted(names, key=lambda one: (order[len(one) % 4], one)))
+                for view, names in plain
+            ]
+            return plain[:: 1 if order[0] % 2 else -1], on_demand
+
+        monkeypatch.setattr(feast.utils, "_group_feature_refs", shuffled)
+        job = store.get_historical_features(
+            asked(("a", T0)),
+            ["two:two_total", "w:w_score", "v:v_note", "one:one_total"],
+            full_feature_names=full,
+        )
+        columns.append(job.to_arrow().column_names)
+    assert columns == columns[:1] * len(columns)
+    names = [one.rpartition("__")[2] for one in columns[0]]
+    # View by view as they were asked for; behind what was asked of one, its inputs in its order.
+    assert names[2:5] == ["w_score", "w_clicks", "w_note"]
+    assert names[5:8] == ["v_note", "v_clicks", "v_score"]
+    assert names[8:] == ["two_total", "one_total"]

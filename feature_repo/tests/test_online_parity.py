@@ -80,7 +80,8 @@ JOIN_KEYS = {
     "by_two": ["driver_id", "user_id"],
     "alone": ["__dummy_id"],
 }
-instants = st.datetimes(datetime(1, 1, 2), datetime(9999, 12, 30), timezones=st.just(UTC))
+instants = st.datetimes(datetime(1, 1, 2), datetime(2026, 1, 1), timezones=st.just(UTC))
+"""Times of rows; later ones would be refused as too far ahead."""
 Stores = tuple[FeatureStore, FeatureStore]
 
 

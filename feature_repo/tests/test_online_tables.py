@@ -7,8 +7,8 @@ import pytest
 from feast import Entity, Project, ValueType
 from feast.types import Array, Float64, Int32, Int64, String
 
-from feature_repo import online_tables
-from feature_repo.errors import ConfigurationError, SchemaMissing
+from feature_repo import online_tables, schema
+from feature_repo.errors import ConfigurationError
 from feature_repo.online_store import StreamflowOnlineStore
 from feature_repo.tests.online_projects import (
     DRIVER,
@@ -241,11 +241,23 @@ def test_a_registry_in_a_file_is_refused(feast_database: str) -> None:
         StreamflowOnlineStore().update(config, [], [prices()], [], [USER], partial=True)
 
 
-def test_a_database_without_our_schemas_is_named_as_such(feast_database: str) -> None:
+def test_our_schemas_come_by_themselves(feast_database: str) -> None:
+    """Feast's own apply is the only one that a repository of somebody else has."""
     with psycopg.connect() as connection:
         connection.execute("DROP SCHEMA ops CASCADE")
-    with (
-        pytest.raises(SchemaMissing, match="run: streamflow apply"),
-        opened(config_of()) as store,
-    ):
+        connection.execute("DROP SCHEMA online CASCADE")
+    with opened(config_of()) as store:
         apply(store, USER, prices())
+    assert tables() == {"shop:user_id": PRICES}
+    assert catalog() == (1, "shop")
+
+
+def test_an_older_schema_is_migrated(feast_database: str) -> None:
+    with psycopg.connect() as connection:
+        connection.execute("DROP TABLE ops.materializations CASCADE")
+        connection.execute("UPDATE ops.schema_version SET sha256 = 'older'")
+    with opened(config_of()) as store:
+        apply(store, USER, prices())
+    with psycopg.connect() as connection:
+        assert schema.state(connection) == "current"
+        connection.execute("SELECT FROM ops.materializations")

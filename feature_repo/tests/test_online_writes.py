@@ -1,7 +1,8 @@
 """Newest wins, whatever the order of rows and batches; all of a batch is written or nothing."""
 
+import itertools
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -77,16 +78,36 @@ def age(one: Row) -> Any:
     return (aware(event), created is not None, aware(created) or aware(event))
 
 
+def ranked(values: dict[str, Any], names: Iterable[str]) -> list[Any]:
+    """Features as they are compared: by name, null being the least."""
+    none = {"price": 0, "name": ""}
+    return [
+        (values.get(name) is not None, values.get(name) or none[name]) for name in sorted(names)
+    ]
+
+
+def turn(one: Row) -> Any:
+    """When a row's turn in its batch is: after older ones, and those with fewer features."""
+    return (age(one), [name for name in ("price", "name") if name in one[1]])
+
+
 def modelled(batches: Sequence[Sequence[Row]], force: bool) -> Stored:
     """What the batches leave when each row is taken after the other, a batch's oldest first."""
     found: dict[str, tuple[Any, dict[str, Any]]] = {}
     for batch in batches:
-        for one in sorted(batch, key=age):
+        begun: set[str] = set()
+        for one in sorted(batch, key=turn):
             keys, given_, event, created = one
-            before = found.get(keys["user_id"])
-            if before is None or force or age(one) >= age(({}, {}, *before[0])):
-                kept = before[1] if before else {}
-                found[keys["user_id"]] = ((event, created), kept | given_)
+            user, before = keys["user_id"], found.get(keys["user_id"])
+            kept = before[1] if before else {}
+            rank = (age(one), ranked(given_, given_))
+            if (
+                before is None
+                or (force and user not in begun)
+                or rank >= (age(({}, {}, *before[0])), ranked(kept, given_))
+            ):
+                found[user] = ((event, created), kept | given_)
+            begun.add(user)
     return {
         user: [aware(event), aware(created), had.get("price"), had.get("name")]  # type: ignore[misc]
         for user, ((event, created), had) in found.items()
@@ -144,11 +165,16 @@ def test_whole_rows_may_come_in_any_order_and_split(store: FeatureStore) -> None
     check()
 
 
-def test_equal_times_may_correct(store: FeatureStore) -> None:
-    write(store, "prices", [row("u", T0, 1, T0)])
-    write(store, "prices", [row("u", T0, 2, T0)])
-    assert stored()["u"][2] == 2
-    assert store._get_provider().online_store.rows_written["prices"] >= 2
+def test_of_equal_times_the_greater_row_stays_in_whatever_order_they_come(
+    store: FeatureStore,
+) -> None:
+    rows = [row("u", T0, price, T0, name=name) for price, name in ((9, "a"), (8, None), (7, "b"))]
+    for order in itertools.permutations(rows):
+        for cut in range(3):
+            truncate("online")
+            write(store, "prices", order[:cut])
+            write(store, "prices", order[cut:])
+            assert stored() == {"u": [T0, T0, 7, "b"]}
 
 
 def test_an_older_value_never_comes_back_with_a_newer_part_of_the_row(store: FeatureStore) -> None:

@@ -48,6 +48,32 @@ def test_a_password_does_not_show_in_the_settings(monkeypatch: pytest.MonkeyPatc
     assert settings.postgres().password == "s3cret"
 
 
+@pytest.mark.parametrize(
+    ("variables", "said"),
+    [
+        ({"DIRECT_HOST": "db"}, "STREAMFLOW_DIRECT_HOST is beside a pooler"),
+        ({"POOLER": "session"}, "STREAMFLOW_POOLER: input should be 'none' or 'transaction'"),
+        ({"POOLER": "transaction", "DIRECT_PORT": "x"}, "STREAMFLOW_DIRECT_PORT: input should be"),
+    ],
+)
+def test_an_address_beside_a_pooler_needs_the_pooler(
+    monkeypatch: pytest.MonkeyPatch, variables: dict[str, str], said: str
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(f"STREAMFLOW_{name}", value)
+    with pytest.raises(ConfigurationError, match=f"^{said}"):
+        settings.streamflow()
+
+
+def test_an_address_beside_a_pooler_is_a_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in {"POOLER": "transaction", "DIRECT_HOST": "db"}.items():
+        monkeypatch.setenv(f"STREAMFLOW_{name}", value)
+    assert settings.streamflow().direct_host == "db"
+    monkeypatch.setenv("PGHOSTADDR", "10.0.0.1")
+    with pytest.raises(ConfigurationError, match="no use with PGHOSTADDR"):
+        settings.streamflow()
+
+
 def test_an_unreachable_server_is_named_by_its_place(monkeypatch: pytest.MonkeyPatch) -> None:
     for name, value in {"PGHOST": "127.0.0.1", "PGPORT": "1", "PGUSER": "me"}.items():
         monkeypatch.setenv(name, value)

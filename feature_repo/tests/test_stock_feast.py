@@ -12,7 +12,8 @@ from drills.forks import Command, Forks
 from feature_repo.settings import FEATURE_REPO
 from jobs.ingest import ingest
 from jobs.ledger import recorded
-from jobs.plan import compare, defined, load, registered
+from jobs.loading import load
+from jobs.plan import compare, defined, registered
 
 FEAST = str(Path(sys.executable).with_name("feast"))
 

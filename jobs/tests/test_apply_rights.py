@@ -6,6 +6,7 @@ import psycopg
 import pytest
 
 from feature_repo.database import lock
+from jobs.ledger import recorded
 from jobs.roles import Names
 from jobs.tests.acting import acting, db_roles, done, execute, streamflow
 
@@ -76,7 +77,49 @@ def test_the_owner_and_who_may_act_as_the_owner_apply(names: Names, database: st
             assert "nothing to do" in done(streamflow("apply")).stdout
 
 
+def test_rights_on_what_a_migration_adds_are_those_on_what_was_there(
+    names: Names, database: str
+) -> None:
+    """Until `streamflow db roles` runs again, which where a person makes the roles may be never."""
+    done(db_roles(names))
+    rights = (
+        "SELECT relname, relacl::text FROM pg_class WHERE relname IN ('ledger', 'migrations')"
+        " UNION ALL SELECT proname, proacl::text FROM pg_proc WHERE proname = 'tidy' ORDER BY 1"
+    )
+    before = execute(rights)
+    others = f"{names.writer}, {names.trainer}, {names.reader}"
+    execute(f"REVOKE ALL ON ops.ledger, ops.migrations FROM {others}")
+    execute(f"REVOKE ALL ON FUNCTION ops.tidy FROM {others}")
+    for role in (names.writer, names.trainer):  # it runs, with what an earlier version granted
+        with acting(role), recorded("audit" if role == names.writer else "training-set"):
+            pass
+    execute("UPDATE ops.schema_version SET sha256 = 'earlier'")
+    with acting(names.owner):
+        done(streamflow("apply"))
+    assert [(name, sorted(acl[1:-1].split(","))) for name, acl in execute(rights)] == [
+        (name, sorted(acl[1:-1].split(","))) for name, acl in before
+    ]
+    with acting(names.writer):
+        assert "audit" in done(streamflow("runs")).stdout
+
+
 def test_a_plan_is_for_the_writer_too(names: Names, database: str) -> None:
     done(db_roles(names))
     with acting(names.writer):
         assert "nothing to do" in done(streamflow("apply", "--plan")).stdout
+
+
+@pytest.mark.parametrize("outdated", [False, True], ids=["as it is", "outdated"])
+def test_the_plan_is_shown_to_who_may_not_carry_it_out(
+    names: Names, database: str, new_feature: dict[str, str], outdated: bool
+) -> None:
+    """Sources are looked at as they will be, and not where that takes a migration."""
+    done(db_roles(names))
+    if outdated:
+        execute("UPDATE ops.schema_version SET sha256 = 'earlier'")
+    with acting(names.writer), pytest.MonkeyPatch.context() as patch:
+        for name, value in new_feature.items():
+            patch.setenv(name, value)
+        result = streamflow("apply", "--plan")
+    assert (result.exit_code, "~ feature view subs_profile_fv" in result.stdout) == (0, True)
+    assert ("the sources were not looked at" in result.stderr) is outdated

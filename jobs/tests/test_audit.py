@@ -163,7 +163,7 @@ def test_the_status_says_how_runs_ended(database: str) -> None:
     assert execute(query) == [(2, 1, 1, 0, "killed", False)]
 
 
-def test_the_status_knows_a_runs_lock(database: str) -> None:
-    """schema.sql cannot take it from the ledger."""
-    (definition,) = execute("SELECT pg_get_viewdef('ops.status_of_commands'::regclass)")[0]
+def test_the_ledger_knows_a_runs_lock(database: str) -> None:
+    """The view cannot take it from jobs/ledger.py."""
+    ((definition,),) = execute("SELECT pg_get_viewdef('ops.ledger'::regclass)")
     assert str(LOCK_CLASS) in definition

@@ -157,3 +157,9 @@ def test_a_url_that_gives_nothing_is_told(database: str, url: str, code: int, sa
     done = streamflow("ingest", url, "--as-of", "2024-01-31")
     assert done.exit_code == code, done.stderr
     assert any(line.startswith(said) for line in done.stderr.splitlines()), done.stderr
+
+
+def test_the_help_of_runs_says_what_the_counts_mean() -> None:
+    said = " ".join(streamflow("runs", "--help").stdout.replace("│", " ").split())
+    for name in ("read", "written", "unchanged", "older", "late", "refused", "killed"):
+        assert name in said

@@ -1,11 +1,17 @@
 """`make demo` tells its story to the end, on a server of its own."""
 
+import io
+import logging
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
 from pathlib import Path
+
+import pytest
+
+from jobs import demo
 
 
 def test_the_demo_ends_with_the_answers_of_the_running_api(small_months: Path) -> None:
@@ -28,3 +34,26 @@ def test_the_demo_ends_with_the_answers_of_the_running_api(small_months: Path) -
         assert not (Path(home) / "postgres" / "postmaster.pid").exists()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def test_it_ends_with_the_exit_code_of_a_command_that_fails(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with pytest.raises(demo.Failed) as failed:
+        demo.run("ingest", ".", "--as-of", "soon")
+    assert failed.value.code == 2
+    demo.run("api-key", "somebody")
+
+
+def test_what_it_cannot_do_is_one_line(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in os.environ if name.startswith("PG")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("STREAMFLOW_HOME", "/proc/home")
+    monkeypatch.setattr(sys, "argv", ["demo"])
+    handlers = logging.getLogger().handlers[:]
+    assert demo.main() == 2
+    logging.getLogger().handlers[:] = handlers
+    assert capsys.readouterr().err.startswith("error: /proc/home: not a folder to write")

@@ -204,3 +204,32 @@ def test_without_a_server_prefect_is_not_even_imported(database: str, small_mont
         check=True,
     )
     assert done.stdout == "False\n"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("error", "code", "said"),
+    [("KeyError('driver')", 1, "KeyError: 'driver'"), ("KeyboardInterrupt()", 130, "interrupted")],
+)
+def test_what_nobody_foresaw_ends_in_one_line_there_too(
+    database: str, tmp_path: Path, prefect: str, error: str, code: int, said: str
+) -> None:
+    program = (
+        "from jobs import commands\nfrom jobs.__main__ import main\n"
+        f"def fails(*_): raise {error}\n"
+        "commands.ingest_month = fails\nmain()"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", program, "ingest", ".", "--as-of", "2024-01-31"],
+        env={**os.environ, "PREFECT_API_URL": prefect, "PREFECT_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == code, done.stderr
+    assert "Traceback" not in done.stderr
+    errors = [line for line in done.stderr.splitlines() if not line[:4].isdigit()]
+    assert [line.startswith(f"error: {said}") for line in errors] == [True], done.stderr
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert (line["command"], line["outcome"], line["message"]) == ("ingest", "failed", said)

@@ -447,7 +447,7 @@ def test_correcting_the_newest_month_is_not_late(database, january, copy, februa
 # ---- where to read, and of when
 
 
-def test_a_day_in_the_future_is_refused(january):
+def test_a_day_in_the_future_is_refused(database, january):
     tomorrow = datetime.now(UTC).date() + timedelta(days=1)
     with pytest.raises(ConfigurationError, match=f"--as-of {tomorrow} is in the future"):
         ingest(Run("ingest", {}), january, tomorrow)
@@ -653,3 +653,17 @@ def test_a_join_right_after_finds_statistics(database: str, small_months: Path) 
             " WHERE relnamespace = 'source'::regnamespace AND relkind = 'r'"
         ).fetchone()
     assert rows == (50, 50)
+
+
+def test_the_log_says_of_each_file_what_was_read_of_it(
+    database: str, january: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO", logger="jobs.ingest"):
+        load(january, JANUARY)
+        run = load(january, JANUARY)
+    stored = [one for one in caplog.records if one.message == "file stored"]
+    assert [(one.file, one.read, one.written, one.unchanged) for one in stored] == [
+        *((f"{name}.csv", 50, 50, 0) for name in TABLES),
+        *((f"{name}.csv", 50, 0, 50) for name in TABLES),
+    ]
+    assert counts(run) == (300, 0, 0, 300, 0)

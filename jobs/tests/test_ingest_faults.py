@@ -647,3 +647,90 @@ def test_line_numbers_count_blank_lines_in_every_block(month, monkeypatch):
     month.edit("labels", lambda lines: lines.__setitem__(100, "broken"))
     month.edit("labels", lambda lines: lines.__setitem__(130, lines[130].split(",")[0] + ",?"))
     assert [fault.line for fault in refused(month).faults] == [101, 131]
+
+
+# ---- what nobody could see
+
+DECOMPOSED = "Jose\u0301"
+COMPOSED = "Jos\u00e9"
+
+
+@pytest.mark.parametrize(
+    ("written", "said"),
+    [
+        (" churn_label", "with U+0020 SPACE more"),
+        ("churn_label\xa0", "with U+00A0 NO-BREAK SPACE more"),
+        ("churn\u200b_label", "with U+200B ZERO WIDTH SPACE more"),
+        ("\ufeffchurn_label", "with U+FEFF ZERO WIDTH NO-BREAK SPACE more"),
+        ("Churn_Label", "differ in capitals"),
+        ("churn_lаbel", "with U+0430 CYRILLIC SMALL LETTER A for U+0061 LATIN SMALL LETTER A"),
+        (
+            "churn＿label",
+            "with U+FF3F FULLWIDTH LOW LINE for U+005F LOW LINE",
+        ),
+    ],
+)
+def test_a_header_that_looks_right_says_what_differs(month, written, said):
+    month.edit("labels", lambda lines: lines.__setitem__(0, f"user_id,{written}"))
+    missing, other = refused(month).faults
+    assert str(missing) == "labels.csv:1 churn_label: the column is missing"
+    assert str(other).endswith(said)
+    assert "the column is not expected; '" in str(other)
+    assert "'churn_label'" in str(other)
+
+
+def test_a_header_of_lookalikes_alone_says_what_differs(month):
+    month.edit("labels", lambda lines: lines.__setitem__(0, "User_ID, churn_label"))
+    assert [str(fault) for fault in refused(month).faults][2:] == [
+        "labels.csv:1 User_ID: the column is not expected; "
+        "'User_ID' and 'user_id' differ in capitals",
+        "labels.csv:1 ' churn_label': the column is not expected; "
+        "' churn_label' looks like 'churn_label', with U+0020 SPACE more",
+    ]
+
+
+@pytest.mark.parametrize("called", ["Labels.csv", "labels .csv", " labels.csv", "lаbels.csv"])
+def test_a_file_whose_name_looks_right_says_what_differs(month, called):
+    month.path("labels").rename(month.folder / called)
+    fault = only_fault(month)
+    assert fault.rule == "the file is missing"
+    assert fault.note.startswith(f"there is one whose name differs: '{called}' ")
+
+
+@pytest.mark.parametrize("name", ["labels", "subscriptions"])
+def test_an_id_in_another_normal_form_says_so(month, name):
+    month.rename(5, COMPOSED)
+    month.set(name, 5, "user_id", DECOMPOSED)
+    told = [str(fault) for fault in refused(month).faults]
+    assert (
+        f"{name}.csv:5 user_id = '{DECOMPOSED}': is not in users.csv; '{DECOMPOSED}' (NFD) and "
+        f"'{COMPOSED}' (NFC) look the same, in different normal forms of Unicode"
+    ) in told
+    if name == "labels":
+        assert told[0] == (
+            f"users.csv:5 user_id = '{COMPOSED}': has no row in labels.csv; '{COMPOSED}' (NFC) and "
+            f"'{DECOMPOSED}' (NFD) look the same, in different normal forms of Unicode"
+        )
+
+
+@pytest.mark.parametrize(
+    ("given", "meant", "said"),
+    [
+        ("A\u200bB", "AB", "with U+200B ZERO WIDTH SPACE more"),
+        ("АB", "AB", "U+0410 CYRILLIC CAPITAL LETTER A for U+0041 LATIN CAPITAL LETTER A"),
+        ("ab-1", "AB-1", "differ in capitals"),
+        ("user 1", "user\u00a01", "with U+0020 SPACE for U+00A0 NO-BREAK SPACE"),
+        ("AB‐1", "AB-1", "with U+2010 HYPHEN for U+002D HYPHEN-MINUS"),
+    ],
+)
+def test_an_id_that_looks_like_a_known_one_says_what_differs(month, given, meant, said):
+    month.rename(5, meant)
+    month.set("labels", 5, "user_id", given)
+    told = [str(fault) for fault in refused(month).faults if fault.file == "labels.csv"]
+    assert len(told) == 1
+    assert said in told[0]
+
+
+def test_an_id_that_looks_like_none_is_told_as_before(month):
+    month.set("labels", 5, "user_id", "nobody")
+    assert {fault.note for fault in refused(month).faults} == {""}

@@ -3,12 +3,17 @@
 import threading
 from datetime import UTC, date, datetime
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
+from feast import Field, OnDemandFeatureView, PushSource, StreamFeatureView
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
+from feast.labeling import LabelView
+from feast.transformation.python_transformation import PythonTransformation
+from feast.types import Int64, String
 
 from feature_repo.contract import contract_of
 from feature_repo.errors import ConfigurationError, UnknownName
@@ -168,3 +173,65 @@ def test_a_source_query_may_hold_a_percent_sign() -> None:
         store.registry.apply_feature_view(view, store.project)
     run = go(*JANUARY_WINDOW, views=("payments_agg_90d_fv",))
     assert (run.counts.read, run.counts.written) == (1, 1)
+
+
+@pytest.mark.usefixtures("both_months")
+@pytest.mark.filterwarnings("ignore:.*experimental feature:RuntimeWarning")
+def test_views_of_every_class_are_materialized_and_one_that_fails_leaves_the_others_done(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def plus_one(inputs: dict[str, Any]) -> dict[str, Any]:
+        return {"more": [one + 1 for one in inputs["failed_payments_90d"]]}
+
+    def broken(inputs: dict[str, Any]) -> dict[str, Any]:
+        if len(inputs["failed_payments_90d"]) > 1:  # Feast tries it with one row when it applies
+            raise ArithmeticError("cannot compute")
+        return {"more": [0]}
+
+    with open_store() as store:
+        payments = store.get_feature_view("payments_agg_90d_fv")
+        user = store.get_entity("user")
+
+        def on_demand(name: str, udf: Any) -> OnDemandFeatureView:
+            return OnDemandFeatureView(
+                name=name,
+                entities=[user],
+                sources=[payments],
+                schema=[Field(name="user_id", dtype=String), Field(name="more", dtype=Int64)],
+                feature_transformation=PythonTransformation(udf=udf, udf_string=name),
+                mode="python",
+                write_to_online_store=True,
+            )
+
+        pushes = PushSource(name="payments", batch_source=payments.batch_source)
+        fields = {"user_id": String, "failed_payments_90d": Int64}
+        stream = StreamFeatureView(
+            name="payments_stream",
+            entities=[user],
+            source=pushes,
+            schema=[Field(name=name, dtype=dtype) for name, dtype in fields.items()],
+        )
+        labels = LabelView(
+            name="labels",
+            entities=[user],
+            schema=stream.schema,
+            source=PushSource(name="labelling", batch_source=payments.batch_source),
+        )
+        store.apply([labels, stream, on_demand("a_broken", broken), on_demand("more", plus_one)])
+    with caplog.at_level("INFO"), pytest.raises(ArithmeticError, match="cannot compute"):
+        go()
+    said = {r.view: (r.way, r.written) for r in caplog.records if r.message == "view materialized"}
+    assert said["payments_stream"] == said["payments_agg_90d_fv"] == ("database", 50)
+    assert said["more"] == ("feast", 50)
+    with open_store() as store:
+        asked = ["payments_stream:failed_payments_90d", "more:more"]
+        found = store.get_online_features(asked, {"user_id": ["0002-ORFBO"]}).to_dict()
+    assert found["more"][0] == found["failed_payments_90d"][0] + 1
+    with open_store() as store:
+        store.delete_feature_view("a_broken")
+        disabled = store.get_feature_view("payments_agg_90d_fv")
+        disabled.name, disabled.enabled = "disabled", False
+        store.apply([disabled])
+    assert go().outcome == go(views=("more", "payments_stream")).outcome == "done"
+    with pytest.raises(UnknownName, match="unknown feature view 'labels'; known: disabled, more"):
+        go(views=("labels",))

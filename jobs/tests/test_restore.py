@@ -300,6 +300,9 @@ def test_a_database_of_another_version_is_told_what_to_run(january: str, place: 
     restore(place, january, overwrite=True)
     (folder,) = place.parent.glob("plan-*")
     assert advice(folder) == ["the backup is of another version; run: streamflow apply"]
+    execute("INSERT INTO ops.migrations VALUES (999, 'later', 'x', 999)")
+    (said,) = advice(folder)
+    assert said.startswith("the database's schema is of a later version: it can be used from")
 
 
 def test_a_database_that_cannot_be_dumped_leaves_no_file(january: str, place: Path) -> None:

@@ -110,8 +110,12 @@ def test_the_reader_hears_what_the_writer_commits(used: Names) -> None:
         reader.execute(f"LISTEN {catalogs.ONLINE_CHANNEL}; LISTEN {catalogs.CHANNEL}")
         execute('UPDATE online."streamflow:user_id" SET user_id = user_id', role=used.writer)
         execute("UPDATE ops.catalog SET version = version + 1", role=used.owner)
-        heard = [one.channel for one in reader.notifies(timeout=10, stop_after=2)]
-    assert heard == [catalogs.ONLINE_CHANNEL, catalogs.CHANNEL]
+        reader.execute("LISTEN its_own")
+        with psycopg.connect(user=used.reader, autocommit=True) as other:  # as the API's echoes
+            other.execute("SET default_transaction_read_only = on")
+            other.execute("SELECT pg_notify('its_own', '1')")
+        heard = [one.channel for one in reader.notifies(timeout=10, stop_after=3)]
+    assert heard == [catalogs.ONLINE_CHANNEL, catalogs.CHANNEL, "its_own"]
 
 
 def test_a_view_that_a_later_apply_adds_is_written_and_read_by_the_same_roles(used: Names) -> None:
@@ -158,6 +162,27 @@ def test_feasts_own_materialize_records_interval_and_state_as_the_writer(used: N
     assert after.meta.state == FeatureViewState.AVAILABLE_ONLINE.to_proto()
 
 
+@pytest.mark.parametrize("version", ["latest", "v0"])
+def test_feasts_own_materialize_works_again_and_again_as_the_writer(
+    used: Names, version: str
+) -> None:
+    instant = datetime(2024, 1, 5, tzinfo=UTC)
+    name = f"prices_{version}"
+    shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.STRING)
+    source = PostgreSQLSource(name=name, table=f"source.{name}", timestamp_field="ts")
+    columns = "shop_id text, ts timestamptz, price bigint"
+    execute(f"CREATE TABLE source.{name} ({columns})", role=used.owner)
+    execute(f"INSERT INTO source.{name} VALUES ('1', %s, 10)", instant, role=used.writer)
+    schema = [Field(name="price", dtype=Int64)]
+    view = FeatureView(name=name, entities=[shop], schema=schema, source=source, version=version)
+    with acting(used.owner), open_store("auto") as store:
+        store.apply([shop, source, view], partial=True)
+    for day in (1, 2, 3):
+        with acting(used.writer), open_store("auto") as store, quiet():
+            store.materialize(datetime(2024, 1, day, tzinfo=UTC), instant, [name])
+    assert len(entry(name).meta.materialization_intervals) == 3
+
+
 def quiet() -> contextlib.redirect_stdout[io.StringIO]:
     """Feast prints its progress."""
     return contextlib.redirect_stdout(io.StringIO())
@@ -187,7 +212,9 @@ RIGHTS = {
         "registry": "SELECT",
         "online": "SELECT INSERT UPDATE",
         "ops.catalog": "SELECT",
+        "ops.ledger": "SELECT",
         "ops.materializations": "SELECT INSERT",
+        "ops.migrations": "SELECT",
         "ops.runs": "SELECT UPDATE",
         "ops.schema_version": "SELECT",
         "ops.skew": "SELECT INSERT",
@@ -195,12 +222,15 @@ RIGHTS = {
     "trainer": {
         "source": "SELECT",
         "registry": "SELECT",
+        "ops.ledger": "SELECT",
+        "ops.migrations": "SELECT",
         "ops.runs": "SELECT UPDATE",
         "ops.schema_version": "SELECT",
     },
     "reader": {
         "online": "SELECT",
         "ops.catalog": "SELECT",
+        "ops.migrations": "SELECT",
         "ops.status_of_commands": "SELECT",
         "ops.status_of_features": "SELECT",
         "ops.status_of_views": "SELECT",
@@ -263,6 +293,9 @@ REFUSED = {
         "SELECT FROM ops.materializations",
         "SELECT FROM ops.schema_version",
         "SELECT FROM ops.skew",
+        "SELECT FROM ops.ledger",
+        "SELECT FROM ops.run_totals",
+        "SELECT ops.tidy(400)",
         "INSERT INTO online.\"streamflow:user_id\" (user_id) VALUES ('x')",
         "UPDATE online.\"streamflow:user_id\" SET user_id = 'x'",
         'DELETE FROM online."streamflow:user_id"',
@@ -312,6 +345,8 @@ REFUSED = {
         "UPDATE ops.catalog SET version = 9",
         "DELETE FROM ops.catalog",
         "UPDATE ops.schema_version SET sha256 = ''",
+        "DELETE FROM ops.migrations",
+        "UPDATE ops.run_totals SET done = 0",
         "INSERT INTO registry.feature_services SELECT * FROM registry.feature_services",
         "UPDATE registry.feature_services SET last_updated_timestamp = 0",
         "UPDATE registry.data_sources SET last_updated_timestamp = 0",
@@ -374,6 +409,24 @@ def test_a_run_that_ended_or_is_anothers_stays_as_it_is(used: Names) -> None:
     assert {row[3] for row in execute(query)[:-2]} == {""}
     with pytest.raises(InsufficientPrivilege):
         execute(enter, "training-set", role=used.writer)
+
+
+def test_whoever_may_run_may_tidy_but_keeps_a_month(used: Names) -> None:
+    for role in (used.writer, used.trainer):
+        assert execute("SELECT killed FROM ops.tidy(31)", role=role) == [(0,)]
+        with pytest.raises(psycopg.errors.InvalidParameterValue, match="a month at least is kept"):
+            execute("SELECT ops.tidy(30)", role=role)
+
+
+def test_a_run_that_was_taken_for_killed_may_say_how_it_ended(used: Names) -> None:
+    enter = "INSERT INTO ops.runs (command, parameters, versions) VALUES (%s, '{}', '{}')"
+    execute(enter, "audit", role=used.writer)
+    execute("UPDATE ops.runs SET started_at = now() - interval '1 h' WHERE command = 'audit'")
+    assert execute("SELECT killed FROM ops.tidy(400)", role=used.writer) == [(1,)]
+    execute("UPDATE ops.runs SET outcome = 'done' WHERE command = 'audit'", role=used.writer)
+    query = "SELECT outcome FROM ops.ledger WHERE command = 'audit'"
+    assert execute(query, role=used.trainer) == [("done",)]
+    execute("DELETE FROM ops.runs WHERE command = 'audit'")
 
 
 def test_the_writer_cannot_change_a_definition(used: Names) -> None:

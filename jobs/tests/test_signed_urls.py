@@ -142,7 +142,7 @@ def test_a_mistake_in_a_command_does_not_repeat_it(tmp_path: Path, running: Fork
         ["materialize", "--start", url],
     )
     for ended in running.in_turns([Command(one, folder=str(tmp_path)) for one in asked]):
-        assert (ended.code, ended.said[:5]) == (2, "Usage"), ended.said
+        assert (ended.code, ended.errors[:6]) == (2, "error:"), ended.said
         assert_clean(ended.said)
 
 

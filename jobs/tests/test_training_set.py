@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -14,6 +15,9 @@ import pytest
 
 from feature_repo import offline_arrow
 from feature_repo.errors import ConfigurationError, StreamflowError, UnknownName, VerificationFailed
+from feature_repo.settings import FEATURE_REPO
+from jobs import ledger
+from jobs.apply import apply
 from jobs.ingest import ingest
 from jobs.ledger import recorded
 from jobs.training_file import Manifest, Sink
@@ -303,4 +307,177 @@ def test_verify_names_other_columns(tmp_path: Path) -> None:
     sha256 = hashlib.sha256(out.read_bytes()).hexdigest()
     (tmp_path / "t.parquet.manifest.json").write_bytes(replace(manifest, sha256=sha256).text())
     with pytest.raises(VerificationFailed, match=r"columns were .*'skips_7d'.* now"):
+        verify(str(out))
+
+
+# ---- definitions that change, and files that are parted from their manifests
+
+
+@pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the feature repository that a test may edit; its file of definitions."""
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
+        shutil.copy(FEATURE_REPO / name, folder)
+    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(folder))
+    return folder / "definitions.py"
+
+
+def edit(file: Path, *changes: tuple[str, str]) -> None:
+    """Changes the definitions and applies them."""
+    text = file.read_text()
+    for before, after in changes:
+        assert before in text
+        text = text.replace(before, after)
+    file.write_text(text)
+    apply(allow_removal=True)
+
+
+MORE = (
+    ("plan_stream_movies, net_service\n", "plan_stream_movies, net_service, contract_type\n"),
+    (
+        '        Field(\n            name="net_service",',
+        '        Field(name="contract_type", dtype=String, description="Contract term."),\n'
+        '        Field(\n            name="net_service",',
+    ),
+)
+FAILED = """        Field(
+            name="failed_payments_90d",
+            dtype=Int64,
+            description="Payments that failed in the last 90 days, a count.",
+        ),
+"""
+
+
+@pytest.mark.usefixtures("january")
+def test_a_set_is_verified_by_the_features_of_its_own_manifest(repo: Path, tmp_path: Path) -> None:
+    out = tmp_path / "t.parquet"
+    made = make(out)
+    edit(repo, *MORE)
+    assert make(tmp_path / "more.parquet").contract != made.contract
+    assert verify(str(out)) == made
+    execute("UPDATE source.usage_agg_30d_snapshots SET skips_7d = 8 WHERE user_id = '0002-ORFBO'")
+    with pytest.raises(VerificationFailed, match=r"user 0002-ORFBO, skips_7d: file 7, database 8$"):
+        verify(str(out))
+
+
+@pytest.mark.usefixtures("january")
+def test_so_is_one_whose_service_is_gone_or_has_less(repo: Path, tmp_path: Path) -> None:
+    out, small = tmp_path / "t.parquet", tmp_path / "small.parquet"
+    made, less = make(out), make(small, service="profile_v1")
+    text = repo.read_text()
+    repo.write_text(text[: text.index("profile_v1 = FeatureService(")])
+    edit(repo, ("features=[subs_profile_fv, usage_agg_30d_fv,", "features=[usage_agg_30d_fv,"))
+    assert (verify(str(out)), verify(str(small))) == (made, less)
+
+
+@pytest.mark.usefixtures("january")
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        (
+            [
+                (FAILED, '        Field(name="one", dtype=Int64),\n'),
+                ("loaded_at, failed_payments_90d\n", "loaded_at, 1::bigint AS one\n"),
+            ],
+            "feature payments_agg_90d_fv:failed_payments_90d is no longer defined",
+        ),
+        (
+            [
+                ("import Bool, Float32,", "import Bool, Float32, Float64,"),
+                (FAILED, FAILED.replace("Int64", "Float64")),
+                (", failed_payments_90d\n", ", failed_payments_90d::float8\n"),
+            ],
+            "feature payments_agg_90d_fv:failed_payments_90d was Int64, is Float64 now",
+        ),
+        (
+            [('"payments_agg_90d_fv"', '"payments_fv"')],
+            "feature view payments_agg_90d_fv is no longer defined",
+        ),
+    ],
+)
+def test_a_set_whose_features_are_gone_is_told_which(
+    repo: Path, tmp_path: Path, changes: list[tuple[str, str]], said: str
+) -> None:
+    out = tmp_path / "t.parquet"
+    make(out)
+    edit(repo, *changes)
+    with pytest.raises(VerificationFailed, match=f"^{out}: {said}$"):
+        verify(str(out))
+
+
+@pytest.mark.usefixtures("january")
+def test_a_service_of_renamed_views_has_training_sets(repo: Path, tmp_path: Path) -> None:
+    text = 'features=[subs_profile_fv[["months_active", "monthly_fee", "paperless_billing"]]]'
+    renamed = 'features=[subs_profile_fv[["months_active"]].with_name("profile")]'
+    edit(repo, (text, renamed))
+    out = tmp_path / "t.parquet"
+    made = make(out, service="profile_v1")
+    assert [one["view"] for one in made.features] == ["profile"]
+    assert verify(str(out)) == made
+    assert pq.read_table(out)["months_active"].null_count == 0
+
+
+@pytest.mark.usefixtures("january")
+def test_a_file_without_its_manifest_says_what_it_is(tmp_path: Path) -> None:
+    made = make(tmp_path / "t.parquet", service="profile_v1")
+    said = json.loads(pq.read_metadata(tmp_path / "t.parquet").metadata[b"streamflow"])
+    assert said == {
+        "service": "profile_v1",
+        "contract": made.contract,
+        "as_of": "2024-01-31",
+        "label": "churn_label",
+        "features": [
+            {"view": "subs_profile_fv", "name": "months_active", "type": "Int64"},
+            {"view": "subs_profile_fv", "name": "monthly_fee", "type": "Float32"},
+            {"view": "subs_profile_fv", "name": "paperless_billing", "type": "Bool"},
+        ],
+    }
+
+
+@pytest.mark.usefixtures("january")
+def test_the_bytes_do_not_depend_on_the_version_of_the_code(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = make(tmp_path / "1.parquet")
+    ledger.versions.cache_clear()
+    monkeypatch.setenv("STREAMFLOW_COMMIT", "another")
+    after = make(tmp_path / "2.parquet")
+    ledger.versions.cache_clear()
+    assert (before.versions["commit"], after.versions["commit"]) != ("another", "another")
+    assert after.versions["commit"] == "another"
+    assert before.sha256 == after.sha256
+
+
+@pytest.mark.usefixtures("january")
+def test_a_set_of_an_earlier_version_is_verified_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It says nothing of itself, and stays byte for byte what it was."""
+    out = tmp_path / "t.parquet"
+    with monkeypatch.context() as patch:
+        patch.setattr(pq.ParquetWriter, "add_key_value_metadata", lambda *_: None)
+        made = make(out)
+    assert pq.read_metadata(out).metadata is None
+    assert verify(str(out)) == made
+
+
+@pytest.mark.usefixtures("january")
+@pytest.mark.parametrize(
+    ("field", "value", "said"),
+    [
+        ("service", "profile_v1", "the file says that it is otherwise than its manifest: service"),
+        ("as_of", "2024-02-29", "the file says that it is otherwise than its manifest: as_of"),
+        ("contract", "0" * 16, "its manifest's features are not those of its contract"),
+    ],
+)
+def test_a_manifest_that_is_another_files_is_noticed(
+    tmp_path: Path, field: str, value: str, said: str
+) -> None:
+    out = tmp_path / "t.parquet"
+    manifest = make(out)
+    changed = replace(manifest, **{field: value})
+    (tmp_path / "t.parquet.manifest.json").write_bytes(changed.text())
+    with pytest.raises(VerificationFailed, match=said):
         verify(str(out))

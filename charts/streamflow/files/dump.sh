@@ -14,6 +14,10 @@ rm -rf -- "$work"
 mkdir -p -- "$work"
 
 export PGAPPNAME=streamflow-backup PGCONNECT_TIMEOUT=10
+# A server that vanishes without a word ends the backup within half a minute; libpq has no
+# variables for that. The numbers are those of feature_repo/connection_options.py.
+alive="keepalives=1 keepalives_idle=10 keepalives_interval=5 keepalives_count=3 tcp_user_timeout=25000"
+to() { printf "dbname='%s' %s" "$(sed "s/['\\\\]/\\\\&/g" <<<"$1")" "$alive"; }
 give_up=$((SECONDS + wait))
 until pg_isready --quiet; do
   if ((SECONDS >= give_up)); then
@@ -27,13 +31,14 @@ query() { psql --no-psqlrc --quiet --no-align --tuples-only --set=ON_ERROR_STOP=
 first=${1#*=}
 for one in "$@"; do
   what=${one%%=*} database=${one#*=}
-  there=$(query --dbname="$first" --set=name="$database" <<<"SELECT 1 FROM pg_database WHERE datname = :'name'")
+  there=$(query --dbname="$(to "$first")" --set=name="$database" <<<"SELECT 1 FROM pg_database WHERE datname = :'name'")
   if [[ -z $there ]]; then
     echo "$what: there is no database $database, left out" >&2
     continue
   fi
-  export PGDATABASE=$database DUMP=$work/$what.dump
-  query >"$work/$what.facts" <<'SQL'
+  export CONNECTION DUMP=$work/$what.dump
+  CONNECTION=$(to "$database")
+  query --dbname="$CONNECTION" >"$work/$what.facts" <<'SQL'
 SET TimeZone = 'UTC';
 SET statement_timeout = 0;
 SET lock_timeout = 0;
@@ -54,7 +59,7 @@ SELECT format('SELECT json_build_object(''table'', %L::text, ''rows'', count(*))
               nspname || '.' || relname, nspname, relname)
 FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
 WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1 \gexec
-\! pg_dump --format=custom --snapshot="$SNAPSHOT" --file="$DUMP.part" && mv -- "$DUMP.part" "$DUMP"
+\! pg_dump --dbname="$CONNECTION" --format=custom --snapshot="$SNAPSHOT" --file="$DUMP.part" && mv -- "$DUMP.part" "$DUMP"
 COMMIT;
 SQL
   [[ -s $DUMP ]]  # psql does not end with pg_dump's code

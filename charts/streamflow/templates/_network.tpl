@@ -74,6 +74,9 @@ Call with root, port, parts (a list) and from (a list of peers).
 {{- else }}
 - ports:
     - port: {{ include "streamflow.postgres.port" . }}
+    {{- if include "streamflow.postgres.direct" . }}
+    - port: {{ .Values.postgres.external.pooler.direct.port | int }}
+    {{- end }}
   {{- with .Values.networkPolicy.postgres.cidr }}
   to:
     - ipBlock:

@@ -118,6 +118,20 @@ its mend. Those that are not about one part are in the folder validate.
 {{- if and (hasPrefix "verify-" .sslmode) (not (or .ca.secret .ca.configMap .ca.path)) }}
 - postgres.external.sslmode {{ .sslmode }} needs the certificate of a CA; set postgres.external.ca.secret or .configMap, or .path to /etc/ssl/certs/ca-certificates.crt for a publicly signed server
 {{- end }}
+{{- $direct := "set postgres.external.pooler.direct.host to PostgreSQL itself" }}
+{{- if and .pooler.direct.host (eq .pooler.mode "none") }}
+- postgres.external.pooler.direct.host is an address beside a pooler, but there is none: set postgres.external.pooler.mode=transaction, or postgres.external.host to {{ .pooler.direct.host }}
+{{- else if and (ne .pooler.mode "none") (not .pooler.direct.host) }}
+{{- if include "streamflow.prefect.own" $ }}
+- prefect.enabled deploys Prefect's server, which cannot use a pooler: {{ $direct }}, or prefect.apiUrl to another server, or prefect.enabled=false
+{{- end }}
+{{- if include "streamflow.backup.on" $ }}
+- jobs.backup.enabled is on, but no dump can be made through a pooler: {{ $direct }}
+{{- end }}
+{{- if $.Values.jobs.restore.backup }}
+- jobs.restore.backup is set, but nothing can be restored through a pooler: {{ $direct }}
+{{- end }}
+{{- end }}
 {{- else -}}
 {{- $needed := include "streamflow.postgres.connections" $ | int -}}
 {{- $allowed := dig "max_connections" 100 ($.Values.postgres.parameters | default dict) | int -}}

@@ -1,6 +1,10 @@
 {{/* Variables of everything that runs the jobs image. Call as streamflow.postgres.env. */}}
 {{- define "streamflow.jobs.env" -}}
 {{ include "streamflow.postgres.env" . }}
+- name: STREAMFLOW_KEEP_RUNS_DAYS
+  value: {{ .root.Values.jobs.keepRunsDays | int | quote }}
+- name: STREAMFLOW_MAX_AHEAD_S
+  value: {{ .root.Values.jobs.maxAheadSeconds | int | quote }}
 {{- with include "streamflow.prefect.url" .root }}
 - name: PREFECT_API_URL
   value: {{ include "streamflow.literal" . | quote }}

@@ -27,6 +27,47 @@
 {{- .Values.postgres.external.enabled | ternary .Values.postgres.external.port 5432 | int -}}
 {{- end }}
 
+{{/* "true" when connections go through a pooler in transaction mode, else empty. */}}
+{{- define "streamflow.postgres.pooled" -}}
+{{- with .Values.postgres.external -}}
+{{- if and .enabled (ne .pooler.mode "none") -}}true{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* The host of PostgreSQL itself beside a pooler; empty where there is none. */}}
+{{- define "streamflow.postgres.direct" -}}
+{{- if include "streamflow.postgres.pooled" . -}}{{ .Values.postgres.external.pooler.direct.host }}{{- end -}}
+{{- end }}
+
+{{/*
+Where PostgreSQL is, as variables. Who needs a session of the server, which a pooler does not give,
+is the user of postgres.auth. Call as streamflow.postgres.env.
+*/}}
+{{- define "streamflow.postgres.address" -}}
+{{- $pooler := .root.Values.postgres.external.pooler -}}
+{{- if and (eq .role "admin") (include "streamflow.postgres.direct" .root) -}}
+- name: PGHOST
+  value: {{ include "streamflow.literal" $pooler.direct.host | quote }}
+- name: PGPORT
+  value: {{ $pooler.direct.port | int | quote }}
+{{- else -}}
+- name: PGHOST
+  value: {{ include "streamflow.postgres.host" .root | include "streamflow.literal" | quote }}
+- name: PGPORT
+  value: {{ include "streamflow.postgres.port" .root | quote }}
+{{- if include "streamflow.postgres.pooled" .root }}
+- name: STREAMFLOW_POOLER
+  value: {{ $pooler.mode | quote }}
+{{- if $pooler.direct.host }}
+- name: STREAMFLOW_DIRECT_HOST
+  value: {{ include "streamflow.literal" $pooler.direct.host | quote }}
+- name: STREAMFLOW_DIRECT_PORT
+  value: {{ $pooler.direct.port | int | quote }}
+{{- end }}
+{{- end }}
+{{- end }}
+{{- end }}
+
 {{/* `value:` or `valueFrom:` of the user's name. */}}
 {{- define "streamflow.postgres.user" -}}
 {{- if .Values.postgres.auth.userKey -}}
@@ -53,10 +94,7 @@ libpq's variables, which every program of every part reads. Call with root and r
 a role are from its Secret, so that another password changes the spec of no Job.
 */}}
 {{- define "streamflow.postgres.env" -}}
-- name: PGHOST
-  value: {{ include "streamflow.postgres.host" .root | include "streamflow.literal" | quote }}
-- name: PGPORT
-  value: {{ include "streamflow.postgres.port" .root | quote }}
+{{ include "streamflow.postgres.address" . }}
 - name: PGDATABASE
   value: {{ include "streamflow.literal" .root.Values.postgres.auth.database | quote }}
 {{- if ne .role "none" }}
@@ -121,8 +159,8 @@ after. An existing Secret is looked up, which `helm template` cannot. Call as st
 {{- end }}
 
 {{/*
-How many connections the release may open at once. An API pod: its pool, one for readiness and one that
-listens; one pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
+How many connections the release may open at once. An API pod: its pool, one for readiness, one
+that asks and one that listens; one pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
 most; all that are listed, `apply`, two materializations and an audit. A backup: two, what creates
 the roles: one.
 `feast`: its UI and a person's command. Three of a server are a superuser's, which the roles are not.
@@ -134,7 +172,7 @@ the roles: one.
 {{- $needed := mul 6 $atOnce -}}
 {{- if $api.enabled -}}
 {{- $pods := $api.autoscaling.enabled | ternary $api.autoscaling.maxReplicas $api.replicaCount | int | add1 -}}
-{{- $needed = int $api.poolSize | add 2 | mul $pods | add $needed -}}
+{{- $needed = int $api.poolSize | add 3 | mul $pods | add $needed -}}
 {{- end -}}
 {{- if include "streamflow.prefect.own" . }}{{ $needed = add $needed 15 }}{{ end -}}
 {{- if include "streamflow.backup.on" . }}{{ $needed = add $needed 2 }}{{ end -}}

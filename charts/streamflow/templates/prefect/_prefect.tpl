@@ -21,9 +21,9 @@ to be encoded; asyncpg takes TLS from libpq's variables.
 - name: PREFECT_SERVER_DATABASE_DRIVER
   value: postgresql+asyncpg
 - name: PREFECT_SERVER_DATABASE_HOST
-  value: {{ include "streamflow.postgres.host" . | include "streamflow.literal" | quote }}
+  value: {{ include "streamflow.postgres.direct" . | default (include "streamflow.postgres.host" .) | include "streamflow.literal" | quote }}
 - name: PREFECT_SERVER_DATABASE_PORT
-  value: {{ include "streamflow.postgres.port" . | quote }}
+  value: {{ include "streamflow.postgres.direct" . | empty | ternary (include "streamflow.postgres.port" .) (.Values.postgres.external.pooler.direct.port | int | toString) | quote }}
 - name: PREFECT_SERVER_DATABASE_NAME
   value: {{ include "streamflow.literal" .Values.prefect.database | quote }}
 - name: PREFECT_SERVER_DATABASE_USER

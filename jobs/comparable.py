@@ -1,0 +1,59 @@
+"""Served and trained values in one form, in which only the same value is equal."""
+
+import base64
+import json
+import math
+import re
+from datetime import UTC, datetime
+from typing import Any
+
+OBJECTS = re.compile(r"(Json|Map|Struct|(Array|Set)\((Json|Map|Struct|Array|Set)\b).*")
+"""Feast's types whose values are JSON text in training and objects in serving."""
+SETS = re.compile(r"Set\(\w+\)")
+
+
+def trained(value: Any, feast_type: str, is_json: bool) -> Any:
+    """A value of a training set.
+
+    Args:
+        feast_type: by name, as contracts have it.
+        is_json: in the form of the API's answers, in which NaN and the infinities are null.
+    """
+    if OBJECTS.fullmatch(feast_type):
+        value = list(map(parsed, value)) if isinstance(value, list) else parsed(value)
+    return served(value, feast_type, is_json)
+
+
+def served(value: Any, feast_type: str, is_json: bool) -> Any:
+    """A value as it is served by the API (`is_json`) or by Feast's SDK."""
+    if isinstance(value, list) and SETS.fullmatch(feast_type):
+        value = set(value)
+    return comparable(value, is_json)
+
+
+def comparable(value: Any, is_json: bool) -> Any:
+    """A value of numbers, texts, lists and objects alone, the elements of a set in order."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) or not is_json else None
+        case datetime():
+            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+        case bytes():
+            return base64.b64encode(value).decode()
+        case list():
+            return [comparable(one, is_json) for one in value]
+        case set():
+            return sorted((comparable(one, is_json) for one in value), key=repr)
+        case dict():
+            return {key: comparable(one, is_json) for key, one in sorted(value.items(), key=repr)}
+    return str(value)  # a UUID, a decimal number
+
+
+def parsed(text: str | None) -> Any:
+    """The object that a JSON text says; a text that is none as it is."""
+    try:
+        return None if text is None else json.loads(text)
+    except ValueError:
+        return text

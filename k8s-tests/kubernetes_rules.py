@@ -127,12 +127,12 @@ def of_pod(spec: Manifest, claims: list[str]) -> Iterator[str]:
             if mount["name"] not in volumes:
                 yield f"{name} mounts {mount['name']}, which is no volume"
         for variable in container.get("env", []):
-            if ("value" in variable) == ("valueFrom" in variable):
-                yield f"{name}: {variable['name']} has no value, or two"
+            if "value" in variable and "valueFrom" in variable:
+                yield f"{name}: {variable['name']} has two values"
         for probe in ("startupProbe", "livenessProbe"):
             if container.get(probe, {}).get("successThreshold", 1) != 1:
                 yield f"{name}.{probe}: successThreshold"
-        yield from of_resources(name, container.get("resources", {}))
+        yield from of_resources(name, container.get("resources") or {})
 
 
 def twice(what: str, names: list[Any]) -> Iterator[str]:
@@ -142,8 +142,8 @@ def twice(what: str, names: list[Any]) -> Iterator[str]:
 
 def of_resources(name: str, resources: Manifest) -> Iterator[str]:
     """Requests above limits."""
-    limits = resources.get("limits", {})
-    for key, request in resources.get("requests", {}).items():
+    limits = resources.get("limits") or {}
+    for key, request in (resources.get("requests") or {}).items():
         if key in limits and quantity(request) > quantity(limits[key]):
             yield f"{name}: requests {request} of {key}, limited to {limits[key]}"
         if "/" in key and (key not in limits or quantity(request) != quantity(limits[key])):

@@ -85,8 +85,10 @@ BROKEN: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
         "apply.env PGHOST twice",
     ),
     "value": (
-        lambda all_: job(all_)["containers"][0]["env"].append({"name": "A"}),
-        "A has no value",
+        lambda all_: job(all_)["containers"][0]["env"].append(
+            {"name": "A", "value": "a", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}
+        ),
+        "A has two values",
     ),
     "port": (
         lambda all_: pods(all_)["Deployment/streamflow-api"]["spec"]["containers"][0].update(

@@ -5,6 +5,7 @@ import re
 from typing import Any
 
 import pytest
+from kubernetes_rules import faults, versions
 from render import EXTERNAL, FULL, containers, pods, refusal, render, template
 
 URL = {"asOf": "2024-01-31", "source": "url"}
@@ -148,3 +149,54 @@ def test_a_number_on_the_command_line_is_a_number(path: str, value: str, shown: 
 def test_what_is_none_is_refused(path: str, value: str) -> None:
     said = refusal({}, "--set", f"{path}={value}")
     assert path.replace(".", "/") in said or path in said
+
+
+NUMERIC = ["0", "1e3", "0x1f", "1.5"]
+"""Names of objects and keys that YAML would read as numbers."""
+NAMES = {
+    **dict.fromkeys(("postgres.auth.passwordKey", "postgres.auth.userKey"), "1e3"),
+    **{
+        f"postgres.roles.{role}.{key}": text
+        for role, text in zip(("owner", "writer", "trainer", "reader"), NUMERIC, strict=True)
+        for key in ("existingSecret", "usernameKey")
+    },
+    "postgres.auth.existingSecret": "7",
+    "postgres.image.repository": "1",
+    "postgres.persistence.storageClass": "1",
+    "jobs.backup.persistence.existingClaim": "0",
+    "jobs.trainingSet.persistence.storageClass": "1e3",
+    "api.ingress.className": "1",
+    "api.serviceAccount.create": False,
+    "api.serviceAccount.name": "1",
+    "api.priorityClassName": "1",
+    "api.auth.testKeySecret": "1",
+    "api.auth.existingSecret": "1",
+}
+
+
+def test_a_name_that_looks_like_a_number_stays_a_text() -> None:
+    assert faults(render({**FULL, **NAMES}), versions()[-1]) == []
+
+
+@pytest.mark.parametrize("key", NUMERIC)
+def test_so_does_the_key_of_a_generated_password(key: str) -> None:
+    server = {"postgres.auth.passwordKey": key, "postgres.auth.existingSecret": ""}
+    assert "without a cluster" in refusal(server)
+    rendered = render({"postgres.auth.passwordKey": key})
+    (pod,) = (one for name, one in pods(rendered).items() if name.endswith("-postgres"))
+    (server_of,) = (one for one in containers(pod) if one["name"] == "postgres")
+    keys = [one.get("valueFrom", {}).get("secretKeyRef", {}).get("key") for one in server_of["env"]]
+    assert key in keys
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        *(f"metrics.{kind}.labels" for kind in ("dashboard", "serviceMonitor", "prometheusRule")),
+        "metrics.prometheusRule.alertLabels",
+        "jobs.trainingSet.persistence.annotations",
+        "jobs.resources",
+    ],
+)
+def test_what_is_taken_out_is_none(path: str) -> None:
+    assert faults(render({**FULL, path: None}), versions()[-1]) == []

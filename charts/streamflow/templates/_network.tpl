@@ -80,7 +80,7 @@ Call with root, port, parts (a list) and from (a list of peers).
   {{- with .Values.networkPolicy.postgres.cidr }}
   to:
     - ipBlock:
-        cidr: {{ . }}
+        cidr: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}

@@ -22,7 +22,7 @@ pod affinity, which holds besides the part's own).
 */}}
 {{- define "streamflow.pod.spec" -}}
 {{- $part := index .root.Values .part -}}
-serviceAccountName: {{ include "streamflow.serviceAccount" . }}
+serviceAccountName: {{ include "streamflow.serviceAccount" . | quote }}
 automountServiceAccountToken: false
 # The variables of a Service called streamflow-api would begin like the settings of the API.
 enableServiceLinks: false
@@ -52,7 +52,7 @@ affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $part.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 
@@ -151,7 +151,7 @@ password's included, and $$ as $.
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ include "streamflow.serviceAccount" . }}
+  name: {{ include "streamflow.serviceAccount" . | quote }}
   labels:
     {{- include "streamflow.labels" . | nindent 4 }}
   {{- with include "streamflow.texts" $account.annotations }}

@@ -31,7 +31,7 @@ jobs.resources), env (text), envFrom and mounts (lists).
 {{- $jobs := .root.Values.jobs -}}
 {{- $jobsPart := dict "root" .root "part" "jobs" -}}
 name: {{ .name }}
-image: {{ .image | default (include "streamflow.jobs.image" .root) }}
+image: {{ .image | default (include "streamflow.jobs.image" .root) | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 {{- with .command }}
 command:
@@ -98,7 +98,7 @@ template:
       {{- end }}
       {{- if $prefect }}
       - name: wait-for-prefect
-        image: {{ include "streamflow.jobs.image" $root }}
+        image: {{ include "streamflow.jobs.image" $root | quote }}
         imagePullPolicy: {{ $root.Values.image.pullPolicy }}
         command:
           - python
@@ -176,7 +176,7 @@ What the Job of a month is made of, as the arguments of streamflow.job. Call wit
 {{- define "streamflow.ingest.sample" -}}
 {{- $ingest := .root.Values.jobs.ingest -}}
 name: sample
-image: {{ include "streamflow.jobs.image" .root }}
+image: {{ include "streamflow.jobs.image" .root | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 args:
   - sample

@@ -73,8 +73,8 @@ is the user of postgres.auth. Call as streamflow.postgres.env.
 {{- if .Values.postgres.auth.userKey -}}
 valueFrom:
   secretKeyRef:
-    name: {{ include "streamflow.postgres.secret" . }}
-    key: {{ .Values.postgres.auth.userKey }}
+    name: {{ include "streamflow.postgres.secret" . | quote }}
+    key: {{ .Values.postgres.auth.userKey | quote }}
 {{- else -}}
 value: {{ include "streamflow.literal" .Values.postgres.auth.user | quote }}
 {{- end -}}
@@ -84,8 +84,8 @@ value: {{ include "streamflow.literal" .Values.postgres.auth.user | quote }}
 {{- define "streamflow.postgres.passwordFrom" -}}
 valueFrom:
   secretKeyRef:
-    name: {{ include "streamflow.postgres.secret" . }}
-    key: {{ .Values.postgres.auth.passwordKey }}
+    name: {{ include "streamflow.postgres.secret" . | quote }}
+    key: {{ .Values.postgres.auth.passwordKey | quote }}
 {{- end }}
 
 {{/*
@@ -212,7 +212,7 @@ the roles: one.
 - name: BACKUP
   value: {{ include "streamflow.backup.name" . }}
 - name: CLAIM
-  value: {{ include "streamflow.postgres.claim" . }}
+  value: {{ include "streamflow.postgres.claim" . | quote }}
 {{- end }}
 
 {{/* A script of files/ as the command of a container of PostgreSQL's image. Call with root and script. */}}

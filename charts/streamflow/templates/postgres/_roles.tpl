@@ -68,8 +68,8 @@ Secret where there is no cluster to look it up in. Call with root and role.
 {{- define "streamflow.roles.from" -}}
 valueFrom:
   secretKeyRef:
-    name: {{ include "streamflow.roles.secret" . }}
-    key: {{ include "streamflow.roles.key" . }}
+    name: {{ include "streamflow.roles.secret" . | quote }}
+    key: {{ include "streamflow.roles.key" . | quote }}
 {{- end }}
 
 {{/* The key of `username` or `password`; a generated Secret has these. Call as streamflow.roles.from. */}}

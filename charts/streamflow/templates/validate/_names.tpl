@@ -73,7 +73,7 @@
 - metrics.prometheusRule.disabled has {{ . }}, which is no alert; there are {{ join ", " $names }}
 {{- end }}
 {{- end -}}
-{{- if hasKey .Values.metrics.prometheusRule.alertLabels "alertname" }}
+{{- if hasKey (.Values.metrics.prometheusRule.alertLabels | default dict) "alertname" }}
 - metrics.prometheusRule.alertLabels has alertname, which is each alert's own: take another label
 {{- end }}
 {{- end }}

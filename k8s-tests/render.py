@@ -46,6 +46,8 @@ FULL: dict[str, Any] = {
     "networkPolicy.jobs.egress": [{"ports": [{"port": 443}]}],
 }
 """Values that make something of everything, none of it generated."""
+GIVEN = {"postgres.auth.existingSecret": "known", **ROLES}
+"""Existing Secrets for all passwords, without which nothing is rendered outside of a cluster."""
 EXTERNAL: dict[str, Any] = {
     "postgres.external.enabled": True,
     "postgres.external.host": "db.example.com",
@@ -95,8 +97,10 @@ def template(
     release: str = "streamflow",
     tool: str = "helm",
 ) -> str:
-    """The rendered manifests as text."""
+    """The rendered manifests as text; without a cluster, with the Secrets of GIVEN."""
     command = ("template", release, chart, "--kube-version", KUBERNETES, *options)
+    if "--dry-run=server" not in options:
+        values = {**GIVEN, **(values or {})}
     done = helm(*command, values=values, tool=tool)
     assert done.returncode == 0, done.stderr
     return done.stdout
@@ -115,10 +119,11 @@ def parsed(text: str) -> list[Manifest]:
 
 
 def refusal(values: dict[str, Any], *options: str | Path) -> str:
-    """What helm says when it refuses these values."""
-    done = helm(
-        "template", "streamflow", CHART, "--kube-version", KUBERNETES, *options, values=values
-    )
+    """What helm says when it refuses these values, with the Secrets of `template`."""
+    command = ("template", "streamflow", CHART, "--kube-version", KUBERNETES, *options)
+    if "--dry-run=server" not in options:
+        values = {**GIVEN, **values}
+    done = helm(*command, values=values)
     assert done.returncode != 0, "rendered, though it should have been refused"
     return done.stderr
 

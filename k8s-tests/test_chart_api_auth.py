@@ -66,7 +66,10 @@ def test_probes_need_no_key() -> None:
 
 
 def test_volumes_of_others_stay() -> None:
-    extra = {"api.extraVolumes": [{"name": "a"}], "api.extraVolumeMounts": [{"name": "a"}]}
+    extra = {
+        "api.extraVolumes": [{"name": "a"}],
+        "api.extraVolumeMounts": [{"name": "a", "mountPath": "/a"}],
+    }
     pod, _ = api({**KEYS, **extra})
     assert [one["name"] for one in pod["spec"]["volumes"]] == ["tmp", "api-keys", "a"]
 

@@ -1,6 +1,7 @@
 """What the chart makes for Prometheus and Grafana, and for the audit."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,8 @@ OPERATOR = ("ServiceMonitor", "PrometheusRule")
 THERE = [f"--api-versions=monitoring.coreos.com/v1/{kind}" for kind in OPERATOR]
 SWITCHES = ("serviceMonitor", "prometheusRule", "dashboard")
 BACKUP = {"StreamflowBackupOld", "StreamflowBackupMissing"}
+MATERIALIZE = {"StreamflowMaterializeOverdue", "StreamflowMaterializeMissing"}
+AUDIT = {"StreamflowAuditOverdue", "StreamflowAuditMissing"}
 
 
 def made(manifests: list[Manifest]) -> set[str]:
@@ -62,27 +65,43 @@ def test_the_alerts_are_those_of_the_file_for_this_release() -> None:
     found = alerts(render(None, *THERE, "--namespace=features", release="other"))
     assert found.keys() == names
     for one in found.values():
-        assert 'job="other-streamflow-api",namespace="features"' in one["expr"]
-        assert 'job="streamflow-api"' not in one["expr"]
+        assert 'namespace="features"' in one["expr"]
+        assert '="streamflow-api"' not in one["expr"]
+        assert '="streamflow-.+"' not in one["expr"]
         assert one["labels"]["severity"] in ("warning", "critical")
         assert one["for"]
+    assert 'job="other-streamflow-api",namespace="features"' in found["StreamflowSkew"]["expr"]
+    assert 'job_name=~"other-streamflow-.+"' in found["StreamflowJobNotStarted"]["expr"]
     assert "{{ $labels.view }}" in found["StreamflowFeaturesStale"]["annotations"]["summary"]
 
 
 def test_alerts_are_routed_left_out_and_lead_to_their_pages() -> None:
     base = "https://git.example.com/streamflow/docs/runbooks"
     values = {
-        "metrics.prometheusRule.alertLabels": {"team": "features", "severity": "page"},
+        "metrics.prometheusRule.alertLabels": {"team": "features", "tier": 1},
         "metrics.prometheusRule.runbookBaseUrl": f"{base}/",
         "metrics.prometheusRule.disabled": ["StreamflowSlow"],
     }
     every, found = alerts(render(None, *THERE)), alerts(render(values, *THERE))
     assert every.keys() - found.keys() == {"StreamflowSlow"}
     for name, one in found.items():
-        assert one["labels"] == {**every[name]["labels"], "team": "features"}
+        assert one["labels"] == {**every[name]["labels"], "team": "features", "tier": "1"}
         before, after = (two["annotations"]["runbook_url"] for two in (every[name], one))
         assert before.startswith("docs/runbooks/")
         assert after == before.replace("docs/runbooks", base)
+
+
+def test_a_severity_of_ones_own_replaces_the_charts() -> None:
+    found = alerts(render({"metrics.prometheusRule.alertLabels.severity": "page"}, *THERE))
+    assert {one["labels"]["severity"] for one in found.values()} == {"page"}
+
+
+@pytest.mark.parametrize("threshold", [0, 0.01, "2.5e-2"])
+def test_skew_is_what_the_audit_does_not_let_through(threshold: Any) -> None:
+    found = alerts(render({"jobs.audit.threshold": threshold}, *THERE))
+    for name in ("StreamflowSkew", "StreamflowJobFailed", "StreamflowAuditOverdue"):
+        (limit,) = re.findall(r"streamflow_skew_share.*> ([0-9.e-]+)", found[name]["expr"])
+        assert float(limit) == float(threshold), name
 
 
 @pytest.mark.parametrize(
@@ -90,9 +109,10 @@ def test_alerts_are_routed_left_out_and_lead_to_their_pages() -> None:
     [
         ({"jobs.backup.enabled": False}, BACKUP),
         (EXTERNAL, BACKUP),
-        ({"jobs.materialize.enabled": False}, {"StreamflowMaterializeOverdue"}),
+        ({"jobs.materialize.enabled": False}, MATERIALIZE),
+        ({"jobs.audit.enabled": False}, AUDIT),
     ],
-    ids=["backup", "external", "materialize"],
+    ids=["backup", "external", "materialize", "audit"],
 )
 def test_what_is_off_has_no_alert(values: dict[str, Any], gone: set[str]) -> None:
     every, found = alerts(render(None, *THERE)), alerts(render(values, *THERE))

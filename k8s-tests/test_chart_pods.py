@@ -9,7 +9,7 @@ import pytest
 from render import FULL, containers, named, pods, render, require, template
 
 PARTS = ["api", "feast", "jobs", "postgres", "prefect"]
-VALUES = {name: value for name, value in FULL.items() if name != "postgres.auth.existingSecret"}
+VALUES = FULL
 
 # What kube-score may complain about, by check: in which objects and why.
 EXEMPT = {
@@ -243,7 +243,6 @@ def test_what_has_to_outlive_the_release_is_kept() -> None:
         if one["metadata"].get("annotations", {}).get("helm.sh/resource-policy") == "keep"
     }
     assert kept == {
-        "Secret/streamflow-postgres",
         "PersistentVolumeClaim/streamflow-backups",
         "PersistentVolumeClaim/streamflow-training",
     }

@@ -223,14 +223,70 @@ def test_a_secret_that_will_not_do_is_refused(cluster: Stub) -> None:
     assert "there is no Secret known-reader in namespace default; create it:" in said
     assert "--from-literal=username=streamflow_reader_a" in said
     same = refusal({**FULL, "postgres.roles.reader.existingSecret": "known-owner"})
-    assert "existingSecret is known-owner, as is that of owner" in same
+    assert "postgres.roles.reader takes username of Secret known-owner" in same
+    assert "as postgres.roles.owner does" in same
 
 
 def test_the_notes_say_who_uses_the_database_as_whom(tmp_path: Path) -> None:
     default = notes(tmp_path)
     assert "Roles          streamflow_owner streamflow_writer streamflow_trainer" in default
-    assert "The passwords of owner, writer, trainer, reader were generated" in default
     alone = notes(tmp_path, EXTERNAL)
     assert "Roles          off" in alone
     assert "one user who may do everything" in alone
     assert "Nobody creates the roles" in notes(tmp_path, {"postgres.roles.create": False})
+
+
+def one_secret(keys: dict[str, str]) -> dict[str, Any]:
+    """Values with which all roles' logins are in one Secret, under keys of their own."""
+    return {
+        f"postgres.roles.{part}.{name}": value.format(part)
+        for part in PARTS
+        for name, value in {"existingSecret": "vault", **keys}.items()
+    }
+
+
+KEYS = {"usernameKey": "{}-user", "passwordKey": "{}-password"}
+
+
+def test_the_logins_may_be_in_one_secret_under_other_keys(cluster: Stub) -> None:
+    values = {**FULL, **one_secret(KEYS)}
+    for name, pod in pods(render(values)).items():
+        for one in containers(pod):
+            variables = {each["name"]: each for each in one.get("env", [])}
+            for variable, what in (("PGUSER", "user"), ("PGPASSWORD", "password")):
+                given = variables.get(variable, {}).get("valueFrom", {}).get("secretKeyRef", {})
+                if given.get("name") == "vault":
+                    assert given["key"] in {f"{part}-{what}" for part in PARTS}, name
+            for part in PARTS:
+                if f"STREAMFLOW_{part.upper()}_LOGIN" in variables:
+                    login = variables[f"STREAMFLOW_{part.upper()}_LOGIN"]["valueFrom"]
+                    assert login == {"secretKeyRef": {"name": "vault", "key": f"{part}-user"}}
+    assert "known-" not in str(pods(render(values)))
+    cluster.add("secrets/known", password="one")
+    both = {f"{part}-{what}": "x" for part in PARTS for what in ("user", "password")}
+    cluster.add("secrets/vault", **both)
+    render(values, *cluster.options)
+    del both["reader-password"]
+    cluster.add("secrets/vault", **both)
+    said = refusal(values, *cluster.options)
+    assert "Secret vault in namespace default has no reader-user and reader-password" in said
+    assert "postgres.roles.reader.existingSecret, .usernameKey and .passwordKey" in said
+    del cluster.objects["secrets/vault"]
+    said = refusal(values, *cluster.options)
+    assert "--from-literal=reader-user=streamflow_reader_a" in said
+    assert "--from-literal=reader-password=" in said
+
+
+def test_two_roles_with_one_login_are_refused() -> None:
+    said = refusal({**FULL, **one_secret({})})
+    assert "postgres.roles.writer takes username of Secret vault, as postgres.roles.owner" in said
+    said = refusal({**FULL, **one_secret({**KEYS, "passwordKey": "password"})})
+    assert "postgres.roles.reader takes password of Secret vault" in said
+    assert "takes username" not in said
+
+
+def test_a_generated_secret_has_the_keys_it_always_had(cluster: Stub) -> None:
+    other = {f"postgres.roles.{part}.{key}": "other" for part in PARTS for key in KEYS}
+    found = render(other, *cluster.options)
+    assert set(secrets(found)["reader"]) == {"username", "password"}
+    assert "'key': 'other'" not in str(pods(found))

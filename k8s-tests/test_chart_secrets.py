@@ -2,13 +2,30 @@
 
 import base64
 import json
+import re
+import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
+from typing import Any
 
 import pytest
-from render import EXTERNAL, KUBERNETES, Manifest, named, notes, refusal, render
+from render import (
+    CHART,
+    EXTERNAL,
+    GIVEN,
+    KUBERNETES,
+    Manifest,
+    helm,
+    named,
+    notes,
+    parsed,
+    pods,
+    refusal,
+    render,
+    template,
+)
 
 OBJECTS = {
     "secrets": "Secret",
@@ -62,11 +79,13 @@ class Stub:
         """What the API answers to a GET."""
         namespaced = {"namespaced": True, "verbs": ["get", "list"]}
         kinds = [{"name": name, "kind": kind, **namespaced} for name, kind in OBJECTS.items()]
+        kinds.append({"name": "namespaces", "kind": "Namespace", "verbs": ["get"]})
         fixed: dict[str, Manifest] = {
             "/version": {"major": "1", "minor": "34", "gitVersion": f"v{KUBERNETES}"},
             "/api": {"kind": "APIVersions", "versions": ["v1"]},
             "/apis": {"kind": "APIGroupList", "groups": []},
             "/api/v1": {"kind": "APIResourceList", "groupVersion": "v1", "resources": kinds},
+            "/api/v1/namespaces/kube-system": {"apiVersion": "v1", "kind": "Namespace"},
         }
         jobs = [{"name": "cronjobs", "kind": "CronJob", **namespaced}]
         fixed["/apis/batch/v1"] = {
@@ -95,6 +114,97 @@ def cluster(tmp_path: Path) -> Iterator[Stub]:
 def password(manifests: list[Manifest]) -> str:
     secret = named(manifests, "Secret")["streamflow-postgres"]
     return base64.b64decode(secret["data"]["password"]).decode()
+
+
+def test_a_generated_password_is_in_its_secret_alone(cluster: Stub) -> None:
+    text = template(None, *cluster.options)
+    secrets = named(parsed(text), "Secret").values()
+    assert len(secrets) == 5
+    for secret in secrets:
+        assert text.count(secret["data"]["password"]) == 1
+    again = template(None, *cluster.options)
+    assert again != text
+
+    def without_password(text: str) -> str:
+        text = re.sub(r"(password|checksum/secret): \S+", "", text)
+        return re.sub(r"(streamflow-roles)-\w+", r"\1", text)
+
+    assert without_password(again) == without_password(text)
+
+
+def outside(values: dict[str, Any], *options: str | Path) -> subprocess.CompletedProcess[str]:
+    """What `helm template` does with these values and no others."""
+    where = ("template", "streamflow", CHART, "--kube-version", KUBERNETES)
+    return helm(*where, *options, values=values)
+
+
+@pytest.mark.parametrize(
+    ("values", "lacking"),
+    [
+        ({}, "postgres.auth, postgres.roles.owner, postgres.roles.writer"),
+        ({"postgres.auth.existingSecret": "known"}, "of postgres.roles.owner"),
+        ({"postgres.roles.enabled": False}, "of postgres.auth to"),
+        ({**GIVEN, "postgres.roles.reader.existingSecret": ""}, "of postgres.roles.reader to"),
+        ({**EXTERNAL, "postgres.roles.enabled": True}, "of postgres.roles.owner"),
+    ],
+    ids=str,
+)
+def test_without_a_cluster_nothing_is_generated(values: dict[str, Any], lacking: str) -> None:
+    done = outside(values)
+    assert done.returncode != 0
+    assert "each rendering would have other passwords" in done.stderr
+    assert lacking in done.stderr
+    assert "--dry-run=server" in done.stderr
+
+
+def test_without_a_cluster_two_renderings_are_the_same(cluster: Stub) -> None:
+    for values in (GIVEN, EXTERNAL, {**GIVEN, "postgres.roles.enabled": False}):
+        first = outside(values)
+        assert first.returncode == 0, first.stderr
+        assert outside(values).stdout == first.stdout
+    example = outside({}, "--values", CHART / "examples" / "gitops.yaml")
+    assert "kind: Secret" not in example.stdout
+    assert example.returncode == 0, example.stderr
+    assert "kind: Secret" in template(None, *cluster.options)
+
+
+def test_a_namespace_that_is_not_made_yet_is_no_missing_cluster(cluster: Stub) -> None:
+    del cluster.objects["configmaps/kube-root-ca.crt"]
+    assert len(named(render(None, *cluster.options), "Secret")) == 5
+
+
+def test_another_rotation_is_another_password_and_another_server_pod(cluster: Stub) -> None:
+    def server(manifests: list[Manifest]) -> Any:
+        found = named(manifests, "StatefulSet")["streamflow-postgres"]["spec"]["template"]
+        return found["metadata"]["annotations"]["checksum/secret"]
+
+    before = render(None, *cluster.options)
+    secret = named(before, "Secret")["streamflow-postgres"]
+    cluster.add(SECRET, password=password(before))  # as releases without rotations have it
+    assert password(render(None, *cluster.options)) == password(before)
+    again = {"postgres.auth.rotation": "2026-11"}
+    after = render(again, *cluster.options)
+    assert password(after) != password(before)
+    assert server(after) != server(before)
+    secret = named(after, "Secret")["streamflow-postgres"]
+    cluster.objects[SECRET] = {"data": secret["data"], "metadata": secret["metadata"]}
+    assert password(render(again, *cluster.options)) == password(after)
+    assert server(render(again, *cluster.options)) == server(after)
+    assert password(render(None, *cluster.options)) != password(after)
+
+
+def test_the_rotation_of_a_password_that_is_somebody_elses_is_told_by_its_value() -> None:
+    def checksums(values: dict[str, Any]) -> set[str]:
+        found = pods(render({**values, "postgres.roles.enabled": False})).items()
+        return {
+            one["metadata"]["annotations"]["checksum/secret"]
+            for name, one in found
+            if name.startswith(("Deployment", "StatefulSet"))
+        }
+
+    assert not checksums({}) & checksums({"postgres.auth.rotation": 1})
+    said = refusal({**EXTERNAL, "postgres.auth.existingSecret": "", "postgres.auth.rotation": 1})
+    assert "postgres.auth.rotation is set, but postgres.external is on" in said
 
 
 def test_a_generated_password_is_kept(cluster: Stub) -> None:

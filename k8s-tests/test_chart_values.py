@@ -26,6 +26,7 @@ FREE = {
     "alertLabels",
     "annotations",
     "configMapRef",
+    "container",
     "global",
     "labels",
     "nodeSelector",
@@ -34,23 +35,42 @@ FREE = {
     "podLabels",
     "requests",
     "limits",
+    "manifest",
+    "metadata",
     "scaleDown",
     "scaleUp",
     "secretRef",
     "valueFrom",
 }
 """Keys whose value is Kubernetes' or PostgreSQL's and taken as it is."""
+FREELY = "As Kubernetes has it."
+"""How a part of such a value is described where it may be anything."""
 
 ITEMS: dict[str, Any] = {
     "accessModes": "ReadWriteMany",
     "backfills": {"force": True},
     "disabled": "StreamflowSlow",
+    "initContainers": {"name": "witness", "image": "witness"},
+    "sidecars": {"name": "witness", "image": "witness"},
     "datasets": {"asOf": "2024-02-29"},
+    "envFrom": {"secretRef": {"name": "witness"}},
     "extraEnv": {"name": "WITNESS", "value": "1"},
+    "extraEnvFrom": {"secretRef": {"name": "witness"}},
+    "extraObjects": {"kind": "Witness", "metadata": {"name": "witness"}},
+    "extraVolumeMounts": {"name": "tmp", "mountPath": "/witness"},
     "hosts": "witness.example.com",
     "months": {"asOf": "2024-04-30", "source": "url", "url": "s3://witness"},
 }
 """What is added to a list of that name to see whether it is used; {"name": "witness"} otherwise."""
+
+OTHER: dict[str, Any] = {
+    "ratio": 0.5,
+    "schedule": "@weekly",
+    "shmSize": "7Gi",
+    "size": "7Gi",
+    "timeZone": "Asia/Tokyo",
+}
+"""Another value of a key whose values are compared or computed with."""
 
 WITHOUT_SESSIONS = {
     "prefect.enabled": False,
@@ -62,6 +82,9 @@ WITHOUT_SESSIONS = {
 POOLED = {**WITHOUT_SESSIONS, "postgres.external.pooler.mode": "transaction"}
 
 NEEDS: dict[str, dict[str, Any]] = {
+    "feast.tolerations": {"feast.enabled": True, "jobs.trainingSet.datasets": []},
+    "jobs.backup.enabled": {"jobs.restore.backup": ""},
+    "jobs.nodeSelector": {"feast.enabled": False},
     "api.replicaCount": {"api.autoscaling.enabled": False},
     "postgres.external.ca.key": {"postgres.external.ca.secret": "ca"},
     "networkPolicy.postgres.cidr": EXTERNAL,
@@ -101,6 +124,9 @@ def at(path: str) -> Any:
 
 def changed(path: str, value: Any) -> Any:
     """Another value of the same kind."""
+    key = path.split(".")[-1]
+    if key in OTHER:
+        return OTHER[key]
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):
@@ -108,7 +134,7 @@ def changed(path: str, value: Any) -> Any:
     if isinstance(value, str):
         return f"witness{value}"
     if isinstance(value, list):
-        return [*value, ITEMS.get(path.split(".")[-1], {"name": "witness"})]
+        return [*value, ITEMS.get(key, {"name": "witness"})]
     return {**value, "WITNESS": "1"}
 
 
@@ -162,7 +188,7 @@ def test_every_value_that_a_template_reads_is_declared() -> None:
 def test_every_key_is_described_and_every_object_closed() -> None:
     for name, schema in subschemas(SCHEMA):
         assert schema.get("description"), name
-        if schema.get("type") == "object" and name not in FREE:
+        if schema.get("type") == "object" and name not in FREE and schema["description"] != FREELY:
             assert schema["additionalProperties"] is False, name
 
 
@@ -170,7 +196,16 @@ def test_every_key_is_described_and_every_object_closed() -> None:
 def test_the_schema_is_valid_and_takes_the_values_that_come_with_it(values: Path) -> None:
     jsonschema.Draft7Validator.check_schema(SCHEMA)
     partial = json.loads(json.dumps(SCHEMA), object_hook=without_required)
-    jsonschema.validate(yaml.safe_load(values.read_text()), partial)
+    jsonschema.validate(without_nulls(yaml.safe_load(values.read_text())), partial)
+
+
+def without_nulls(values: dict[str, Any]) -> dict[str, Any]:
+    """Values as Helm has them: a null takes its key out."""
+    return {
+        key: without_nulls(value) if isinstance(value, dict) else value
+        for key, value in values.items()
+        if value is not None
+    }
 
 
 def without_required(schema: dict[str, Any]) -> dict[str, Any]:

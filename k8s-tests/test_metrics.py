@@ -11,7 +11,7 @@ from cluster import CHART, HELM, CommandFailedError, run
 from metrics_api import until
 from namespace import SAMPLE, Namespace, make_namespace
 from prometheus_queries import answer_all, samples, states
-from render import KUBERNETES
+from render import GIVEN, KUBERNETES
 
 IMAGE = "streamflow-prometheus:bookworm"
 DOCKERFILE = """
@@ -86,7 +86,8 @@ def config(release: Namespace) -> dict[str, Any]:
 def rules(release: Namespace) -> dict[str, Any]:
     """The alerts as the chart makes them for this release."""
     where = ("--namespace", release.name, "--show-only", "templates/metrics/prometheusrule.yaml")
-    asked = ("--kube-version", KUBERNETES, "--set", "metrics.prometheusRule.enabled=true")
+    given = [word for key, value in GIVEN.items() for word in ("--set", f"{key}={value}")]
+    asked = ("--kube-version", KUBERNETES, "--set", "metrics.prometheusRule.enabled=true", *given)
     text = run(HELM, "template", "streamflow", CHART, *where, *asked)
     found: dict[str, Any] = yaml.safe_load(text)["spec"]
     return found

@@ -14,7 +14,7 @@ from render import CHART, FULL, render
 from typer.main import get_command
 
 ROOT = CHART.parent.parent
-CASES = Path(__file__).with_name("rules_test.yaml")
+CASES = [Path(__file__).with_name(name) for name in ("rules_test.yaml", "rules_days_test.yaml")]
 RUNBOOKS = sorted((ROOT / "docs" / "runbooks").glob("*.md"))
 METRIC = re.compile(r"\b(?:streamflow|process)_\w+")
 SECTIONS = ("**Symptom.**", "**Meaning.**", "**First.**", "**Fix.**")
@@ -38,7 +38,7 @@ def url(database: str, small_months: Path) -> Iterator[str]:
 
 def test_the_rules_are_right_and_fire_when_they_should() -> None:
     promtool = require("promtool")
-    for command in (["check", "rules", "--lint-fatal", RULES], ["test", "rules", CASES]):
+    for command in (["check", "rules", "--lint-fatal", RULES], ["test", "rules", *CASES]):
         done = subprocess.run(
             [promtool, *map(str, command)],
             capture_output=True,
@@ -50,7 +50,8 @@ def test_the_rules_are_right_and_fire_when_they_should() -> None:
 
 
 def test_each_alert_is_tried_in_both_states() -> None:
-    cases = [one for test in yaml.safe_load(CASES.read_text())["tests"] for one in alerts_of(test)]
+    tests = [test for file in CASES for test in yaml.safe_load(file.read_text())["tests"]]
+    cases = [one for test in tests for one in alerts_of(test)]
     assert {one["alertname"] for one in cases if one.get("exp_alerts")} == ALERTS.keys()
     assert {one["alertname"] for one in cases if not one.get("exp_alerts")} == ALERTS.keys()
 

@@ -80,7 +80,7 @@ Call with root, port, parts (a list) and from (a list of peers).
   {{- with .Values.networkPolicy.postgres.cidr }}
   to:
     - ipBlock:
-        cidr: {{ . }}
+        cidr: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end }}
@@ -100,8 +100,8 @@ its port on any host, since a policy knows no names.
 
 {{/* The port of a URL. */}}
 {{- define "streamflow.network.port" -}}
-{{- $url := urlParse . -}}
-{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $url.host) | default (ternary "443" "80" (eq $url.scheme "https")) -}}
+{{- $host := regexReplaceAll "^https?://([^/]*).*$" . "${1}" -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $host) | default (ternary "443" "80" (hasPrefix "https:" .)) -}}
 {{- end }}
 
 {{/* A rule that lets pods send spans to their collector; empty when they make none. */}}

@@ -7,23 +7,22 @@ Labels and annotations of a part's pods. Call with root, part and optionally ann
 {{- $part := index .root.Values .part -}}
 labels:
   {{- include "streamflow.selectorLabels" . | nindent 2 }}
-  {{- with $part.podLabels }}
-  {{- toYaml . | nindent 2 }}
+  {{- with include "streamflow.texts" $part.podLabels }}
+  {{- . | nindent 2 }}
   {{- end }}
 {{- with merge (deepCopy ($part.podAnnotations | default dict)) (.annotations | default dict) }}
 annotations:
-  {{- toYaml . | nindent 2 }}
+  {{- include "streamflow.texts" . | nindent 2 }}
 {{- end }}
 {{- end }}
 
 {{/*
-Who a part's pods are and where they may run: what the Restricted pod security standard asks of
-a pod. Call with root, part and optionally affinity (a dict that gives way to the part's own).
+Who a part's pods are and where they may run. Call with root, part and optionally beside (a term of
+pod affinity, which holds besides the part's own).
 */}}
 {{- define "streamflow.pod.spec" -}}
 {{- $part := index .root.Values .part -}}
-{{- $user := ternary 999 10001 (eq .part "postgres") -}}
-serviceAccountName: {{ include "streamflow.serviceAccount" . }}
+serviceAccountName: {{ include "streamflow.serviceAccount" . | quote }}
 automountServiceAccountToken: false
 # The variables of a Service called streamflow-api would begin like the settings of the API.
 enableServiceLinks: false
@@ -32,36 +31,46 @@ imagePullSecrets:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 securityContext:
-  runAsNonRoot: true
-  runAsUser: {{ $user }}
-  runAsGroup: {{ $user }}
-  fsGroup: {{ $user }}
-  fsGroupChangePolicy: OnRootMismatch
-  seccompProfile:
-    type: RuntimeDefault
-{{- with $part.nodeSelector }}
+  {{- toYaml ($part.podSecurityContext | default dict) | nindent 2 }}
+{{- with include "streamflow.texts" $part.nodeSelector }}
 nodeSelector:
-  {{- toYaml . | nindent 2 }}
+  {{- . | nindent 2 }}
 {{- end }}
 {{- with $part.tolerations }}
 tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
-{{- with merge (deepCopy ($part.affinity | default dict)) (.affinity | default dict) }}
+{{- $affinity := deepCopy ($part.affinity | default dict) -}}
+{{- with .beside -}}
+{{- $pods := $affinity.podAffinity | default dict -}}
+{{- $terms := $pods.requiredDuringSchedulingIgnoredDuringExecution | default list -}}
+{{- $_ := set $pods "requiredDuringSchedulingIgnoredDuringExecution" (append $terms .) -}}
+{{- $_ := set $affinity "podAffinity" $pods -}}
+{{- end -}}
+{{- with $affinity }}
 affinity:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with $part.priorityClassName }}
-priorityClassName: {{ . }}
+priorityClassName: {{ . | quote }}
 {{- end }}
 {{- end }}
 
-{{/* What the Restricted pod security standard asks of a container, and a read-only root. */}}
+{{/* The security context of a part's containers. Call with root and part. */}}
 {{- define "streamflow.container.security" -}}
-allowPrivilegeEscalation: false
-readOnlyRootFilesystem: true
-capabilities:
-  drop: [ALL]
+{{- (index .root.Values .part).containerSecurityContext | default dict | toYaml -}}
+{{- end }}
+
+{{/*
+A person's containers that run before those of a part, as a list: those that end, and those that go on
+beside the others. Call with root and part.
+*/}}
+{{- define "streamflow.containers.first" -}}
+{{- $part := index .root.Values .part -}}
+{{- $all := list -}}
+{{- range $part.initContainers }}{{ $all = append $all . }}{{ end -}}
+{{- range $part.sidecars }}{{ $all = append $all (merge (dict "restartPolicy" "Always") .) }}{{ end -}}
+{{- with $all }}{{ toYaml . }}{{ end -}}
 {{- end }}
 
 {{/* REPOSITORY:TAG or REPOSITORY@DIGEST. Call with image, registry and tag (the default one). */}}
@@ -77,7 +86,7 @@ capabilities:
 {{ include "streamflow.image" (dict "image" .Values.jobs.image "registry" .Values.image.registry "tag" .Chart.AppVersion) }}
 {{- end }}
 {{- define "streamflow.postgres.image" -}}
-{{ include "streamflow.image" (dict "image" .Values.postgres.image "registry" "" "tag" "18") }}
+{{ include "streamflow.image" (dict "image" .Values.postgres.image "registry" .Values.postgres.image.registry "tag" "18") }}
 {{- end }}
 
 {{/*
@@ -90,7 +99,11 @@ that no name is there twice. Call with root, part and own.
 {{- range $extra }}{{ $_ := set $set .name true }}{{ end -}}
 {{- $env := list -}}
 {{- range fromYamlArray .own }}{{ if not (hasKey $set .name) }}{{ $env = append $env . }}{{ end }}{{ end -}}
-{{- with concat $env $extra }}{{ toYaml . }}{{ end }}
+{{- range $extra -}}
+{{- $value := hasKey . "value" | ternary (dict "value" (include "streamflow.text" .value)) dict -}}
+{{- $env = append $env (merge $value .) -}}
+{{- end -}}
+{{- with $env }}{{ toYaml . }}{{ end }}
 {{- end }}
 
 {{/* Mounts of a part's containers. Call with root, part and optionally own (a list). */}}
@@ -116,6 +129,21 @@ that no name is there twice. Call with root, part and own.
 {{- if kindIs "string" . }}{{ . }}{{ else }}{{ toJson . }}{{ end -}}
 {{- end }}
 
+{{/* A map with all values as texts, which labels and annotations have to be; empty for none. */}}
+{{- define "streamflow.texts" -}}
+{{- $texts := dict -}}
+{{- range $name, $value := . }}{{ $_ := set $texts $name (include "streamflow.text" $value) }}{{ end -}}
+{{- with $texts }}{{ toYaml . }}{{ end -}}
+{{- end }}
+
+{{/*
+A person's text for an argument or a variable: the kubelet reads $(NAME) as the variable of that name, a
+password's included, and $$ as $.
+*/}}
+{{- define "streamflow.literal" -}}
+{{- toString . | replace "$" "$$" -}}
+{{- end }}
+
 {{/* The part's own ServiceAccount, unless an existing one is used. Call with root and part. */}}
 {{- define "streamflow.serviceAccount.manifest" -}}
 {{- $account := (index .root.Values .part).serviceAccount -}}
@@ -123,12 +151,12 @@ that no name is there twice. Call with root, part and own.
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ include "streamflow.serviceAccount" . }}
+  name: {{ include "streamflow.serviceAccount" . | quote }}
   labels:
     {{- include "streamflow.labels" . | nindent 4 }}
-  {{- with $account.annotations }}
+  {{- with include "streamflow.texts" $account.annotations }}
   annotations:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
 automountServiceAccountToken: false
 {{- end -}}

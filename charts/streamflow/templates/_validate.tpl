@@ -1,10 +1,10 @@
 {{/*
 What the schema cannot say: values that are impossible together. All of them at once, each with
-its mend.
+its mend. Those that are not about one part are in the folder validate.
 */}}
 {{- define "streamflow.validate" -}}
 {{- $faults := list -}}
-{{- range list "api" "jobs" "postgres" "prefect" "network" "cluster" -}}
+{{- range list "names" "api" "jobs" "times" "schedules" "volumes" "quantities" "pods" "postgres" "prefect" "network" "generated" "cluster" -}}
 {{- $faults = append $faults (include (printf "streamflow.validate.%s" .) $) -}}
 {{- end -}}
 {{- with $faults | join "\n" | splitList "\n" | compact -}}
@@ -78,13 +78,6 @@ its mend.
 {{- end }}
 {{- $_ := set $sets $key true }}
 {{- end -}}
-{{- $backfills := dict -}}
-{{- range $index, $backfill := .Values.jobs.materialize.backfills -}}
-{{- if hasKey $backfills (toJson .) }}
-- jobs.materialize.backfills[{{ $index }}] is there twice; remove one of the two, or give it another revision
-{{- end }}
-{{- $_ := set $backfills (toJson .) true }}
-{{- end -}}
 {{- end }}
 
 {{/* Call with here and asOf. */}}
@@ -103,18 +96,25 @@ its mend.
 {{- end }}
 
 {{- define "streamflow.validate.postgres" -}}
-{{- $secrets := dict -}}
+{{- $logins := dict -}}
 {{- range $role := include "streamflow.roles.all" . | fromYamlArray -}}
-{{- $secret := (index $.Values.postgres.roles $role).existingSecret -}}
-{{- if and $secret (hasKey $secrets $secret) }}
-- postgres.roles.{{ $role }}.existingSecret is {{ $secret }}, as is that of {{ get $secrets $secret }}: each role needs a Secret of its own
+{{- $of := dict "root" $ "role" $role -}}
+{{- $secret := include "streamflow.roles.secret" $of -}}
+{{- range $key := list "username" "password" -}}
+{{- $login := printf "%s of Secret %s" (include "streamflow.roles.key" (merge (dict "key" $key) $of)) $secret -}}
+{{- if hasKey $logins $login }}
+- postgres.roles.{{ $role }} takes {{ $login }}, as {{ get $logins $login }} does: each role needs a login of its own, so set another existingSecret, or other usernameKey and passwordKey in it
 {{- end }}
-{{- $_ := set $secrets $secret $role }}
+{{- $_ := set $logins $login (printf "postgres.roles.%s" $role) }}
+{{- end -}}
 {{- end -}}
 {{- with .Values.postgres.external -}}
 {{- if .enabled -}}
 {{- if not .host }}
 - postgres.external is on, but has no host; set postgres.external.host, e.g. to postgres.example.com
+{{- end }}
+{{- if ne "0" (include "streamflow.postgres.rotation" $) | and (not $.Values.postgres.auth.existingSecret) }}
+- postgres.auth.rotation is set, but postgres.external is on, whose password the chart does not change: change it on that server and in its Secret, and set postgres.auth.existingSecret
 {{- end }}
 {{- if not $.Values.postgres.auth.existingSecret }}
 - postgres.external is on, but nothing says its password; set postgres.auth.existingSecret to a Secret in this namespace: kubectl create secret generic streamflow-database --from-literal={{ $.Values.postgres.auth.passwordKey }}=…
@@ -151,6 +151,7 @@ its mend.
 
 {{- define "streamflow.validate.network" -}}
 {{- if .Values.networkPolicy.enabled -}}
+{{- include "streamflow.validate.peers" . -}}
 {{- with .Values.api -}}
 {{- $outside := .ingress.enabled | ternary "api.ingress is on" "" -}}
 {{- if ne .service.type "ClusterIP" }}{{ $outside = printf "api.service.type is %s" .service.type }}{{ end -}}
@@ -169,6 +170,23 @@ its mend.
 {{- end }}
 
 {{/*
+Passwords that would be generated where there is no cluster to find the former ones in: the release's own
+namespace has kube-root-ca.crt, or is not made yet, and kube-system is in every cluster.
+*/}}
+{{- define "streamflow.validate.generated" -}}
+{{- $generated := list -}}
+{{- if not (or .Values.postgres.external.enabled .Values.postgres.auth.existingSecret) }}{{ $generated = append $generated "postgres.auth" }}{{ end -}}
+{{- if include "streamflow.roles.on" . -}}
+{{- range include "streamflow.roles.all" . | fromYamlArray -}}
+{{- if not (index $.Values.postgres.roles .).existingSecret }}{{ $generated = append $generated (printf "postgres.roles.%s" .) }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- if and $generated (not (lookup "v1" "ConfigMap" .Release.Namespace "kube-root-ca.crt")) (not (lookup "v1" "Namespace" "" "kube-system")) }}
+- this is rendered without a cluster, so that each rendering would have other passwords than the last: set existingSecret of {{ join ", " $generated }} to Secrets that are made otherwise (examples/gitops.yaml has all of it), or let Helm ask the cluster, by helm install, helm upgrade or --dry-run=server
+{{- end }}
+{{- end }}
+
+{{/*
 What only a cluster can tell; nothing while there is none (`helm template`) or before the
 namespace is made. Every namespace has the ConfigMap kube-root-ca.crt.
 */}}
@@ -176,13 +194,14 @@ namespace is made. Every namespace has the ConfigMap kube-root-ca.crt.
 {{- $namespace := .Release.Namespace -}}
 {{- if and (include "streamflow.roles.on" .) (lookup "v1" "ConfigMap" $namespace "kube-root-ca.crt") -}}
 {{- range $role := include "streamflow.roles.all" . | fromYamlArray -}}
-{{- with (index $.Values.postgres.roles $role).existingSecret -}}
+{{- $keys := index $.Values.postgres.roles $role -}}
+{{- with $keys.existingSecret -}}
 {{- $found := lookup "v1" "Secret" $namespace . -}}
 {{- $data := $found.data | default dict -}}
 {{- if not $found }}
-- postgres.roles.{{ $role }}.existingSecret: there is no Secret {{ . }} in namespace {{ $namespace }}; create it: kubectl -n {{ $namespace }} create secret generic {{ . }} --from-literal=username={{ $.Values.postgres.roles.prefix }}_{{ $role }}_a --from-literal=password=…
-{{- else if not (and (get $data "username") (get $data "password")) }}
-- Secret {{ . }} in namespace {{ $namespace }} has no username and password, only: {{ keys $data | sortAlpha | join ", " }}; correct it, or postgres.roles.{{ $role }}.existingSecret
+- postgres.roles.{{ $role }}.existingSecret: there is no Secret {{ . }} in namespace {{ $namespace }}; create it: kubectl -n {{ $namespace }} create secret generic {{ . }} --from-literal={{ $keys.usernameKey }}={{ $.Values.postgres.roles.prefix }}_{{ $role }}_a --from-literal={{ $keys.passwordKey }}=…
+{{- else if not (and (get $data $keys.usernameKey) (get $data $keys.passwordKey)) }}
+- Secret {{ . }} in namespace {{ $namespace }} has no {{ $keys.usernameKey }} and {{ $keys.passwordKey }}, only: {{ keys $data | sortAlpha | join ", " }}; correct it, or postgres.roles.{{ $role }}.existingSecret, .usernameKey and .passwordKey
 {{- end }}
 {{- end -}}
 {{- end -}}

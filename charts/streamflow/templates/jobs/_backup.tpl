@@ -15,7 +15,7 @@ name: backups
 emptyDir: {}
 {{- else }}
 persistentVolumeClaim:
-  claimName: {{ include "streamflow.backup.claim" . }}
+  claimName: {{ include "streamflow.backup.claim" . | quote }}
 {{- end }}
 {{- end }}
 

@@ -9,13 +9,13 @@ metadata:
   name: {{ .name }}
   labels:
     {{- include "streamflow.labels" $jobsPart | nindent 4 }}
-  {{- with .root.Values.jobs.annotations }}
+  {{- with include "streamflow.texts" .root.Values.jobs.annotations }}
   annotations:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
 spec:
   schedule: {{ .values.schedule | quote }}
-  timeZone: {{ .values.timeZone }}
+  timeZone: {{ .values.timeZone | quote }}
   suspend: {{ .values.suspend }}
   concurrencyPolicy: Forbid
   startingDeadlineSeconds: {{ .values.startingDeadlineSeconds | int }}
@@ -35,4 +35,15 @@ spec:
   valueFrom:
     fieldRef:
       fieldPath: metadata.labels['batch.kubernetes.io/job-name']
+{{- end }}
+
+{{/* What materializes a window, as a list of arguments. Call with an entry of backfills. */}}
+{{- define "streamflow.backfill.args" -}}
+{{- $args := list "materialize" }}
+{{- with .start }}{{ $args = concat $args (list "--start" .) }}{{ end }}
+{{- with .end }}{{ $args = concat $args (list "--end" .) }}{{ end }}
+{{- range .views }}{{ $args = concat $args (list "--view" .) }}{{ end }}
+{{- if .force }}{{ $args = append $args "--force" }}{{ end }}
+{{- $args = concat $args (include "streamflow.job.revision" . | fromYamlArray) }}
+{{- append $args "--once" | toYaml -}}
 {{- end }}

@@ -7,11 +7,11 @@
   value: {{ .root.Values.jobs.maxAheadSeconds | int | quote }}
 {{- with include "streamflow.prefect.url" .root }}
 - name: PREFECT_API_URL
-  value: {{ . | quote }}
+  value: {{ include "streamflow.literal" . | quote }}
 {{- end }}
 {{- range $name, $value := include "streamflow.tracing.env" .root | fromYaml }}
 - name: {{ $name }}
-  value: {{ $value | quote }}
+  value: {{ include "streamflow.literal" $value | quote }}
 {{- end }}
 {{- end }}
 
@@ -60,14 +60,19 @@ env (text), envFrom and mounts (lists).
 {{- $jobs := .root.Values.jobs -}}
 {{- $jobsPart := dict "root" .root "part" "jobs" -}}
 name: {{ .name }}
-image: {{ .image | default (include "streamflow.jobs.image" .root) }}
+image: {{ .image | default (include "streamflow.jobs.image" .root) | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 {{- with .command }}
 command:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 args:
-  {{- toYaml .args | nindent 2 }}
+  {{- /* All of a person's texts stay as they are; the chart's own $(JOB_NAME) is the scheduled Job's. */}}
+  {{- $args := list }}
+  {{- range .args }}
+  {{- $args = append $args (include "streamflow.literal" . | replace "$$(JOB_NAME)" "$(JOB_NAME)") }}
+  {{- end }}
+  {{- toYaml $args | nindent 2 }}
 env:
   {{- $own := printf "%s\n%s" (include "streamflow.jobs.waitingEnv" .) (.env | default "") }}
   {{- include "streamflow.env" (merge (dict "own" $own) $jobsPart) | nindent 2 }}
@@ -78,14 +83,14 @@ envFrom:
 resources:
   {{- include "streamflow.job.resources" . | nindent 2 }}
 securityContext:
-  {{- include "streamflow.container.security" .root | nindent 2 }}
+  {{- include "streamflow.container.security" $jobsPart | nindent 2 }}
 volumeMounts:
   {{- include "streamflow.mounts" (merge (dict "own" .mounts) $jobsPart) | nindent 2 }}
 {{- end }}
 
 {{/*
 The spec of a Job. Call as streamflow.job.container, and optionally with volumes, initContainers
-(lists), affinity, annotations (dicts), untracked (true: it does not wait for Prefect) and shows (the
+(lists), beside (a term of pod affinity), annotations (a dict), untracked (true: it does not wait for Prefect) and shows (the
 container whose log is the Job's, unless it is the last one).
 */}}
 {{- define "streamflow.job.spec" -}}
@@ -112,13 +117,17 @@ template:
     {{- include "streamflow.pod.metadata" (merge (dict "annotations" $annotations) $jobsPart) | nindent 4 }}
   spec:
     restartPolicy: Never
-    {{- include "streamflow.pod.spec" (merge (dict "affinity" .affinity) $jobsPart) | nindent 4 }}
+    {{- include "streamflow.pod.spec" (merge (dict "beside" .beside) $jobsPart) | nindent 4 }}
     {{- $prefect := and (not .untracked) (include "streamflow.prefect.url" $root) (gt (int $root.Values.prefect.waitSeconds) 0) }}
-    {{- if or $prefect .initContainers }}
+    {{- $first := include "streamflow.containers.first" $jobsPart }}
+    {{- if or $first $prefect .initContainers }}
     initContainers:
+      {{- with $first }}
+      {{- . | nindent 6 }}
+      {{- end }}
       {{- if $prefect }}
       - name: wait-for-prefect
-        image: {{ include "streamflow.jobs.image" $root }}
+        image: {{ include "streamflow.jobs.image" $root | quote }}
         imagePullPolicy: {{ $root.Values.image.pullPolicy }}
         command:
           - python
@@ -126,12 +135,12 @@ template:
           - |
             {{- $root.Files.Get "files/wait_for_prefect.py" | trim | nindent 12 }}
         args:
-          - {{ include "streamflow.prefect.url" $root | quote }}
+          - {{ include "streamflow.prefect.url" $root | include "streamflow.literal" | quote }}
           - {{ $root.Values.prefect.waitSeconds | int | quote }}
         resources:
           {{- include "streamflow.job.resources" . | nindent 10 }}
         securityContext:
-          {{- include "streamflow.container.security" $root | nindent 10 }}
+          {{- include "streamflow.container.security" $jobsPart | nindent 10 }}
       {{- end }}
       {{- with .initContainers }}
       {{- toYaml . | nindent 6 }}
@@ -159,9 +168,9 @@ metadata:
   name: {{ include "streamflow.job.name" (dict "root" .root "what" .what "spec" $spec) }}
   labels:
     {{- include "streamflow.labels" $jobsPart | nindent 4 }}
-  {{- with .root.Values.jobs.annotations }}
+  {{- with include "streamflow.texts" .root.Values.jobs.annotations }}
   annotations:
-    {{- toYaml . | nindent 4 }}
+    {{- . | nindent 4 }}
   {{- end }}
 spec:
   {{- $spec | nindent 2 }}

@@ -47,12 +47,12 @@ is the user of postgres.auth. Call as streamflow.postgres.env.
 {{- $pooler := .root.Values.postgres.external.pooler -}}
 {{- if and (eq .role "admin") (include "streamflow.postgres.direct" .root) -}}
 - name: PGHOST
-  value: {{ $pooler.direct.host | quote }}
+  value: {{ include "streamflow.literal" $pooler.direct.host | quote }}
 - name: PGPORT
   value: {{ $pooler.direct.port | int | quote }}
 {{- else -}}
 - name: PGHOST
-  value: {{ include "streamflow.postgres.host" .root | quote }}
+  value: {{ include "streamflow.postgres.host" .root | include "streamflow.literal" | quote }}
 - name: PGPORT
   value: {{ include "streamflow.postgres.port" .root | quote }}
 {{- if include "streamflow.postgres.pooled" .root }}
@@ -60,7 +60,7 @@ is the user of postgres.auth. Call as streamflow.postgres.env.
   value: {{ $pooler.mode | quote }}
 {{- if $pooler.direct.host }}
 - name: STREAMFLOW_DIRECT_HOST
-  value: {{ $pooler.direct.host | quote }}
+  value: {{ include "streamflow.literal" $pooler.direct.host | quote }}
 - name: STREAMFLOW_DIRECT_PORT
   value: {{ $pooler.direct.port | int | quote }}
 {{- end }}
@@ -73,10 +73,10 @@ is the user of postgres.auth. Call as streamflow.postgres.env.
 {{- if .Values.postgres.auth.userKey -}}
 valueFrom:
   secretKeyRef:
-    name: {{ include "streamflow.postgres.secret" . }}
-    key: {{ .Values.postgres.auth.userKey }}
+    name: {{ include "streamflow.postgres.secret" . | quote }}
+    key: {{ .Values.postgres.auth.userKey | quote }}
 {{- else -}}
-value: {{ .Values.postgres.auth.user | quote }}
+value: {{ include "streamflow.literal" .Values.postgres.auth.user | quote }}
 {{- end -}}
 {{- end }}
 
@@ -84,8 +84,8 @@ value: {{ .Values.postgres.auth.user | quote }}
 {{- define "streamflow.postgres.passwordFrom" -}}
 valueFrom:
   secretKeyRef:
-    name: {{ include "streamflow.postgres.secret" . }}
-    key: {{ .Values.postgres.auth.passwordKey }}
+    name: {{ include "streamflow.postgres.secret" . | quote }}
+    key: {{ .Values.postgres.auth.passwordKey | quote }}
 {{- end }}
 
 {{/*
@@ -96,7 +96,7 @@ a role are from its Secret, so that another password changes the spec of no Job.
 {{- define "streamflow.postgres.env" -}}
 {{ include "streamflow.postgres.address" . }}
 - name: PGDATABASE
-  value: {{ .root.Values.postgres.auth.database | quote }}
+  value: {{ include "streamflow.literal" .root.Values.postgres.auth.database | quote }}
 {{- if ne .role "none" }}
 {{- if or (eq .role "admin") (not (include "streamflow.roles.on" .root)) }}
 - name: PGUSER
@@ -114,23 +114,31 @@ a role are from its Secret, so that another password changes the spec of no Job.
   value: {{ .root.Values.postgres.external.enabled | ternary .root.Values.postgres.external.sslmode "disable" }}
 {{- with include "streamflow.postgres.ca.path" .root }}
 - name: PGSSLROOTCERT
-  value: {{ . }}
+  value: {{ include "streamflow.literal" . | quote }}
 {{- end }}
 - name: PGTZ
   value: UTC
 {{- end }}
 
 {{/*
-The bundled PostgreSQL's password: the one in its Secret, else a new one. Made once per
-rendering and kept where every template sees it.
+The bundled PostgreSQL's password: the one in its Secret, unless there is none or `rotation` is another than
+there. Made once per rendering and kept where every template sees it.
 */}}
 {{- define "streamflow.postgres.password" -}}
 {{- if not (hasKey .Release "postgresPassword") -}}
-{{- $found := (lookup "v1" "Secret" .Release.Namespace (include "streamflow.postgres.secret" .)).data | default dict -}}
-{{- $password := get $found .Values.postgres.auth.passwordKey | b64dec | default (randAlphaNum 32) -}}
-{{- $_ := set .Release "postgresPassword" $password -}}
+{{- $found := lookup "v1" "Secret" .Release.Namespace (include "streamflow.postgres.secret" .) -}}
+{{- $password := get ($found.data | default dict) .Values.postgres.auth.passwordKey | b64dec -}}
+{{- if ne (include "streamflow.postgres.rotation" .) (dig "metadata" "annotations" "streamflow/rotation" "0" $found) -}}
+{{- $password = "" -}}
+{{- end -}}
+{{- $_ := set .Release "postgresPassword" ($password | default (randAlphaNum 32)) -}}
 {{- end -}}
 {{- .Release.postgresPassword -}}
+{{- end }}
+
+{{/* What `rotation` of the administrator is, as text. */}}
+{{- define "streamflow.postgres.rotation" -}}
+{{- include "streamflow.text" .Values.postgres.auth.rotation -}}
 {{- end }}
 
 {{/*
@@ -141,7 +149,10 @@ after. An existing Secret is looked up, which `helm template` cannot. Call as st
 {{- if and (ne .role "admin") (include "streamflow.roles.on" .root) -}}
 {{- include "streamflow.roles.checksum" . -}}
 {{- else if or .root.Values.postgres.external.enabled .root.Values.postgres.auth.existingSecret -}}
-{{- lookup "v1" "Secret" .root.Release.Namespace (include "streamflow.postgres.secret" .root) | dig "data" dict | toJson | sha256sum -}}
+{{- $found := lookup "v1" "Secret" .root.Release.Namespace (include "streamflow.postgres.secret" .root) | dig "data" dict | toJson -}}
+{{- /* All that is known of the change where there is no cluster to look it up in. */ -}}
+{{- $rotation := include "streamflow.postgres.rotation" .root -}}
+{{- eq $rotation "0" | ternary $found (printf "%s %s" $found $rotation) | sha256sum -}}
 {{- else -}}
 {{- include "streamflow.postgres.password" .root | sha256sum -}}
 {{- end -}}
@@ -182,14 +193,14 @@ two materializations and an audit. A backup: two, what creates the roles: one.
 - name: POSTGRES_PASSWORD
   {{- include "streamflow.postgres.passwordFrom" . | nindent 2 }}
 - name: POSTGRES_DB
-  value: {{ .Values.postgres.auth.database | quote }}
+  value: {{ include "streamflow.literal" .Values.postgres.auth.database | quote }}
 # For who is in the pod, and for the probes, at which the log else complains of a missing role.
 - name: PGUSER
   value: $(POSTGRES_USER)
 - name: PGDATABASE
   value: $(POSTGRES_DB)
 - name: POSTGRES_INITDB_ARGS
-  value: {{ .Values.postgres.initdbArgs | quote }}
+  value: {{ include "streamflow.literal" .Values.postgres.initdbArgs | quote }}
 - name: PGDATA
   value: {{ include "streamflow.postgres.data" . }}
 {{- end }}
@@ -204,9 +215,9 @@ two materializations and an audit. A backup: two, what creates the roles: one.
 - name: BACKUP
   value: {{ include "streamflow.backup.name" . }}
 - name: CLAIM
-  value: {{ include "streamflow.postgres.claim" . }}
+  value: {{ include "streamflow.postgres.claim" . | quote }}
 - name: STATEFULSET
-  value: {{ include "streamflow.postgres.name" . }}
+  value: {{ include "streamflow.postgres.name" . | quote }}
 {{- end }}
 
 {{/* A script of files/ as the command of a container of PostgreSQL's image. Call with root and script. */}}
@@ -216,4 +227,18 @@ two materializations and an audit. A backup: two, what creates the roles: one.
 - |
   {{- .root.Files.Get (printf "files/%s.sh" .script) | trim | nindent 2 }}
 - {{ .script }}
+{{- end }}
+
+{{/*
+A probe of the server over TCP, where the one that only prepares a new data directory does not listen. Call
+with timing and lets: true where it has to let clients in, false where it may say that it does not yet, as
+while it replays its log, which takes as long as it takes.
+*/}}
+{{- define "streamflow.postgres.probe" -}}
+{{- $ask := printf "pg_isready --quiet --host=127.0.0.1 --timeout=%d" (max 1 (sub (int (.timing.timeoutSeconds | default 1)) 1)) -}}
+exec:
+  command: {{ .lets | ternary (splitList " " $ask) (list "bash" "-c" (printf "%s || [ $? -eq 1 ]" $ask)) | toJson }}
+{{- with .timing }}
+{{ toYaml . }}
+{{- end }}
 {{- end }}

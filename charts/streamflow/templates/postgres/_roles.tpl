@@ -64,12 +64,18 @@ Secret where there is no cluster to look it up in. Call with root and role.
 {{- printf "%s %s" $login (include "streamflow.roles.rotation" .) | sha256sum -}}
 {{- end }}
 
-{{/* `valueFrom:` of a key in a role's Secret. Call with root, role and key. */}}
+{{/* `valueFrom:` of a login's `username` or `password` in a role's Secret. Call with root, role and key. */}}
 {{- define "streamflow.roles.from" -}}
 valueFrom:
   secretKeyRef:
-    name: {{ include "streamflow.roles.secret" . }}
-    key: {{ .key }}
+    name: {{ include "streamflow.roles.secret" . | quote }}
+    key: {{ include "streamflow.roles.key" . | quote }}
+{{- end }}
+
+{{/* The key of `username` or `password`; a generated Secret has these. Call as streamflow.roles.from. */}}
+{{- define "streamflow.roles.key" -}}
+{{- $role := index .root.Values.postgres.roles .role -}}
+{{- $role.existingSecret | empty | ternary .key (get $role (printf "%sKey" .key)) -}}
 {{- end }}
 
 {{/*

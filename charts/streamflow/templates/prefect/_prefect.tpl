@@ -21,11 +21,11 @@ to be encoded; asyncpg takes TLS from libpq's variables.
 - name: PREFECT_SERVER_DATABASE_DRIVER
   value: postgresql+asyncpg
 - name: PREFECT_SERVER_DATABASE_HOST
-  value: {{ include "streamflow.postgres.direct" . | default (include "streamflow.postgres.host" .) | quote }}
+  value: {{ include "streamflow.postgres.direct" . | default (include "streamflow.postgres.host" .) | include "streamflow.literal" | quote }}
 - name: PREFECT_SERVER_DATABASE_PORT
   value: {{ include "streamflow.postgres.direct" . | empty | ternary (include "streamflow.postgres.port" .) (.Values.postgres.external.pooler.direct.port | int | toString) | quote }}
 - name: PREFECT_SERVER_DATABASE_NAME
-  value: {{ .Values.prefect.database | quote }}
+  value: {{ include "streamflow.literal" .Values.prefect.database | quote }}
 - name: PREFECT_SERVER_DATABASE_USER
   {{- include "streamflow.postgres.user" . | nindent 2 }}
 - name: PREFECT_SERVER_DATABASE_PASSWORD
@@ -36,5 +36,5 @@ to be encoded; asyncpg takes TLS from libpq's variables.
 - name: PREFECT_UI_STATIC_DIRECTORY
   value: /tmp/prefect/ui
 - name: PREFECT_UI_API_URL
-  value: {{ .Values.prefect.uiApiUrl | quote }}
+  value: {{ include "streamflow.literal" .Values.prefect.uiApiUrl | quote }}
 {{- end }}

@@ -1,0 +1,52 @@
+"""Values at random are rendered to what Kubernetes takes, or are refused by a sentence."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, Phase, given, settings
+from kubernetes_rules import faults, versions
+from render import CHART, FULL, GIVEN, KUBERNETES, helm, parsed
+from values_strategies import LEAVES, values
+
+OURS = ("These values cannot work:\n- ", "values don't meet the specifications of the schema")
+"""How a refusal begins: the chart's own, and that of its schema."""
+RELAXED: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.filter_too_much],
+}
+
+
+def render_or_refuse(chosen: dict[str, Any]) -> None:
+    """Fails unless these values are rendered and valid, or refused with a reason."""
+    command = ("template", "streamflow", CHART, "--kube-version", KUBERNETES)
+    done = helm(*command, values={**GIVEN, **chosen})
+    if done.returncode:
+        assert any(one in done.stderr for one in OURS), done.stderr
+        return
+    found = parsed(done.stdout)
+    assert [
+        fault for version in (versions()[0], versions()[-1]) for fault in faults(found, version)
+    ] == []
+
+
+# The same values in every run. Those that fail are shown as they are: to look for smaller ones takes
+# a process of helm for each.
+@settings(max_examples=15, derandomize=True, phases=[Phase.generate], **RELAXED)
+@given(values())
+def test_values_at_random_are_valid_or_refused(chosen: dict[str, Any]) -> None:
+    render_or_refuse(chosen)
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(3600)
+@settings(max_examples=1500, **RELAXED)
+@given(values())
+def test_many_values_at_random_are_valid_or_refused(chosen: dict[str, Any]) -> None:
+    render_or_refuse(chosen)
+
+
+@pytest.mark.slow
+def test_each_value_may_be_taken_out() -> None:
+    with ThreadPoolExecutor() as pool:
+        list(pool.map(lambda path: render_or_refuse({**FULL, path: None}), sorted(LEAVES)))

@@ -88,7 +88,7 @@ def test_the_same_values_give_the_same_manifests() -> None:
         ({"api.image.tag": "2", "api.poolSize": 4, "feast.enabled": False}, {"training-set"}),
         ({"jobs.ingest.months": MONTHS[:1]}, {"ingest"}),  # the others are of later days
         ({"jobs.ingest.months": MONTHS[1:]}, {"ingest", "training-set"}),
-        ({"jobs.nodeSelector": {"disk": "fast"}}, EVERY),
+        ({f"{part}.nodeSelector": {"disk": "fast"} for part in ("jobs", "feast")}, EVERY),
         ({"prefect.resources.limits.memory": "2Gi", "jobs.annotations": {"a": "b"}}, set()),
     ],
     ids=in_order,

@@ -5,7 +5,10 @@ from typing import Any
 import pytest
 from render import CHART, EXTERNAL, FULL, KUBERNETES, helm, named, pods, refusal, render, template
 
-RESTORE = {"jobs.restore.backup": "streamflow-20260201T020000Z"}
+RESTORE = {
+    "jobs.restore.backup": "streamflow-20260201T020000Z",
+    "jobs.restore.request": "2026-02-02 volume lost",
+}
 SET = {"jobs.trainingSet.datasets": [{"asOf": "2024-01-31"}]}
 PARTS = ["api", "jobs", "feast", "prefect", "postgres"]
 MOUNT = [{"name": "mine", "mountPath": "/mine"}]

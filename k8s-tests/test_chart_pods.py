@@ -163,7 +163,7 @@ def test_a_former_login_goes_on_as_long_as_the_longest_job_may() -> None:
     assert former({"jobs.activeDeadlineSeconds": 50_000}) == "50000"
     for kind in set(KINDS.values()):
         assert former({f"jobs.{kind}.activeDeadlineSeconds": 99_999}) == "99999", kind
-    short = {f"jobs.{kind}.activeDeadlineSeconds": 60 for kind in set(KINDS.values())}
+    short = {f"jobs.{kind}.activeDeadlineSeconds": 1000 for kind in set(KINDS.values())}
     assert former(short) == "3600"
 
 
@@ -172,7 +172,7 @@ def test_a_former_login_goes_on_as_long_as_the_longest_job_may() -> None:
     [
         ({"jobs.materialize.startingDeadlineSeconds": 600}, 600 + 3600),
         ({"jobs.activeDeadlineSeconds": 7200}, 86400 + 7200),
-        ({"jobs.materialize.activeDeadlineSeconds": 60}, 86400 + 60),
+        ({"jobs.materialize.activeDeadlineSeconds": 1000}, 86400 + 1000),
     ],
     ids=str,
 )

@@ -8,7 +8,7 @@ from render import CHART, Manifest, named, refusal, render, template
 
 OPERATOR = {"metrics.prometheusRule.enabled": True}
 DAY = 86400
-SLACK = 43200 + 3600
+SLACK = 43200 + 21600
 """What a backup may take after its time: its starting deadline and how long its Job may run."""
 
 
@@ -130,8 +130,12 @@ def test_an_alert_waits_as_long_as_its_schedule(schedule: str, gap: int) -> None
 
 
 def test_an_alert_waits_for_what_a_run_may_take_and_for_summer_time() -> None:
-    found = limits({"jobs.backup.startingDeadlineSeconds": 600, "jobs.activeDeadlineSeconds": 7200})
+    found = limits(
+        {"jobs.backup.startingDeadlineSeconds": 600, "jobs.backup.activeDeadlineSeconds": 7200}
+    )
     assert found["backup"] == DAY + 600 + 7200
+    later = limits({"jobs.activeDeadlineSeconds": 7200})["materialize"]
+    assert later == 31 * DAY + 86400 + 7200
     assert limits({})["materialize"] == 31 * DAY + 86400 + 3600
     # An hour more, and a day on which two o'clock does not come.
     assert limits({"jobs.backup.timeZone": "Europe/Berlin"})["backup"] == 2 * DAY + 3600 + SLACK

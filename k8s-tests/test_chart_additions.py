@@ -55,6 +55,18 @@ def test_without_any_the_pods_are_as_ever(added: dict[str, Manifest]) -> None:
         assert pod["spec"]["containers"] == plain[name]["spec"]["containers"], name
 
 
+ELSEWHERE = {"name": "elsewhere", "mountPath": "/elsewhere"}
+DATA = {"name": "data", "mountPath": "/data"}
+
+
+@pytest.mark.parametrize(
+    "mount", [{"name": "tmp", "mountPath": "/x"}, {"name": "data", "mountPath": "/x"}], ids=str
+)
+def test_a_persons_container_may_mount_the_charts_volumes(mount: dict[str, str]) -> None:
+    beside = [{"name": "a", "image": "a", "volumeMounts": [mount]}]
+    assert render({"postgres.sidecars": beside})
+
+
 @pytest.mark.parametrize(
     ("values", "said"),
     [
@@ -72,6 +84,25 @@ def test_without_any_the_pods_are_as_ever(added: dict[str, Manifest]) -> None:
             "leave it out",
         ),
         ({"api.sidecars": [{"name": "a"}]}, "missing property 'image'"),
+        (
+            {"api.sidecars": [{"name": "a", "image": "a", "volumeMounts": [ELSEWHERE]}]},
+            "api.sidecars: a mounts elsewhere, of which there is no volume: add it to api.extra",
+        ),
+        (
+            {"jobs.initContainers": [{"name": "a", "image": "a", "volumeMounts": [DATA]}]},
+            "jobs.initContainers: a mounts data, of which there is no volume",
+        ),
+        (
+            {
+                "api.extraVolumes": [{"name": "elsewhere", "emptyDir": {}}],
+                "api.sidecars": [{"name": "a", "image": "a", "volumeMounts": [ELSEWHERE] * 2}],
+            },
+            "api.sidecars: a.volumeMounts: /elsewhere is there twice",
+        ),
+        (
+            {"feast.sidecars": [{"name": "a", "image": "a", "env": [{"name": "A"}] * 2}]},
+            "feast.sidecars: a.env: A is there twice",
+        ),
         ({"extraObjects": [{"kind": "ConfigMap"}]}, "missing properties"),
         (
             {"extraObjects": [{"apiVersion": "v1", "kind": "A", "metadata": {"name": "b"}}] * 2},

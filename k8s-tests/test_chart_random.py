@@ -24,14 +24,13 @@ def render_or_refuse(chosen: dict[str, Any]) -> None:
     if done.returncode:
         assert any(one in done.stderr for one in OURS), done.stderr
         return
-    found = parsed(done.stdout)
-    assert [
-        fault for version in (versions()[0], versions()[-1]) for fault in faults(found, version)
-    ] == []
+    own = [one for one in parsed(done.stdout) if one not in (chosen.get("extraObjects") or [])]
+    # The newest, since an older one has fewer fields for a person's own contexts and containers.
+    assert faults(own, versions()[-1]) == []
 
 
-# The same values in every run. Those that fail are shown as they are: to look for smaller ones takes
-# a process of helm for each.
+# The same values in every run. Those that fail are shown as they are: to look for smaller ones
+# takes a process of helm for each.
 @settings(max_examples=15, derandomize=True, phases=[Phase.generate], **RELAXED)
 @given(values())
 def test_values_at_random_are_valid_or_refused(chosen: dict[str, Any]) -> None:

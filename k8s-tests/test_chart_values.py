@@ -36,6 +36,7 @@ FREE = {
     "requests",
     "limits",
     "manifest",
+    "matchLabels",
     "metadata",
     "scaleDown",
     "scaleUp",

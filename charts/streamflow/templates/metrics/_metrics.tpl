@@ -16,8 +16,8 @@ StreamflowMaterializeOverdue: [materialize, "2768400"]
 StreamflowMaterializeMissing: [materialize, "2768400"]
 StreamflowAuditOverdue: [audit, "133200"]
 StreamflowAuditMissing: [audit, "133200"]
-StreamflowBackupOld: [backup, "133200"]
-StreamflowBackupMissing: [backup, "133200"]
+StreamflowBackupOld: [backup, "151200"]
+StreamflowBackupMissing: [backup, "151200"]
 {{- end }}
 
 {{/* "true" where a command runs by its schedule, else empty. Call with root and command. */}}

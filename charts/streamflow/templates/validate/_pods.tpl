@@ -74,15 +74,8 @@ postgres:
 - {{ $name }}.podAnnotations has {{ $key }}, by which the chart replaces pods; take another annotation
 {{- end }}
 {{- end -}}
-{{- $names := list -}}
-{{- range $part.extraEnv -}}
-{{- $names = append $names .name -}}
-{{- if and (hasKey . "value") (hasKey . "valueFrom") }}
-- {{ $name }}.extraEnv: {{ .name }} has a value and a valueFrom; remove one of the two
-{{- end }}
-{{- end -}}
+{{- include "streamflow.validate.env" (dict "here" (printf "%s.extraEnv" $name) "env" $part.extraEnv) -}}
 {{- include "streamflow.validate.sources" (dict "here" (printf "%s.extraEnvFrom" $name) "sources" $part.extraEnvFrom) -}}
-{{- include "streamflow.validate.twice" (dict "here" (printf "%s.extraEnv" $name) "names" $names "own" list) -}}
 {{- $volumes := list -}}
 {{- range $part.extraVolumes }}{{ $volumes = append $volumes .name }}{{ end -}}
 {{- include "streamflow.validate.twice" (dict "here" (printf "%s.extraVolumes" $name) "names" $volumes "own" $own.volumes) -}}
@@ -93,6 +86,9 @@ postgres:
 {{- if and (eq $place "sidecars") (hasKey . "restartPolicy") }}
 - {{ $name }}.sidecars: {{ .name }} has a restartPolicy, which is Always for all of them; leave it out
 {{- end }}
+{{- /* Of the chart's own volumes a Job has those alone that it needs. */ -}}
+{{- $known := concat $volumes (eq $name "jobs" | ternary (list "tmp") $own.volumes) -}}
+{{- include "streamflow.validate.container" (dict "here" (printf "%s.%s: %s" $name $place .name) "part" $name "container" . "volumes" $known) -}}
 {{- end -}}
 {{- end -}}
 {{- include "streamflow.validate.twice" (dict "here" (printf "%s.initContainers and .sidecars" $name) "names" $containers "own" $own.containers) -}}
@@ -129,6 +125,31 @@ postgres:
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end }}
+
+{{/* Variables that are there twice or have two values. Call with here and env. */}}
+{{- define "streamflow.validate.env" -}}
+{{- $names := list -}}
+{{- range .env -}}
+{{- $names = append $names .name -}}
+{{- if and (hasKey . "value") (hasKey . "valueFrom") }}
+- {{ $.here }}: {{ .name }} has a value and a valueFrom; remove one of the two
+{{- end }}
+{{- end -}}
+{{- include "streamflow.validate.twice" (dict "here" .here "names" $names "own" list) -}}
+{{- end }}
+
+{{/* What a person's container has twice or lacks. Call with here, part, container and volumes (names). */}}
+{{- define "streamflow.validate.container" -}}
+{{- include "streamflow.validate.env" (dict "here" (printf "%s.env" .here) "env" .container.env) -}}
+{{- $paths := list -}}
+{{- range .container.volumeMounts -}}
+{{- $paths = append $paths .mountPath -}}
+{{- if not (has .name $.volumes) }}
+- {{ $.here }} mounts {{ .name }}, of which there is no volume: add it to {{ $.part }}.extraVolumes
+{{- end }}
+{{- end -}}
+{{- include "streamflow.validate.twice" (dict "here" (printf "%s.volumeMounts" .here) "names" $paths "own" list) -}}
 {{- end }}
 
 {{/* Sources of variables that name nothing, or two things. Call with here and sources. */}}

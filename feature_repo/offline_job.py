@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 import pyarrow as pa
+from feast.dqm.errors import ValidationFailed
 from feast.errors import SavedDatasetLocationAlreadyExists
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     SavedDatasetPostgreSQLStorage,
@@ -74,6 +75,23 @@ class StreamflowRetrievalJob(RetrievalJob):
     def metadata(self) -> RetrievalMetadata | None:
         """What was asked for; None where the job is no point-in-time request."""
         return self._metadata
+
+    def to_arrow(self, validation_reference: Any = None, timeout: int | None = None) -> pa.Table:
+        """All rows as a table, on-demand features included.
+
+        Args:
+            validation_reference: what the rows are held against, as the data frame that `to_df`
+                gives: Feast made the reference's profile of such a one.
+
+        Raises:
+            ValidationFailed: they differ from it.
+        """
+        table = super().to_arrow(timeout=timeout)
+        if validation_reference:
+            found = validation_reference.profile.validate(frame(table))
+            if not found.is_success:
+                raise ValidationFailed(found)
+        return table
 
     def to_df(self, validation_reference: Any = None, timeout: int | None = None) -> pd.DataFrame:
         """All rows as a data frame, on-demand features included."""

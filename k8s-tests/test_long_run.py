@@ -18,7 +18,6 @@ from namespace import MONTH, Namespace, until
 from drills.plot import draw
 from drills.results import Result, choose, is_long, record
 
-
 PICTURE = ROOT / "docs" / "pictures" / "long-run.svg"
 MIXED = Path(__file__).with_name("mixed.py").read_text()
 RATE, SAMPLE_S, MINUTE = 20, 10, 60

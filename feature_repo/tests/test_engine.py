@@ -111,6 +111,12 @@ def test_the_newest_row_of_each_key_is_served_and_counted(priced: FeatureStore) 
     assert served(priced, 1, 2, 3) == [11, 20, None]
 
 
+def test_a_mapping_of_a_column_that_nobody_asks_for_does_no_harm(priced: FeatureStore) -> None:
+    priced.apply([view("prices", {"price": Int64}, field_mapping={"ts_1": "moment"})], partial=True)
+    assert counts(go(priced)) == (3, 2, 0, 0, 1)
+    assert served(priced, 1, 2) == [11, 20]
+
+
 def test_again_writes_nothing(priced: FeatureStore, db: psycopg.Connection) -> None:
     db.execute(
         "INSERT INTO source.prices SELECT n, %s, %s, n FROM generate_series(10, 5000) AS n",

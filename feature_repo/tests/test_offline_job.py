@@ -3,6 +3,7 @@
 import os
 import warnings
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -11,6 +12,7 @@ import psycopg
 import pyarrow as pa
 import pytest
 from feast import FeatureStore, Field, OnDemandFeatureView, RequestSource
+from feast.dqm.errors import ValidationFailed
 from feast.transformation.pandas_transformation import PandasTransformation
 from feast.types import Float64, Int64
 
@@ -73,6 +75,29 @@ def test_integers_beside_nulls_stay_integers_in_a_frame(store: FeatureStore) -> 
     assert frame["clicks"].dtype == pd.Int64Dtype()
     assert frame["clicks"].tolist() == [BIG, pd.NA, -(2**63), pd.NA]
     assert store.get_historical_features(FOUR[:1], REFS).to_df()["clicks"].dtype == np.int64
+
+
+class Types:
+    """Holds a data frame against the types of another one."""
+
+    def __init__(self, types: pd.Series) -> None:
+        self.types = types
+
+    def validate(self, dataset: pd.DataFrame) -> Any:
+        """Succeeds where the types are the same."""
+        return SimpleNamespace(is_success=dataset.dtypes.equals(self.types), report=None)
+
+
+@pytest.mark.parametrize("way", ["to_arrow", "to_df"])
+def test_rows_are_held_against_a_reference_as_the_frame_that_made_it(
+    store: FeatureStore, way: str
+) -> None:
+    job = store.get_historical_features(FOUR, REFS)
+    same = SimpleNamespace(profile=Types(job.to_df().dtypes))
+    assert len(getattr(job, way)(validation_reference=same)) == 4
+    other = SimpleNamespace(profile=Types(job.to_df()[["clicks"]].dtypes))
+    with pytest.raises(ValidationFailed):
+        getattr(job, way)(validation_reference=other)
 
 
 @pytest.mark.parametrize("size", [1, 2, 3, 4, 65_536])

@@ -400,10 +400,14 @@ def test_a_source_is_described_and_checked(tmp_path: Path) -> None:
         ("tags", "text[]"),
     ]
     provider.validate_data_source(store.config, source)
+    unused = PostgreSQLSource(
+        name="v", table="source.v", timestamp_field="at", field_mapping={"ts_1": "ts"}
+    )
+    provider.validate_data_source(store.config, unused)
     wrong = PostgreSQLSource(
         name="v", table="source.v", timestamp_field="when", field_mapping={"m": "x", "n": "y"}
     )
-    with pytest.raises(SourceMismatch, match=r"^data source v has no column when, m; it has user"):
+    with pytest.raises(SourceMismatch, match=r"^data source v has no column when; it has user"):
         provider.validate_data_source(store.config, wrong)
     gone = PostgreSQLSource(name="w", table="source.w", timestamp_field="at")
     for ask in (

@@ -21,6 +21,7 @@ from feature_repo.feast_connection import connect_as_feast
 from feature_repo.store import open_store
 from jobs.backup import Place
 from jobs.restore import prepare
+from jobs.restore_requests import Request
 from jobs.tests.acting import streamflow
 from jobs.tests.test_restore import SCRIPTS, back_up
 
@@ -83,7 +84,8 @@ def test_every_connection_of_a_restore_does(
             patch.setenv(variable, value)
         folder = tmp_path / "plan"
         folder.mkdir()
-        prepare(name, Place(str(backups)), "streamflow", {"streamflow": january}, True, folder)
+        asks = Request("2024-02-01 lost", Place(str(backups)), "streamflow")
+        prepare(name, asks, {"streamflow": january}, True, folder)
         assert_all_end(proxy, 3)
 
 

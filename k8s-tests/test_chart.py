@@ -69,6 +69,7 @@ def test_the_same_values_give_the_same_manifests() -> None:
     assert template(FULL) == template(FULL)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "renamed"),
     [
@@ -126,6 +127,7 @@ def test_names_stay_within_what_kubernetes_takes(release: str) -> None:
     assert len(names) == len(set(names))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("values", "gone"),
     [

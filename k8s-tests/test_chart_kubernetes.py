@@ -23,6 +23,7 @@ def test_the_oldest_that_the_chart_allows_is_among_them() -> None:
     assert len(VERSIONS) > 5
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=named_case)
 def test_what_is_rendered_is_valid_for_every_version(case: Path | dict[str, Any]) -> None:
     options = ("--values", case) if isinstance(case, Path) else ()

@@ -31,6 +31,7 @@ def render_or_refuse(chosen: dict[str, Any]) -> None:
 
 # The same values in every run. Those that fail are shown as they are: to look for smaller ones
 # takes a process of helm for each.
+@pytest.mark.slow
 @settings(max_examples=15, derandomize=True, phases=[Phase.generate], **RELAXED)
 @given(values())
 def test_values_at_random_are_valid_or_refused(chosen: dict[str, Any]) -> None:

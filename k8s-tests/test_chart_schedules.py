@@ -96,6 +96,7 @@ def test_zones_that_there_are_not_are_refused(zone: str) -> None:
         assert "e.g. Europe/Berlin" in said
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("schedule", "gap"),
     [

@@ -272,6 +272,7 @@ def test_answers_are_not_given_past_the_bound_when_the_network_falls_silent(
         assert months(client) == before + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serve_stale", [True, False])
 def test_while_the_database_is_away_kept_answers_are_given_if_that_is_wanted(
     proxy: Proxy, through: Callable[[], pytest.MonkeyPatch], serve_stale: bool

@@ -291,6 +291,7 @@ def test_files_are_added_and_removed_without_a_restart(loaded: str, tmp_path: Pa
         assert client.get(USER, headers=bearer(TWO)).is_success
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("broken", [{}, {"model": "no hash"}, {"model": ""}])
 def test_a_broken_folder_keeps_the_last_good_keys_and_says_so(
     loaded: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: dict[str, str]

@@ -62,6 +62,7 @@ def assert_bound(client: httpx.Client, value: int) -> None:
     assert months(client) == value + 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("serve_stale", [True, False])
 def test_without_notifications_nothing_is_kept(
     server: dict[str, str], copy: str, serve_stale: bool
@@ -99,6 +100,7 @@ def test_notifications_may_fail_to_arrive_from_any_moment_on(
         assert metric(client, LISTENING) == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("deaf_s", [0.7, 2.5])
 def test_what_was_kept_before_notifications_were_lost_is_not_given_after(
     server: dict[str, str], copy: str, deaf_s: float

@@ -89,6 +89,7 @@ def refusing() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("how", ["wrong password", "unreachable", "no such host"])
 def test_a_database_that_cannot_be_used_tells_no_password(
     keys: Path, monkeypatch: pytest.MonkeyPatch, how: str

@@ -77,6 +77,7 @@ def test_what_pins_keys_is_said_until_it_is_mended() -> None:
     assert payments() == before
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("clock_s", [-2 * DAY_S, 0, 2 * DAY_S], ids=["behind", "right", "ahead"])
 def test_ingest_knows_the_future_by_the_databases_clock(
     running: Forks, place: Place, template: str, small_months: Path, clock_s: int

@@ -62,6 +62,7 @@ def test_a_backup_beside_an_ingest(
     record(Result("three backups beside an `ingest`", f"{USERS:,} users", 4, 0, None, 0))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("beside")
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_a_restore_beside_an_ingest(

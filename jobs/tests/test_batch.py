@@ -128,6 +128,7 @@ def test_a_password_in_a_url_is_not_told(database: str) -> None:
     assert "secret" not in ended.stderr + ended.stdout
 
 
+@pytest.mark.slow
 def test_all_waits_of_a_batch_together_take_no_longer_than_one(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -140,6 +140,7 @@ def monthly(month: int) -> dict[str, int]:
     }
 
 
+@pytest.mark.slow
 def test_a_month_reads_what_it_read_two_years_before(
     database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -299,6 +299,7 @@ anything = settings(
 )
 
 
+@pytest.mark.slow
 @anything
 @given(st.text(CHARACTERS, max_size=5))
 @example("\\.")
@@ -316,6 +317,7 @@ def test_any_id_is_stored_exactly_or_refused(database, january, tmp_path, user):
         assert contents() == before
 
 
+@pytest.mark.slow
 @anything
 @given(NUMBERS, NUMBERS)
 @example("1e-46", "1e-324")

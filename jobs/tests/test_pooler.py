@@ -71,6 +71,7 @@ def no_locks() -> None:
 CLEAN = ('"$user", public', "0", "off", "4MB", 0, True)
 
 
+@pytest.mark.slow
 def test_the_story_of_a_month(
     empty_database: str, pooler: Pooler, small_months: Path, tmp_path: Path
 ) -> None:
@@ -189,6 +190,7 @@ def test_a_source_without_a_schema_is_found_by_each_transaction(
     assert leftovers() == {CLEAN}
 
 
+@pytest.mark.slow
 def test_several_of_the_same_at_once(
     empty_database: str, pooler: Pooler, small_months: Path, running: Forks
 ) -> None:
@@ -205,6 +207,7 @@ def test_several_of_the_same_at_once(
     assert outcomes == ["done"] * 6
 
 
+@pytest.mark.slow
 def test_a_run_holds_its_lock_as_long_as_it_lives(
     database: str, pooler: Pooler, running: Forks, small_months: Path
 ) -> None:

@@ -31,6 +31,7 @@ def test_a_table_in_use_is_waited_for_as_long_as_told(
     assert len(ended) == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("held", ["ops.catalog", "ops.runs", "registry.projects", "source.users"])
 def test_who_waits_for_a_table_keeps_nobody_from_online_features(
     names: Names, database: str, held: str

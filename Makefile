@@ -25,6 +25,7 @@ $(foreach name,$(filter-out $(TAKEN),$(GIVEN)),$(error \
 .DEFAULT_GOAL := help
 # More than the cores, since a test waits for processes and servers as long as it works.
 TESTS := $(BIN)/pytest --numprocesses 3 --dist worksteal --durations 10
+ON_CLUSTER := STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly --durations 10 k8s-tests
 
 .PHONY: help setup demo serve test test-all coverage check audit format bench lock clean cluster \
 	cluster-test cluster-down drill drills
@@ -83,8 +84,8 @@ cluster: $(STAMP) ## From this clone to an answering API on a local kind cluster
 	@$(BIN)/python k8s-tests/cluster.py up
 
 cluster-test: $(STAMP) ## The story of a release on a kind cluster of its own (KEEP=1 leaves it)
-	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly -m cluster --durations 10 k8s-tests \
-		$(if $(KEEP),--keep-cluster)
+	@$(ON_CLUSTER) --numprocesses 2 --dist loadscope -m "cluster and not alone" --keep-cluster; \
+		code=$$?; $(ON_CLUSTER) -m "cluster and alone" $(if $(KEEP),--keep-cluster) && exit $$code
 
 drill: $(STAMP) ## On a cluster: back up, lose the database with its volume, restore, compare
 	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly -s k8s-tests/test_backup.py $(if $(KEEP),--keep-cluster)

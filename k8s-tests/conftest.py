@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from cluster import Cluster, Images, missing
 from namespace import SAMPLE, Namespace, make_namespace, state
+from xdist.scheduler import LoadScopeScheduling
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -96,13 +97,24 @@ def sample_release(
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """Marks what needs a cluster, and which of those follow on each other in one process."""
-    fixtures = getattr(item, "fixturenames", ())
-    if "cluster" in fixtures:
+    """Marks what needs a cluster."""
+    if "cluster" in getattr(item, "fixturenames", ()):
         item.add_marker("cluster")
         item.add_marker(pytest.mark.timeout(3600))
-        release = "sample" if "sample_release" in fixtures else item.path.stem
-        item.add_marker(pytest.mark.xdist_group(release))
+
+
+class ByRelease(LoadScopeScheduling):
+    """Gives all tests of a release to one process, in which they follow on each other."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        module, *_ = nodeid.split("::")
+        is_shared = "sample_release" in (self.config.rootpath / module).read_text()
+        return "sample" if is_shared else module
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling | None:
+    """Distributes by release where whole scopes were asked for."""
+    return ByRelease(config, log) if config.option.dist == "loadscope" else None
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

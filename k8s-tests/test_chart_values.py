@@ -151,7 +151,7 @@ def test_every_value_is_documented_and_in_the_schema_and_the_other_way_round() -
     assert set(leaves(VALUES, SCHEMA)) == DOCUMENTED.keys()
 
 
-@pytest.mark.slow  # helm, once for each value
+@pytest.mark.slow
 def test_every_value_is_used() -> None:
     with ThreadPoolExecutor() as pool:
         used = dict(zip(DOCUMENTED, pool.map(is_used, DOCUMENTED), strict=True))

@@ -11,6 +11,8 @@ from namespace import MONTH, Namespace, until
 
 from drills.results import choose, record_load
 
+pytestmark = pytest.mark.alone
+
 RATE = choose(50, 100)
 """Requests a second."""
 KEEPS_POSTGRES = "app.kubernetes.io/component=postgres"

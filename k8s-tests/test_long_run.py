@@ -17,6 +17,8 @@ from namespace import MONTH, Namespace, until
 from drills.plot import draw
 from drills.results import Result, choose, is_long, record
 
+pytestmark = pytest.mark.alone
+
 PICTURE = ROOT / "docs" / "pictures" / "long-run.svg"
 MIXED = Path(__file__).with_name("mixed.py").read_text()
 RATE, SAMPLE_S, MINUTE = 20, 10, 60

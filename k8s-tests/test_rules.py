@@ -117,6 +117,7 @@ def test_every_metric_that_is_asked_for_is_there(url: str) -> None:
         assert set(METRIC.findall(query)) <= there, title
 
 
+@pytest.mark.slow
 def test_a_real_prometheus_takes_the_rules_and_answers_the_dashboard(
     url: str, tmp_path: Path
 ) -> None:

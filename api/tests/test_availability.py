@@ -142,6 +142,7 @@ def test_broken_connections_are_replaced_without_an_error(
         assert client.post("/features", json=users).status_code == 200
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("cache_users", [0, 10_000])
 def test_connections_that_break_again_and_again_fail_no_request(
     disconnect: Callable[[bool], None], cache_users: int

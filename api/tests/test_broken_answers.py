@@ -34,6 +34,7 @@ def answers(client: httpx.Client) -> list[str]:
     return [re.sub(r'"age_seconds":\d+', "", one) for one in found]
 
 
+@pytest.mark.slow
 def test_a_database_that_takes_five_seconds_for_everything(
     copy: str,
 ) -> None:

@@ -68,6 +68,7 @@ IDLE: dict[str, bytes] = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("sent", IDLE.values(), ids=IDLE)
 def test_connections_that_nobody_uses_hold_up_no_end(loaded: str, sent: bytes) -> None:
     """Well before Kubernetes kills the pod (api.terminationGracePeriodSeconds)."""

@@ -309,6 +309,7 @@ def test_while_the_database_is_away_kept_answers_are_given_if_that_is_wanted(
         assert "source" not in client.get("/features/7590-VHVEG").json()["metadata"]
 
 
+@pytest.mark.slow
 @settings(
     max_examples=15,
     deadline=None,

@@ -75,6 +75,7 @@ def test_without_notifications_nothing_is_kept(
         assert "source" not in client.get(f"/features/{USER}").json()["metadata"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("late_s", "keeps"), [(0.3, True), (1.2, False)])
 def test_late_notifications_shorten_the_time_an_answer_is_given(
     server: dict[str, str], copy: str, late_s: float, keeps: bool
@@ -117,6 +118,7 @@ def test_what_was_kept_before_notifications_were_lost_is_not_given_after(
         wait_until(lambda: months(client) == before + 1 and metric(client, HITS) > hits)
 
 
+@pytest.mark.slow
 def test_every_write_before_one_is_heard_before_it(server: dict[str, str], copy: str) -> None:
     """Notifications that are late keep their order, so that one tells of all before it."""
     with DeafProxy(server, late_s=0.4) as proxy, behind(proxy) as client:

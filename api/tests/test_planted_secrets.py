@@ -157,6 +157,7 @@ def test_a_crash_tells_nothing_in_the_answer_and_no_key_in_the_log(
     assert_clean(log)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("environment", "options", "code"),
     [

@@ -43,6 +43,7 @@ def client(
         yield client, keeps
 
 
+@pytest.mark.slow
 def test_thousands_of_requests_at_once_are_answered_right(
     pooler: Pooler, client: tuple[httpx.Client, bool], copy: str
 ) -> None:
@@ -93,6 +94,7 @@ def test_several_services_share_the_servers(pooler: Pooler) -> None:
                     assert one.get(path).json()["features"] == other.get(path).json()["features"]
 
 
+@pytest.mark.slow
 def test_a_write_is_answered_within_the_bound(client: tuple[httpx.Client, bool]) -> None:
     asked, keeps = client
     for _ in range(3):

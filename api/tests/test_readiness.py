@@ -66,6 +66,7 @@ def ask_at_once(client: httpx.Client, count: int) -> list[httpx.Response]:
     return asyncio.run(ask())
 
 
+@pytest.mark.slow
 def test_hundreds_who_ask_at_once_share_a_probe(copy: str, probes: Probes) -> None:
     with serving(max_waiting=5, registry_refresh_s=1000) as client, ThreadPoolExecutor(1) as thread:
         wait_until(lambda: ready(client))

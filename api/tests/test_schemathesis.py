@@ -12,6 +12,8 @@ from schemathesis.specs.openapi import checks
 
 from drills.results import Result, choose, record
 
+pytestmark = pytest.mark.slow  # requests at random
+
 CHECKS = [
     not_a_server_error,
     checks.status_code_conformance,

@@ -77,6 +77,7 @@ def write(value: int) -> None:
     statement(f"UPDATE {TABLE} SET {COLUMN} = {value} WHERE user_id = '{USER}'")
 
 
+@pytest.mark.slow
 def test_a_standby_is_read_and_its_primary_followed(
     server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

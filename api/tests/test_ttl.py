@@ -128,6 +128,7 @@ def test_old_values_are_refused_by_the_name_of_their_view(client: httpx.Client) 
     assert client.post("/features", json=users).json()["unknown"] == ["nobody"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["null", "refuse"])
 def test_a_value_grows_too_old_between_two_requests(client: httpx.Client, policy: str) -> None:
     """Also where the answer is kept from the first one."""

@@ -7,6 +7,8 @@ import pytest
 from drills.__main__ import GROUPS, ROOT, Drill, Group
 from drills.results import Result
 
+pytestmark = pytest.mark.slow  # drills are really run
+
 DRILL = """
 from drills.results import Result, choose, is_long, record
 

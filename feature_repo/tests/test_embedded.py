@@ -12,6 +12,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # servers that are started, kept and killed
+
 HOLD = """
 import sys
 from pathlib import Path

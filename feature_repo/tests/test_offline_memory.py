@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.slow  # a million rows
+
 SCRIPT = """
 import json, sys
 from pathlib import Path

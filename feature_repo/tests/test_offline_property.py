@@ -30,6 +30,8 @@ from feature_repo.tests.offline_projects import (
     view_of,
 )
 
+pytestmark = pytest.mark.slow  # joins at random against a reference
+
 many = settings(
     max_examples=50,
     deadline=None,

@@ -40,6 +40,8 @@ from feature_repo.tests.online_projects import (
 )
 from feature_repo.tests.online_strategies import TYPES, int32s, int64s, texts, value
 
+pytestmark = pytest.mark.slow  # values at random through stock Feast as well
+
 EXAMPLES = settings(
     max_examples=50,
     deadline=None,

@@ -125,6 +125,7 @@ rows = st.tuples(
 )
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("way")
 @pytest.mark.parametrize("force", [False, True])
 def test_any_batches_leave_what_their_rows_leave_one_by_one(
@@ -206,6 +207,7 @@ def test_an_empty_batch_does_nothing(store: FeatureStore) -> None:
     assert stored() == {}
 
 
+@pytest.mark.slow
 def test_a_large_batch(store: FeatureStore) -> None:
     count = 50_000
     said: list[int] = []

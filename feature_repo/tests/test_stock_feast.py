@@ -7,6 +7,7 @@ from datetime import date
 from pathlib import Path
 
 import psycopg
+import pytest
 
 from drills.forks import Command, Forks
 from feature_repo.settings import FEATURE_REPO
@@ -14,6 +15,8 @@ from jobs.ingest import ingest
 from jobs.ledger import recorded
 from jobs.loading import load
 from jobs.plan import compare, defined, registered
+
+pytestmark = pytest.mark.slow  # Feast's own commands as processes
 
 FEAST = str(Path(sys.executable).with_name("feast"))
 

@@ -187,6 +187,7 @@ def test_an_older_schema_is_migrated_and_keeps_its_rows(database: str) -> None:
     assert len(recent(5)) == 1
 
 
+@pytest.mark.slow
 def test_eight_at_once_on_an_empty_database(empty_database: str) -> None:
     # One process loads Feast and forks, so that eight copies start at the same instant.
     code = textwrap.dedent("""

@@ -16,6 +16,8 @@ from drills.forks import Command, Ended, Forks
 from drills.results import Result, choose, record
 from jobs.tests.conftest import Place, sampled
 
+pytestmark = pytest.mark.slow  # several processes of each command at once
+
 USERS, ROUNDS = choose(100, 1_000), choose(1, 3)
 MONTHS = ("2024-01-31", "2024-02-29", "2024-03-31")
 ONLINE = 'online."streamflow:user_id"'

@@ -133,6 +133,7 @@ def test_what_was_never_materialized_is_pending(database: str, small_months: Pat
     assert execute("SELECT sum(compared), sum(pending) FROM ops.skew") == [(0, 700)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("served")
 def test_the_api_is_asked_where_a_url_is_given() -> None:
     with serving() as url:

@@ -16,6 +16,8 @@ from drills.proxy import Proxy
 from drills.results import Result, choose, record
 from jobs.tests.acting import execute
 
+pytestmark = pytest.mark.slow  # databases that are slow, full or away
+
 SLOW_S = 5
 TRAINING = ("training-set", "--as-of", "2024-01-31", "--out")
 

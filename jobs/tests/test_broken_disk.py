@@ -17,6 +17,8 @@ from drills.results import Result, choose, record
 from jobs.sample import write_months
 from jobs.tests.acting import databases_of, execute
 
+pytestmark = pytest.mark.slow  # disks that are really full
+
 TRAINING = ("training-set", "--as-of", "2024-01-31", "--out")
 KIB = 1024
 KNOWN = "0002-ORFBO"

@@ -11,6 +11,8 @@ from drills.results import Result, choose, record
 from jobs.ingest import TABLES
 from jobs.tests.acting import execute, streamflow
 
+pytestmark = pytest.mark.slow  # months spoiled at random
+
 EXAMPLES = choose(40, 400)
 SETTINGS = settings(
     max_examples=EXAMPLES,

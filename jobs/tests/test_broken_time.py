@@ -13,6 +13,8 @@ from drills.results import Result, choose, record
 from jobs.tests.acting import execute
 from jobs.tests.conftest import Place
 
+pytestmark = pytest.mark.slow  # processes with a clock of their own
+
 HOUR_S = 3600
 ZONES = ("Asia/Kathmandu", "America/St_Johns", "Pacific/Kiritimati")[: choose(1, 3)]
 SERVERS = ("America/St_Johns", "Pacific/Kiritimati", "Asia/Kathmandu")

@@ -13,6 +13,8 @@ import pytest
 
 from jobs import demo
 
+pytestmark = pytest.mark.slow  # the demo as a person starts it
+
 
 def test_the_demo_ends_with_the_answers_of_the_running_api(small_months: Path) -> None:
     home = tempfile.mkdtemp(prefix="sf-")  # short enough for a Unix socket

@@ -17,6 +17,8 @@ import pytest
 from drills.forks import Ended, Forks, forks
 from jobs.tests.acting import process
 
+pytestmark = pytest.mark.slow  # Prefect's own server runs the flows
+
 
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:

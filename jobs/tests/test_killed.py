@@ -15,6 +15,8 @@ from drills.results import Result, choose, is_long, record
 from jobs.tests.conftest import Place, sampled
 from jobs.tests.killed import GONE_S, JOBS, Left, different, kill, left, moments
 
+pytestmark = pytest.mark.slow  # processes are killed at every moment
+
 USERS, KILLS = choose(100, 2_000), choose(4, 20)
 
 

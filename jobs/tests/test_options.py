@@ -245,6 +245,7 @@ def is_running(home: Path) -> bool:
     return (home / "postgres" / "postmaster.pid").exists()
 
 
+@pytest.mark.slow
 def test_db_env_starts_the_server_that_its_own_variables_name(home: Path) -> None:
     first = variables(jobs(home, "db", "env").stdout)
     assert is_running(home)
@@ -258,6 +259,7 @@ def test_db_env_starts_the_server_that_its_own_variables_name(home: Path) -> Non
     assert (done.returncode, done.stderr, is_running(home)) == (0, "", False)
 
 
+@pytest.mark.slow
 def test_db_env_says_that_another_server_is_named(home: Path) -> None:
     other = {"PGHOST": "db.example", "PGUSER": "a", "PGDATABASE": "b"}
     done = jobs(home, "db", "env", **other)

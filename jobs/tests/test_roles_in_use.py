@@ -10,6 +10,7 @@ from jobs.roles import Names
 from jobs.tests.acting import db_roles, done, execute
 
 
+@pytest.mark.slow
 def test_a_table_in_use_is_waited_for_as_long_as_told(
     names: Names, database: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

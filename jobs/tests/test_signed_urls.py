@@ -18,6 +18,8 @@ from jobs.backup import Place
 from jobs.ingest import TABLES
 from jobs.urls import shown
 
+pytestmark = pytest.mark.slow  # every command as a process, and all that it leaves is searched
+
 SIGNATURE = "c0ffee%2Bc0ffee%3D"
 QUERIES = [
     f"X-Amz-Date=20240101T000000Z&X-Amz-Signature={SIGNATURE}",

@@ -50,6 +50,7 @@ def test_a_refused_month_is_a_failed_span(tmp_path: Path, running: Forks) -> Non
     assert spans.services == {"mine"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("database")
 def test_a_collector_that_is_away_fails_no_job(small_months: Path, running: Forks) -> None:
     away = {

@@ -49,6 +49,7 @@ def assert_all_end(watched: Watched, fewest: int) -> None:
     assert [one for one in found.values() if one != EXPECTED] == []
 
 
+@pytest.mark.slow
 def test_every_connection_of_every_command_ends_with_its_server(
     empty_database: str, watched: Watched, small_months: Path, tmp_path: Path
 ) -> None:

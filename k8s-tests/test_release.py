@@ -363,6 +363,7 @@ def test_where_the_jobs_run_is_no_new_work_and_a_month_that_is_loaded_needs_no_s
     asked = ("--set-json", f"jobs.materialize.backfills={json.dumps(backfill)}")
     elsewhere = (
         *("--set", "jobs.nodeSelector.kubernetes\\.io/os=linux"),
+        *("--set", "feast.nodeSelector.kubernetes\\.io/os=linux"),
         *("--set", "jobs.resources.requests.cpu=99m", "--set", "jobs.podAnnotations.moved=yes"),
     )
     jobs, work = set(namespace.jobs()), done(namespace)

@@ -167,10 +167,10 @@ def test_a_password_is_rotated_without_a_failed_request(namespace: Namespace) ->
     probe = ("python", "-c", "import psycopg; psycopg.connect()")
     former = ("env", *(f"{k}={v}" for k, v in login(before).items()), *probe)
     namespace.kubectl("exec", "deploy/streamflow-feast", "--", *former)
-    in_an_hour = """
+    in_six_hours = """
         SELECT rolname FROM pg_roles WHERE rolname ~ '^streamflow_.*_[ab]$'
-        AND rolvaliduntil BETWEEN now() + interval '50 min' AND now() + interval '60 min'"""
-    assert psql(namespace, in_an_hour) == ["streamflow_reader_a"]
+        AND rolvaliduntil BETWEEN now() + interval '350 min' AND now() + interval '360 min'"""
+    assert psql(namespace, in_six_hours) == ["streamflow_reader_a"]
     psql(namespace, "ALTER ROLE streamflow_reader_a VALID UNTIL '2024-01-01'")
     with pytest.raises(CommandFailedError, match="password authentication failed"):
         namespace.kubectl("exec", "deploy/streamflow-feast", "--", *former)

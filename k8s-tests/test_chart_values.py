@@ -65,6 +65,7 @@ ITEMS: dict[str, Any] = {
 """What is added to a list of that name to see whether it is used; {"name": "witness"} otherwise."""
 
 OTHER: dict[str, Any] = {
+    "activeDeadlineSeconds": 7201,
     "ratio": 0.5,
     "schedule": "@weekly",
     "shmSize": "7Gi",
@@ -84,7 +85,7 @@ POOLED = {**WITHOUT_SESSIONS, "postgres.external.pooler.mode": "transaction"}
 
 NEEDS: dict[str, dict[str, Any]] = {
     "feast.tolerations": {"feast.enabled": True, "jobs.trainingSet.datasets": []},
-    "jobs.backup.enabled": {"jobs.restore.backup": ""},
+    "jobs.backup.enabled": {"jobs.restore.backup": "", "jobs.restore.request": ""},
     "jobs.nodeSelector": {"feast.enabled": False},
     "api.replicaCount": {"api.autoscaling.enabled": False},
     "postgres.external.ca.key": {"postgres.external.ca.secret": "ca"},

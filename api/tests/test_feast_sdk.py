@@ -33,6 +33,15 @@ def direct(rich: str) -> Iterator["FeatureStore"]:
         yield store
 
 
+@pytest.fixture
+def own(rich: str) -> Iterator["FeatureStore"]:
+    """The SDK on the online store, for a test that changes its definitions."""
+    from feature_repo.store import open_store
+
+    with open_store() as store:
+        yield store
+
+
 @pytest.fixture(scope="module")
 def remote(rich_client: httpx.Client, tmp_path_factory: pytest.TempPathFactory) -> "FeatureStore":
     """The SDK on the server, with the registry that the server gives."""
@@ -167,21 +176,21 @@ def test_one_view_can_be_read_as_the_sdk_does_for_itself(
 
 
 def test_old_values_have_feasts_status_for_them(
-    direct: "FeatureStore", remote: "FeatureStore", rich_client: httpx.Client
+    own: "FeatureStore", remote: "FeatureStore", rich_client: httpx.Client
 ) -> None:
     """The store's policy comes from the view's tag, the server's from the compiled catalog."""
     from dataclasses import replace
     from datetime import timedelta
 
-    view = direct.get_feature_view("shop_fv")
+    view = own.get_feature_view("shop_fv")
     before = view.tags, view.ttl
     view.tags, view.ttl = {"ttl_policy": "null"}, timedelta(days=1)
-    direct.apply(view, partial=True)
+    own.apply(view, partial=True)
     statement(
         'UPDATE online."streamflow:shop_id bigint" SET "shop_fv@event_ts" = now() WHERE shop_id = 2'
     )
     try:
-        direct.refresh_registry()
+        own.refresh_registry()
         body = {"features": ["shop_fv:city"], "entities": {"shop_id": [1, 2, 3]}}
 
         def statuses() -> list[str]:
@@ -189,10 +198,10 @@ def test_old_values_have_feasts_status_for_them(
             return list(found["statuses"])
 
         wait_until(lambda: statuses() == ["OUTSIDE_MAX_AGE", "PRESENT", "NOT_FOUND"], 2)
-        expected, found = both(direct, remote, ["shop_fv:city"], {"shop_id": [1, 2, 3]})
+        expected, found = both(own, remote, ["shop_fv:city"], {"shop_id": [1, 2, 3]})
         assert found == expected
         assert found["city"][0] == [None, None, None]
     finally:
         view.tags, view.ttl = before
-        direct.apply(view, partial=True)
+        own.apply(view, partial=True)
         rewrite(lambda catalog: replace(catalog))

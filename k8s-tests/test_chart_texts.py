@@ -200,3 +200,10 @@ def test_so_does_the_key_of_a_generated_password(key: str) -> None:
 )
 def test_what_is_taken_out_is_none(path: str) -> None:
     assert faults(render({**FULL, path: None}), versions()[-1]) == []
+
+
+@pytest.mark.parametrize("name", ["true", "n", "y", "1e3", "0x1f", "null"])
+def test_so_does_a_label_of_the_releases_name(name: str) -> None:
+    override = name if name.isalpha() else ""  # it begins with a letter
+    values = {**FULL, "nameOverride": override, "fullnameOverride": "mine"}
+    assert faults(render(values, release=name), versions()[-1]) == []

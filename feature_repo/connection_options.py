@@ -135,6 +135,15 @@ def set_local(session: Iterable[Setting]) -> str:
     return "; ".join(f"SET LOCAL {name} = {literal(value)}" for name, value in session)
 
 
+def choose(settings: Iterable[Setting]) -> str:
+    """A query that makes settings for the rest of the transaction, also of lists of names.
+
+    SET takes the whole text of a search_path for one name.
+    """
+    chosen = (f"set_config({literal(name)}, {literal(value)}, true)" for name, value in settings)
+    return f"SELECT {', '.join(chosen)}"
+
+
 def set_session(session: Iterable[Setting]) -> str:
     """Statements that make settings for the rest of the session."""
     return "; ".join(f"SET {name} = {literal(value)}" for name, value in session)

@@ -31,8 +31,7 @@ from feature_repo.offline_connection import connect
 from feature_repo.offline_select import Select, fetched
 from feature_repo.online_values import reader
 from feature_repo.online_write import FeastRow
-from feature_repo.source_types import columns_of
-from feature_repo.sources import relation
+from feature_repo.sources import kinds_of, relation
 
 Make = Callable[[Any], Value]
 
@@ -106,7 +105,7 @@ def count_ahead(config: RepoConfig, view: FeatureView, limit: datetime) -> int:
     column = reverse.get(source.timestamp_field, source.timestamp_field)
     query = relation(source)
     with connect(config.offline_store) as connection:
-        event = instant(column, columns_of(connection, query).get(column, ""))
+        event = instant(column, kinds_of(connection, query).get(column, ""))
         return counted(connection, query, event, limit) if event else 0
 
 

@@ -14,7 +14,7 @@ from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.repo_config import RepoConfig
 from psycopg import Connection, sql
 
-from feature_repo import source_check
+from feature_repo import connection_options, source_check
 from feature_repo.engine_feast import computed_by
 from feature_repo.engine_source import Source, instant
 from feature_repo.errors import ConfigurationError
@@ -23,9 +23,9 @@ from feature_repo.offline_store import StreamflowOfflineStoreConfig
 from feature_repo.online_layout import version_of
 from feature_repo.online_plan import layout_in
 from feature_repo.row_order import deciding
-from feature_repo.source_types import TEXT_FORMS, columns_of
+from feature_repo.source_types import TEXT_FORMS
 from feature_repo.source_values import SourceValue, value_of
-from feature_repo.sources import relation
+from feature_repo.sources import kinds_of, relation
 
 NO_LIMIT = datetime.max.replace(tzinfo=UTC)
 
@@ -60,7 +60,7 @@ def source_of(
     source = view.batch_source
     look_in(connection, config)
     query = relation(source)
-    kinds = columns_of(connection, query)
+    kinds = kinds_of(connection, query)
     reverse = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
     layout = layout_in(config, view)
     types = {one.name: one.dtype.to_value_type().name for one in view.features}
@@ -123,11 +123,7 @@ def look_in(connection: Connection, config: RepoConfig) -> None:
     Values become texts as they do there, too.
     """
     chosen = {"search_path": search_path(config.offline_store), **TEXT_FORMS}
-    settings = [
-        sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
-        for name, value in chosen.items()
-    ]
-    connection.execute(sql.SQL("SELECT {}").format(sql.SQL(", ").join(settings)))
+    connection.execute(connection_options.choose(chosen.items()))
 
 
 def require_plain(view: FeatureView) -> None:

@@ -81,7 +81,7 @@ def connect_as_feast(config: PostgreSQLConfig) -> "psycopg.Connection[Any]":
     session = (connection_options.CHECKED, ("search_path", path))
     connection = psycopg.connect(**arguments(config, *session))
     if connection_options.is_pooled():
-        connection.execute("SELECT set_config('search_path', %s, true)", [path])
+        connection.execute(connection_options.choose([("search_path", path)]))
     return connection
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import IsolationLevel, sql
+from psycopg import IsolationLevel
 
 from feature_repo import connection_options
 from feature_repo.database import first_line, translated
@@ -70,8 +70,8 @@ def about(subject: str) -> Iterator[None]:
         raise QueryFailed(f"{subject}: {first_line(error)}") from error
 
 
-def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> sql.Composed:
-    """The session's settings, for this transaction only."""
+def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> str:
+    """A query that makes the session's settings, for this transaction only."""
     chosen = {
         **dict(LOCAL),
         **TEXT_FORMS,
@@ -81,9 +81,4 @@ def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> 
     }
     if timeout:
         chosen["statement_timeout"] = f"{timeout}s"
-    return sql.SQL("SELECT {}").format(
-        sql.SQL(", ").join(
-            sql.SQL("set_config({}, {}, true)").format(sql.Literal(name), sql.Literal(value))
-            for name, value in chosen.items()
-        )
-    )
+    return connection_options.choose(chosen.items())

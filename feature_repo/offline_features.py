@@ -12,8 +12,8 @@ from psycopg import Connection
 from feature_repo.json_values import maker
 from feature_repo.offline_entities import Output
 from feature_repo.offline_sql import View, feature
-from feature_repo.source_types import columns_of
 from feature_repo.source_values import value_of
+from feature_repo.sources import kinds_of
 
 Checks = Mapping[str, Callable[[pa.Array], None]]
 
@@ -27,7 +27,7 @@ def typed(connection: Connection[Any], views: Sequence[View]) -> tuple[list[Outp
     outputs: list[Output] = []
     checks: dict[str, Callable[[pa.Array], None]] = {}
     for at, view in enumerate(views, 1):
-        kinds = columns_of(connection, view.source)
+        kinds = kinds_of(connection, view.source)
         for number, (column, name) in enumerate(view.features, 1):
             given, declared = feature(at, number), view.types.get(name)
             if declared is None or column not in kinds:

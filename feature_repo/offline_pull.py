@@ -12,7 +12,6 @@ from feature_repo import sources
 from feature_repo.offline_select import Select
 from feature_repo.offline_sql import NOTHING, listed, qualified, text
 from feature_repo.row_order import Feature, ascending, deciding, descending
-from feature_repo.source_types import columns_of
 
 
 @dataclass(frozen=True)
@@ -93,7 +92,7 @@ class Pull:
 
     def deciding(self, connection: Connection[Any]) -> tuple[Feature, ...]:
         """The features that decide between rows of the same times."""
-        features = self.features or columns_of(connection, self.source)
+        features = self.features or sources.kinds_of(connection, self.source)
         declared = {
             self.names.get(column, column): (column, self.types.get(column, ""))
             for column in features

@@ -14,8 +14,9 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from feature_repo.source_types import INTEGERS, columns_of
+from feature_repo.source_types import INTEGERS
 from feature_repo.source_values import SourceValue, can_be
+from feature_repo.sources import kinds_of
 
 PLAIN = {
     "smallint",
@@ -160,7 +161,7 @@ def deciding(
     """
     if has_key(connection, source, keys, timestamp):
         return ()
-    kinds = columns_of(connection, source)
+    kinds = kinds_of(connection, source)
     return tuple(
         Feature(
             name,

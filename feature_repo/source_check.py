@@ -17,6 +17,7 @@ from psycopg import Connection
 from psycopg.errors import InsufficientPrivilege
 
 from feature_repo import sources
+from feature_repo.connection_options import choose
 from feature_repo.errors import QueryRefused, SourceMismatch
 from feature_repo.feast_connection import search_path
 from feature_repo.offline_arrow import Column
@@ -67,8 +68,7 @@ def require_fit(connection: Connection[Any], config: RepoConfig, contents: RepoC
     Raises:
         SourceMismatch: naming all faults.
     """
-    path = search_path(config.offline_store)
-    connection.execute("SELECT set_config('search_path', %s, true)", [path])
+    connection.execute(choose([("search_path", search_path(config.offline_store))]))
     entities = {one.name: one for one in contents.entities}
     views = [*contents.feature_views, *contents.stream_feature_views, *contents.label_views]
     wanted = [wanted_of(view, keys_of(view, entities)) for view in views]
@@ -81,13 +81,12 @@ def require_view(connection: Connection[Any], config: RepoConfig, view: Any) -> 
     """Returns when the source of a registered view has its columns and a time.
 
     Args:
-        connection: to the offline store's database, in a transaction whose search_path is set.
+        connection: to the offline store's database, inside a transaction.
 
     Raises:
         SourceMismatch: naming the view, the source and what that has.
     """
-    path = search_path(config.offline_store)
-    connection.execute("SELECT set_config('search_path', %s, true)", [path])
+    connection.execute(choose([("search_path", search_path(config.offline_store))]))
     wanted = wanted_of(view, {one.name: None for one in view.entity_columns})
     if wanted and (found := faults(connection, [wanted], types=False)):
         raise SourceMismatch(found)

@@ -6,8 +6,6 @@ and PostgreSQL's type. A pair that is not in it is refused. docs/types.md shows 
 
 from dataclasses import dataclass, replace
 
-from psycopg import Connection, sql
-
 TEXTS = ("text", "character varying", "character", "name", '"char"')
 INTEGERS = ("smallint", "integer", "bigint")
 FRACTIONS = ("numeric", "real", "double precision")
@@ -171,27 +169,3 @@ def element_of(value_type: str, kind: str) -> Rule | None:
         return None
     own = ELEMENTS.get(base, {})
     return own.get(kind.removesuffix("[]")) or own.get(ANY)
-
-
-def columns_of(connection: Connection, query: str) -> dict[str, str]:
-    """The columns of a table or query and PostgreSQL's type of each, of a domain that below it."""
-    cursor = connection.execute(sql.SQL("SELECT * FROM {} AS s LIMIT 0").format(sql.SQL(query)))
-    oids = {column.name: column.type_code for column in cursor.description or ()}
-    names: dict[int, str] = dict(connection.execute(NAMES, [list(oids.values())]).fetchall())
-    return {column: names[oid] for column, oid in oids.items()}
-
-
-NAMES = """
-    WITH RECURSIVE below (oid, type, array_of) AS (
-        SELECT oid, oid, '' FROM pg_type WHERE oid = ANY(%s)
-        UNION ALL
-        SELECT below.oid,
-               CASE WHEN typtype = 'd' THEN typbasetype ELSE typelem END,
-               CASE WHEN typtype = 'd' THEN array_of ELSE '[]' END
-        FROM below JOIN pg_type ON pg_type.oid = below.type
-        WHERE typtype = 'd' OR typcategory = 'A' AND typelem <> 0
-    )
-    SELECT below.oid, format_type(type, NULL) || array_of
-    FROM below JOIN pg_type ON pg_type.oid = below.type
-    WHERE NOT (typtype = 'd' OR typcategory = 'A' AND typelem <> 0)"""
-"""The name of each type, arrays with `[]`; domains, also as elements, under what they are of."""

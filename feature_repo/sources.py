@@ -15,7 +15,6 @@ from psycopg.pq.abc import PGconn, PGresult
 
 from feature_repo.errors import SourceMismatch
 from feature_repo.offline_arrow import Column
-from feature_repo.source_types import NAMES
 from feature_repo.written_sql import subquery
 
 MOST_NAMES = 40
@@ -166,3 +165,26 @@ def type_names(connection: Connection[Any], columns: Iterable[Column]) -> dict[i
     Those of a domain are of the type below it.
     """
     return dict(connection.execute(NAMES, [[one.oid for one in columns]]).fetchall())
+
+
+NAMES = """
+    WITH RECURSIVE below (oid, type, array_of) AS (
+        SELECT oid, oid, '' FROM pg_type WHERE oid = ANY(%s)
+        UNION ALL
+        SELECT below.oid,
+               CASE WHEN typtype = 'd' THEN typbasetype ELSE typelem END,
+               CASE WHEN typtype = 'd' THEN array_of ELSE '[]' END
+        FROM below JOIN pg_type ON pg_type.oid = below.type
+        WHERE typtype = 'd' OR typcategory = 'A' AND typelem <> 0
+    )
+    SELECT below.oid, format_type(type, NULL) || array_of
+    FROM below JOIN pg_type ON pg_type.oid = below.type
+    WHERE NOT (typtype = 'd' OR typcategory = 'A' AND typelem <> 0)"""
+"""The name of each type, arrays with `[]`; domains, also as elements, under what they are of."""
+
+
+def kinds_of(connection: Connection[Any], relation: str) -> dict[str, str]:
+    """The columns of a table or query and PostgreSQL's type of each, of a domain that below it."""
+    has = columns_of(connection, sql.SQL("SELECT * FROM {} AS s").format(sql.SQL(relation)))
+    names = type_names(connection, has)
+    return {one.name: names[one.oid] for one in has}

@@ -206,7 +206,9 @@ def test_apply_and_teardown(store: FeatureStore) -> None:
 
 
 def test_searching_by_vectors_is_refused(store: FeatureStore) -> None:
-    """It needs pgvector, which the typed tables do not use; Feast's base class says no for us."""
+    """It needs pgvector, which the typed tables do not use; Feast's base class says so by raising
+    NotImplementedError, as for every store without vectors.
+    """
     online, view = store._get_provider().online_store, store.get_feature_view("prices")
     with pytest.raises(NotImplementedError, match="does not support online retrieval"):
         online.retrieve_online_documents_v2(store.config, view, ["price"], [1.0], 1)

@@ -55,6 +55,18 @@ EXTERNAL: dict[str, Any] = {
 }
 
 
+class Loader(yaml.CSafeLoader):
+    """What kubectl reads, by libyaml: the parser in Python takes longer than helm.
+
+    A lone `=`, which PyYAML takes for a type of YAML 1.1 that it has no value for, is a text.
+    """
+
+
+Loader.add_constructor(
+    "tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node)
+)
+
+
 def require(tool: str, always: bool = True) -> None:
     """Skips where `tool` is not installed, or fails where tools are required."""
     if shutil.which(tool) is None:
@@ -114,8 +126,8 @@ def render(
 
 
 def parsed(text: str) -> list[Manifest]:
-    """The manifests in a text, by libyaml: the parser in Python takes longer than helm."""
-    return [one for one in yaml.load_all(text, Loader=yaml.CSafeLoader) if one]
+    """The manifests in a text as kubectl reads them."""
+    return [one for one in yaml.load_all(text, Loader=Loader) if one]
 
 
 def refusal(values: dict[str, Any], *options: str | Path) -> str:

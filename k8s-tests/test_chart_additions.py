@@ -44,6 +44,16 @@ def test_containers_of_a_person_run_before_and_beside_those_of_every_pod(
         assert len(names) == len(set(names)), name
 
 
+def test_variables_of_a_persons_container_are_texts() -> None:
+    # As those of extraEnv: Kubernetes takes no number and no boolean for one.
+    env = [{"name": "A", "value": 0}, {"name": "B", "value": True}, {"name": "C", "value": "="}]
+    own = {"name": "own", "image": "=", "env": [*env, {"name": "D"}]}
+    values: dict[str, Any] = {f"{part}.initContainers": [own] for part in PARTS}
+    expected = [{"name": "A", "value": "0"}, {"name": "B", "value": "true"}, env[2], {"name": "D"}]
+    for name, pod in pods(render({**FULL, **values})).items():
+        assert pod["spec"]["initContainers"][0] == {**own, "env": expected}, name
+
+
 def test_without_any_the_pods_are_as_ever(added: dict[str, Manifest]) -> None:
     plain = pods(render(FULL))
     for pod in plain.values():

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from render import FULL, Manifest, containers, named, notes, pods, refusal, render
+from render import FULL, Loader, Manifest, containers, named, notes, pods, refusal, render
 from test_chart_values import DOCUMENTED, with_another
 
 KINDS = ("backfill", "ingest", "training-set")
@@ -186,7 +186,7 @@ def commands_in(jobs: dict[str, str]) -> dict[str, list[list[str]]]:
     for name, spec in jobs.items():
         kind = re.sub(r"^.*-(backfill|ingest|training-set)-[0-9a-f]{8}$", r"\1", name)
         if kind in KINDS:
-            found[kind] = works(yaml.load(spec, Loader=yaml.CSafeLoader)["template"])
+            found[kind] = works(yaml.load(spec, Loader=Loader)["template"])
     return found
 
 

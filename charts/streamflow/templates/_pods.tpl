@@ -70,7 +70,12 @@ beside the others. Call with root and part.
 {{- $all := list -}}
 {{- range $part.initContainers }}{{ $all = append $all . }}{{ end -}}
 {{- range $part.sidecars }}{{ $all = append $all (merge (dict "restartPolicy" "Always") .) }}{{ end -}}
-{{- with $all }}{{ toYaml . }}{{ end -}}
+{{- $written := list -}}
+{{- range $all -}}
+{{- $env := hasKey . "env" | ternary (dict "env" (include "streamflow.env.texts" .env | fromYamlArray)) dict -}}
+{{- $written = append $written (merge $env .) -}}
+{{- end -}}
+{{- with $written }}{{ toYaml . }}{{ end -}}
 {{- end }}
 
 {{/* REPOSITORY:TAG or REPOSITORY@DIGEST. Call with image, registry and tag (the default one). */}}
@@ -99,11 +104,17 @@ that no name is there twice. Call with root, part and own.
 {{- range $extra }}{{ $_ := set $set .name true }}{{ end -}}
 {{- $env := list -}}
 {{- range fromYamlArray .own }}{{ if not (hasKey $set .name) }}{{ $env = append $env . }}{{ end }}{{ end -}}
-{{- range $extra -}}
+{{- with concat $env (include "streamflow.env.texts" $extra | fromYamlArray) }}{{ toYaml . }}{{ end }}
+{{- end }}
+
+{{/* A list of variables, each value as the text that it has to be. */}}
+{{- define "streamflow.env.texts" -}}
+{{- $env := list -}}
+{{- range . -}}
 {{- $value := hasKey . "value" | ternary (dict "value" (include "streamflow.text" .value)) dict -}}
 {{- $env = append $env (merge $value .) -}}
 {{- end -}}
-{{- with $env }}{{ toYaml . }}{{ end }}
+{{- toYaml $env -}}
 {{- end }}
 
 {{/* Mounts of a part's containers. Call with root, part and optionally own (a list). */}}

@@ -58,13 +58,14 @@ EXTERNAL: dict[str, Any] = {
 class Loader(yaml.CSafeLoader):
     """What kubectl reads, by libyaml: the parser in Python takes longer than helm.
 
-    A lone `=`, which PyYAML takes for a type of YAML 1.1 that it has no value for, is a text.
+    A lone `=` or `<<`, which PyYAML takes for types of YAML 1.1 that have no value, is a text.
     """
 
 
-Loader.add_constructor(
-    "tag:yaml.org,2002:value", lambda loader, node: loader.construct_scalar(node)
-)
+for kind in ("value", "merge"):
+    Loader.add_constructor(
+        f"tag:yaml.org,2002:{kind}", lambda loader, node: loader.construct_scalar(node)
+    )
 
 
 def require(tool: str, always: bool = True) -> None:

@@ -53,7 +53,7 @@ for variable in [name for name in os.environ if name.startswith(("PG", "PREFECT_
 @pytest.fixture(autouse=True)
 def _loggers_as_they_were() -> Iterator[None]:
     """Takes back what a command did to the loggers: its handler writes to a stream that ends."""
-    known = [logging.getLogger(name) for name in (None, "api", "feature_repo", "jobs")]
+    known = [logging.getLogger(name) for name in (None, "api", "streamflow", "jobs")]
     before = [(one, one.handlers[:], one.level) for one in known]
     yield
     for one, handlers, level in before:
@@ -64,7 +64,7 @@ def _loggers_as_they_were() -> Iterator[None]:
 @pytest.fixture(scope="session")
 def server() -> dict[str, str]:
     """The PG* variables of a PostgreSQL that only the tests use, without fsync."""
-    from feature_repo import embedded
+    from streamflow.postgres import embedded
 
     variables = embedded.start(FOLDER / "postgres")
     with admin(variables) as connection:
@@ -87,7 +87,7 @@ def empty_database(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> I
 @pytest.fixture(scope="session")
 def template(server: dict[str, str]) -> Iterator[str]:
     """A database with schema and registry applied, to be copied in 25 ms."""
-    from jobs.apply import apply
+    from jobs.apply.apply import apply
 
     monkeypatch = pytest.MonkeyPatch()
     with database_of(server, "template0", monkeypatch) as name:
@@ -119,7 +119,7 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator["Forks"]:
 @pytest.fixture(scope="session")
 def small_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two generated months of 50 users: month_000 and month_001."""
-    from jobs.sample import write_months
+    from jobs.sample.months import write_months
 
     out = tmp_path_factory.mktemp("small")
     write_months(out, users=50, months=2, seed=7)
@@ -129,7 +129,7 @@ def small_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def full_months(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with two months of 7,043 users: the real ones where they are, else generated."""
-    from jobs.sample import write_months
+    from jobs.sample.months import write_months
 
     if REAL_MONTHS.is_dir():
         return REAL_MONTHS

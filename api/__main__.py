@@ -16,10 +16,11 @@ import uvicorn
 from starlette.types import ASGIApp
 
 from api.app import create_app
-from api.protocol import Protocol
+from api.http.malformed import Protocol
 from api.settings import PREFIX, ApiSettings, load
-from feature_repo import connection_options, logs, settings
-from feature_repo.errors import ConfigurationError, StoreUnavailable, reason
+from streamflow import logs, settings
+from streamflow.errors import ConfigurationError, StoreUnavailable, reason
+from streamflow.postgres import options as connection_options
 
 log = logging.getLogger("api")
 
@@ -122,7 +123,7 @@ def prepare() -> None:
     """
     os.environ.setdefault("PGAPPNAME", "streamflow-api")
     if not settings.names_a_database(os.environ):
-        from feature_repo import embedded  # needs another driver, which the image has not
+        from streamflow.postgres import embedded  # needs another driver, which the image has not
 
         embedded.ensure()
     settings.postgres()

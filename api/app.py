@@ -8,15 +8,18 @@ from importlib.metadata import version
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from api import docs, guard, middleware, problems, routes, settings
-from api.access import AccessLog
-from api.direct import Direct
-from api.features import Features
-from api.metrics import Metrics
-from api.reads import Reads
+from api import settings
+from api.access import guard
+from api.http import middleware, problems, routes
+from api.http import openapi as docs
+from api.http.fast import Direct
+from api.reading.batch import Reads
+from api.reading.features import Features
 from api.settings import ApiSettings
-from api.status import Status
-from feature_repo import tracing
+from api.telemetry.access_log import AccessLog
+from api.telemetry.ledger import Status
+from api.telemetry.metrics import Metrics
+from streamflow import tracing
 
 DESCRIPTION = """\
 The newest feature values of StreamFlow's users, bit for bit those that models are trained on,
@@ -87,13 +90,13 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
 
 def traced_reads() -> type[Reads]:
     """Reads with spans; OpenTelemetry is imported by those alone who want it."""
-    from api.traces import TracedReads
+    from api.telemetry.traces import TracedReads
 
     return TracedReads
 
 
 def traced(app: ASGIApp) -> ASGIApp:
     """The application with a span around each request."""
-    from api.traces import Traced
+    from api.telemetry.traces import Traced
 
     return Traced(app)

@@ -1,4 +1,4 @@
-"""What is answered instead of features; the tree goes on from feature_repo/errors.py.
+"""What is answered instead of features; the tree goes on from streamflow/errors.py.
 
 StreamflowError
 ├── NotReady                the service cannot answer now
@@ -16,7 +16,7 @@ StreamflowError
 import ssl
 from collections.abc import Sequence
 
-from feature_repo.errors import (
+from streamflow.errors import (
     ConfigurationError,
     SchemaMissing,
     StoreUnavailable,

@@ -6,8 +6,8 @@ from typing import Any
 from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from feature_repo.errors import ConfigurationError
-from feature_repo.settings import explain
+from streamflow.errors import ConfigurationError
+from streamflow.settings import explain
 
 log = logging.getLogger(__name__)
 

@@ -31,7 +31,7 @@ from benchmarks import (
 )
 from benchmarks.context import Context, Options, say
 from benchmarks.figures import Section, section_of
-from feature_repo import settings
+from streamflow import settings
 
 ROOT = Path(__file__).parent.parent
 SECTIONS: dict[str, Callable[[Context], Section]] = {

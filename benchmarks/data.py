@@ -29,7 +29,7 @@ def load_months(connection: psycopg.Connection, users: int, months: int) -> None
 
     The first is as `streamflow sample` writes it, every further one differs in all values.
     """
-    from jobs.sample import write_months
+    from jobs.sample.months import write_months
 
     with tempfile.TemporaryDirectory() as folder:
         write_months(Path(folder), users, months=1, seed=7)

@@ -4,7 +4,7 @@ import shutil
 from pathlib import Path
 
 from benchmarks import data
-from feature_repo import settings
+from streamflow import settings
 
 STOCK_SCHEMAS = ("stock_registry", "stock_offline", "stock_online")
 STOCK_YAML = """\

@@ -14,7 +14,8 @@ import psutil
 import psycopg
 from psycopg import Connection, sql
 
-from feature_repo import embedded, settings
+from streamflow import settings
+from streamflow.postgres import embedded
 
 __all__ = ["Connection", "Databases", "connect", "databases", "environment", "machine"]
 

@@ -20,7 +20,7 @@ MB = 2**20
 def apply(side: str, repo: str) -> None:
     """Applies a repository as `streamflow apply` and `feast apply` do."""
     if side == OURS:
-        from jobs.apply import apply as applied
+        from jobs.apply.apply import apply as applied
 
         os.environ["STREAMFLOW_FEATURE_REPO"] = repo
         applied()
@@ -46,7 +46,7 @@ def opened(side: str, repo: str) -> Iterator[Any]:
     """The FeatureStore of a side."""
     from feast import FeatureStore
 
-    from feature_repo.store import open_store
+    from streamflow.feast.registry.open import open_store
 
     if side == OURS:
         os.environ["STREAMFLOW_FEATURE_REPO"] = repo
@@ -81,7 +81,7 @@ def materialize(side: str, repo: str, steps: list[str]) -> dict[str, dict[str, f
 def materialize_once(side: str, store: Any, start: datetime) -> None:
     """All views up to now, as `streamflow materialize` and `feast materialize` do."""
     if side == OURS:
-        from jobs.commands import materialize_features
+        from jobs.run.work import materialize_features
 
         materialize_features(start, None, [])
     else:

@@ -33,7 +33,7 @@ def shift(seconds: int) -> None:
     time.time = lambda: true_time() + seconds
     time.time_ns = lambda: true_time_ns() + seconds * 10**9
     for module in list(sys.modules.values()):
-        if getattr(module, "__name__", "").partition(".")[0] in ("jobs", "feature_repo", "feast"):
+        if getattr(module, "__name__", "").partition(".")[0] in ("jobs", "streamflow", "feast"):
             replace(module, datetime, Shifted)
 
 

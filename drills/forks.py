@@ -29,8 +29,18 @@ POLL_S = 0.001
 LOADED = (
     *("feast.cli.cli", "feast.feature_store", "feast.repo_operations", "feast.infra.registry.sql"),
     *("feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source",),
-    *("feature_repo.engine", "feature_repo.offline_store", "feature_repo.online_store"),
-    *("jobs.__main__", "jobs.apply", "jobs.ingest", "jobs.materialize", "jobs.training_set"),
+    *(
+        "streamflow.feast.engine.engine",
+        "streamflow.feast.offline.store",
+        "streamflow.feast.online.store",
+    ),
+    *(
+        "jobs.__main__",
+        "jobs.apply.apply",
+        "jobs.ingest.load",
+        "jobs.materialize",
+        "jobs.training.build",
+    ),
 )
 
 

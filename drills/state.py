@@ -10,8 +10,8 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from feature_repo.store import open_store
-from jobs.plan import plain, registered
+from jobs.apply.plan import plain, registered
+from streamflow.feast.registry.open import open_store
 
 LEFT_OUT = ("loaded_at", "applied_at", "version")
 """When something was written, and the count of the catalog's changes."""

@@ -10,17 +10,19 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from feature_repo import logs
-from feature_repo.errors import ConfigurationError
-from jobs import api_key, backup_commands, console, db, features, ledger, services, waiting
-from jobs.application import Application, RunCommand, require_at_most_one
-from jobs.batch import BATCH, SETTINGS, batch
-from jobs.earlier_runs import done_before, online_before
-from jobs.reporting import VERBOSE, reporting, run
-from jobs.served_commands import audit, compare
-from jobs.times import AsOf, End, Start, scheduled_time
-from jobs.urls import shown
-from jobs.waiting_months import wait_for_months
+from jobs.commands import api_key, db, features, services
+from jobs.commands import backup as backup_commands
+from jobs.commands.application import Application, RunCommand, require_at_most_one
+from jobs.commands.batch import BATCH, SETTINGS, batch
+from jobs.commands.served import audit, compare
+from jobs.commands.times import AsOf, End, Start, scheduled_time
+from jobs.ingest.waiting import wait_for_months
+from jobs.run import console, ledger, waiting
+from jobs.run.earlier_runs import done_before, online_before
+from jobs.run.report import VERBOSE, reporting, run
+from jobs.run.urls import shown
+from streamflow import logs
+from streamflow.errors import ConfigurationError
 
 app = Application(
     help="StreamFlow's feature store: from a month of CSV files to features over HTTP.",
@@ -62,7 +64,7 @@ def sample(
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
 ) -> None:
     """Generate months that look like StreamFlow's."""
-    from jobs.sample import write_months
+    from jobs.sample.months import write_months
 
     with reporting(database=False), console.progress("writing", users * 6 * months) as advance:
         written = write_months(out, users, months, seed, advance)
@@ -110,7 +112,7 @@ def apply(
         run("apply", "apply_registry", {"allow_removal": allow_removal}, needs="database")
         return
     with reporting():
-        from jobs.apply import plan as planned
+        from jobs.apply.apply import plan as planned
 
         found = planned()
         console.say(str(found))
@@ -134,7 +136,7 @@ def training_set(
     what = {"as_of": as_of, "service": service, "out": out}
 
     def current() -> dict[str, Any] | None:
-        from jobs.training_freshness import built_before
+        from jobs.training.freshness import built_before
 
         return built_before(as_of, service, out) if if_stale else None
 
@@ -148,7 +150,7 @@ def verify(
 ) -> None:
     """Build a training set again from the database and compare, byte for byte."""
     with reporting():
-        from jobs.training_set import verify as verified
+        from jobs.training.build import verify as verified
 
         manifest = verified(path)
         console.say(f"{shown(path)}: {manifest.rows:,} rows, equal to the database")

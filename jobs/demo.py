@@ -15,11 +15,11 @@ from urllib.request import urlopen
 
 import typer
 
-from feature_repo import settings
-from feature_repo.errors import StreamflowError
-from jobs import console
 from jobs.__main__ import app
-from jobs.reporting import reporting
+from jobs.run import console
+from jobs.run.report import reporting
+from streamflow import settings
+from streamflow.errors import StreamflowError
 
 MONTHS = {"month_000": "2024-01-31", "month_001": "2024-02-29"}
 USERS = ("7590-VHVEG", "0002-ORFBO")

@@ -1,4 +1,4 @@
-"""Copies the newest values of a window into the online store, by feature_repo's engine.
+"""Copies the newest values of a window into the online store, by the engine inside PostgreSQL.
 
 Idempotent: the same window again writes nothing. One run at a time, under an advisory lock.
 All views that live in this database are written in one transaction; a run that is killed
@@ -17,17 +17,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import Connection
 
-from feature_repo import ahead
-from feature_repo.database import connect, lock
-from feature_repo.errors import ConfigurationError, UnknownName
-from feature_repo.store import open_store, translated
-from jobs.ledger import Counts, Run, iso
-from jobs.times import CLOCKS_DIFFER
+from jobs.commands.times import CLOCKS_DIFFER
+from jobs.run.ledger import Counts, Run, iso
+from streamflow.errors import ConfigurationError, UnknownName
+from streamflow.feast.registry.open import open_store, translated
+from streamflow.postgres import clock as ahead
+from streamflow.postgres.connect import connect, lock
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-    from feature_repo.engine_ledger import Result
+    from streamflow.feast.engine.ledger import Result
 
 log = logging.getLogger(__name__)
 

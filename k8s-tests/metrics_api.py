@@ -35,10 +35,10 @@ def require(tool: str) -> str:
 
 def fill(months: Path) -> None:
     """A month is loaded and online, audited and backed up, in the database of the PG* variables."""
-    from jobs.audit import audit
-    from jobs.ingest import ingest
-    from jobs.ledger import recorded
+    from jobs.audit.audit import audit
+    from jobs.ingest.load import ingest
     from jobs.materialize import materialize
+    from jobs.run.ledger import recorded
 
     with recorded("ingest") as run:
         ingest(run, months / "month_000", date(2024, 1, 31))

@@ -30,7 +30,7 @@ KNOWN = {
 
 HOLD = """
 import time
-from feature_repo.database import connect, lock
+from streamflow.postgres.connect import connect, lock
 with connect(autocommit=True) as connection, lock(connection, "materialize"):
     time.sleep(60)
 """

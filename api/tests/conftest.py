@@ -17,9 +17,9 @@ import pytest
 
 from api.__main__ import server_of
 from api.app import create_app
-from api.database import Overdue, Session
+from api.postgres.session import Overdue, Session
 from api.settings import ApiSettings
-from feature_repo.catalog import FORMAT, READ, Catalog, parse
+from streamflow.catalog.model import FORMAT, READ, Catalog, parse
 
 TABLE = 'online."streamflow:user_id"'
 """Where the values of all views are that have user_id alone as join key."""
@@ -37,10 +37,10 @@ def loaded_template(
 ) -> Iterator[str]:
     """A database with month_000 and some odd views materialized, to be copied."""
     from api.tests.odd_objects import odd_objects
-    from feature_repo.store import open_store
-    from jobs.ingest import ingest
-    from jobs.ledger import recorded
+    from jobs.ingest.load import ingest
     from jobs.materialize import materialize
+    from jobs.run.ledger import recorded
+    from streamflow.feast.registry.open import open_store
 
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
@@ -69,7 +69,7 @@ def loaded(databases: Any, server: dict[str, str], loaded_template: str) -> Iter
 def rich_template(databases: Any, server: dict[str, str], loaded_template: str) -> Iterator[str]:
     """A database like `loaded_template` with the objects and rows of feast_objects.py besides."""
     from api.tests import feast_objects
-    from feature_repo.store import open_store
+    from streamflow.feast.registry.open import open_store
 
     with (
         pytest.MonkeyPatch.context() as monkeypatch,

@@ -5,14 +5,14 @@ from typing import Any
 
 import pytest
 
-from api import instants
-from api.answers import Answers
-from api.freshness import Freshness
-from api.plan import Plan, Selection, plan_of
-from api.query import Viewed
+from api.answer import instants
+from api.answer.freshness import Freshness
+from api.answer.rows import Answers
+from api.reading.plan import Plan, Selection, plan_of
+from api.reading.query import Viewed
 from api.settings import ApiSettings
-from feature_repo.catalog import Catalog, Key, Projection, Service, StoredFeature, View
-from feature_repo.errors import StaleFeatures
+from streamflow.catalog.model import Catalog, Key, Projection, Service, StoredFeature, View
+from streamflow.errors import StaleFeatures
 
 SECOND, DAY = instants.SECOND, 86_400 * instants.SECOND
 NOW = instants.of(datetime(2024, 3, 1, tzinfo=UTC))

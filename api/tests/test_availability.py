@@ -55,10 +55,10 @@ def disconnect(databases: Any, server: dict[str, str], copy: str) -> Callable[[b
 def test_a_service_without_anything_applied_becomes_ready_by_itself(
     empty_database: str, small_months: Path
 ) -> None:
-    from jobs.apply import apply
-    from jobs.ingest import ingest
-    from jobs.ledger import recorded
+    from jobs.apply.apply import apply
+    from jobs.ingest.load import ingest
     from jobs.materialize import materialize
+    from jobs.run.ledger import recorded
 
     with serving() as client:
         assert client.get("/livez").status_code == 200

@@ -6,10 +6,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from api.answers import Entry
-from api.cache import STALENESS_S, Cache
-from api.plan import Plan
-from feature_repo.contract import Contract
+from api.answer.rows import Entry
+from api.reading.cache import STALENESS_S, Cache
+from api.reading.plan import Plan
+from streamflow.catalog.contract import Contract
 
 plans = [
     Plan(1, "s", Contract("s", ()), "0" * 16, (), (), {}, tables, "")

@@ -21,9 +21,9 @@ from api.tests.conftest import (
     wait_until,
 )
 from api.tests.odd_objects import odd_objects
-from feature_repo.catalog import FORMAT, Catalog, Projection, Service, StoredFeature
-from feature_repo.migrations import newest
-from feature_repo.store import open_store
+from streamflow.catalog.model import FORMAT, Catalog, Projection, Service, StoredFeature
+from streamflow.feast.registry.open import open_store
+from streamflow.postgres.migrations import newest
 
 USER = "/features/7590-VHVEG"
 

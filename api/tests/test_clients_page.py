@@ -90,7 +90,7 @@ CLEAN = """
 import sys
 class NoDriver:
     def find_spec(self, name, path=None, target=None):
-        if name.split(".")[0] in ("psycopg", "psycopg2", "asyncpg", "feature_repo", "jobs", "api"):
+        if name.split(".")[0] in ("psycopg", "psycopg2", "asyncpg", "streamflow", "jobs", "api"):
             raise ModuleNotFoundError(name)
 sys.meta_path.insert(0, NoDriver())
 from feast import FeatureStore
@@ -123,7 +123,7 @@ def test_the_registry_wants_a_key_where_the_rest_does(loaded: str, tmp_path: Pat
 
 
 def test_features_that_an_earlier_version_applied_have_no_registry(database: str) -> None:
-    from jobs.apply import apply
+    from jobs.apply.apply import apply
 
     with serving() as client:
         wait_until(lambda: ready(client))
@@ -145,10 +145,10 @@ def trained(
     tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[tuple[httpx.Client, Path]]:
     """A server of 7,043 users, and the training set of the same month."""
-    from jobs.ingest import ingest
-    from jobs.ledger import recorded
+    from jobs.ingest.load import ingest
     from jobs.materialize import materialize
-    from jobs.training_set import build
+    from jobs.run.ledger import recorded
+    from jobs.training.build import build
 
     out = tmp_path_factory.mktemp("trained") / "january.parquet"
     day = date(2024, 1, 31)

@@ -13,12 +13,12 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from api.connect import connect
-from api.database import Rows
+from api.postgres.connect import connect
+from api.postgres.session import Rows
 from api.tests.conftest import assert_problem, metric, ready, serving, unready, wait_until
 from api.tests.proxy import TlsProxy
 from drills.proxy import Watched
-from feature_repo.errors import ConfigurationError, StoreUnavailable
+from streamflow.errors import ConfigurationError, StoreUnavailable
 
 
 def answer(query: str) -> Rows:

@@ -8,8 +8,9 @@ import httpx
 import jsonschema
 import pytest
 
-from api import online_schemas, schemas
-from api.docs import as_3_0
+from api.http import feast_schemas as online_schemas
+from api.http import schemas
+from api.http.openapi import as_3_0
 
 
 @pytest.fixture(scope="module")

@@ -27,7 +27,7 @@ PAIRS = [
 @pytest.fixture(scope="module")
 def direct(rich: str) -> Iterator["FeatureStore"]:
     """The SDK on the online store."""
-    from feature_repo.store import open_store
+    from streamflow.feast.registry.open import open_store
 
     with open_store() as store:
         yield store
@@ -36,7 +36,7 @@ def direct(rich: str) -> Iterator["FeatureStore"]:
 @pytest.fixture
 def own(rich: str) -> Iterator["FeatureStore"]:
     """The SDK on the online store, for a test that changes its definitions."""
-    from feature_repo.store import open_store
+    from streamflow.feast.registry.open import open_store
 
     with open_store() as store:
         yield store

@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from api import schemas
+from api.http import schemas
 from api.tests.conftest import assert_problem
 from api.tests.odd_objects import ODD_USERS
 
@@ -84,8 +84,8 @@ def test_naming_the_default_service_changes_nothing_but_another_one_does(
 
 
 def test_the_contract_is_the_one_of_feature_repo(client: httpx.Client, loaded: str) -> None:
-    from feature_repo.contract import contract_of
-    from feature_repo.store import open_store
+    from streamflow.catalog.contract import contract_of
+    from streamflow.feast.registry.open import open_store
 
     with open_store() as store:
         expected = contract_of(store, "churn_v1")

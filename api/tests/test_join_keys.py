@@ -7,7 +7,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api import keys
+from api.answer import join_keys as keys
 from api.errors import InvalidRequest
 from api.settings import ApiSettings
 from api.tests.conftest import assert_problem, serving, wait_until

@@ -14,8 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.cache import STALENESS_S
-from api.database import Session
+from api.postgres.session import Session
+from api.reading.cache import STALENESS_S
 from api.tests.conftest import (
     TABLE,
     assert_problem,

@@ -12,7 +12,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api import callers
+from api.access import callers
 from api.tests.conftest import assert_problem, metric, ready, serving, wait_until
 from api.tests.key_files import ONE, TWO, Mount, bearer, line
 
@@ -296,7 +296,7 @@ def test_files_are_added_and_removed_without_a_restart(loaded: str, tmp_path: Pa
 def test_a_broken_folder_keeps_the_last_good_keys_and_says_so(
     loaded: str, tmp_path: Path, caplog: pytest.LogCaptureFixture, broken: dict[str, str]
 ) -> None:
-    caplog.set_level(logging.INFO, "api.callers")
+    caplog.set_level(logging.INFO, "api.access.callers")
     mount = Mount(tmp_path / "keys", model=line(ONE))
     with keyed(mount.folder) as client:
         mount.swap(**broken)

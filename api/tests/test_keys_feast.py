@@ -35,7 +35,7 @@ def sdk(server: httpx.Client, auth: dict[str, str] | None) -> Iterator["FeatureS
     """The SDK on the server, with this configuration of keys."""
     from feast import FeatureStore, RepoConfig
 
-    from feature_repo import settings
+    from streamflow import settings
 
     repo = settings.streamflow().feature_repo
     raw = yaml.safe_load((repo / "feature_store.yaml").read_text())

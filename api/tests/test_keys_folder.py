@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from api import bearer
 from api.__main__ import main
+from api.access import api_keys as bearer
 from api.tests.key_files import ONE, TWO, Mount, line
-from feature_repo.errors import ConfigurationError
+from streamflow.errors import ConfigurationError
 
 HASH = line(ONE).strip()
 

@@ -9,9 +9,9 @@ import asyncpg
 import httpx
 import pytest
 
-from api.cache import STALENESS_S
-from api.database import Session
-from api.notifications import ECHO
+from api.postgres.session import Session
+from api.reading.cache import STALENESS_S
+from api.reading.notifications import ECHO
 from api.tests.conftest import TABLE, metric, ready, serving, statement, wait_until
 from api.tests.proxy import DeafProxy
 

@@ -10,9 +10,9 @@ from typing import Any
 import httpx
 import pytest
 
-from api.access import AccessLog
+from api.telemetry.access_log import AccessLog
 from api.tests.conftest import metric, wait_until
-from feature_repo.logs import FieldsFormatter
+from streamflow.logs import FieldsFormatter
 
 
 @pytest.mark.parametrize(

@@ -15,11 +15,11 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.features import Features
+from api.reading.features import Features
 from api.tests.conftest import ready, serving, wait_until
 from api.tests.key_files import bearer, line
 from api.tests.test_command import process
-from feature_repo.logs import FieldsFormatter
+from streamflow.logs import FieldsFormatter
 
 PASSWORD, KEY, WRONG = "c0ffee-password", "sfk_c0ffee-key", "sfk_c0ffee-wrong"
 PLANTED = ["c0ffee", sha256(KEY.encode()).hexdigest()[:12]]

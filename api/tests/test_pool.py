@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from api import connect as connecting
-from api.database import MOST_STATEMENTS, Session
 from api.errors import NotReady
-from api.pool import Pool
-from feature_repo.errors import StoreUnavailable
+from api.postgres import connect as connecting
+from api.postgres.pool import Pool
+from api.postgres.session import MOST_STATEMENTS, Session
+from streamflow.errors import StoreUnavailable
 
 PID = "SELECT pg_backend_pid()"
 SLEEP = "SELECT pg_backend_pid(), pg_sleep(0.1)"

@@ -8,12 +8,12 @@ import httpx
 import psycopg
 import pytest
 
-from api.connect import connect
-from api.database import Rows
+from api.postgres.connect import connect
+from api.postgres.session import Rows
 from api.tests.conftest import TABLE, metric, ready, serving, statement, wait_until
 from api.tests.test_notifications import ENTRIES, HITS, LISTENING, assert_bound, months
 from drills.pooler import Pooler
-from feature_repo.errors import ConfigurationError
+from streamflow.errors import ConfigurationError
 
 MONTHS = f"""SELECT user_id, "subs_profile_fv:months_active" FROM {TABLE}
              WHERE "subs_profile_fv@event_ts" IS NOT NULL"""

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.features import Features
+from api.reading.features import Features
 from api.tests.conftest import assert_problem
 
 VIEWS = [

@@ -7,9 +7,9 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api import callers
-from api.callers import Addresses
-from api.rate import Bucket
+from api.access import callers
+from api.access.callers import Addresses
+from api.access.rate_limit import Bucket
 from api.tests.conftest import assert_problem, metric, ready, rewrite, serving, wait_until
 from api.tests.key_files import ONE, TWO, Mount, bearer, line
 

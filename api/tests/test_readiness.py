@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from api.database import Session
+from api.postgres.session import Session
 from api.tests.conftest import (
     TABLE,
     assert_problem,

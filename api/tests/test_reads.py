@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from api.features import Features
-from api.plan import Plan
+from api.reading.features import Features
+from api.reading.plan import Plan
 from api.tests.conftest import (
     TABLE,
     assert_problem,
@@ -124,7 +124,7 @@ def latin(
     monkeypatch: pytest.MonkeyPatch,
 ) -> Iterator[str]:
     """The name of an applied database whose encoding has not all characters."""
-    from jobs.apply import apply
+    from jobs.apply.apply import apply
 
     name = f"test_{os.getpid()}_latin1"
     with databases.admin(server) as connection:

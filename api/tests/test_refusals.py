@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from api.listen import VERSION
-from api.pool import Pool
+from api.postgres.pool import Pool
+from api.reading.listen import VERSION
 from api.tests.conftest import (
     assert_problem,
     metric,
@@ -23,7 +23,7 @@ from api.tests.conftest import (
     statement,
     wait_until,
 )
-from feature_repo.catalog import READ, Catalog, Projection, Service
+from streamflow.catalog.model import READ, Catalog, Projection, Service
 
 USER = "/features/7590-VHVEG"
 OTHER = "0123456789abcdef"

@@ -8,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from api.features import Features
+from api.reading.features import Features
 from api.tests.conftest import ready, serving, wait_until
 from api.tests.key_files import ONE, bearer, line
 from api.tests.test_command import process
@@ -62,7 +62,7 @@ def test_crashes_and_refused_keys_have_them_too(
         answers = [client.get("/features/x")]
         answers += [client.get("/features/x", headers=bearer(ONE)) for _ in range(2)]
         monkeypatch.setattr(Features, "many", broken)
-        monkeypatch.setattr("api.callers.Caller._pay", lambda *_: None)
+        monkeypatch.setattr("api.access.callers.Caller._pay", lambda *_: None)
         body = {"user_ids": ["a"]}
         answers.append(client.post("/features", json=body, headers=bearer(ONE)))
     assert [one.status_code for one in answers] == [401, 404, 429, 500]

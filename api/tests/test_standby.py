@@ -13,9 +13,9 @@ import psycopg
 import pytest
 
 from api.tests.conftest import TABLE, metric, ready, serving, statement, wait_until
-from feature_repo import embedded
-from feature_repo.database import connect
-from jobs.ledger import last_outcome, recent, recorded
+from jobs.run.ledger import last_outcome, recent, recorded
+from streamflow.postgres import embedded
+from streamflow.postgres.connect import connect
 
 ROOT = Path(__file__).parents[2]
 PRIMARY = ROOT / ".streamflow" / "tests" / "postgres"

@@ -9,7 +9,7 @@ import pytest
 from psycopg import sql
 
 from api.tests.conftest import metric, serving, statement, wait_until
-from feature_repo.catalog import READ, parse
+from streamflow.catalog.model import READ, parse
 
 VIEWS = ("payments_agg_90d_fv", "subs_profile_fv", "support_agg_90d_fv", "usage_agg_30d_fv")
 LAST_READ = "streamflow_status_last_read_timestamp_seconds"

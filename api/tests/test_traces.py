@@ -12,7 +12,7 @@ import pytest
 
 from api.tests.conftest import ready, wait_until
 from api.tests.test_command import process
-from feature_repo.tests.collector import Spans, attributes, collecting
+from streamflow.tests.collector import Spans, attributes, collecting
 
 QUICK = {"OTEL_BSP_SCHEDULE_DELAY": "100", "STREAMFLOW_API_CACHE_USERS": "0"}
 CALLER = "0af7651916cd43dd8448eb211c80319c"

@@ -10,9 +10,9 @@ import httpx
 import psycopg
 import pytest
 
-from api import instants
+from api.answer import instants
 from api.tests.conftest import TABLE, assert_problem, ready, rewrite, serving, wait_until
-from feature_repo.catalog import Catalog
+from streamflow.catalog.model import Catalog
 
 PATH = "/features/7590-VHVEG?features=today_fv:score,subs_profile_fv:months_active"
 
@@ -156,7 +156,7 @@ def test_a_ttl_that_feast_knows_arrives_here(database: str) -> None:
     from feast import FeatureService
 
     from api.tests.odd_objects import odd_objects
-    from feature_repo.store import open_store
+    from streamflow.feast.registry.open import open_store
 
     user, *others = odd_objects()
     view = next(one for one in others if getattr(one, "name", "") == "today_fv")

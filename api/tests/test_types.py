@@ -4,8 +4,8 @@ from typing import Any
 
 import httpx
 
-from api import values
-from feature_repo.catalog import StoredFeature
+from api.answer import values
+from streamflow.catalog.model import StoredFeature
 
 
 def test_every_type_is_answered_as_plain_json(rich_client: httpx.Client) -> None:
@@ -44,7 +44,7 @@ def test_the_expected_values_are_what_feast_itself_says(rich: str) -> None:
     from feast.feature_server_utils import convert_response_to_dict
 
     from api.tests.feast_objects import TYPES
-    from feature_repo.store import open_store
+    from streamflow.feast.registry.open import open_store
 
     with open_store() as store:
         service = store.get_feature_service("types_v1")

@@ -16,9 +16,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 from typer.testing import CliRunner, Result
 
-from feature_repo import catalog as catalogs
 from jobs.__main__ import app
-from jobs.roles import Names
+from jobs.roles.set_up import Names
+from streamflow.catalog import model as catalogs
 
 SCHEMAS = ["source", "registry", "online", "ops"]
 PASSWORDS = {

@@ -15,10 +15,10 @@ import psycopg
 import pytest
 
 from drills.forks import Forks
-from feature_repo.settings import FEATURE_REPO
-from jobs.roles import Names
-from jobs.sample import write_months
+from jobs.roles.set_up import Names
+from jobs.sample.months import write_months
 from jobs.tests.acting import PASSWORDS, databases_of, roles_of_their_own
+from streamflow.settings import FEATURE_REPO
 
 Place = Callable[[str], AbstractContextManager[str]]
 

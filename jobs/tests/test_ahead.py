@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from drills.forks import Command, Forks
-from jobs.ingest import ingest
-from jobs.ledger import recorded
+from jobs.ingest.load import ingest
+from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.conftest import Place
 

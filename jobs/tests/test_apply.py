@@ -11,17 +11,17 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from feature_repo import schema
-from feature_repo.contract import contract_of
-from feature_repo.database import connect
-from feature_repo.errors import ConfigurationError, RemovalNotAllowed
-from feature_repo.online import read
-from feature_repo.settings import FEATURE_REPO
-from feature_repo.store import open_store
-from jobs.apply import apply, plan
-from jobs.ingest import ingest
-from jobs.ledger import recent, recorded
+from jobs.apply.apply import apply, plan
+from jobs.ingest.load import ingest
 from jobs.materialize import materialize
+from jobs.run.ledger import recent, recorded
+from streamflow.catalog.contract import contract_of
+from streamflow.errors import ConfigurationError, RemovalNotAllowed
+from streamflow.feast.online.client import read
+from streamflow.feast.registry.open import open_store
+from streamflow.postgres import migrate as schema
+from streamflow.postgres.connect import connect
+from streamflow.settings import FEATURE_REPO
 
 
 @pytest.fixture

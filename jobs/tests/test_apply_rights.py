@@ -5,10 +5,10 @@ import json
 import psycopg
 import pytest
 
-from feature_repo.database import lock
-from jobs.ledger import recorded
-from jobs.roles import Names
+from jobs.roles.set_up import Names
+from jobs.run.ledger import recorded
 from jobs.tests.acting import acting, db_roles, done, execute, streamflow
+from streamflow.postgres.connect import lock
 
 EVERYTHING = """
     SELECT (SELECT max(run) FROM ops.runs), (SELECT version FROM ops.catalog),
@@ -27,7 +27,7 @@ def refused(user: str, owner: str) -> None:
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("PGOPTIONS", "-c lock_timeout=3s")
-        patch.setattr("jobs.ledger.ended", {})  # as in a process of its own
+        patch.setattr("jobs.run.ledger.ended", {})  # as in a process of its own
         result = streamflow("apply")  # which does not wait for the other one
     said = f"role {user} may not apply, which takes role {owner}; nothing was changed"
     assert (result.exit_code, result.stderr) == (2, f"error: {said}\n")

@@ -9,11 +9,11 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from feature_repo.errors import SourceMismatch
-from feature_repo.settings import FEATURE_REPO
-from jobs import ledger
-from jobs.apply import apply, plan
+from jobs.apply.apply import apply, plan
+from jobs.run import ledger
 from jobs.tests.acting import streamflow
+from streamflow.errors import SourceMismatch
+from streamflow.settings import FEATURE_REPO
 
 PROFILE = (
     "as_of, loaded_at, months_active, monthly_fee, paperless_billing, plan_stream_tv,"

@@ -9,8 +9,8 @@ import pytest
 
 from drills.forks import Command, Forks
 from drills.results import Result, choose, record
-from jobs.ingest import TABLES
-from jobs.restore import finish, prepare
+from jobs.backup.restore import finish, prepare
+from jobs.ingest.load import TABLES
 from jobs.tests.conftest import sampled
 from jobs.tests.test_restore import asking, back_up, script, well
 

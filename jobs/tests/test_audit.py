@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from jobs.ingest import ingest
-from jobs.ledger import LOCK_CLASS, recorded
+from jobs.ingest.load import ingest
 from jobs.materialize import materialize
+from jobs.run.ledger import LOCK_CLASS, recorded
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.conftest import serving
 
@@ -165,6 +165,6 @@ def test_the_status_says_how_runs_ended(database: str) -> None:
 
 
 def test_the_ledger_knows_a_runs_lock(database: str) -> None:
-    """The view cannot take it from jobs/ledger.py."""
+    """The view cannot take it from jobs/run/ledger.py."""
     ((definition,),) = execute("SELECT pg_get_viewdef('ops.ledger'::regclass)")
     assert str(LOCK_CLASS) in definition

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from feature_repo.errors import ConfigurationError, StreamflowError, VerificationFailed
-from jobs.backup import Place, store
+from jobs.backup.place import Place, store
+from streamflow.errors import ConfigurationError, StreamflowError, VerificationFailed
 
 FACTS = {
     "database": "streamflow",

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.backup import Place
+from jobs.backup.place import Place
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.test_backup import NAME, dumps
 

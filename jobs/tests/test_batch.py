@@ -11,10 +11,10 @@ from typing import Any
 
 import pytest
 
-from jobs import waiting
-from jobs.ingest import ingest
-from jobs.ledger import recorded
-from jobs.roles import Names
+from jobs.ingest.load import ingest
+from jobs.roles.set_up import Names
+from jobs.run import waiting
+from jobs.run.ledger import recorded
 from jobs.tests.acting import acting, db_roles, done, execute, streamflow
 from jobs.tests.test_once import commands, lines
 
@@ -252,7 +252,7 @@ def test_months_that_do_not_come_are_named(
 def test_a_sample_month_is_the_one_that_sample_writes(
     database: str, small_months: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobs.source import local_folder
+    from jobs.ingest.source import local_folder
 
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     with local_folder("sample://users-50/seed-7/month_001") as folder:

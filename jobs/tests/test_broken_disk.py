@@ -14,7 +14,7 @@ import pytest
 from drills import state
 from drills.forks import Command, Ended, Forks
 from drills.results import Result, choose, record
-from jobs.sample import write_months
+from jobs.sample.months import write_months
 from jobs.tests.acting import databases_of, execute
 
 pytestmark = pytest.mark.slow  # disks that are really full

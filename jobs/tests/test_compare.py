@@ -9,12 +9,12 @@ from urllib.request import Request
 import psycopg
 import pytest
 
-from feature_repo.errors import StreamflowError, VerificationFailed
-from jobs.compare import ask, compare
-from jobs.ingest import ingest
-from jobs.ledger import recorded
+from jobs.audit.compare import ask, compare
+from jobs.ingest.load import ingest
 from jobs.materialize import materialize
+from jobs.run.ledger import recorded
 from jobs.tests.conftest import serving
+from streamflow.errors import StreamflowError, VerificationFailed
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def test_the_key_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> 
         sent.append(request.get_header("Authorization"))
         return io.BytesIO(b"{}")
 
-    monkeypatch.setattr("jobs.compare.urlopen", urlopen)
+    monkeypatch.setattr("jobs.audit.compare.urlopen", urlopen)
     ask("http://api", "churn_v1", ["a"])
     monkeypatch.setenv("STREAMFLOW_API_KEY", "sfk_one")
     ask("http://api", "churn_v1", ["a"])

@@ -12,9 +12,11 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from feature_repo.settings import FEATURE_REPO
-from jobs import backup, commands, ledger
+from jobs.backup import place as backup
+from jobs.run import ledger
+from jobs.run import work as commands
 from jobs.tests.acting import streamflow
+from streamflow.settings import FEATURE_REPO
 
 INGEST = ("ingest", ".", "--as-of", "2024-01-31")
 ON_DEMAND = """
@@ -134,7 +136,7 @@ def test_a_backup_that_crashes_is_not_done(
 def test_a_restore_that_crashes_is_not_done(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jobs import restore
+    from jobs.backup import restore
 
     monkeypatch.setattr(restore, "finish", raising(KeyError("what")))
     restore.Plan([]).write(tmp_path)

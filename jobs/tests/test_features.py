@@ -8,12 +8,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from feature_repo.settings import FEATURE_REPO
-from jobs.apply import apply
-from jobs.ledger import recorded
+from jobs.apply.apply import apply
 from jobs.materialize import materialize
+from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.conftest import Place
+from streamflow.settings import FEATURE_REPO
 
 DEFINITIONS = """
 from datetime import timedelta

@@ -65,8 +65,8 @@ def tracked(prefect: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("PREFECT_API_URL", prefect)
             patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("home")))
-            patch.setenv("PREFECT_LOGGING_EXTRA_LOGGERS", "jobs,feature_repo")
-            started = forks(tmp_path_factory.mktemp("output"), "prefect", "jobs.flows")
+            patch.setenv("PREFECT_LOGGING_EXTRA_LOGGERS", "jobs,streamflow")
+            started = forks(tmp_path_factory.mktemp("output"), "prefect", "jobs.run.flows")
             found = stack.enter_context(started)
         yield found
 

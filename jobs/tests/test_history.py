@@ -7,13 +7,13 @@ from datetime import UTC, datetime
 import psycopg
 import pytest
 
-from api import status
-from feature_repo import offline_history
-from jobs.ledger import recent, recorded
+from api.telemetry import ledger as status
 from jobs.materialize import materialize
+from jobs.run.ledger import recent, recorded
 from jobs.tests.acting import execute
-from jobs.training_set import build
-from jobs.waiting_labels import NoLabels, require_labels
+from jobs.training.build import build
+from jobs.training.labels import NoLabels, require_labels
+from streamflow.feast.offline import history as offline_history
 
 USERS = 2_000
 LAST = 25

@@ -21,11 +21,11 @@ import pytest
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-import jobs.month
-from feature_repo.database import connect
-from feature_repo.errors import ConfigurationError, InputRefused, StoreUnavailable
-from jobs.ingest import TABLES, ingest
-from jobs.ledger import Run, recent, recorded
+from jobs.ingest import read
+from jobs.ingest.load import TABLES, ingest
+from jobs.run.ledger import Run, recent, recorded
+from streamflow.errors import ConfigurationError, InputRefused, StoreUnavailable
+from streamflow.postgres.connect import connect
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 MONTH_ROWS = 6 * 50
@@ -554,7 +554,7 @@ def test_a_connection_lost_while_merging_stores_nothing(database, january):
 
 
 def test_a_connection_lost_while_copying_stores_nothing(database, january, monkeypatch):
-    monkeypatch.setattr(jobs.month, "BLOCK_BYTES", 500)
+    monkeypatch.setattr(read, "BLOCK_BYTES", 500)
     before, heard = contents(), []
 
     def terminate(read: int) -> None:
@@ -660,7 +660,7 @@ def test_a_join_right_after_finds_statistics(database: str, small_months: Path) 
 def test_the_log_says_of_each_file_what_was_read_of_it(
     database: str, january: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    with caplog.at_level("INFO", logger="jobs.ingest"):
+    with caplog.at_level("INFO", logger="jobs.ingest.load"):
         load(january, JANUARY)
         run = load(january, JANUARY)
     stored = [one for one in caplog.records if one.message == "file stored"]

@@ -12,12 +12,12 @@ from typing import BinaryIO
 import psycopg
 import pytest
 
-import jobs.month
-from feature_repo.database import connect
-from feature_repo.errors import Fault, InputRefused
-from jobs.ingest import TABLES, ingest
-from jobs.ledger import Run, recent, recorded
-from jobs.validate import schemas
+from jobs.ingest import read
+from jobs.ingest.check import schemas
+from jobs.ingest.load import TABLES, ingest
+from jobs.run.ledger import Run, recent, recorded
+from streamflow.errors import Fault, InputRefused
+from streamflow.postgres.connect import connect
 
 JANUARY = date(2024, 1, 31)
 COLUMNS = {name: list(schema.columns) for name, schema in schemas(JANUARY).items()}
@@ -186,7 +186,7 @@ def test_the_same_month_written_otherwise_changes_nothing(month, written):
 @pytest.mark.parametrize("block_bytes", [1, 2, 3, 47, 400])
 def test_where_a_block_ends_does_not_matter(month, monkeypatch, block_bytes):
     before = contents()
-    monkeypatch.setattr(jobs.month, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(read, "BLOCK_BYTES", block_bytes)
     for name in TABLES:
         text = "\n".join(month.lines(name)[:6]).encode() + b"\n"
         month.path(name).write_bytes(with_bom(with_blank_lines(with_crlf(half_quoted(text)))))
@@ -398,7 +398,7 @@ def test_quote_that_is_not_closed_names_its_line(month, line):
 @pytest.mark.parametrize("field", ["x" * 200_000, '"' + "x" * 200_000 + '"', "ж" * 10_000])
 @pytest.mark.parametrize("block_bytes", [1 << 22, 1000])
 def test_field_of_absurd_length(month, monkeypatch, field, block_bytes):
-    monkeypatch.setattr(jobs.month, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(read, "BLOCK_BYTES", block_bytes)
     month.set("usage_agg_30d", 12, "skips_7d", field)
     month.set("usage_agg_30d", 13, "skips_7d", "-1")
     rule = "the line is longer than 10,000 characters"
@@ -544,7 +544,7 @@ def test_bytes_that_are_no_utf8(month, bad):
 
 @pytest.mark.parametrize("name", TABLES)
 def test_user_that_occurs_twice_names_the_first_line(month, monkeypatch, name):
-    monkeypatch.setattr(jobs.month, "BLOCK_BYTES", 400)  # the three are in different blocks
+    monkeypatch.setattr(read, "BLOCK_BYTES", 400)  # the three are in different blocks
     user = month.user(4)
     row = next(line for line in month.lines(name) if line.startswith(f"{user},"))
     first = month.lines(name).index(row) + 1
@@ -598,7 +598,7 @@ def test_nobody_is_said_to_be_missing_from_a_file_with_broken_lines(month, name)
 
 
 def test_first_ten_faults_come_by_file_and_line_and_all_are_counted(month, monkeypatch):
-    monkeypatch.setattr(jobs.month, "BLOCK_BYTES", 300)
+    monkeypatch.setattr(read, "BLOCK_BYTES", 300)
     month.edit("users", lambda lines: lines.append(lines.pop() + lines[1] + "\n"))
     for line in (40, 3):
         month.set("users", line, "has_family", "?")
@@ -628,7 +628,7 @@ def test_first_ten_faults_come_by_file_and_line_and_all_are_counted(month, monke
 
 @pytest.mark.parametrize("block_bytes", [1 << 22, 400])
 def test_every_field_wrong(month, monkeypatch, block_bytes):
-    monkeypatch.setattr(jobs.month, "BLOCK_BYTES", block_bytes)
+    monkeypatch.setattr(read, "BLOCK_BYTES", block_bytes)
     for name in TABLES:
         for column in COLUMNS[name][1:]:
             for line in range(2, 52):
@@ -641,7 +641,7 @@ def test_every_field_wrong(month, monkeypatch, block_bytes):
 
 
 def test_line_numbers_count_blank_lines_in_every_block(month, monkeypatch):
-    monkeypatch.setattr(jobs.month, "BLOCK_BYTES", 50)
+    monkeypatch.setattr(read, "BLOCK_BYTES", 50)
     month.write("labels", [part for line in month.lines("labels")[:-1] for part in ("", line, "")])
     month.write("labels", [*month.lines("labels"), ""])
     month.edit("labels", lambda lines: lines.__setitem__(100, "broken"))

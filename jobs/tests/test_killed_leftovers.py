@@ -6,14 +6,14 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from feature_repo.database import connect
-from feature_repo.errors import StreamflowError
-from jobs import apply as applying
-from jobs.ingest import ingest
-from jobs.ledger import last_outcome, recorded
+from jobs.apply import apply as applying
+from jobs.ingest.load import ingest
 from jobs.materialize import materialize
-from jobs.scratch import scratch
+from jobs.run.ledger import last_outcome, recorded
 from jobs.tests.acting import execute
+from jobs.training.scratch import scratch
+from streamflow.errors import StreamflowError
+from streamflow.postgres.connect import connect
 
 LOCAL = fsspec.filesystem("file")
 ABANDONED = f".{'0' * 32}.tmp"

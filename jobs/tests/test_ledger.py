@@ -6,10 +6,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from feature_repo.database import connect
-from feature_repo.errors import ConfigurationError
-from jobs.ledger import LOCK_CLASS, recent, recorded
+from jobs.run.ledger import LOCK_CLASS, recent, recorded
 from jobs.tests.acting import execute, streamflow
+from streamflow.errors import ConfigurationError
+from streamflow.postgres.connect import connect
 
 STATUS = """
     SELECT command, done, failed, refused, killed, last_success_at, last_outcome, rows_read

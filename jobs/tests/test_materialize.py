@@ -15,13 +15,13 @@ from feast.labeling import LabelView
 from feast.transformation.python_transformation import PythonTransformation
 from feast.types import Int64, String
 
-from feature_repo.contract import contract_of
-from feature_repo.errors import ConfigurationError, UnknownName
-from feature_repo.online import Vector, read
-from feature_repo.store import open_store
-from jobs.ingest import ingest
-from jobs.ledger import Run, recent, recorded
+from jobs.ingest.load import ingest
 from jobs.materialize import materialize
+from jobs.run.ledger import Run, recent, recorded
+from streamflow.catalog.contract import contract_of
+from streamflow.errors import ConfigurationError, UnknownName
+from streamflow.feast.online.client import Vector, read
+from streamflow.feast.registry.open import open_store
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 JANUARY_WINDOW = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 from typer.testing import Result
 
-from jobs.ingest import ingest
-from jobs.ledger import recorded
+from jobs.ingest.load import ingest
+from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
 
 JANUARY = ("--as-of", "2024-01-31")

@@ -12,12 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from feature_repo import settings
-from feature_repo.settings import FEATURE_REPO
-from jobs.ingest import ingest
-from jobs.ledger import recorded
-from jobs.reporting import SETTINGS
+from jobs.ingest.load import ingest
+from jobs.run.ledger import recorded
+from jobs.run.report import SETTINGS
 from jobs.tests.acting import streamflow
+from streamflow import settings
+from streamflow.settings import FEATURE_REPO
 
 AS_OF = ("--as-of", "2024-01-31")
 PREPARE = (

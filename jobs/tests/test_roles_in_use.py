@@ -6,7 +6,7 @@ import time
 import psycopg
 import pytest
 
-from jobs.roles import Names
+from jobs.roles.set_up import Names
 from jobs.tests.acting import db_roles, done, execute
 
 

@@ -8,8 +8,8 @@ import psycopg
 import pytest
 from psycopg.errors import InsufficientPrivilege
 
-from jobs.restore_database import END
-from jobs.roles import Names
+from jobs.backup.databases import END
+from jobs.roles.set_up import Names
 from jobs.tests.acting import (
     acting,
     databases_of,

@@ -20,9 +20,7 @@ from feast.protos.feast.core.FeatureView_pb2 import FeatureView as FeatureViewPr
 from feast.types import Int64
 from psycopg.errors import InsufficientPrivilege
 
-from feature_repo import catalog as catalogs
-from feature_repo.store import open_store
-from jobs.roles import ROLES_SQL, Names
+from jobs.roles.set_up import ROLES_SQL, Names
 from jobs.tests.acting import (
     PASSWORDS,
     SCHEMAS,
@@ -35,6 +33,8 @@ from jobs.tests.acting import (
     row_of,
     streamflow,
 )
+from streamflow.catalog import model as catalogs
+from streamflow.feast.registry.open import open_store
 
 WINDOW = ("--start", "2024-01-01", "--end", "2024-02-01")
 

@@ -15,9 +15,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from feature_repo.errors import ConfigurationError, StreamflowError
-from jobs.sample import write_months
-from jobs.sample_users import last_day, user_ids
+from jobs.sample.months import write_months
+from jobs.sample.users import last_day, user_ids
+from streamflow.errors import ConfigurationError, StreamflowError
 
 HEADERS = {
     "users": "user_id,signup_date,user_gender,user_is_senior,has_family,has_dependents",

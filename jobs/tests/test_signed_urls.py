@@ -13,10 +13,10 @@ import psycopg
 import pytest
 
 from drills.forks import Command, Forks
-from feature_repo.tests.collector import collecting
-from jobs.backup import Place
-from jobs.ingest import TABLES
-from jobs.urls import shown
+from jobs.backup.place import Place
+from jobs.ingest.load import TABLES
+from jobs.run.urls import shown
+from streamflow.tests.collector import collecting
 
 pytestmark = pytest.mark.slow  # every command as a process, and all that it leaves is searched
 

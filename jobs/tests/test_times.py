@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
+from jobs.commands.times import scheduled_time
 from jobs.tests.acting import streamflow
-from jobs.times import scheduled_time
 
 NOW = datetime(2026, 11, 28, 3, 20, tzinfo=UTC)
 REACH = timedelta(hours=25)

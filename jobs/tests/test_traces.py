@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from drills.forks import Forks
-from feature_repo.tests.collector import Spans, attributes, collecting
+from streamflow.tests.collector import Spans, attributes, collecting
 
 
 def steps(spans: Spans, command: str) -> list[str]:

@@ -7,12 +7,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from feature_repo import settings
-from feature_repo.store import open_store
-from jobs import training_freshness
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.test_once import age_and_tidy, lines
-from jobs.training_freshness import definitions_of
+from jobs.training import freshness as training_freshness
+from jobs.training.freshness import definitions_of
+from streamflow import settings
+from streamflow.feast.registry.open import open_store
 
 JANUARY, FEBRUARY = "2024-01-31", "2024-02-29"
 
@@ -82,7 +82,7 @@ def test_months_up_to_its_day_make_it_stale_and_others_do_not(
 @pytest.mark.usefixtures("january")
 @pytest.mark.parametrize("state", ["alive", "killed", "found killed"])
 def test_a_load_that_had_not_ended_makes_it_stale(tmp_path: Path, state: str) -> None:
-    from jobs.ledger import LOCK_CLASS
+    from jobs.run.ledger import LOCK_CLASS
 
     out = tmp_path / "t.parquet"
     with psycopg.connect(autocommit=True) as connection:
@@ -162,9 +162,9 @@ def test_other_rules_for_values_make_it_stale(
     assert is_built(out)
     shutil.copytree(training_freshness.LIBRARY, other, ignore=shutil.ignore_patterns("tests"))
     monkeypatch.setattr(training_freshness, "LIBRARY", other)
-    (other / "online_read.py").write_text("# another way to read")
+    (other / "feast" / "online" / "read.py").write_text("# another way to read")
     assert not is_built(out)
-    (other / "source_values.py").write_text("# another rule")
+    (other / "sources" / "values.py").write_text("# another rule")
     assert is_built(out)
     assert not is_built(out)
 

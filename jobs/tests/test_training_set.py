@@ -13,15 +13,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from feature_repo import offline_arrow
-from feature_repo.errors import ConfigurationError, StreamflowError, UnknownName, VerificationFailed
-from feature_repo.settings import FEATURE_REPO
-from jobs import ledger
-from jobs.apply import apply
-from jobs.ingest import ingest
-from jobs.ledger import recorded
-from jobs.training_file import Manifest, Sink
-from jobs.training_set import build, verify
+from jobs.apply.apply import apply
+from jobs.ingest.load import ingest
+from jobs.run import ledger
+from jobs.run.ledger import recorded
+from jobs.training.build import build, verify
+from jobs.training.file import Manifest, Sink
+from streamflow.errors import ConfigurationError, StreamflowError, UnknownName, VerificationFailed
+from streamflow.offline import arrow as offline_arrow
+from streamflow.settings import FEATURE_REPO
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 

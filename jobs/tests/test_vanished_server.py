@@ -14,16 +14,18 @@ from sqlalchemy.exc import OperationalError
 
 from drills.network import Network
 from drills.proxy import Watched
-from feature_repo import connection_options, offline_connection, online_pool
-from feature_repo.database import connect
-from feature_repo.errors import StoreUnavailable
-from feature_repo.feast_connection import connect_as_feast
-from feature_repo.store import open_store
-from jobs.backup import Place
-from jobs.restore import prepare
-from jobs.restore_requests import Request
+from jobs.backup.place import Place
+from jobs.backup.requests import Request
+from jobs.backup.restore import prepare
 from jobs.tests.acting import streamflow
 from jobs.tests.test_restore import SCRIPTS, back_up
+from streamflow.errors import StoreUnavailable
+from streamflow.feast.connection import connect_as_feast
+from streamflow.feast.offline import connect as offline_connection
+from streamflow.feast.online import pool as online_pool
+from streamflow.feast.registry.open import open_store
+from streamflow.postgres import options as connection_options
+from streamflow.postgres.connect import connect
 
 EXPECTED = {
     "SO_KEEPALIVE": 1,

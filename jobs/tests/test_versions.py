@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from feature_repo import migrations
-from feature_repo.settings import FEATURE_REPO
-from jobs.roles import Names
+from jobs.roles.set_up import Names
 from jobs.tests.acting import db_roles, done, execute, streamflow
+from streamflow.postgres import migrations
+from streamflow.settings import FEATURE_REPO
 
 LATER = migrations.newest() + 1
 EVERYTHING = """
@@ -91,7 +91,7 @@ def test_a_schema_that_cannot_be_used_is_said_and_nothing_is_changed(
     for command in COMMANDS:
         arguments = [places.get(one, one) for one in command.split()]
         with pytest.MonkeyPatch.context() as patch:
-            patch.setattr("jobs.ledger.ended", {})  # as in a process of its own
+            patch.setattr("jobs.run.ledger.ended", {})  # as in a process of its own
             result = db_roles(names) if command == "db roles" else streamflow(*arguments)
         assert (command, result.exit_code, result.stderr) == (command, 2, f"error: {said}\n")
         if result.stdout:

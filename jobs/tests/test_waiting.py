@@ -8,13 +8,14 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from feature_repo.database import connect, create_database, lock
-from feature_repo.errors import SchemaMissing, StoreUnavailable
-from jobs import commands, waiting
-from jobs.apply import apply
-from jobs.ingest import ingest
-from jobs.ledger import recorded
-from jobs.waiting_labels import NoLabels
+from jobs.apply.apply import apply
+from jobs.ingest.load import ingest
+from jobs.run import waiting
+from jobs.run import work as commands
+from jobs.run.ledger import recorded
+from jobs.training.labels import NoLabels
+from streamflow.errors import SchemaMissing, StoreUnavailable
+from streamflow.postgres.connect import connect, create_database, lock
 
 
 def test_it_gives_up_at_once_where_nothing_was_said_about_waiting(

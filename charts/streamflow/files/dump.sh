@@ -15,7 +15,7 @@ mkdir -p -- "$work"
 
 export PGAPPNAME=streamflow-backup PGCONNECT_TIMEOUT=10
 # A server that vanishes without a word ends the backup within half a minute; libpq has no
-# variables for that. The numbers are those of feature_repo/connection_options.py.
+# variables for that. The numbers are those of streamflow/postgres/options.py.
 alive="keepalives=1 keepalives_idle=10 keepalives_interval=5 keepalives_count=3 tcp_user_timeout=25000"
 to() { printf "dbname='%s' %s" "$(sed "s/['\\\\]/\\\\&/g" <<<"$1")" "$alive"; }
 give_up=$((SECONDS + wait))

@@ -1,0 +1,1 @@
+"""Access: API keys, callers and their limits."""

@@ -1,0 +1,1 @@
+"""Answers: rows of the online tables as values, times and bytes."""

@@ -1,0 +1,117 @@
+"""How old the values of a view are, and what becomes of those that are too old."""
+
+from collections.abc import Sequence
+from datetime import timedelta
+from typing import Any
+
+import orjson
+
+from api.answer import instants
+from api.reading.plan import Plan
+from api.reading.query import Viewed
+from streamflow.errors import StaleFeatures
+
+
+class Freshness:
+    """How one view's age is said."""
+
+    def __init__(self, viewed: Viewed) -> None:
+        view = viewed.view
+        self.name = viewed.alias
+        self.fresh_for = instants.span(view.fresh_for_s) if view.fresh_for_s else None
+        self.ttl = instants.span(view.ttl_s) if view.ttl_s else None
+        self.refuses = self.ttl is not None and view.ttl_policy == "refuse"
+        ttl = b',"ttl_seconds":' + orjson.dumps(plain_number(view.ttl_s)) if view.ttl_s else b""
+        name = orjson.dumps(self.name)
+        self._missing = name + b':{"as_of":null,"age_seconds":null,"status":"missing"' + ttl + b"}"
+        self._begin = name + b':{"as_of":"'
+        self._fresh = b',"status":"fresh"' + ttl + b"}"
+        self._stale = b',"status":"stale"' + ttl + b"}"
+
+    def text(self, as_of: int | None, now: int) -> bytes:
+        """The member of `views`; stale when older than `fresh_for`.
+
+        A clock that is behind the database's makes no age negative.
+        """
+        if as_of is None:
+            return self._missing
+        age = max(now - as_of, 0)
+        is_stale = self.fresh_for is not None and age > self.fresh_for
+        return b'%b%b","age_seconds":%d%b' % (
+            self._begin,
+            instants.rfc3339(as_of).encode(),
+            age // instants.SECOND,
+            self._stale if is_stale else self._fresh,
+        )
+
+    def changes(self, as_of: int | None, now: int) -> int:
+        """The next instant after `now` at which the text, or the refusal, may be another one."""
+        if as_of is None:
+            return instants.FOREVER
+        age = max(now - as_of, 0)
+        limits = [limit for limit in (self.fresh_for, self.ttl) if limit is not None]
+        next_second = (age // instants.SECOND + 1) * instants.SECOND
+        return as_of + min([next_second, *(limit + 1 for limit in limits if limit >= age)])
+
+    def require(self, as_of: int | None, now: int) -> None:
+        """Returns when the values are not too old; raises StaleFeatures."""
+        if self.refuses and self.ttl is not None and as_of is not None and now - as_of > self.ttl:
+            age = timedelta(microseconds=now - as_of)
+            raise StaleFeatures(self.name, age, timedelta(microseconds=self.ttl))
+
+
+def numbers(plan: Plan) -> list[list[int]]:
+    """The numbers of each view's values."""
+    found: list[list[int]] = [[] for _ in plan.views]
+    for at, column in enumerate(plan.columns):
+        found[column.viewed].append(at)
+    return found
+
+
+def nulls(plan: Plan, values_of: Sequence[list[int]]) -> list[tuple[int, int, list[int]]]:
+    """The views whose old values are null: number, ttl in microseconds, numbers of values."""
+    return [
+        (number, instants.span(one.view.ttl_s), values_of[number])
+        for number, one in enumerate(plan.views)
+        if one.view.ttl_s and one.view.ttl_policy == "null"
+    ]
+
+
+def without_missing(
+    found: list[Any], as_of: Sequence[int | None], values_of: Sequence[list[int]]
+) -> None:
+    """Makes the values null of views that have no row."""
+    for instant, own in zip(as_of, values_of, strict=True):
+        if instant is None:
+            for at in own:
+                found[at] = None
+
+
+def without_old(
+    found: list[Any],
+    as_of: Sequence[int | None],
+    limits: Sequence[tuple[int, int, list[int]]],
+    now: int,
+) -> tuple[int, int]:
+    """Makes values null that are older than their view's ttl at `now`.
+
+    Returns:
+        The instants after which, and up to which, the same values are null.
+    """
+    begins, ends = -instants.FOREVER, instants.FOREVER
+    for view, ttl, own in limits:
+        instant = as_of[view]
+        if instant is None:
+            continue
+        if now - instant > ttl:
+            begins = max(begins, instant + ttl)
+            for at in own:
+                found[at] = None
+        else:
+            ends = min(ends, instant + ttl)
+    return begins, ends
+
+
+def plain_number(value: float) -> float:
+    """A whole number without a point."""
+    return int(value) if value == int(value) else value

@@ -1,0 +1,226 @@
+"""The one table from error to HTTP: every failure is an RFC 9457 application/problem+json."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from http import HTTPStatus
+from typing import Any
+
+import orjson
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+from api.errors import (
+    ContractMismatch,
+    Forbidden,
+    InvalidRequest,
+    NotReady,
+    OtherKeys,
+    RateLimited,
+    Unauthorized,
+    Unservable,
+)
+from api.http.reply import Reply
+from streamflow.errors import StaleFeatures, StreamflowError, UnknownName, UnknownUser, shorten
+
+MEDIA_TYPE = b"application/problem+json"
+RETRY_AFTER = {"Retry-After": "1"}
+CHALLENGE = 'Bearer realm="streamflow"'
+LATE_BODY = "the request's body did not come in time"
+ERRORS_SHOWN = 10
+WORDS = {
+    "json_invalid": "is not JSON",
+    "model_attributes_type": "is not a JSON object sent as application/json",
+    "extra_forbidden": "is not known here",
+}
+"""Faults that pydantic names in words of its own inside."""
+
+
+class NoSuchResource(UnknownName):
+    """The path names something that the registry does not have."""
+
+
+@dataclass(frozen=True)
+class Kind:
+    """One kind of problem; `title` is the same for every problem of the kind."""
+
+    status: HTTPStatus
+    name: str
+    """Its `type` is `urn:streamflow:problem:{name}`."""
+    title: str
+
+    @property
+    def type(self) -> str:
+        """The URI that identifies the kind."""
+        return f"urn:streamflow:problem:{self.name}"
+
+
+REFUSED, AWAY = HTTPStatus.UNPROCESSABLE_ENTITY, HTTPStatus.SERVICE_UNAVAILABLE
+INVALID = Kind(REFUSED, "invalid-request", "The request is not valid")
+KINDS: dict[type[StreamflowError], Kind] = {
+    UnknownUser: Kind(HTTPStatus.NOT_FOUND, "unknown-user", "Unknown user"),
+    NoSuchResource: Kind(HTTPStatus.NOT_FOUND, "unknown-name", "Unknown name"),
+    UnknownName: Kind(REFUSED, "unknown-name", "Unknown name"),
+    InvalidRequest: INVALID,
+    OtherKeys: Kind(REFUSED, "other-keys", "Found by other keys"),
+    Unservable: Kind(REFUSED, "unservable", "Not in the online store"),
+    ContractMismatch: Kind(HTTPStatus.CONFLICT, "contract-mismatch", "Another contract"),
+    StaleFeatures: Kind(AWAY, "stale-features", "Features are too old"),
+    NotReady: Kind(AWAY, "not-ready", "Features cannot be read now"),
+    Unauthorized: Kind(HTTPStatus.UNAUTHORIZED, "unauthorized", "A key is needed"),
+    Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "Not for this key"),
+    RateLimited: Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate-limited", "Too many users asked for"),
+}
+"""What a client is told of our errors; of all others it learns the request's id alone."""
+
+
+def register(app: FastAPI) -> None:
+    """Makes every error that a request raises a problem; crashes are the middleware's."""
+    app.add_exception_handler(StreamflowError, of_streamflow)
+    app.add_exception_handler(RequestValidationError, of_validation)
+    app.add_exception_handler(HTTPException, of_http)
+
+
+def of_streamflow(request: Request, error: Exception) -> Response:
+    """One of our errors, by the table; those that are not in it crash."""
+    return of_error(error, request.state.request_id).response()
+
+
+def of_error(error: Exception, request_id: str) -> Reply:
+    """The same for a request without a framework."""
+    if isinstance(error, InvalidRequest):
+        faults = [{"where": where, "what": what} for where, what in error.faults]
+        return of_faults(faults, len(faults), request_id)
+    for kind in (KINDS.get(base) for base in type(error).__mro__):
+        if kind is not None:
+            headers = headers_of(error, kind.status)
+            detail = sentence(detail_of(error))
+            return problem(
+                request_id, kind.status, kind.type, kind.title, detail, headers, **members_of(error)
+            )
+    raise error
+
+
+def headers_of(error: Exception, status: HTTPStatus) -> dict[str, str]:
+    """What a problem says in headers: when to try again, or what is asked of the caller."""
+    if isinstance(error, Unauthorized):
+        given = ', error="invalid_token"' if error.was_given else ""
+        return {"WWW-Authenticate": CHALLENGE + given}
+    if isinstance(error, RateLimited):
+        return {"Retry-After": str(error.seconds)}
+    return RETRY_AFTER if status == AWAY else {}
+
+
+def detail_of(error: Exception) -> str:
+    """What a client is told of an error; how to mend it is for those who run the service."""
+    return str(error).partition("; run: ")[0] if isinstance(error, StaleFeatures) else str(error)
+
+
+def members_of(error: Exception) -> dict[str, Any]:
+    """What a problem has besides its words."""
+    if isinstance(error, UnknownName):
+        return {"kind": error.kind, "known": error.known}
+    if isinstance(error, ContractMismatch):
+        return {"expected": error.expected, "actual": error.actual}
+    return {}
+
+
+def of_validation(request: Request, error: Exception) -> Response:
+    """A parameter or body that is not as described: each fault with its place, no values."""
+    assert isinstance(error, RequestValidationError)  # noqa: S101  # as registered
+    found = error.errors()
+    faults = [
+        {"where": place(one["loc"]), "what": WORDS.get(one["type"], one["msg"])}
+        for one in found[:ERRORS_SHOWN]
+    ]
+    return of_faults(faults, len(found), request.state.request_id).response()
+
+
+def of_faults(faults: Sequence[Mapping[str, str]], total: int, request_id: str) -> Reply:
+    """The first faults of `total` in a request that is not valid."""
+    detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
+    if total > len(faults):
+        detail += f"; and {total - len(faults)} more"
+    return problem(
+        request_id, INVALID.status, INVALID.type, INVALID.title, f"{detail}.", errors=faults
+    )
+
+
+def of_http(request: Request, error: Exception) -> Response:
+    """What the framework refuses: an unknown path, another method, a body too large."""
+    assert isinstance(error, HTTPException)  # noqa: S101  # as registered
+    status = HTTPStatus(error.status_code)
+    if status == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that is no UTF-8
+        faults = [{"where": "body", "what": "is not JSON"}]
+        return of_faults(faults, 1, request.state.request_id).response()
+    detail = error.detail if error.detail != status.phrase else status.description
+    return problem(
+        request.state.request_id,
+        status,
+        "about:blank",
+        status.phrase,
+        sentence(detail),
+        error.headers,
+    ).response()
+
+
+def of_late_body(request_id: str) -> Reply:
+    """A request whose body does not come; the connection ends with it."""
+    status = HTTPStatus.REQUEST_TIMEOUT
+    headers = {"Connection": "close"}
+    detail = sentence(LATE_BODY)
+    return problem(request_id, status, "about:blank", status.phrase, detail, headers)
+
+
+def of_crash(request_id: str) -> Reply:
+    """A mistake of ours: the id under which the log has it, and nothing else."""
+    status = HTTPStatus.INTERNAL_SERVER_ERROR
+    detail = "The service made a mistake; its log has it under this request's id."
+    return problem(request_id, status, "about:blank", status.phrase, detail)
+
+
+def problem(
+    request_id: str,
+    status: HTTPStatus,
+    type_: str,
+    title: str,
+    detail: str,
+    headers: Mapping[str, str] | None = None,
+    **members: Any,
+) -> Reply:
+    """The problem as an answer; `instance` is the request's id."""
+    body = {
+        "type": type_,
+        "title": title,
+        "status": status.value,
+        "detail": detail,
+        "instance": instance(request_id),
+        **members,
+    }
+    further = tuple(
+        (name.lower().encode("latin-1"), value.encode("latin-1"))
+        for name, value in (headers or {}).items()
+    )
+    return Reply(status.value, MEDIA_TYPE, orjson.dumps(body), further)
+
+
+def instance(request_id: str) -> str:
+    """A request's id as the URI that RFC 9457 wants: `urn:uuid:` where it is a UUID."""
+    try:
+        return uuid.UUID(request_id).urn
+    except ValueError:  # the caller's own; the letters it may have are allowed in a URI
+        return f"urn:streamflow:request:{request_id}"
+
+
+def place(location: Sequence[str | int]) -> str:
+    """`body.user_ids.0`; a key of the client's own making is quoted, cut and made printable."""
+    return ".".join(
+        str(part) if isinstance(part, int) or part.isidentifier() else shorten(part)
+        for part in location
+    )
+
+
+def sentence(text: str) -> str:
+    """`text` with a capital and a full stop."""
+    return f"{text[:1].upper()}{text[1:]}".rstrip(".") + "."

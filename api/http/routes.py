@@ -1,0 +1,218 @@
+"""What can be asked, over HTTP: handlers translate, everything else decides."""
+
+from base64 import b64decode
+from http import HTTPStatus
+from typing import Annotated, Any, TypedDict
+
+import orjson
+from fastapi import APIRouter, Header, Path, Query, Request, Response
+from prometheus_client import CONTENT_TYPE_LATEST
+from starlette.convertors import Convertor, register_url_convertor
+from starlette.exceptions import HTTPException
+from starlette.responses import RedirectResponse
+
+from api.answer import rows as answers
+from api.http import fast as direct
+from api.http import feast_protocol, schemas
+from api.http.fast import Direct, contracts_of, selection_of
+from api.http.feast_errors import UNSERVED
+from api.http.feast_schemas import OnlineFeatures, OnlineRequest
+from api.http.openapi import problem_responses
+from api.http.problems import NoSuchResource, sentence
+from api.http.reply import JSON, Reply
+from api.http.user_ids import UserId
+from api.reading.features import Features
+from api.telemetry.metrics import METHODS, Metrics
+from streamflow.errors import UnknownName
+
+
+class State(TypedDict):
+    """What the lifespan opens and `request.state` has."""
+
+    features: Features
+    metrics: Metrics
+    direct: Direct
+
+
+class AnyText(Convertor[str]):
+    """A path parameter that takes the whole rest: a user id may hold slashes and line ends."""
+
+    regex = r"[\s\S]*"
+
+    def convert(self, value: str) -> str:
+        """The parameter of a path."""
+        return value
+
+    def to_string(self, value: str) -> str:
+        """The path of a parameter."""
+        return value
+
+
+register_url_convertor("any", AnyText())
+router = APIRouter()
+
+IfContract = Annotated[
+    str | None,
+    Header(alias="If-Contract", pattern=schemas.HASH, description=schemas.EXPECTED),
+]
+CONTRACT = {
+    "Contract": {"description": "The features' contract.", "schema": {"type": "string"}},
+}
+Contract = Annotated[str | None, Query(pattern=schemas.HASH, description=schemas.EXPECTED)]
+
+
+@router.get(
+    "/features/{user_id:any}",
+    tags=["features"],
+    summary="Features of one user",
+    response_model=schemas.UserFeatures,
+    responses=problem_responses(404, 409, 422, 503),
+)
+async def features_of_user(
+    request: Request,
+    user_id: Annotated[
+        UserId,
+        Path(
+            description="Percent-encoded; it may hold any character but NUL.",
+            examples=["7590-VHVEG"],
+        ),
+    ],
+    asked: Annotated[schemas.Asked, Query()],
+    if_contract: IfContract = None,
+) -> Response:
+    """The newest values of one user, in the contract's order, with the age of each view."""
+    request.state.direct.remember(request.scope["query_string"], asked)
+    expected = contracts_of(asked.contract, if_contract)
+    body = await request.state.features.one(user_id, selection_of(asked), expected)
+    return Reply(200, JSON, body).response()
+
+
+@router.post(
+    direct.USERS,
+    tags=["features"],
+    summary="Features of many users",
+    response_model=schemas.BatchFeatures,
+    responses=problem_responses(409, 413, 422, 503),
+)
+async def features_of_users(
+    request: Request,
+    batch: schemas.Batch,
+    contract: Contract = None,
+    if_contract: IfContract = None,
+) -> Response:
+    """The newest values of many users in one read; a user named twice is answered twice."""
+    expected = contracts_of(contract, if_contract)
+    body = await request.state.features.many(batch.user_ids, selection_of(batch), expected)
+    return Reply(200, JSON, body).response()
+
+
+@router.post(
+    direct.ONLINE,
+    tags=["features"],
+    summary="Features as Feast's own server answers them",
+    response_model=OnlineFeatures,
+    responses={200: {"headers": CONTRACT}, **problem_responses(409, 413, 422, 503)},
+)
+async def online_features(
+    request: Request,
+    asked: OnlineRequest,
+    contract: Contract = None,
+    if_contract: IfContract = None,
+) -> Response:
+    """For a Feast SDK whose online store is `remote`, and for views with any join keys."""
+    expected = contracts_of(contract, if_contract)
+    return (await feast_protocol.answer(request.state.features, asked, expected)).response()
+
+
+async def unserved(request: Request) -> Response:
+    """What Feast's own server is asked for as well: says why not, whatever the method."""
+    why = UNSERVED[request.scope["route"].path]
+    raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, why, {"Allow": ""})
+
+
+for path in UNSERVED:
+    router.add_api_route(path, unserved, methods=list(METHODS), include_in_schema=False)
+
+
+@router.get(
+    "/services",
+    tags=["services"],
+    summary="All feature services",
+    response_model=schemas.Services,
+    responses=problem_responses(503),
+)
+async def services(request: Request) -> Response:
+    """The feature services that can be asked for, by name."""
+    catalog = request.state.features.follower.require()
+    found = [catalog.services[name] for name in sorted(catalog.services)]
+    listed = [answers.summary(one, catalog.contracts[one.name]) for one in found]
+    return json({"services": listed})
+
+
+@router.get(
+    "/services/{name}",
+    tags=["services"],
+    summary="The contract of one feature service",
+    response_model=schemas.ServiceContract,
+    responses=problem_responses(404, 503),
+)
+async def service(request: Request, name: Annotated[str, Path(examples=["churn_v1"])]) -> Response:
+    """What a feature service promises: its features in order, each with type and meaning."""
+    try:
+        found, contract = await request.state.features.service(name)
+    except UnknownName as error:
+        raise NoSuchResource(error.kind, error.name, error.known) from error
+    return json(answers.described(found, contract))
+
+
+@router.get("/registry.pb", include_in_schema=False)
+async def registry(request: Request) -> Response:
+    """A registry file for Feast's SDK, with the names and types of all that is served."""
+    found = request.state.features.follower.require().registry
+    if not found:
+        raise HTTPException(
+            HTTPStatus.NOT_FOUND,
+            "an earlier version applied the features, without a registry for clients; the next "
+            "apply makes it",
+        )
+    return Reply(200, b"application/octet-stream", b64decode(found)).response()
+
+
+@router.get("/livez", tags=["operations"], response_model=schemas.Status)
+async def livez() -> Response:
+    """Whether the process answers; the database plays no part."""
+    return json({"status": "alive"})
+
+
+@router.get(
+    "/readyz", tags=["operations"], response_model=schemas.Status, responses=problem_responses(503)
+)
+async def readyz(request: Request) -> Response:
+    """Whether the default service is in the catalog and a read of its features succeeds.
+
+    The read began after the question; all who ask meanwhile share it.
+    """
+    amiss = await request.state.features.ready()
+    return json({"status": "ready", **({"detail": sentence(amiss)} if amiss else {})})
+
+
+@router.get(
+    "/metrics",
+    tags=["operations"],
+    response_class=Response,
+    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+)
+async def metrics(request: Request) -> Response:
+    """Counters for Prometheus, in its text format."""
+    return Response(request.state.metrics.text(), media_type=CONTENT_TYPE_LATEST)
+
+
+@router.get("/", include_in_schema=False)
+async def root() -> Any:
+    """The way to the documentation."""
+    return RedirectResponse("docs")
+
+
+def json(content: Any) -> Response:
+    """An answer that is not made of rows."""
+    return Reply(200, JSON, orjson.dumps(content)).response()

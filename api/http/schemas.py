@@ -1,0 +1,256 @@
+"""What is asked and answered, as pydantic models; their examples are the documentation's."""
+
+from datetime import datetime
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+from api.http.user_ids import UserKey
+
+USER = "7590-VHVEG"
+CONTRACT = "3c0829dcc18ce4d1"
+FEATURES: JsonDict = {"user_id": USER, "months_active": 1, "monthly_fee": 29.850000381469727}
+VIEWS: JsonDict = {
+    "subs_profile_fv": {"as_of": "2024-01-31T00:00:00Z", "age_seconds": 86400, "status": "fresh"}
+}
+
+
+HASH = r"^[0-9a-f]{16}$"
+"""A contract's hash."""
+EXPECTED = "The features' contract as the caller knows it; with any other one the answer is 409."
+
+
+class Selection(BaseModel):
+    """Which features: a service's, or single ones."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    service: Annotated[
+        str | None,
+        Field(
+            description="A feature service; without it and without `features` the default one.",
+            examples=["churn_v1"],
+        ),
+    ] = None
+    features: Annotated[
+        list[str] | None,
+        Field(
+            description="Single features as `view:name` instead of a service; several are "
+            "repeated or separated by commas, and one given twice is answered once.",
+        ),
+    ] = None
+
+    @field_validator("features")
+    @classmethod
+    def references(cls, given: list[str] | None) -> list[str] | None:
+        """Each `view:name` on its own, commas taken apart."""
+        if given is None:
+            return None
+        found = [one.strip() for some in given for one in some.split(",")]
+        if not all(found) or not found:
+            raise PydanticCustomError("empty", "is empty; give view:name, or leave it out")
+        for one in found:
+            view, _, name = one.partition(":")
+            if not view or not name:
+                raise PydanticCustomError("reference", "a feature is written view:name")
+        return found
+
+    @model_validator(mode="after")
+    def one_of_both(self) -> Self:
+        """A service and single features exclude each other."""
+        if self.service is not None and self.features is not None:
+            raise PydanticCustomError("both", "give service or features, not both")
+        return self
+
+
+class Asked(Selection):
+    """Which features, as the query of a URL says it."""
+
+    contract: Annotated[str | None, Field(pattern=HASH, description=EXPECTED)] = None
+
+
+class Batch(Selection):
+    """The features of many users."""
+
+    model_config = ConfigDict(
+        json_schema_extra={"example": {"user_ids": [USER, "0002-ORFBO"], "service": "churn_v1"}}
+    )
+
+    user_ids: Annotated[
+        list[UserKey],
+        Field(
+            min_length=1,
+            description="In the order they are answered; 1000 at most by default. Texts, or what "
+            "the join key is: 1 and 1.0 are the whole number that `1` is.",
+        ),
+    ]
+
+
+class Answered(BaseModel):
+    """An answer: exactly these members."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ViewStatus(Answered):
+    """How old the values of one feature view are."""
+
+    as_of: Annotated[datetime | None, Field(description="The instant they describe, UTC.")]
+    age_seconds: Annotated[int | None, Field(description="Whole seconds since then.")]
+    status: Annotated[
+        Literal["fresh", "stale", "missing"],
+        Field(description="`stale` past the view's own limit, `missing` where it has no values."),
+    ]
+    ttl_seconds: Annotated[
+        float | None,
+        Field(description="Age up to which the view's values hold; only where there is one."),
+    ] = None
+
+
+class Metadata(Answered):
+    """What the features of one user are, and how old."""
+
+    service: Annotated[str | None, Field(description="Null when single features were asked for.")]
+    contract: Annotated[
+        str,
+        Field(description="Equal for equal features in equal order; a training set has it too."),
+    ]
+    views: dict[str, ViewStatus]
+    source: Annotated[
+        Literal["cache"] | None,
+        Field(description="Only where the database is away and the answer was kept from before."),
+    ] = None
+
+
+class UserFeatures(Answered):
+    """The features of one user."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "user_id": USER,
+                "features": FEATURES,
+                "metadata": {"service": "profile_v1", "contract": CONTRACT, "views": VIEWS},
+            }
+        }
+    )
+
+    user_id: str
+    features: Annotated[
+        dict[str, Any],
+        Field(
+            description="`user_id`, then the features in the contract's order; a 32-bit float as "
+            "the number it is. `view__name` where two views have a feature of one name."
+        ),
+    ]
+    metadata: Metadata
+
+
+class Result(Answered):
+    """One user of a batch."""
+
+    user_id: str
+    features: dict[str, Any]
+    views: dict[str, ViewStatus]
+
+
+class BatchMetadata(Answered):
+    """What the features of all users of a batch are."""
+
+    service: str | None
+    contract: str
+
+
+class BatchFeatures(Answered):
+    """The features of many users."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "example": {
+                "results": [{"user_id": USER, "features": FEATURES, "views": VIEWS}],
+                "unknown": ["0000-NOONE"],
+                "metadata": {"service": "profile_v1", "contract": CONTRACT},
+            }
+        }
+    )
+
+    results: Annotated[list[Result], Field(description="Known users, in the order asked for.")]
+    unknown: Annotated[list[str], Field(description="Users without any feature, in that order.")]
+    metadata: BatchMetadata
+
+
+class ServiceSummary(Answered):
+    """A feature service."""
+
+    name: Annotated[str, Field(examples=["churn_v1"])]
+    description: str
+    contract: Annotated[str, Field(examples=[CONTRACT])]
+    features: Annotated[int, Field(description="How many it has.", examples=[14])]
+    unservable: Annotated[
+        str | None, Field(description="Why it cannot be asked for; only where that is so.")
+    ] = None
+
+
+class Services(Answered):
+    """All feature services."""
+
+    services: list[ServiceSummary]
+
+
+class FeatureDescription(Answered):
+    """One feature of a service."""
+
+    view: Annotated[str, Field(examples=["subs_profile_fv"])]
+    name: Annotated[str, Field(examples=["months_active"])]
+    type: Annotated[str, Field(examples=["Int64"])]
+    description: str
+
+
+class ServiceContract(Answered):
+    """What a feature service promises: its features in order."""
+
+    name: Annotated[str, Field(examples=["churn_v1"])]
+    description: str
+    contract: Annotated[str, Field(examples=[CONTRACT])]
+    features: list[FeatureDescription]
+    unservable: Annotated[
+        str | None, Field(description="Why it cannot be asked for; only where that is so.")
+    ] = None
+
+
+class Status(Answered):
+    """That it is."""
+
+    status: Annotated[str, Field(examples=["ready"])]
+    detail: Annotated[
+        str | None, Field(description="What is amiss nevertheless; only where something is.")
+    ] = None
+
+
+class Problem(BaseModel):
+    """RFC 9457: what went wrong."""
+
+    type: Annotated[str, Field(description="Identifies the kind of problem.")]
+    title: str
+    status: int
+    detail: str
+    instance: Annotated[str, Field(description="The request's id, as the log has it.")]
+    kind: Annotated[
+        Literal["feature service", "feature view", "feature"] | None,
+        Field(description="For an unknown name: what it would be the name of."),
+    ] = None
+    known: Annotated[
+        list[str] | None, Field(description="For an unknown name: the names there are.")
+    ] = None
+    errors: Annotated[
+        list[dict[str, str]] | None,
+        Field(description="For a request that is not valid: where and what, the first ten."),
+    ] = None
+    expected: Annotated[
+        str | None, Field(description="For another contract: the one that the request expects.")
+    ] = None
+    actual: Annotated[
+        str | None, Field(description="For another contract: the one that the features have.")
+    ] = None

@@ -1,0 +1,1 @@
+"""PostgreSQL for the API: connections and their pool, by asyncpg."""

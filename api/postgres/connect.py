@@ -1,0 +1,154 @@
+"""The one module that opens connections to PostgreSQL, to a server or through a pooler."""
+
+import asyncio
+import contextlib
+import logging
+import operator
+import os
+import socket
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+
+from api.postgres.session import Rows, Session, unavailable
+from streamflow import settings
+from streamflow.errors import ConfigurationError, StoreUnavailable
+from streamflow.postgres import options as connection_options
+from streamflow.postgres.options import Setting
+
+log = logging.getLogger(__name__)
+
+
+class PooledSession(Session):
+    """A connection through a pooler that gives it a server for one transaction at a time.
+
+    A query is a transaction that begins with its settings: four round trips and a parsing where a
+    session needs one round trip. Nothing has a name on the server, since the next statement may
+    meet another one.
+    """
+
+    def __init__(
+        self, connection: "asyncpg.Connection[asyncpg.Record]", settings: Sequence[Setting]
+    ) -> None:
+        super().__init__(connection)
+        self._begin = f"BEGIN READ ONLY; {connection_options.set_local(settings)}"
+
+    async def _fetched(self, query: str, arguments: Sequence[Any]) -> Rows:
+        await self.connection.execute(self._begin)
+        try:
+            found: Rows = await self.connection.fetch(query, *arguments)
+        except asyncpg.PostgresError:
+            await self.connection.execute("ROLLBACK")
+            raise
+        await self.connection.execute("COMMIT")
+        return found
+
+
+async def connect(timeout_s: float, statement_timeout_s: float, direct: bool = False) -> Session:
+    """A connection to the database of the PG* variables, in UTC, that cannot write.
+
+    Args:
+        timeout_s: seconds that connecting may take.
+        statement_timeout_s: seconds that a query may take.
+        direct: to the server itself where the PG* variables name a pooler.
+
+    Raises:
+        ConfigurationError: a PG* variable is missing or wrong.
+        StoreUnavailable: the server does not answer, or refuses the login.
+    """
+    where = settings.postgres()
+    if not where.password:  # else asyncpg takes the empty one and does not look into PGPASSFILE
+        os.environ.pop("PGPASSWORD", None)
+    session = [
+        ("statement_timeout", str(max(1, round(statement_timeout_s * 1000)))),
+        # A plan of its own for each array of keys would cost more than the read.
+        ("plan_cache_mode", "force_generic_plan"),
+        ("jit", "off"),
+    ]
+    try:
+        async with asyncio.timeout(timeout_s):
+            connection = await asyncpg.connect(**arguments(where, direct))
+            try:
+                keep_alive(connection)
+                is_pooled = connection_options.is_pooled(direct) or await is_relayed(connection)
+                return await prepared(connection, session, is_pooled)
+            except BaseException:
+                connection.terminate()
+                raise
+    except asyncpg.exceptions.ClientConfigurationError as error:
+        raise ConfigurationError(f"PostgreSQL: {error}") from error
+    except TimeoutError as error:
+        raise StoreUnavailable(f"PostgreSQL: no connection in {timeout_s:g} s") from error
+    except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+        raise unavailable(error) from error
+
+
+def arguments(where: settings.PostgresSettings, direct: bool) -> dict[str, Any]:
+    """What asyncpg is given; all else it takes from the PG* variables itself, as libpq does.
+
+    Those are PGHOST with several names, PGSSLMODE and its files, PGPASSFILE, PGTARGETSESSIONATTRS.
+    """
+    startup = {"application_name": os.environ["PGAPPNAME"], "TimeZone": "UTC"}
+    found: dict[str, Any] = {
+        "host": os.environ.get("PGHOSTADDR") or None,
+        "password": where.password or None,
+        "server_settings": startup,
+        "statement_cache_size": 0,  # a Session has its own; without a name where it is pooled
+    }
+    if connection_options.is_pooled(direct):
+        connection_options.require_no_options()
+    elif options := os.environ.get("PGOPTIONS"):
+        startup["options"] = options
+    return found | connection_options.beside(direct)
+
+
+async def is_relayed(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
+    """Whether somebody between lends the connection a server: another process than had the login.
+
+    Nobody said so, but it is treated as a pooler in transaction mode, which it may be.
+    """
+    pid = connection.get_server_pid()
+    try:
+        # In one message without rows: anything more takes two steps, perhaps on two servers.
+        await connection.execute(f"SELECT 1 / (pg_backend_pid() = {pid})::int -- fails at a pooler")
+    except asyncpg.DivisionByZeroError:
+        log.warning("there is a pooler", extra={"advice": connection_options.NAME_THE_POOLER})
+        return True
+    return False
+
+
+async def prepared(
+    connection: "asyncpg.Connection[asyncpg.Record]", session: Sequence[Setting], is_pooled: bool
+) -> Session:
+    """The session of a new connection; poolers refuse settings in the login itself."""
+    if is_pooled:
+        await connection.execute("BEGIN")  # asyncpg asks for the type in two steps
+        await with_plain_instants(connection)
+        await connection.execute("COMMIT")
+        return PooledSession(connection, session)
+    own = [("default_transaction_read_only", "on"), *session]
+    await connection.execute(connection_options.set_session(own))
+    await with_plain_instants(connection)
+    return Session(connection)
+
+
+async def with_plain_instants(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Has instants read as numbers, see instants.py."""
+    await connection.set_type_codec(
+        "timestamptz",
+        schema="pg_catalog",
+        encoder=lambda instant: (instant,),
+        decoder=operator.itemgetter(0),
+        format="tuple",
+    )
+
+
+def keep_alive(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Lets the kernel notice a server that vanished from a network without a word."""
+    found = connection._transport.get_extra_info("socket")
+    if found is None or found.family == socket.AF_UNIX:
+        return
+    for option in connection_options.socket_options():
+        with contextlib.suppress(OSError):
+            found.setsockopt(*option)

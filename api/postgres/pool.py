@@ -1,0 +1,189 @@
+"""Connections for reads: so many at a time, none for longer than so long, lost ones replaced."""
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+import asyncpg
+
+from api.errors import NotReady
+from api.postgres.session import (
+    ANOTHER_PLAN,
+    ANOTHER_SCHEMA,
+    LOST,
+    Overdue,
+    Rows,
+    Session,
+    missing,
+    unavailable,
+)
+from streamflow.errors import StoreUnavailable
+
+Open = Callable[[], Awaitable[Session]]
+
+NO_ANSWER = "the database did not answer in time"
+ENDED = StoreUnavailable("the service ends")
+
+
+class Pool:
+    """At most `limit` connections. All methods belong to one event loop."""
+
+    def __init__(self, limit: int, open_session: Open) -> None:
+        self.limit, self._open = limit, open_session
+        self._idle: list[Session] = []
+        self._busy: set[Session] = set()
+        self._opening = 0
+        self._waiting: deque[asyncio.Future[Session | None]] = deque()
+
+    async def fetch(self, query: str, arguments: Sequence[Any], ends: float) -> Rows:
+        """The rows of `query`, done once again where a connection turns out to be lost.
+
+        Args:
+            ends: until when, by the loop's clock.
+
+        Raises:
+            NotReady: no connection was free, or the database did not answer, in time.
+            StoreUnavailable: PostgreSQL does not answer.
+            SchemaMissing: a table or column is not there.
+            asyncpg.DataError: PostgreSQL cannot take one of the arguments.
+        """
+        try:
+            return await self._attempt(query, arguments, ends, fresh=False)
+        except LOST:
+            try:
+                return await self._attempt(query, arguments, ends, fresh=True)
+            except LOST as error:
+                raise unavailable(error) from error
+
+    async def _attempt(
+        self, query: str, arguments: Sequence[Any], ends: float, fresh: bool
+    ) -> Rows:
+        session = await self._borrow(ends, fresh)
+        try:
+            return await session.fetch(query, arguments, ends)
+        except (Overdue, asyncpg.QueryCanceledError) as error:
+            raise NotReady(NO_ANSWER) from error
+        except (*ANOTHER_SCHEMA, *ANOTHER_PLAN) as error:
+            session.forget(query)
+            raise missing(error) from error
+        except (asyncio.CancelledError, *LOST):
+            session.close()  # an answer that comes late would be the next one's
+            raise
+        except asyncpg.DataError:
+            raise
+        except asyncpg.PostgresError as error:
+            raise unavailable(error) from error
+        finally:
+            self._give_back(session)
+
+    def replace(self) -> None:
+        """Closes all connections, since one of them was found silent; reads go to new ones."""
+        for session in (*self._idle, *self._busy):
+            session.close()
+
+    def close(self) -> None:
+        """Closes all connections for good."""
+        self.limit = 0
+        self.replace()
+        self._fail(ENDED)
+
+    async def _borrow(self, ends: float, fresh: bool) -> Session:
+        while (session := self._take_idle(fresh)) is None:
+            if not self.limit:
+                raise ENDED
+            if self._opened < self.limit:
+                session = await self._open_one(ends)
+            else:
+                session = await self._wait(ends)
+            if session is not None:
+                break
+        self._busy.add(session)
+        return session
+
+    @property
+    def _opened(self) -> int:
+        return len(self._idle) + len(self._busy) + self._opening
+
+    @property
+    def states(self) -> dict[str, int]:
+        """How many connections are idle, busy with a read, or being opened."""
+        return {"idle": len(self._idle), "busy": len(self._busy), "opening": self._opening}
+
+    @property
+    def waiting(self) -> int:
+        """How many reads wait for a connection."""
+        return sum(not one.done() for one in self._waiting)
+
+    def _take_idle(self, fresh: bool) -> Session | None:
+        while self._idle:
+            session = self._idle.pop()
+            if session.is_closed or fresh:
+                session.close()
+            else:
+                return session
+        return None
+
+    async def _open_one(self, ends: float) -> Session | None:
+        """A new connection; None where another one may be opened instead."""
+        self._opening += 1
+        failed: StoreUnavailable | None = None
+        session: Session | None = None
+        try:
+            async with asyncio.timeout_at(ends):
+                session = await self._open()
+        except TimeoutError:
+            raise NotReady(NO_ANSWER) from None
+        except StoreUnavailable as error:
+            failed = error
+        finally:
+            self._opening -= 1
+            if session is None and failed is None:
+                self._hand_over(None)  # the next one may have more time, or more luck
+        if failed is None:
+            return session
+        if self._opened and self.limit:  # the server may have no more for us
+            return await self._wait(ends)
+        self._fail(failed)
+        raise failed
+
+    async def _wait(self, ends: float) -> Session | None:
+        """A connection that another read gives back; None where one may be opened instead."""
+        loop = asyncio.get_running_loop()
+        turn: asyncio.Future[Session | None] = loop.create_future()
+        timer = loop.call_at(ends, expire, turn)
+        self._waiting.append(turn)
+        try:
+            return await turn
+        except asyncio.CancelledError:
+            if turn.done() and not turn.cancelled() and turn.exception() is None:
+                self._hand_over(turn.result())
+            raise
+        finally:
+            timer.cancel()
+
+    def _give_back(self, session: Session) -> None:
+        self._busy.discard(session)
+        self._hand_over(None if session.is_closed else session)
+
+    def _hand_over(self, session: Session | None) -> None:
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_result(session)
+                return
+        if session is not None:
+            self._idle.append(session)
+
+    def _fail(self, error: StoreUnavailable) -> None:
+        """Nobody waits for a connection that there cannot be."""
+        while self._waiting:
+            turn = self._waiting.popleft()
+            if not turn.done():
+                turn.set_exception(error)
+
+
+def expire(turn: "asyncio.Future[Any]") -> None:
+    """Ends a wait whose time is over."""
+    if not turn.done():
+        turn.set_exception(NotReady(NO_ANSWER))

@@ -1,0 +1,141 @@
+"""Connections to PostgreSQL in use, and what their errors mean."""
+
+import asyncio
+import secrets
+from collections import OrderedDict
+from collections.abc import Callable, Sequence
+from itertools import count
+from typing import Any
+
+import asyncpg
+from asyncpg.prepared_stmt import PreparedStatement
+
+from streamflow.errors import SchemaMissing, StoreUnavailable
+from streamflow.postgres import options as connection_options
+
+MOST_STATEMENTS = 64
+"""Prepared statements that one connection keeps; the least recently used goes first."""
+NAMES, NUMBERS = f"streamflow_{secrets.token_hex(8)}", count()
+"""Of prepared statements. The driver's own are the same in every process: behind a pooler that
+nobody noticed, one process's statement would run as another's, which is another query."""
+ANOTHER_PLAN = (asyncpg.FeatureNotSupportedError, asyncpg.exceptions.OutdatedSchemaCacheError)
+"""A prepared statement's result is another one since a table was changed."""
+ANOTHER_SCHEMA = (
+    asyncpg.UndefinedTableError,
+    asyncpg.UndefinedColumnError,
+    asyncpg.InvalidSchemaNameError,
+    asyncpg.UndefinedFunctionError,  # a key's type is another one: no operator text = bigint
+)
+LOST = (
+    asyncpg.PostgresConnectionError,
+    asyncpg.InterfaceError,
+    asyncpg.InternalClientError,  # what an idle connection says that was told to end just now
+    asyncpg.AdminShutdownError,
+    asyncpg.CrashShutdownError,
+    asyncpg.CannotConnectNowError,
+    OSError,
+)
+
+Rows = list[asyncpg.Record]
+
+
+class Overdue(Exception):
+    """No answer until the time that was given."""
+
+
+class Session:
+    """One connection with its prepared statements; one statement at a time."""
+
+    def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+        self.connection = connection
+        self._statements: OrderedDict[str, PreparedStatement[asyncpg.Record]] = OrderedDict()
+        self._overdue = False
+
+    @property
+    def is_closed(self) -> bool:
+        """Whether the connection is known to be gone."""
+        return bool(self.connection.is_closed())
+
+    def close(self) -> None:
+        """Ends the connection without a word, which also ends a statement that waits."""
+        self.connection.terminate()
+
+    def forget(self, query: str) -> None:
+        """Prepares `query` anew the next time."""
+        self._statements.pop(query, None)
+
+    async def fetch(self, query: str, arguments: Sequence[Any], ends: float) -> Rows:
+        """The rows of `query`; a connection that does not answer in time is closed.
+
+        Args:
+            ends: by the loop's clock.
+
+        Raises:
+            Overdue: it took longer.
+            asyncpg.PostgresError, asyncpg.InterfaceError, OSError: as the driver has them.
+        """
+        timer = asyncio.get_running_loop().call_at(ends, self._give_up)
+        try:
+            try:
+                return await self._fetched(query, arguments)
+            except ANOTHER_PLAN:
+                self.forget(query)
+                return await self._fetched(query, arguments)
+        except LOST:
+            if self._overdue:
+                raise Overdue from None
+            raise
+        finally:
+            timer.cancel()
+
+    async def _fetched(self, query: str, arguments: Sequence[Any]) -> Rows:
+        statement = self._statements.get(query)
+        if statement is None:
+            statement = await self._prepared(query)
+        else:
+            self._statements.move_to_end(query)
+        found: Rows = await statement.fetch(*arguments)
+        return found
+
+    def when_closed(self, told: Callable[[], None]) -> None:
+        """Calls `told` as soon as the connection is known to be gone."""
+        self.connection.add_termination_listener(lambda _: told())
+
+    async def listen(self, channel: str, heard: Callable[[str], None], ends: float) -> None:
+        """Calls `heard` with every payload that is notified on `channel` from now on.
+
+        They come in the order of the commits that they tell of. Raises as `fetch` does.
+        """
+        timer = asyncio.get_running_loop().call_at(ends, self._give_up)
+        try:
+            await self.connection.add_listener(channel, lambda *found: heard(found[-1]))
+        except LOST:
+            if self._overdue:
+                raise Overdue from None
+            raise
+        finally:
+            timer.cancel()
+
+    async def _prepared(self, query: str) -> "PreparedStatement[asyncpg.Record]":
+        name = f"{NAMES}_{next(NUMBERS)}"
+        statement = self._statements[query] = await self.connection.prepare(query, name=name)
+        if len(self._statements) > MOST_STATEMENTS:
+            self._statements.popitem(last=False)  # closed on the server when it is collected
+        return statement
+
+    def _give_up(self) -> None:
+        self._overdue = True
+        self.close()
+
+
+def unavailable(error: Exception) -> StoreUnavailable:
+    """A driver's error as ours, for the log."""
+    lines = str(error).strip().splitlines() or [type(error).__name__]
+    if connection_options.is_of_a_pooler(lines[0]):
+        lines[0] += f"; {connection_options.NAME_THE_POOLER}"
+    return StoreUnavailable(f"PostgreSQL: {lines[0]}")
+
+
+def missing(error: Exception) -> SchemaMissing:
+    """A driver's error about a table, column or schema as ours, for the log."""
+    return SchemaMissing(f"the database is not as this version needs it ({error})")

@@ -1,0 +1,1 @@
+"""Reading: plans, queries, kept answers, and how the database's changes are followed."""

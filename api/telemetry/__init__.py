@@ -1,0 +1,1 @@
+"""Telemetry: metrics, the run ledger's metrics, access log, traces."""

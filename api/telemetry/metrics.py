@@ -1,0 +1,164 @@
+"""What the service counts for Prometheus, in a registry of its own per application.
+
+Counted in plain numbers, since one event loop counts, and made Prometheus' metrics when they are
+asked for: its own counters take locks, which would be a tenth of an answer's time.
+"""
+
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator
+
+from prometheus_client import CollectorRegistry, ProcessCollector, generate_latest
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+from prometheus_client.registry import Collector
+
+from api.reading.features import Features
+
+METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
+BUCKETS = (
+    *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
+    *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
+)
+"""Seconds: a kept answer takes some ten microseconds, a read half a millisecond, a thousand users
+fifteen."""
+
+
+class Durations:
+    """Requests of one route and method by how long they took."""
+
+    def __init__(self) -> None:
+        self.counts = [0] * (len(BUCKETS) + 1)
+        self.sum = 0.0
+
+    def buckets(self) -> Iterator[tuple[str, float]]:
+        """Upper bound of each bucket, with how many took at most that."""
+        total = 0
+        for bound, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
+            total += count
+            yield bound, total
+
+
+class Metrics(Collector):
+    """The counters of one application.
+
+    A route is always its template (`/features/{user_id}`), never the path: a series per user
+    would fill the server that collects them.
+    """
+
+    def __init__(self, features: Features) -> None:
+        self.in_flight = 0
+        self._features = features
+        self._requests: dict[tuple[str, str, int], int] = {}
+        self._durations: dict[tuple[str, str], Durations] = {}
+        self._registry = CollectorRegistry()
+        ProcessCollector(registry=self._registry)
+        self._registry.register(self)
+
+    def add(self, collector: Collector) -> None:
+        """Has what somebody else counts told besides."""
+        self._registry.register(collector)
+
+    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Counts one answered request."""
+        if method not in METHODS:
+            method = "other"
+        key = (route, method, status)
+        self._requests[key] = self._requests.get(key, 0) + 1
+        durations = self._durations.get((route, method))
+        if durations is None:
+            durations = self._durations[route, method] = Durations()
+        durations.counts[bisect_left(BUCKETS, seconds)] += 1
+        durations.sum += seconds
+
+    def text(self) -> bytes:
+        """All of it in Prometheus' text format."""
+        return generate_latest(self._registry)
+
+    def collect(self) -> Iterable[Metric]:
+        """The metrics as they are now."""
+        yield from self._of_requests()
+        yield from self._of_reads()
+
+    def _of_requests(self) -> Iterator[Metric]:
+        requests = CounterMetricFamily(
+            "streamflow_api_requests", "Requests answered.", labels=["route", "method", "status"]
+        )
+        for (route, method, status), count in self._requests.items():
+            requests.add_metric([route, method, str(status)], count)
+        yield requests
+        duration = HistogramMetricFamily(
+            "streamflow_api_request_duration_seconds",
+            "Time from a request's arrival to the end of its answer.",
+            labels=["route", "method"],
+        )
+        for labels, durations in self._durations.items():
+            duration.add_metric(labels, list(durations.buckets()), durations.sum)
+        yield duration
+        yield gauge("requests_in_flight", "Requests being answered now.", self.in_flight)
+
+    def _of_reads(self) -> Iterator[Metric]:
+        features = self._features
+        cache, follower, reads = features.cache, features.follower, features.reads
+        is_listening = follower.listener.is_listening
+        users = CounterMetricFamily(
+            "streamflow_api_users_read",
+            "Users asked for, by whether the online store had any feature of them.",
+            labels=["result"],
+        )
+        users.add_metric(["found"], features.found)
+        users.add_metric(["unknown"], features.unknown)
+        yield users
+        yield counter("queries", "Queries for rows; one may answer many requests.", reads.queries)
+        yield gauge("requests_waiting", "Requests that wait for the database.", reads.waiting)
+        pool = GaugeMetricFamily(
+            "streamflow_api_pool_connections",
+            "Connections to the database that requests read with, by what they do.",
+            labels=["state"],
+        )
+        for state, count in features.pool.states.items():
+            pool.add_metric([state], count)
+        yield pool
+        yield gauge("pool_limit", "Most connections that there may be.", features.pool.limit)
+        yield gauge("pool_waiting", "Reads that wait for a connection.", features.pool.waiting)
+        yield counter("cache_hits", "Answers that were kept from before.", cache.hits)
+        yield counter("cache_misses", "Answers of one user that had to be read.", cache.misses)
+        yield gauge("cache_entries", "Answers that are kept now.", len(cache))
+        yield counter(
+            "cache_invalidations",
+            "Times that kept answers were given up: a table was written to, or what tells of "
+            "that was lost.",
+            cache.invalidations,
+        )
+        yield gauge(
+            "database_connected",
+            "1 while the database answers, asked every half second, else 0.",
+            follower.listener.is_connected,
+        )
+        yield gauge("listening", "1 while the database tells of writes, else 0.", is_listening)
+        yield gauge(
+            "ready",
+            "1 when the default feature service could be read at the last look, else 0.",
+            features.is_ready,
+        )
+        catalog = follower.catalogs.current
+        version = catalog.version if catalog else 0
+        yield gauge("catalog_version", "Version of the catalog that is served.", version)
+        yield gauge(
+            "catalog_too_new",
+            "1 while there is a catalog that only a later version can read, else 0.",
+            follower.catalogs.newer is not None,
+        )
+
+
+def counter(name: str, help_: str, value: float) -> Metric:
+    """A counter without labels."""
+    return CounterMetricFamily(f"streamflow_api_{name}", help_, value=value)
+
+
+def gauge(name: str, help_: str, value: float) -> Metric:
+    """A gauge without labels."""
+    return GaugeMetricFamily(f"streamflow_api_{name}", help_, value=float(value))

@@ -1,1 +1,0 @@
-"""The contract: what StreamFlow's features are and where they live."""

@@ -1,0 +1,1 @@
+"""Apply: definitions are loaded, compared with the registry and brought into the database."""

@@ -1,0 +1,213 @@
+"""Brings database and registry to what the feature repository says: the plan, then the change.
+
+Idempotent: a second run finds nothing to do. One run at a time, under an advisory lock; the
+others wait and then find nothing to do. What a run leaves that is killed or fails, the next one
+completes: every step may be done again, and all of them are then.
+"""
+
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from psycopg import Connection
+
+from jobs.apply.definitions import load, refusals
+from jobs.apply.plan import (
+    ONLINE,
+    SCHEMA,
+    SIGNS,
+    Change,
+    Objects,
+    Plan,
+    compare,
+    defined,
+    registered,
+)
+from jobs.apply.sources import migrated, require_fit
+from jobs.materialize import BEGINNING, choose, through_feast
+from jobs.run.ledger import Run, last_outcome, recorded
+from streamflow import settings
+from streamflow.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
+from streamflow.feast.registry.compile import compiled, is_current
+from streamflow.feast.registry.open import open_store
+from streamflow.postgres import migrate as schema
+from streamflow.postgres import migrations
+from streamflow.postgres.connect import connect, lock
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.repo_contents import RepoContents
+
+log = logging.getLogger(__name__)
+
+
+def plan() -> Plan:
+    """What `apply` would do now; changes nothing.
+
+    Raises:
+        ConfigurationError: the definitions do not load, or do not fit their sources.
+    """
+    with connect(autocommit=True) as connection:
+        contents = load(settings.streamflow().feature_repo)
+        what = planned(connection, contents)
+        with connection.transaction(force_rollback=True):
+            if migrated(connection):
+                require_fit(connection, contents)
+        return what
+
+
+def apply(
+    allow_removal: bool = False, show: Callable[[str], Any] = lambda _: None
+) -> tuple[Plan, Run]:
+    """Shows the plan, then carries it out.
+
+    Args:
+        allow_removal: remove views that a service in the registry uses.
+
+    Returns:
+        The plan and the run, whose counts are objects: read, written and unchanged.
+
+    Raises:
+        NotAllowed: the tables belong to a role that this one may not act as.
+        SchemaTooNew: the schema is of a later version, and this one cannot use it.
+        RemovalNotAllowed: a view in use would be removed; nothing was changed.
+        ConfigurationError: the definitions do not load, or do not fit their sources.
+    """
+    with connect(autocommit=True) as connection:
+        require_owner(connection)
+        return applied(connection, allow_removal, show)
+
+
+def require_owner(connection: Connection) -> None:
+    """Returns when the current role may change what is there, or nothing is there yet."""
+    row = connection.execute(OWNER).fetchone()
+    if row is not None and not row[1]:
+        raise NotAllowed(
+            f"role {settings.postgres().user} may not apply, which takes role {row[0]};"
+            " nothing was changed"
+        )
+
+
+OWNER = """
+    SELECT pg_get_userbyid(relowner), pg_has_role(relowner, 'USAGE')
+    FROM pg_class WHERE relname = 'runs'
+      AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'ops')"""
+"""Who owns the tables, and whether the current role may act as that one.
+
+Of the ledger, whose row rules let nobody else enter an `apply`. Asked of PostgreSQL's catalogs,
+since not every role may look into the schema.
+"""
+
+
+def applied(
+    connection: Connection, allow_removal: bool, show: Callable[[str], Any]
+) -> tuple[Plan, Run]:
+    """Does it, when nobody else does."""
+    with lock(connection, "apply") as got:
+        if got == "waited":
+            log.info("waited for another apply to end")
+        contents = load(settings.streamflow().feature_repo)
+        what, again = planned(connection, contents), unfinished(connection)
+        show(str(what))
+        if what.blocked and not allow_removal:
+            raise RemovalNotAllowed(
+                f"{'; '.join(what.blocked)}; nothing was changed, --allow-removal removes it"
+            )
+        with connection.transaction():  # the schema comes with sources that fit, or not at all
+            migrated = schema.migrate(connection)
+            require_fit(connection, contents)
+        if migrated:
+            log.info("schema migrated", extra={"migration": migrations.newest()})
+        with recorded("apply", allow_removal=allow_removal) as run:
+            objects = [one for one in what.changes if one.kind not in (SCHEMA, ONLINE)]
+            run.counts.read = len(defined(contents))
+            run.counts.written = len(objects)
+            run.counts.unchanged = run.counts.read - len(
+                [one for one in objects if one.action != "removed"]
+            )
+            if objects:
+                register(contents, objects, again)
+            elif any(one.kind == ONLINE for one in what.changes):
+                complete(again)
+        return what, run
+
+
+def planned(connection: Connection, contents: "RepoContents") -> Plan:
+    """The schema's change, if any, before those of the registry and of the online tables.
+
+    A later version's schema that this one can use stays as it is.
+    """
+    found = schema.state(connection)
+    changes: list[Change] = []
+    if found == "missing":
+        changes.append(Change("added", SCHEMA, "source, registry, online, ops"))
+    elif found == "outdated":
+        details = tuple(f"migration {one.number} {one.name}" for one in schema.pending(connection))
+        changes.append(Change("changed", SCHEMA, "source, registry, online, ops", details))
+    there, online_is_current = now(connection)
+    registry = compare(there, defined(contents))
+    if not registry.changes and (unfinished(connection) or not online_is_current):
+        changes.append(Change("changed", ONLINE, "as the registry says"))
+    return Plan((*changes, *registry.changes), registry.blocked)
+
+
+def unfinished(connection: Connection) -> bool:
+    """Whether the last `apply` was killed or failed, perhaps before it filled a new feature."""
+    return last_outcome(connection, "apply") in ("killed", "failed")
+
+
+def now(connection: Connection) -> tuple[Objects, bool]:
+    """What the registry has, and whether online tables and catalog are as it says.
+
+    They are not where an `apply` was killed, or an earlier version applied last.
+    """
+    try:
+        with open_store() as store:
+            policy = store.config.online_store.ttl_policy
+            return registered(store), is_current(connection, compiled(store, policy))
+    except SchemaMissing:
+        return {}, True
+
+
+def register(contents: "RepoContents", changes: Sequence[Change], again: bool) -> None:
+    """Applies all definitions through Feast and removes what is no longer defined.
+
+    Changed views are filled; `again`: all, since the last run may have left some.
+    """
+    with open_store("auto") as store:
+        there = registered(store)
+        gone = [there[one.kind, one.name] for one in changes if one.action == "removed"]
+        with refusals():
+            store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
+        actions = [one.action for one in changes]
+        log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})
+        fill(store, None if again else [one.name for one in changes if one.kind == "feature view"])
+
+
+def fill(store: "FeatureStore", changed: Sequence[str] | None) -> None:
+    """Materializes changed views again, all for None: a new feature is served with its values.
+
+    Only as far as they were materialized before; a view that never was stays empty.
+    """
+    with connect() as connection:
+        ends = connection.execute(
+            "SELECT view, max(window_end) FROM ops.materializations"
+            " WHERE project = %s GROUP BY view ORDER BY view",
+            [store.project],
+        ).fetchall()
+    wanted = set(choose(store, ())) & set(changed if changed is not None else dict(ends))
+    for view, end in ends:
+        if view in wanted:
+            through_feast(store, BEGINNING, end, [view], force=False)
+
+
+def complete(again: bool) -> None:
+    """Brings online tables and catalog to what the registry says, which is right already.
+
+    `again`: fills all views as well, since the last run may have left some.
+    """
+    with open_store() as store:
+        store._get_provider().online_store.update(store.config, [], [], [], [], partial=True)
+        if again:
+            fill(store, None)
+    log.info("online tables and catalog completed")

@@ -1,0 +1,127 @@
+"""Loads the definitions of the feature repository, and tells what is wrong with them."""
+
+import contextlib
+import copy
+import sys
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from streamflow.errors import ConfigurationError, reason, shorten
+from streamflow.feast.registry.open import repo_config
+
+if TYPE_CHECKING:
+    from feast.repo_contents import RepoContents
+
+
+def load(repo: Path) -> "RepoContents":
+    """Loads what `definitions.py` and its neighbours define, by Feast's own loader.
+
+    Raises:
+        ConfigurationError: the code does not load, names a thing twice, or has an on-demand view
+            that does not compute; says where.
+    """
+    from feast import Project
+    from feast.repo_operations import get_repo_files, parse_repo, py_path_to_module
+
+    try:
+        with contextlib.chdir(repo), on_path(repo):
+            for file in get_repo_files(repo.resolve()):
+                sys.modules.pop(py_path_to_module(file), None)
+            contents = parse_repo(repo.resolve())
+            if not contents.projects:  # then it is the one of feature_store.yaml, as with Feast
+                contents.projects.append(Project(name=repo_config(repo).project))
+    except (Exception, SystemExit) as error:
+        raise ConfigurationError(
+            f"{repo}: the definitions do not load: {where_it_failed(repo.resolve(), error)}"
+        ) from error
+    require_distinct(contents)
+    require_computable(contents)
+    return contents
+
+
+def require_distinct(contents: "RepoContents") -> None:
+    """Returns when no two different objects of a kind have one name, of which one would be lost.
+
+    Raises:
+        ConfigurationError: two have; names them.
+    """
+    from feast.infra.registry.registry import FeastObjectType
+
+    for kind, several in FeastObjectType.get_objects_from_repo_contents(contents).items():
+        first: dict[str, Any] = {}
+        for one in several:
+            other = first.setdefault(one.name, one)
+            if other is not one and other != one:
+                raise ConfigurationError(
+                    f"{kind.value} {shorten(one.name)} is defined twice, differently; "
+                    "nothing was changed"
+                )
+
+
+@contextlib.contextmanager
+def refusals() -> Iterator[None]:
+    """Turns an error with which Feast refuses definitions into ours; others pass.
+
+    Raises:
+        ConfigurationError: it has refused them.
+    """
+    from feast.errors import FeastError
+
+    try:
+        yield
+    except (FeastError, ValueError, TypeError, LookupError, AssertionError) as error:
+        raise ConfigurationError(
+            f"Feast does not apply the definitions: {reason(error)}"
+        ) from error
+
+
+def require_computable(contents: "RepoContents") -> None:
+    """Returns when each on-demand view computes its features from values made up by Feast.
+
+    Feast tries that as well, when it has begun to change the registry. A view is left to it whose
+    inputs are not declared, since Feast infers those from the database first.
+
+    Raises:
+        ConfigurationError: one does not; names it.
+    """
+    for view in contents.on_demand_feature_views:
+        inputs = view.source_feature_view_projections.values()
+        if view.feature_transformation and all(one.features for one in inputs):
+            try:
+                copy.deepcopy(view).infer_features()
+            except Exception as error:
+                raise ConfigurationError(
+                    f"on-demand feature view {view.name}: {reason(error)}; nothing was changed"
+                ) from error
+
+
+def where_it_failed(repo: Path, error: BaseException) -> str:
+    """An error of code in the folder `repo`, with the file and line in which it happened."""
+    if isinstance(error, SyntaxError):
+        said, place = f"{type(error).__name__}: {error.msg}", (error.filename, error.lineno)
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        inside = [(one.filename, one.lineno) for one in frames if is_inside(one.filename, repo)]
+        said, place = reason(error), inside[-1] if inside else (None, None)
+    file, line = place
+    if file is None or not is_inside(file, repo):
+        return said
+    name = Path(file).resolve().relative_to(repo)
+    return f"{said} ({name}:{line})" if line else f"{said} ({name})"
+
+
+def is_inside(file: str, folder: Path) -> bool:
+    """Tells if `file` is in `folder`, or in a folder of it."""
+    return Path(file).resolve().is_relative_to(folder)
+
+
+@contextlib.contextmanager
+def on_path(folder: Path) -> Iterator[None]:
+    """Lets Python import from `folder` first."""
+    sys.path.insert(0, str(folder))
+    try:
+        yield
+    finally:
+        sys.path.remove(str(folder))

@@ -1,0 +1,1 @@
+"""Audits: served values beside those that training sees."""

@@ -1,0 +1,155 @@
+"""Audits what is served: users at random, each value recomputed as training would see it.
+
+What is expected of a view is the newest row that its last materialization could see. A row whose
+instant is after the view's watermark, or which was loaded after that materialization, is not yet
+materialized, which is said and no skew. Changes nothing but the ledger; may run beside all else.
+"""
+
+import logging
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from typing import TYPE_CHECKING
+
+from psycopg import Connection
+
+from jobs.audit.compare import ask
+from jobs.audit.source import NEVER, Seen, Watermark, recomputed, seen_rows, watermarks
+from jobs.audit.tally import Served, Tally
+from jobs.run.ledger import Run
+from streamflow.catalog.contract import Contract, contract_of
+from streamflow.errors import StreamflowError, VerificationFailed
+from streamflow.feast.registry.open import open_store
+from streamflow.postgres import clock as ahead
+from streamflow.postgres.connect import connect
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+"""Materializations that may come between what is served and what it is compared with."""
+SETTLE_S = 1.0
+"""An answer of the API is at most so much older than what was committed."""
+USERS_A_REQUEST = 100
+
+
+def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: float) -> None:
+    """Compares the served values of some users bit for bit with the snapshots.
+
+    Enters in ops.skew, for each feature, how many users were compared and in how many it
+    differs. A user without a row online differs in every feature that it has offline.
+
+    Args:
+        run: its counts, message and details are filled in.
+        users: how many of the known users; `seed` decides which.
+        url: of the API; empty: what is online is read through Feast's SDK.
+        threshold: the largest share of users in which a feature may differ.
+
+    Raises:
+        VerificationFailed: a feature differs in more; names it and the first user.
+        UnknownName: the registry has no such service.
+        StreamflowError: the API does not answer, or serves other features.
+    """
+    with connect(autocommit=True) as connection, open_store() as store:
+        contract = contract_of(store, service)
+        chosen = [user for (user,) in connection.execute(CHOOSE, [str(seed), users])]
+        run.counts.read = len(chosen)
+        if not chosen:
+            run.message = "no user is known: nothing to audit"
+            return
+        tally = compare(connection, store, contract, chosen, url)
+        for reference, one in tally.features.items():
+            view, _, feature = reference.partition(":")
+            values = [run.number, view, feature, one.compared, one.differing, one.pending]
+            connection.execute(RECORD, values)
+    run.counts.unchanged = len(chosen) - len(tally.users)
+    run.message, run.details = tally.message(), {"skew": tally.shares(), "pending": tally.pending}
+    log.info("audited", extra={"users": len(chosen), "differing": len(tally.users), "seed": seed})
+    if tally.worst() > threshold:
+        raise VerificationFailed(f"{run.message}; first: {tally.first}")
+
+
+CHOOSE = "SELECT user_id FROM source.users ORDER BY md5(user_id || %s) LIMIT %s"
+"""Users at random, the same ones for the same seed."""
+
+RECORD = """
+    INSERT INTO ops.skew (run, view, feature, compared, differing, pending)
+    VALUES (%s, %s, %s, %s, %s, %s)"""
+"""One feature of one audit."""
+
+
+def compare(
+    connection: Connection, store: "FeatureStore", contract: Contract, users: list[str], url: str
+) -> Tally:
+    """Compares all features of all users, between two materializations."""
+    for _ in range(ATTEMPTS):
+        marks = watermarks(connection, store, contract)
+        served = from_api(url, contract, users) if url else from_store(store, contract, users)
+        seen = seen_rows(connection, store, contract, users, marks)
+        limit = ahead.limit(connection)
+        tally = tallied(store, contract, users, served, marks, seen, limit)
+        if watermarks(connection, store, contract) == marks:
+            return tally
+        log.info("materialized meanwhile, audited again")
+    raise StreamflowError(f"materialized {ATTEMPTS} times during the audit; try again later")
+
+
+def tallied(
+    store: "FeatureStore",
+    contract: Contract,
+    users: list[str],
+    served: dict[str, Served],
+    marks: dict[str, Watermark],
+    seen: dict[str, dict[str, Seen]],
+    limit: datetime,
+) -> Tally:
+    """Puts what is served beside what training sees, view by view."""
+    tally = Tally(contract, limit)
+    for view in contract.views:
+        mark = marks.get(view)
+        if mark is None:
+            tally.leave_out(view, list(seen[view]))
+            continue
+        times = [expected_at(view, served[user], mark, seen[view].get(user)) for user in users]
+        trained = recomputed(store, contract, view, users, times)
+        for user in users:
+            tally.add(view, user, served[user], trained[user], seen[view].get(user))
+    return tally
+
+
+def expected_at(view: str, served: Served, mark: Watermark, seen: Seen | None) -> datetime:
+    """The instant at which training sees what should be online of a user's view."""
+    as_of = served.as_of.get(view)
+    if as_of is not None and as_of > mark.until:  # it was pushed
+        return as_of
+    return (seen and seen.event) or NEVER.until
+
+
+def from_store(
+    store: "FeatureStore", contract: Contract, users: Sequence[str]
+) -> dict[str, Served]:
+    """What is online, by user, through Feast's SDK."""
+    from streamflow.feast.online.client import read
+
+    return {one.name: Served(one.values, one.as_of) for one in read(store, contract, list(users))}
+
+
+def from_api(url: str, contract: Contract, users: Sequence[str]) -> dict[str, Served]:
+    """What the API serves, by user.
+
+    Raises:
+        StreamflowError: it does not answer, or has another contract.
+    """
+    time.sleep(SETTLE_S)
+    found = {user: Served.nothing(contract) for user in users}
+    for begin in range(0, len(users), USERS_A_REQUEST):
+        answer = ask(url, contract.service, list(users[begin : begin + USERS_A_REQUEST]))
+        if answer["metadata"]["contract"] != contract.hash:
+            raise StreamflowError(
+                f"the API serves contract {answer['metadata']['contract']} of {contract.service}, "
+                f"the registry has {contract.hash}"
+            )
+        found |= {one["user_id"]: Served.of_answer(contract, one) for one in answer["results"]}
+    return found

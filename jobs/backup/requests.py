@@ -1,0 +1,128 @@
+"""Remembers which restores were carried out, so that none repeats by itself.
+
+A restore is asked for by a text that none before had, its request. It is written down twice: in the
+comment of the restored database, in the transaction that puts it in place, and in a file beside the
+backups, which survives a lost volume. Either is enough: what asks for the same again, such as a
+rollback to earlier values or an entry that stays in them, is told so.
+"""
+
+import json
+import logging
+import re
+from dataclasses import asdict, dataclass, replace
+from datetime import UTC, datetime
+from hashlib import sha256
+
+from jobs.backup.databases import State
+from jobs.backup.place import Place
+from streamflow import settings
+from streamflow.errors import ConfigurationError, StreamflowError
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class CarriedOut:
+    """A restore that was done, as the file beside the backups has it."""
+
+    request: str
+    backup: str
+    at: str
+    """When it was written down, UTC."""
+    database: str
+    host: str
+    """The server, as the job that restored knew it."""
+    has_data: bool
+    """Whether the restored database had any."""
+
+    def told(self) -> str:
+        """What was done, for who asks for it again."""
+        return (
+            f"{self.request!r} was carried out at {self.at}: database {self.database} at "
+            f"{self.host} was restored from {self.backup}"
+        )
+
+
+@dataclass(frozen=True)
+class Request:
+    """What asks for a restore of the backups with a prefix at a place."""
+
+    text: str
+    place: Place
+    prefix: str
+
+    @property
+    def file(self) -> str:
+        """The name of its file: readable, and another one for every text."""
+        words = re.sub(r"[^A-Za-z0-9]+", "-", self.text).strip("-").lower()
+        return (
+            f"{self.prefix}.restored-{words[:60]}-{sha256(self.text.encode()).hexdigest()[:8]}.json"
+        )
+
+    def found(self) -> CarriedOut | None:
+        """What is written down of it beside the backups; None where nothing is.
+
+        Raises:
+            StreamflowError: the place cannot be read, or the file is none of ours.
+        """
+        content = self.place.read(self.file)
+        if content is None:
+            return None
+        try:
+            return CarriedOut(**json.loads(content))
+        except (ValueError, TypeError) as error:
+            raise StreamflowError(f"{self.place.url}/{self.file}: not readable: {error}") from error
+
+    def write_down(self, backup: str, database: str, has_data: bool) -> None:
+        """Writes beside the backups that it was carried out, unless that is there.
+
+        Raises:
+            StreamflowError: it cannot be written.
+        """
+        if self.found() is None:
+            now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+            host = settings.postgres().host
+            done = CarriedOut(self.text, backup, now, database, host, has_data)
+            self.place.write(self.file, (json.dumps(asdict(done), indent=2) + "\n").encode())
+
+    def write_down_former(self, database: str, found: State) -> None:
+        """Writes down the request of the database that is about to be replaced, unless it is.
+
+        Whatever kept that from being done, its comment is the last place that knows of it.
+
+        Raises:
+            StreamflowError: it cannot be written.
+        """
+        if found.request:
+            former = replace(self, text=found.request)
+            former.write_down(found.backup, database, bool(found.data))
+
+    def done_before(self, database: str, found: State) -> str:
+        """What was done for this request before; empty where nothing was.
+
+        Args:
+            found: what the main database, `database`, is now.
+
+        Raises:
+            ConfigurationError: it was carried out, and what it restored is gone: a person has to
+                ask anew.
+            StreamflowError: the place cannot be read, and the database does not know either.
+        """
+        if found.request == self.text:
+            try:  # which it may not have come to
+                self.write_down(found.backup, database, bool(found.data))
+            except StreamflowError as error:
+                log.warning("not written down beside the backups", extra={"reason": str(error)})
+            return (
+                f"{self.text!r} was carried out: database {database} was restored from "
+                f"{found.backup}; nothing to do"
+            )
+        before = self.found()
+        if before is None:
+            return ""
+        if before.has_data and not found.data:
+            raise ConfigurationError(
+                f"{before.told()}, and has no data now; it is not done again by itself: ask by "
+                "another request (jobs.restore.request)"
+            )
+        return f"{before.told()}; nothing to do"

@@ -1,0 +1,212 @@
+"""The classes behind the command line: how it is read, and that it always ends in an exit code."""
+
+import os
+import re
+import sys
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, TypeVar
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+from typer.exceptions import TyperException
+
+from jobs.run import console, ledger
+from jobs.run.report import VERBOSE, WRONG_USE, exit_code, message, tell
+from jobs.run.urls import require_no_password, shown
+from streamflow.errors import ConfigurationError
+from streamflow.visible_text import printable
+
+ANYWHERE = "--verbose"
+"""The option of all commands, which may stand behind a command's name as well."""
+Body = TypeVar("Body", bound=Callable[..., Any])
+
+
+class Command(TyperCommand):
+    """A command that takes each option once, and says in one line how it was used wrongly."""
+
+    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
+        """Reads the arguments into the context.
+
+        Raises:
+            ConfigurationError: they are not as the command wants them.
+        """
+        with explained(context):
+            require_text(arguments)
+            require_no_password(arguments)
+            require_honoured(self, context, arguments)
+            return super().parse_args(context, arguments)
+
+
+class RunCommand(Command):
+    """A command whose last line is JSON, also when it was used wrongly."""
+
+    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
+        """Reads the arguments as `Command` does."""
+        with ending_in_json(context):
+            return super().parse_args(context, arguments)
+
+    def invoke(self, context: Any) -> Any:
+        """Runs the command, which may find before it begins that its options contradict."""
+        with ending_in_json(context):
+            return super().invoke(context)
+
+
+class Commands(TyperGroup):
+    """A group of commands, which ends in an exit code and one line whatever happens in them."""
+
+    def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
+        """Reads what stands before the command's name."""
+        with explained(context):
+            require_honoured(self, context, arguments)
+            return super().parse_args(context, arguments)
+
+    def resolve_command(self, context: Any, arguments: list[str]) -> Any:
+        """The command that the arguments name."""
+        with explained(context):
+            return super().resolve_command(context, arguments)
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        windows_expand_args: bool = True,
+        **extra: Any,
+    ) -> Any:
+        """Runs a command; ends the process with its exit code, or gives it."""
+        prepare_streams()
+        arguments = sys.argv[1:] if args is None else args
+        code = self._ended(verbose_first(arguments), prog_name or "streamflow")
+        if not standalone_mode:
+            return code
+        abandon_closed_output()
+        sys.exit(code)
+
+    def _ended(self, arguments: list[str], name: str) -> int:
+        VERBOSE.set(False)
+        try:
+            with self.make_context(name, arguments) as context:
+                self.invoke(context)
+            sys.stdout.flush()
+        except typer.Exit as stop:
+            return int(stop.exit_code)
+        except TyperException as error:
+            if said := error.format_message():  # else the help of a group was printed
+                tell(ConfigurationError(said))
+            return WRONG_USE
+        except BaseException as error:
+            tell(error)
+            return exit_code(error)
+        return 0
+
+
+class Application(typer.Typer):
+    """A Typer application of such commands."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__(
+            cls=Commands,
+            no_args_is_help=True,
+            add_completion=False,
+            pretty_exceptions_enable=False,
+            **settings,
+        )
+
+    def command(self, *arguments: Any, **settings: Any) -> Callable[[Body], Body]:
+        """Makes a function a command."""
+        return super().command(*arguments, **{"cls": Command, **settings})
+
+
+@contextmanager
+def explained(context: Any) -> Iterator[None]:
+    """Turns an error of use into ours, on one line and without what is secret in a URL."""
+    try:
+        yield
+    except TyperException as error:
+        if not (said := error.format_message()):
+            raise
+        line = re.sub(r"\s*\n\s*", " ", shown(said)).rstrip(".")
+        raise ConfigurationError(f"{line} (see: {context.command_path} --help)") from None
+
+
+@contextmanager
+def ending_in_json(context: Any) -> Iterator[None]:
+    """Ends the command with its JSON line where it was used wrongly."""
+    try:
+        yield
+    except ConfigurationError as error:
+        tell(error)
+        group = context.parent.info_name if context.parent.parent else None
+        console.end(ledger.failed(group or context.info_name, message(error)))
+        raise typer.Exit(WRONG_USE) from None
+
+
+def require_text(arguments: Sequence[str]) -> None:
+    """Returns when all arguments are text in UTF-8; raises ConfigurationError for bytes."""
+    for one in arguments:
+        try:
+            one.encode()
+        except UnicodeEncodeError:
+            raise ConfigurationError(f"{printable(one)}: an argument must be UTF-8") from None
+
+
+def require_honoured(command: Any, context: Any, arguments: Sequence[str]) -> None:
+    """Returns when every value that is given can be taken.
+
+    Raises:
+        ConfigurationError: an option that takes one value has several, of which the last would be
+            taken without a word; or a value is empty, as that of a variable nobody has set, and
+            would be taken for none. What has a default looks at its values itself.
+    """
+    values, _, order = command.make_parser(context).parse_args(list(arguments))
+    counts = Counter(id(one) for one in order)
+    for one in order:
+        is_option = one.param_type_name == "option"
+        name = one.opts[0] if is_option else one.display_name_raw
+        if is_option and counts[id(one)] > 1 and not (one.is_flag or one.multiple):
+            raise ConfigurationError(f"{name} is given {counts[id(one)]} times; give it once")
+        given = values[one.name]
+        if not one.default and "" in (given if isinstance(given, list | tuple) else [given]):
+            raise ConfigurationError(f"{name} is empty")
+
+
+def require_at_most_one(**options: object) -> None:
+    """Returns when no more than one of these options is given, called as in Python.
+
+    Raises:
+        ConfigurationError: several are.
+    """
+    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    if len(given) > 1:
+        raise ConfigurationError(f"{' and '.join(given)} contradict each other; give one of them")
+
+
+def verbose_first(arguments: Sequence[str]) -> list[str]:
+    """The arguments with `--verbose` in front, where Typer looks for it."""
+    given = list(arguments)
+    end = given.index("--") if "--" in given else len(given)
+    options = given[:end]
+    others = [one for one in options if one != ANYWHERE]
+    return [*[ANYWHERE] * (len(others) < len(options)), *others, *given[end:]]
+
+
+def prepare_streams() -> None:
+    """Lets nothing that is printed fail by its characters, or because a stream was closed."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
+        stream = getattr(sys, name)
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def abandon_closed_output() -> None:
+    """Keeps Python from complaining at its end of a reader that went away before."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        with suppress(OSError, ValueError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,200 @@
+"""`streamflow backup` and `streamflow restore`: the steps around pg_dump and pg_restore.
+
+The chart's CronJob and restore Job run them; pg_dump and pg_restore are in PostgreSQL's image.
+"""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobs.backup.ledger import noted
+from jobs.commands.application import Application, RunCommand
+from jobs.run import console, waiting
+from jobs.run.report import message, reporting
+from streamflow.errors import ConfigurationError, shorten
+
+if TYPE_CHECKING:
+    from jobs.backup.requests import Request
+
+backup_app = Application(help="Keep dumps as backups; list, check.")
+restore_app = Application(help="Put a backup in the database's place.")
+
+PLACE = "A folder, or any fsspec URL of one."
+Prefix = Annotated[str, typer.Option(help="How names begin, before the time.")]
+PlanFolder = Annotated[
+    Path, typer.Argument(metavar="FOLDER", help="For the plan, and for downloads.")
+]
+From = Annotated[str, typer.Option("--from", metavar="PLACE", help=PLACE)]
+Requested = Annotated[
+    str,
+    typer.Option(
+        metavar="TEXT", help="What asks for it; the same text again is not carried out again."
+    ),
+]
+
+
+@contextmanager
+def summed_up(command: str, database: bool = False) -> Iterator[dict[str, Any]]:
+    """Runs a command's body and ends with one JSON line, which the body may add to."""
+    began = time.monotonic()
+    line: dict[str, Any] = {"command": command, "outcome": "done"}
+
+    def summary(error: BaseException | None) -> dict[str, Any]:
+        failed = {"outcome": "failed", "message": message(error)} if error else {}
+        return {**line, **failed, "duration_ms": round((time.monotonic() - began) * 1000)}
+
+    with reporting(database, summary):
+        yield line
+
+
+def require_prefix(prefix: str) -> None:
+    """Returns when backups whose names begin with `prefix` are found again, else refuses it."""
+    from jobs.backup.place import PREFIX
+
+    if not PREFIX.fullmatch(prefix):
+        raise ConfigurationError(
+            f"--prefix {shorten(prefix)} is no beginning of a backup's name: a-z, 0-9, - inside"
+        )
+
+
+def targets_of(databases: list[str]) -> dict[str, str]:
+    """The databases to restore, by what they are.
+
+    Raises:
+        ConfigurationError: one is not WHAT=NAME, or WHAT is given twice.
+    """
+    found: dict[str, str] = {}
+    for one in databases:
+        what, _, name = one.partition("=")
+        if not (what and name):
+            raise ConfigurationError("--database wants WHAT=NAME, e.g. streamflow=streamflow")
+        if what in found:
+            raise ConfigurationError(f"--database {what} is given 2 times; give it once")
+        found[what] = name
+    return found
+
+
+@backup_app.command("store", cls=RunCommand)
+def store(
+    dumps: Annotated[Path, typer.Argument(metavar="FOLDER", help="With pg_dump's files.")],
+    to: Annotated[str, typer.Option(metavar="PLACE", help=PLACE)],
+    prefix: Prefix = "streamflow",
+    keep: Annotated[int, typer.Option(min=1, help="How many stay, the newest.")] = 7,
+) -> None:
+    """Make a folder of dumps a backup with checksums and manifest; remove the oldest ones."""
+    from jobs.backup.place import store as stored
+
+    with summed_up("backup") as line, noted("backup") as run:
+        require_prefix(prefix)
+        manifest = stored(dumps, to, prefix, keep)
+        rows = sum(sum(one.rows.values()) for one in manifest.databases)
+        run.message, run.counts.read, run.counts.written = manifest.name, rows, rows
+        line |= {
+            "backup": manifest.name,
+            "bytes": manifest.bytes,
+            "rows": {one.what: sum(one.rows.values()) for one in manifest.databases},
+        }
+
+
+@backup_app.command("list")
+def list_backups(
+    place: Annotated[str, typer.Argument(metavar="PLACE", help=PLACE)],
+) -> None:
+    """Print the backups that are there: when, of what, how large."""
+    from jobs.backup.place import Place
+
+    with reporting(database=False):
+        where = Place(place)
+        console.table(
+            [
+                {
+                    "backup": name,
+                    "database": one.what,
+                    "taken_at": one.taken_at,
+                    "bytes": one.bytes,
+                    "rows": sum(one.rows.values()),
+                    "last run": one.last_run["run"] if one.last_run else None,
+                    "PostgreSQL": one.server_version,
+                }
+                for name in where.names()
+                for one in where.find(name, "").databases
+            ]
+        )
+
+
+@backup_app.command("check")
+def check(place: Annotated[str, typer.Argument(metavar="PLACE", help=PLACE)]) -> None:
+    """Write, read and remove a file where backups are kept; name the newest backup."""
+    from jobs.backup.place import Place
+
+    with reporting(database=False):
+        where = Place(place)
+        where.probe()
+        names = where.names()
+        newest = f", the newest {names[-1]}" if names else ""
+        console.say(f"{where.url}: can be written; {len(names)} backups{newest}")
+
+
+def asked(request: str, place: str, prefix: str) -> "Request":
+    """The request of a restore, as the options have it.
+
+    Raises:
+        ConfigurationError: one of them cannot be.
+    """
+    from jobs.backup.place import Place
+    from jobs.backup.requests import Request
+
+    require_prefix(prefix)
+    if not request.strip() or not request.isprintable():
+        raise ConfigurationError("--request wants a text on one line that names this restore")
+    return Request(request, Place(place), prefix)
+
+
+@restore_app.command("prepare")
+def prepare(
+    name: Annotated[str, typer.Argument(metavar="BACKUP", help="Its name, or `latest`.")],
+    plan: PlanFolder,
+    place: From,
+    database: Annotated[
+        list[str], typer.Option(metavar="WHAT=NAME", help="Restore this one; may be repeated.")
+    ],
+    request: Requested,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Also where there is data, which is kept aside.")
+    ] = False,
+    prefix: Prefix = "streamflow",
+) -> None:
+    """Verify a backup, make new databases for it, and write the plan for pg_restore."""
+    from jobs.backup.databases import server
+    from jobs.backup.restore import prepare as prepared
+
+    with reporting():
+        wanted = asked(request, place, prefix)
+        targets = targets_of(database)
+        waiting.until(server, "the database")
+        for line in prepared(name, wanted, targets, overwrite, plan):
+            console.say(line)
+
+
+@restore_app.command("finish", cls=RunCommand)
+def finish(
+    plan: PlanFolder, place: From, request: Requested, prefix: Prefix = "streamflow"
+) -> None:
+    """Compare what was restored with its manifest, and put it in the database's place."""
+    from jobs.backup.restore import Plan, advice
+    from jobs.backup.restore import finish as finished
+
+    with summed_up("restore", database=True) as line:
+        line["request"] = request
+        if said := Plan.read(plan).message:
+            line["message"] = said
+        line["databases"] = finished(plan, asked(request, place, prefix))
+        for one in advice(plan):
+            console.say(one)
+        for one in line["databases"]:
+            if one["kept"]:
+                console.say(f'the former one is kept; to remove it: DROP DATABASE "{one["kept"]}"')

@@ -1,0 +1,101 @@
+"""`streamflow batch`: commands one after the other in one process, as a Job of the chart runs them.
+
+One that fails keeps none of the others from being run, unless the database is away. What was done
+is for each command to know (`--once`, `--if-stale`), so that another attempt does the rest.
+"""
+
+import logging
+from collections.abc import Iterator, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from jobs.run import waiting
+from jobs.run.report import FAILED, INTERRUPTED, REFUSED, WRONG_USE, exit_code, tell
+from jobs.run.urls import shown
+from streamflow.errors import ConfigurationError, StoreUnavailable, StreamflowError
+
+log = logging.getLogger(__name__)
+
+BATCH = "batch"
+THEN = "--then"
+"""Stands between two commands; no name of a view or file looks like it."""
+SETTINGS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
+"""What follows the first command's name is not for `batch`."""
+
+
+def batch(
+    context: typer.Context,
+    commands: Annotated[list[str], typer.Argument(metavar="COMMAND … [--then COMMAND …]…")],
+) -> None:
+    """Run commands in order; end with 1 if another attempt is of use to one, else 3, 2 or 0."""
+    works = list(split(commands))
+    parsed = [parse(context.find_root(), work) for work in works]
+    with waiting.together():
+        codes = list(run_all(parsed))
+    ended = [
+        f"{shown(' '.join(work))} (code {code})"
+        for work, code in zip(works, codes, strict=False)
+        if code
+    ]
+    if left := len(works) - len(codes):
+        why = "interrupted" if INTERRUPTED in codes else "the database does not answer"
+        ended.append(f"{why}, {left} commands were left to the next attempt")
+    if ended:
+        said = f"{len(ended) - bool(left)} of {len(works)} commands did not end well: "
+        tell(StreamflowError(said + "; ".join(ended)))
+        worst = (INTERRUPTED, FAILED, REFUSED, WRONG_USE)
+        raise typer.Exit(next(one for one in worst if one in codes))
+
+
+def split(words: Sequence[str]) -> Iterator[list[str]]:
+    """The words of each command."""
+    command: list[str] = []
+    for word in words:
+        if word == THEN:
+            yield command
+            command = []
+        else:
+            command.append(word)
+    yield command
+
+
+def parse(root: Any, words: list[str]) -> Any:
+    """A command of `streamflow` with its arguments, ready to be invoked.
+
+    Raises:
+        ConfigurationError: it is none that a batch may have, or its arguments are wrong.
+        typer.Exit: these are wrong, and all is said about it.
+    """
+    if not words:
+        raise ConfigurationError(f"batch: a command is missing before or after {THEN!r}")
+    name, command, arguments = root.command.resolve_command(root, words)
+    if name == BATCH:
+        raise ConfigurationError("batch: a batch within batch")
+    return command.make_context(name, arguments, parent=root)
+
+
+def run_all(contexts: Sequence[Any]) -> Iterator[int]:
+    """Runs each command and gives its exit code; ends early when the database is away."""
+    for place, context in enumerate(contexts, start=1):
+        code = 0
+        try:
+            with context:
+                context.command.invoke(context)
+        except typer.Exit as end:
+            code = end.exit_code
+        except Exception as error:  # of a command that says nothing of its own errors
+            tell(error)
+            code = exit_code(error)
+        yield code
+        if code == INTERRUPTED or (code == FAILED and place < len(contexts) and is_away()):
+            return
+
+
+def is_away() -> bool:
+    """Whether the database does not answer."""
+    try:
+        waiting.database()
+    except StoreUnavailable:
+        return True
+    return False

@@ -1,0 +1,173 @@
+"""`streamflow features`: the online features of a key, for any feature service."""
+
+import re
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobs.run import console
+from jobs.run.report import reporting
+from streamflow.errors import ConfigurationError, StreamflowError, shorten
+from streamflow.visible_text import printable, quoted
+
+if TYPE_CHECKING:
+    from streamflow.feast.online.client import Vector
+    from streamflow.feast.registry.request_inputs import AskedBy
+
+Keys = Annotated[
+    list[str] | None,
+    typer.Argument(
+        metavar="KEY…",
+        show_default=False,
+        help="Value of the service's join key; of several driver_id=1,user_id=a, as well as what "
+        "its on-demand views take of a request; none for a service without keys.",
+    ),
+]
+
+
+def features(
+    keys: Keys = None,
+    service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
+) -> None:
+    """Print the online features of users, or of the keys of another service."""
+    with reporting():
+        from streamflow.catalog.contract import contract_of
+        from streamflow.feast.online.client import read
+        from streamflow.feast.registry.open import open_store
+        from streamflow.feast.registry.request_inputs import asked_by
+
+        with open_store() as store:
+            contract = contract_of(store, service)
+            wanted = asked_by(store, service)
+            vectors = read(store, contract, parsed(keys or [], wanted, service))
+        for vector in vectors:
+            of_whom = f"{printable(vector.name)}, " if vector.key else ""
+            console.say(f"{of_whom}{service}, contract {contract.hash}")
+            console.table(
+                [
+                    {
+                        "feature": one.name,
+                        "value": vector.values[one.reference],
+                        "view": one.view,
+                        "as_of": vector.as_of[one.view],
+                    }
+                    for one in contract.features
+                ]
+            )
+        require_found(vectors, service)
+
+
+def require_found(vectors: "Sequence[Vector]", service: str) -> None:
+    """Returns when there are features of every key, else raises StreamflowError."""
+    lacking = [vector for vector in vectors if not vector.found]
+    if lacking and lacking[0].key:
+        of_whom = ", ".join(quoted(vector.name) for vector in lacking)
+        raise StreamflowError(f"no online features for: {of_whom}")
+    if lacking:
+        raise StreamflowError(f"no online features of service {service}")
+
+
+def parsed(texts: Sequence[str], wanted: "Sequence[AskedBy]", service: str) -> list[dict[str, Any]]:
+    """The keys that a person wrote, as the service wants them.
+
+    Raises:
+        ConfigurationError: there are none, or one is not what the service is asked by.
+    """
+    if not wanted:
+        if texts:
+            raise ConfigurationError(
+                f"{shorten(texts[0])}: service {service} is asked without a key"
+            )
+        return [{}]
+    if not texts:
+        raise ConfigurationError(f"no KEY is given; {how_asked(wanted, service)}")
+    found = []
+    for text in texts:
+        given = named_values(text, [one.name for one in wanted], how_asked(wanted, service))
+        found.append({one.name: value_of(one, given[one.name]) for one in wanted})
+    return found
+
+
+def how_asked(wanted: "Sequence[AskedBy]", service: str) -> str:
+    """Says in a clause how a person writes a key of a service."""
+    several = ",".join(f"{one.name}=…" for one in wanted)
+    return f"service {service} is asked by {wanted[0].name if len(wanted) == 1 else several}"
+
+
+def named_values(text: str, names: Sequence[str], how: str) -> dict[str, str]:
+    """`driver_id=1,user_id=a` by name; a value may have commas, and a single one needs no name.
+
+    Raises:
+        ConfigurationError: a name is missing, or there twice; `how` says what is right.
+    """
+    one_of = "|".join(map(re.escape, sorted(names, key=len, reverse=True)))
+    places = list(re.finditer(rf"(?:^|,)({one_of})=", text))
+    if not places or places[0].start():
+        if len(names) == 1:
+            return {names[0]: text}
+        raise ConfigurationError(f"{shorten(text)}: {how}")
+    if len(names) == 1:
+        return {names[0]: text[places[0].end() :]}
+    found: dict[str, str] = {}
+    for place, end in zip(places, [*(one.start() for one in places[1:]), len(text)], strict=True):
+        if place[1] in found:
+            raise ConfigurationError(f"{shorten(text)} has {place[1]} twice; {how}")
+        found[place[1]] = text[place.end() : end]
+    for name in names:
+        if name not in found:
+            raise ConfigurationError(f"{shorten(text)} has no {name}; {how}")
+    return found
+
+
+def value_of(wanted: "AskedBy", text: str) -> Any:
+    """The value that a text names, in the type that the service wants.
+
+    Raises:
+        ConfigurationError: it names none of that type.
+    """
+    convert, form = FORMS.get(wanted.type, (str, ""))
+    try:
+        return convert(text)
+    except ValueError:
+        raise ConfigurationError(
+            f"{wanted.name} {shorten(text)} is no {wanted.type}: {form}"
+        ) from None
+
+
+def whole_number(text: str, bits: int = 64) -> int:
+    """A number in digits that a signed integer of so many bits holds, else ValueError."""
+    if not re.fullmatch(r"[+-]?[0-9]+", text) or not -(2 ** (bits - 1)) <= int(text) < 2 ** (
+        bits - 1
+    ):
+        raise ValueError(text)
+    return int(text)
+
+
+def truth(text: str) -> bool:
+    """True or false, else ValueError."""
+    if text.lower() not in ("true", "false"):
+        raise ValueError(text)
+    return text.lower() == "true"
+
+
+def seconds(text: str) -> int:
+    """Seconds since 1970, of a number, a day or a time (UTC without a zone), else ValueError."""
+    try:
+        return whole_number(text)
+    except ValueError:
+        time = datetime.fromisoformat(text)
+        return int((time if time.tzinfo else time.replace(tzinfo=UTC)).timestamp())
+
+
+FORMS: dict[str, tuple[Any, str]] = {
+    "INT64": (whole_number, "a whole number of 64 bits"),
+    "INT32": (lambda text: whole_number(text, 32), "a whole number of 32 bits"),
+    "DOUBLE": (float, "a number"),
+    "FLOAT": (float, "a number"),
+    "BOOL": (truth, "true or false"),
+    "BYTES": (str.encode, "text"),
+    "UNIX_TIMESTAMP": (seconds, "seconds since 1970, or a time like 2024-02-01T00:00:00Z"),
+}
+"""By Feast's type: what makes a value of text, and how the text looks; else it is the text."""

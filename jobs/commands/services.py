@@ -1,0 +1,146 @@
+"""`streamflow services`: the feature services, and what each of their features means."""
+
+import json
+import re
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from jobs.run import console
+from jobs.run.ledger import iso
+from jobs.run.report import reporting
+from streamflow.errors import UnknownName
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+UNIT = re.compile(r", (?:in (?P<unit>[^,]+?)|a (?P<count>count))\.?$")
+"""The end of a description that tells the unit."""
+NEWEST = """
+    SELECT DISTINCT ON (view) view, newest_event FROM ops.materializations
+    WHERE project = %s ORDER BY view, materialization DESC"""
+"""By view: the newest instant that its online values describe."""
+
+
+def services(
+    name: Annotated[
+        str | None, typer.Argument(metavar="NAME", help="Tell this one feature by feature.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON.")] = False,
+) -> None:
+    """List the feature services; of one its features with view, type, unit, meaning, freshness."""
+    with reporting():
+        from streamflow.feast.registry.open import open_store
+
+        with open_store() as store:
+            known = {one.name: one for one in store.list_feature_services()}
+            if name is not None and name not in known:
+                raise UnknownName("feature service", name, known)
+            newest = newest_online(store.project)
+            wanted = sorted(known) if name is None else [name]
+            found = [described(store, known[one], newest) for one in wanted]
+        if as_json:
+            print(json.dumps(found, indent=2, default=console.cell), flush=True)
+        elif name is None:
+            console.table([in_short(one) for one in found])
+        else:
+            tell(found[0])
+
+
+def newest_online(project: str) -> dict[str, datetime | None]:
+    """By view: the newest instant of its online values; {} for a role that may not see it."""
+    from streamflow.postgres.connect import connect
+
+    with connect() as connection:
+        may = "SELECT has_table_privilege('ops.materializations', 'SELECT')"
+        if connection.execute(may).fetchone() != (True,):
+            return {}
+        return dict(connection.execute(NEWEST, [project]).fetchall())
+
+
+def described(
+    store: "FeatureStore", service: Any, newest: dict[str, datetime | None]
+) -> dict[str, Any]:
+    """A service as it is told to programs."""
+    from streamflow.catalog.contract import contract_of_service
+    from streamflow.feast.registry.request_inputs import asked_by
+
+    return {
+        "service": service.name,
+        "description": service.description,
+        "contract": contract_of_service(service).hash,
+        "asked_by": {one.name: one.type for one in asked_by(store, service.name)},
+        "features": [
+            feature
+            for projection in service.feature_view_projections
+            for feature in features_of(store, projection, newest)
+        ],
+    }
+
+
+def features_of(
+    store: "FeatureStore", projection: Any, newest: dict[str, datetime | None]
+) -> list[dict[str, Any]]:
+    """The features that a service takes of a view."""
+    from streamflow.feast.registry.compile import fresh_days
+    from streamflow.feast.registry.request_inputs import is_computed, view_of
+
+    view = view_of(store, projection)
+    ttl = getattr(view, "ttl", None) or timedelta(0)
+    return [
+        {
+            "feature": one.name,
+            "view": projection.name_to_use(),
+            "on_demand": is_computed(view),
+            "type": str(one.dtype),
+            "unit": unit_of(one),
+            "meaning": one.description or None,
+            "fresh_for_days": ttl / timedelta(days=1) or fresh_days(view) or None,
+            "newest_online": iso(newest.get(view.name)),
+        }
+        for one in projection.features
+    ]
+
+
+def unit_of(field: Any) -> str | None:
+    """The unit of a feature: its tag `unit`, else what its description ends in."""
+    if tagged := field.tags.get("unit"):
+        return str(tagged)
+    found = UNIT.search(field.description)
+    return (found["unit"] or found["count"]) if found else None
+
+
+def in_short(service: dict[str, Any]) -> dict[str, Any]:
+    """A service as a row of the list."""
+    return {
+        "service": service["service"],
+        "features": len(service["features"]),
+        "views": ", ".join(dict.fromkeys(one["view"] for one in service["features"])),
+        "asked by": ", ".join(service["asked_by"]) or None,
+        "contract": service["contract"],
+        "description": service["description"],
+    }
+
+
+def tell(service: dict[str, Any]) -> None:
+    """Prints a service for people: what it is, then a row for each feature."""
+    asked = ", ".join(f"{name} ({kind})" for name, kind in service["asked_by"].items())
+    console.say(f"{service['service']}, contract {service['contract']}")
+    if service["description"]:
+        console.say(service["description"])
+    console.say(f"asked by {asked}" if asked else "asked without a key")
+    console.table(
+        [
+            {
+                "feature": one["feature"],
+                "view": f"{one['view']} (on demand)" if one["on_demand"] else one["view"],
+                "type": one["type"],
+                "unit": one["unit"],
+                "meaning": one["meaning"],
+                "fresh for": one["fresh_for_days"] and f"{one['fresh_for_days']:g} days",
+                "newest online": one["newest_online"],
+            }
+            for one in service["features"]
+        ]
+    )

@@ -1,0 +1,1 @@
+"""Ingest: a month's files are read, checked and loaded."""

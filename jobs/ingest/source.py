@@ -1,0 +1,70 @@
+"""Where a month comes from: a folder of this machine or behind any fsspec URL, or a generator."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+import fsspec
+
+from jobs.ingest.load import TABLES
+from jobs.run.urls import failure, shown
+from streamflow.errors import ConfigurationError
+
+SAMPLE = "sample://"
+GENERATED = re.compile(rf"{SAMPLE}users-(\d{{1,9}})/seed-(\d{{1,18}})/month_(\d{{3,6}})", re.ASCII)
+"""A month that looks like StreamFlow's: of how many users, from which seed, which one."""
+
+
+@contextmanager
+def local_folder(source: str) -> Iterator[Path]:
+    """The month's folder; files behind a URL are downloaded, or generated, and removed again.
+
+    A file that is not there is not downloaded, so that the ingest names it.
+
+    Raises:
+        ConfigurationError: no such kind of URL, or no such month can be generated.
+        StreamflowError: the download failed, or there is no room.
+    """
+    if "://" not in source:
+        yield Path(source)
+        return
+    with TemporaryDirectory(prefix="month-") as scratch:
+        if source.startswith(SAMPLE):
+            yield generated(source, Path(scratch))
+            return
+        try:
+            files, path = fsspec.core.url_to_fs(source)
+        except (ImportError, ValueError) as error:
+            raise ConfigurationError(shown(f"{source}: {error}")) from None
+        except OSError as error:
+            raise failure(f"{source} cannot be read", error) from None
+        try:
+            for name in TABLES:
+                with suppress(FileNotFoundError):
+                    files.get_file(within(path, f"{name}.csv"), f"{scratch}/{name}.csv")
+        except Exception as error:  # each kind of file system has errors of its own
+            raise failure(f"{source} cannot be read", error) from None
+        yield Path(scratch)
+
+
+def generated(source: str, folder: Path) -> Path:
+    """Writes the month that a sample:// URL names below `folder`; gives where."""
+    from jobs.sample.months import write_month
+
+    asked = GENERATED.fullmatch(source)
+    if asked is None:
+        example = f"{SAMPLE}users-7043/seed-7/month_000"
+        raise ConfigurationError(f"{source}: no month to generate; write it like {example}")
+    users, seed, month = map(int, asked.groups())
+    return write_month(folder, users, month, seed)
+
+
+def within(folder: str, name: str) -> str:
+    """Where a file of a folder is, as fsspec names it; over HTTP before the query."""
+    query = ""
+    if folder.startswith(("http://", "https://")):
+        folder, mark, rest = folder.partition("?")
+        query = mark + rest
+    return f"{folder.rstrip('/')}/{name}{query}"

@@ -1,0 +1,71 @@
+"""Waits until months are loaded by the Job beside this one, before something is made of them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Self
+
+from jobs.run import ledger, waiting
+from jobs.run.earlier_runs import DONE, is_loading
+from streamflow.errors import ConfigurationError, StreamflowError
+from streamflow.postgres.connect import connect
+
+
+@dataclass(frozen=True)
+class Month:
+    """A month as `ingest` is told of it."""
+
+    as_of: str
+    revision: str
+    source: str
+
+    @classmethod
+    def of(cls, text: str) -> Self:
+        """`DAY REVISION SOURCE`, where the revision is a dash for none.
+
+        Raises:
+            ConfigurationError: it is written otherwise.
+        """
+        as_of, revision, source = (*text.split(" ", 2), "", "")[:3]
+        if not source:
+            raise ConfigurationError(f"--loaded {text!r}: write it like '2024-01-31 - FOLDER'")
+        return cls(as_of, revision.removeprefix("-"), source)
+
+    def parameters(self) -> str:
+        """The parameters that a run which loaded it has in the ledger, as JSON."""
+        given = ledger.revised(self.revision, source=self.source, as_of=self.as_of)
+        return json.dumps(ledger.shown_parameters(given))
+
+    def __str__(self) -> str:
+        source = ledger.shown_parameters({"source": self.source})["source"]
+        return f"{self.as_of} from {source}" + (f" ({self.revision})" if self.revision else "")
+
+
+class NotLoaded(waiting.NotThereYet):
+    """Months are not loaded yet."""
+
+
+def wait_for_months(texts: Sequence[str]) -> None:
+    """Returns when the months are loaded.
+
+    Raises:
+        StreamflowError: they are not after STREAMFLOW_WAIT_S seconds, and none is being loaded;
+            names those that are missing. Another attempt may find them.
+    """
+    months = [Month.of(text) for text in texts]
+    try:
+        waiting.until(lambda: require_loaded(months), "months", is_loading)
+    except NotLoaded as error:
+        raise StreamflowError(f"months are not loaded: {error}") from None
+
+
+def require_loaded(months: Sequence[Month]) -> None:
+    """Returns when all of the months are loaded, else raises NotLoaded with those that are not."""
+    with connect() as connection:
+        missing = [
+            str(month)
+            for month in months
+            if connection.execute(DONE, ["ingest", month.parameters()]).fetchone() is None
+        ]
+    if missing:
+        raise NotLoaded("; ".join(missing))

@@ -1,0 +1,1 @@
+"""The four database roles and their rights."""

@@ -1,0 +1,1 @@
+"""A run of a command: ledger, console, report, Prefect flows, waits."""

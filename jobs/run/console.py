@@ -1,0 +1,117 @@
+"""Prints what a person sees: a progress bar on a terminal, tables, lines, errors.
+
+Names and values come from data and users: what rich would take for markup and what would act on a
+terminal is shown as it is written, here and nowhere else.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any, Literal
+
+from streamflow.errors import InputRefused, SourceMismatch
+from streamflow.visible_text import printable
+
+Advance = Callable[[int], None]
+WIDEST = 1 << 20
+"""In characters: a line of a table in a file or pipe is not folded."""
+
+
+@contextmanager
+def progress(what: str, total: int, unit_bytes: bool = False) -> Iterator[Advance]:
+    """A bar for `total` rows (or bytes) on a terminal, nothing elsewhere; yields its advance."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import (
+        BarColumn,
+        DownloadColumn,
+        MofNCompleteColumn,
+        Progress,
+        TaskProgressColumn,
+        TextColumn,
+        TimeRemainingColumn,
+    )
+
+    amount = DownloadColumn() if unit_bytes else MofNCompleteColumn()
+    columns = (BarColumn(), TaskProgressColumn(), amount, TimeRemainingColumn())
+    words = TextColumn("{task.description}", markup=False)
+    bar = Progress(words, *columns, console=Console(stderr=True), transient=True)
+    with bar:
+        task = bar.add_task(printable(what), total=total)
+        yield lambda amount: bar.update(task, advance=amount)
+
+
+def table(rows: list[dict[str, Any]]) -> None:
+    """Prints rows of equal keys as a table; in a file or pipe as wide as it needs."""
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    console = Console(width=None if sys.stdout.isatty() else WIDEST)
+    grid = Table(box=box.SIMPLE_HEAD, header_style="bold")
+    for name in rows[0] if rows else ():
+        numeric = all(isinstance(row[name], int | float | timedelta) for row in rows)
+        justify: Literal["left", "right"] = "right" if numeric else "left"
+        grid.add_column(Text(printable(name)), justify=justify, overflow="fold")
+    for row in rows:
+        grid.add_row(*(Text(printable(cell(value))) for value in row.values()))
+    with console.capture() as drawn:  # when its reader is gone, rich itself ends the process
+        console.print(grid)
+    print(drawn.get(), end="", flush=True)
+
+
+def cell(value: Any) -> str:
+    """A value as a table shows it: times to the second in UTC, null as a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    if isinstance(value, timedelta):
+        return f"{value.total_seconds():.1f} s"
+    return str(value)
+
+
+def say(text: str) -> None:
+    """A line for people, or several, on standard output."""
+    print("\n".join(map(printable, text.split("\n"))), flush=True)
+
+
+def shell(line: str) -> None:
+    """A line that a shell is to run, as it is."""
+    print(line, flush=True)
+
+
+def end(summary: dict[str, Any]) -> None:
+    """The JSON line that ends every run."""
+    say(json.dumps(summary, default=str))
+
+
+def fail(error: BaseException | str) -> None:
+    """An error as one line on standard error, with a line for each fault where it has several."""
+    lines = [f"error: {error}"]
+    if isinstance(error, SourceMismatch):
+        lines = lines[0].split("\n")
+    if isinstance(error, InputRefused):
+        lines += [f"  {fault}" for fault in error.faults]
+        if error.total > len(error.faults):
+            lines.append(f"  … and {error.total - len(error.faults)} more")
+    print("\n".join(map(printable, lines)), file=sys.stderr, flush=True)
+
+
+def details(text: str) -> None:
+    """Lines on standard error that only an engineer wants, a traceback."""
+    print("\n".join(map(printable, text.rstrip("\n").split("\n"))), file=sys.stderr, flush=True)
+
+
+def size(folder: str | os.PathLike[str]) -> int:
+    """The bytes of the files in `folder`, 0 when it is not there."""
+    try:
+        return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
+    except OSError:
+        return 0

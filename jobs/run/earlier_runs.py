@@ -1,0 +1,82 @@
+"""Answers from the run ledger: whether this was done before, and by which run.
+
+The ledger is in the database, so that it goes with the data: a database that was restored from an
+earlier backup knows nothing of what was done since, and that is done again.
+"""
+
+import json
+from datetime import datetime
+from typing import Any
+
+from jobs.run.ledger import Run, iso, shown_parameters
+from streamflow.postgres.connect import connect
+
+
+def done_before(command: str, **parameters: Any) -> dict[str, Any] | None:
+    """The summary of a run that did the same before; None where none ended well.
+
+    A materialization that read no row is not taken for done: what it is for came later.
+    """
+    with connect() as connection:
+        wanted = json.dumps(shown_parameters(parameters), default=str)
+        row = connection.execute(DONE, [command, wanted]).fetchone()
+        if row is None:
+            return None
+        said = f"run {row[0]} did it at {iso(row[1])}"
+        if command == "ingest":
+            newest = connection.execute(NEWEST, [str(parameters["as_of"])]).fetchone()
+            if newest is not None and newest[0] != row[0]:
+                said += (
+                    f"; but the newest load of that day is run {newest[0]}, from {newest[1]}: "
+                    "--revision loads again"
+                )
+    return nothing_to_do(command, row[0], said)
+
+
+def nothing_to_do(command: str, run: int, reason: str) -> dict[str, Any]:
+    """The summary of a command that an earlier run had done already."""
+    message = f"nothing to do: {reason}"
+    return Run(command, {}, number=run, outcome="done", message=message).summary()
+
+
+def online_before(loaded: int, instant: datetime) -> dict[str, Any] | None:
+    """The summary of a run that brought online what the ingest `loaded` did, up to `instant`."""
+    with connect() as connection:
+        row = connection.execute(ONLINE, [loaded, instant, instant]).fetchone()
+    if row is None:
+        return None
+    return nothing_to_do("materialize", row[0], f"run {row[0]} did it at {iso(row[1])}")
+
+
+def is_loading() -> bool:
+    """Whether a month is being loaded at the moment."""
+    with connect() as connection:
+        return connection.execute(LOADING).fetchone() == (True,)
+
+
+DONE = """
+    SELECT run, finished_at FROM ops.runs
+    WHERE command = %s AND parameters = %s::jsonb AND outcome = 'done'
+      AND (command <> 'materialize' OR rows_read > 0)
+    ORDER BY run DESC LIMIT 1"""
+"""The newest run of the same command with the same parameters that ended well."""
+
+NEWEST = """
+    SELECT run, parameters->>'source' FROM ops.runs
+    WHERE command = 'ingest' AND parameters->>'as_of' = %s AND outcome = 'done'
+    ORDER BY run DESC LIMIT 1"""
+"""What a day's month was loaded from last."""
+
+ONLINE = """
+    SELECT online.run, online.finished_at
+    FROM ops.runs AS online JOIN ops.runs AS loaded ON online.started_at >= loaded.finished_at
+    WHERE loaded.run = %s AND online.command = 'materialize' AND online.outcome = 'done'
+      AND online.parameters->'views' = '[]'
+      AND online.window_start <= %s AND online.window_end >= %s
+    ORDER BY online.run DESC LIMIT 1"""
+"""A materialization of another window or view may have left the month out."""
+
+LOADING = """
+    SELECT EXISTS (
+        SELECT FROM ops.ledger WHERE is_open AND command = 'ingest' AND outcome = 'running')"""
+"""Runs that say so and are not killed."""

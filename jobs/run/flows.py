@@ -1,0 +1,108 @@
+"""The work as Prefect flows, with retries and a table of counts as each run's artifact.
+
+Imported only where PREFECT_API_URL names a server: Prefect takes seconds to import, and
+without a server it would start one of its own. A step is tried again when the database went
+away, never when its input was refused.
+"""
+
+from dataclasses import asdict
+from datetime import date, datetime
+from typing import Any
+
+import pydantic
+from prefect import flow, task
+from prefect.artifacts import create_table_artifact
+from prefect.cache_policies import NO_CACHE
+from prefect.client.schemas.objects import State, TaskRun
+from prefect.tasks import Task
+
+from jobs.run import work as commands
+from jobs.run.urls import shown
+from jobs.run.work import Summary
+from streamflow.errors import InputRefused, StoreUnavailable
+
+LOCATIONS = ("source", "out", "url")
+"""Parameters to be wrapped in a Location: Prefect's server gets them before they are checked."""
+
+
+class Location(pydantic.SecretStr):
+    """A path or URL, of which Prefect's server is sent what may be shown."""
+
+    def _display(self) -> str:
+        return shown(self.get_secret_value())
+
+
+def database_went_away(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
+    """Whether a failed step is worth another try."""
+    return isinstance(state.result(raise_on_failure=False), StoreUnavailable)
+
+
+step = task(
+    retries=3,
+    retry_delay_seconds=[2, 10, 30],
+    retry_condition_fn=database_went_away,
+    cache_policy=NO_CACHE,
+    persist_result=False,
+)
+"""Each step runs in its own transaction and may run again."""
+
+
+def published(summary: Summary) -> Summary:
+    """Shows the counts of a run as a table on the Prefect server; gives them back."""
+    create_table_artifact(
+        key=f"{summary['command']}-counts",
+        table=[{"rows": name, "count": count} for name, count in summary["rows"].items()],
+        description=f"Run {summary['run']}: {summary['outcome']} in {summary['duration_ms']} ms",
+    )
+    return summary
+
+
+@flow
+def ingest_month(source: Location, as_of: date, revision: str = "") -> Summary:
+    """Checks a month's six files and stores all of them or nothing."""
+    try:
+        work = step(commands.ingest_month)
+        return published(work(source.get_secret_value(), as_of, revision))
+    except InputRefused as refused:
+        create_table_artifact(
+            key="ingest-faults",
+            table=[asdict(fault) for fault in refused.faults],
+            description=f"{source} as of {as_of}: {refused}",
+        )
+        raise
+
+
+@flow
+def apply_registry(allow_removal: bool = False) -> Summary:
+    """Brings database and registry to what the feature repository says."""
+    return published(step(commands.apply_registry)(allow_removal))
+
+
+@flow
+def build_training_dataset(
+    as_of: date, service: str, out: Location, allow_empty: bool = False
+) -> Summary:
+    """Joins a month's labels point-in-time with a service's features, as Parquet."""
+    work = step(commands.build_training_dataset)
+    return published(work(as_of, service, out.get_secret_value(), allow_empty))
+
+
+@flow
+def materialize_features(
+    start: datetime | None,
+    end: datetime | None,
+    views: list[str],
+    force: bool = False,
+    skip_if_running: bool = False,
+    revision: str = "",
+) -> Summary:
+    """Copies the newest values of a window into the online store."""
+    work = step(commands.materialize_features)
+    return published(work(start, end, views, force, skip_if_running, revision))
+
+
+@flow
+def audit_online(service: str, users: int, seed: int, url: Location, threshold: float) -> Summary:
+    """Compares served values of users at random with what training sees."""
+    work = step(commands.audit_online)
+    return published(work(service, users, seed, url.get_secret_value(), threshold))

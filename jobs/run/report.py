@@ -1,0 +1,123 @@
+"""The ends of commands: any error is one line and an exit code, a run has its JSON line."""
+
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from contextvars import ContextVar
+from typing import Any
+
+import typer
+
+from jobs.roles.names import Passwords
+from jobs.run import console, ledger, tracking, waiting
+from jobs.run.urls import shown
+from streamflow import logs, settings
+from streamflow.errors import (
+    ConfigurationError,
+    InputRefused,
+    StreamflowError,
+    UnknownName,
+    ValueRefused,
+    reason,
+)
+from streamflow.postgres import embedded
+
+FAILED, WRONG_USE, REFUSED, INTERRUPTED = 1, 2, 3, 130
+
+SETTINGS = (*settings.StreamflowSettings.model_fields, *Passwords.model_fields)
+"""The settings that a command takes from variables beginning with STREAMFLOW_."""
+
+VERBOSE: ContextVar[bool] = ContextVar("verbose", default=False)
+"""True where an error that is none of ours is told with its traceback, in the log as well."""
+
+
+@contextmanager
+def reporting(
+    database: bool = True, summary: Callable[[BaseException | None], dict[str, Any]] | None = None
+) -> Iterator[None]:
+    """Runs a command's body; an error of any kind becomes one line and an exit code.
+
+    Args:
+        database: start the embedded PostgreSQL where no PG* variable names another.
+        summary: makes the JSON line that ends the command, of the error if there was one.
+
+    Raises:
+        typer.Exit: there was an error, and all is said about it.
+    """
+    ended_by: BaseException | None = None
+    try:
+        if settings.streamflow().verbose:
+            VERBOSE.set(True)
+        logs.configure(tracebacks=VERBOSE.get())
+        settings.warn_of_misspelt(SETTINGS)
+        if database:
+            embedded.ensure()
+        yield
+    except typer.Exit:
+        raise
+    except BaseException as error:
+        ended_by = error
+        tell(error)
+    if summary is not None:
+        console.end(summary(ended_by))
+    if ended_by is not None:
+        raise typer.Exit(exit_code(ended_by))
+
+
+def run(
+    command: str,
+    name: str,
+    parameters: dict[str, Any],
+    needs: waiting.Need = "registry",
+    unless: Callable[[], dict[str, Any] | None] = lambda: None,
+) -> dict[str, Any]:
+    """Waits for what the work `name` needs, does it, and ends with its JSON line.
+
+    Args:
+        unless: gives the summary of an earlier run that makes this one needless, or None.
+
+    Returns:
+        The summary that the line has.
+    """
+    done: dict[str, Any] = {}
+    ledger.ended.pop(command, None)
+
+    def summary(error: BaseException | None) -> dict[str, Any]:
+        if error is None:
+            return done
+        ended = ledger.ended.get(command)
+        return ended.summary() if ended else ledger.failed(command, message(error))
+
+    with reporting(summary=summary):
+        waiting.wait_for(needs)
+        done |= unless() or tracking.run(name, **parameters)
+    return done
+
+
+def tell(error: BaseException) -> None:
+    """Prints an error as one line, and its traceback where that was asked for."""
+    with suppress(OSError, ValueError):  # a standard error that is closed tells nobody
+        if isinstance(error, StreamflowError):
+            console.fail(error)
+        elif isinstance(error, KeyboardInterrupt) or VERBOSE.get():
+            console.fail(message(error))
+        else:
+            console.fail(f"{message(error)} (run again with --verbose for the traceback)")
+        if VERBOSE.get():
+            console.details(shown("".join(traceback.format_exception(error))))
+
+
+def message(error: BaseException) -> str:
+    """An error as the line that tells it, and the JSON line, have it."""
+    if isinstance(error, KeyboardInterrupt):
+        return "interrupted"
+    return str(error) if isinstance(error, StreamflowError) else shown(reason(error))
+
+
+def exit_code(error: BaseException) -> int:
+    """The exit code that tells a caller what kind of error it was."""
+    if isinstance(error, KeyboardInterrupt):
+        return INTERRUPTED
+    if isinstance(error, InputRefused | ValueRefused):
+        return REFUSED
+    return WRONG_USE if isinstance(error, ConfigurationError | UnknownName) else FAILED

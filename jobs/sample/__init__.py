@@ -1,0 +1,1 @@
+"""Generated months of users who do not exist."""

@@ -1,0 +1,1 @@
+"""Training sets: built, written, and known to be fresh."""

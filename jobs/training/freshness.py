@@ -1,0 +1,111 @@
+"""Tells whether a training set is what the database would give now, so that it need not be built.
+
+It is when no month up to its day was loaded since it was built, its service promises the same
+features, what these are computed from is defined alike, values are made of it by the same code, and
+the file is there.
+"""
+
+import json
+from datetime import date
+from hashlib import sha256
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import streamflow
+from jobs.apply.plan import plain, registered
+from jobs.run.earlier_runs import nothing_to_do
+from jobs.run.ledger import iso, shown_parameters, versions
+from jobs.training.file import Target
+from streamflow.catalog.contract import contract_of
+from streamflow.errors import ConfigurationError
+from streamflow.feast.registry.open import open_store
+from streamflow.postgres.connect import connect
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+
+
+LIBRARY = Path(streamflow.__file__).parent
+RULES = ("offline/*.py", "feast/offline/*.py", "sources/*.py")
+"""The library's files by which values are taken from their sources and joined."""
+
+
+def built_before(as_of: date, service: str, out: str) -> dict[str, Any] | None:
+    """The summary of the run that built the training set at `out`; None where it is stale.
+
+    Raises:
+        UnknownName: the registry has no such service.
+        ConfigurationError: `out` is no place for a file.
+    """
+    parameters = {"as_of": as_of, "service": service, "out": out}
+    wanted = json.dumps(shown_parameters(parameters), default=str)
+    with connect() as connection:
+        row = connection.execute(FRESH, [wanted, as_of.isoformat()]).fetchone()
+    target = Target(out)
+    if row is None:
+        return None
+    try:
+        manifest = target.description()
+    except ConfigurationError:  # none, or of a version that wrote another form
+        return None
+    with open_store() as store:
+        now = (service, as_of.isoformat(), contract_of(store, service).hash)
+        definitions = definitions_of(store, service)
+    if (manifest.service, manifest.as_of, manifest.contract, manifest.definitions) != (
+        *now,
+        definitions,
+    ):
+        return None
+    return nothing_to_do(
+        "training-set", row[0], f"run {row[0]} built {target.out} at {iso(row[1])}"
+    )
+
+
+FRESH = """
+    WITH built AS (
+        SELECT run, started_at, finished_at FROM ops.runs
+        WHERE command = 'training-set' AND parameters = %s::jsonb AND outcome = 'done'
+          AND rows_written > 0
+        ORDER BY run DESC LIMIT 1)
+    SELECT run, finished_at FROM built WHERE NOT EXISTS (
+        SELECT FROM ops.runs AS loaded
+        WHERE command = 'ingest' AND coalesce(parameters->>'as_of', '') <= %s
+          AND (outcome IN ('running', 'failed', 'killed') OR outcome = 'done' AND rows_written > 0)
+          AND coalesce(loaded.finished_at, loaded.started_at + interval '1 day')
+              > built.started_at)"""
+"""The run that built it, unless a month up to its day may have changed since.
+
+An ingest that was killed has no end; it may have stored its month, and ran no longer than a day."""
+
+
+def definitions_of(store: "FeatureStore", service: str) -> str:
+    """A hash of all that a service is computed from and by.
+
+    What the registry says of its views, those that they are made of, and their sources, without the
+    intervals that were materialized; and the rules for values. 16 hex digits.
+    """
+    objects = {key: plain(one) for key, one in registered(store).items()}
+    found: dict[str, dict[str, str]] = {}
+    names = {service}
+    while names:
+        of_these = {
+            f"{kind} {name}": properties
+            for (kind, name), properties in objects.items()
+            if name in names and (kind != "feature service" or name == service)
+        }
+        mentioned = {text for one in of_these.values() for text in one.values()}
+        found |= of_these
+        known = {key.split(" ", 1)[1] for key in found}
+        names = {name for _, name in objects if name in mentioned} - names - known
+    text = json.dumps([found, rules()], sort_keys=True)
+    return sha256(text.encode()).hexdigest()[:16]
+
+
+def rules() -> dict[str, str]:
+    """Hashes of the code that makes values of what is defined, by file, and Feast's version.
+
+    Any change of such a file counts: to build once too often costs time alone.
+    """
+    files = sorted(file for pattern in RULES for file in LIBRARY.glob(pattern))
+    code = {str(file.relative_to(LIBRARY)): sha256(file.read_bytes()).hexdigest() for file in files}
+    return code | {"feast": versions()["feast"]}

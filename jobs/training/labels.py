@@ -1,0 +1,51 @@
+"""Waits until there are labels of a day, of which a training set is made."""
+
+from contextlib import suppress
+from datetime import UTC, date, datetime
+from datetime import time as midnight
+
+from jobs.run import waiting
+from jobs.run.earlier_runs import is_loading
+from streamflow.postgres.connect import connect
+
+
+class NoLabels(waiting.NotThereYet):
+    """The day has no labels, so there is nothing to train on."""
+
+
+def wait_for_labels(as_of: date) -> None:
+    """Returns when there are labels of a day, or none after STREAMFLOW_WAIT_S seconds.
+
+    While a month is being loaded it waits on. To be called before the run is entered in the ledger,
+    so that all months which a run does not see ended after it began.
+    """
+    instant = datetime.combine(as_of, midnight(), UTC)
+    with suppress(NoLabels):
+        waiting.until(lambda: require_labels(instant), f"the labels of {as_of}", is_loading)
+
+
+def require_labels(instant: datetime) -> None:
+    """Returns when there are labels of `instant`, else raises NoLabels."""
+    with connect() as connection:
+        if connection.execute(LAST_LABELS, [instant]).fetchone() == (instant,):
+            return
+        days = ", ".join(str(one.date()) for (one,) in connection.execute(LABELLED_DAYS))
+    raise NoLabels(f"no labels of {instant.date()}; there are those of: {days or 'no day'}")
+
+
+LAST_LABELS = "SELECT max(as_of) FROM source.labels_snapshots WHERE as_of <= %s"
+"""The last labels at or before an instant; asked every two seconds while a job waits for them.
+
+The end of a range is found in the index, while PostgreSQL may go through the table for whether a
+row exists.
+"""
+
+LABELLED_DAYS = """
+    WITH RECURSIVE days AS (
+        SELECT min(as_of) AS day FROM source.labels_snapshots
+        UNION ALL
+        SELECT (SELECT min(as_of) FROM source.labels_snapshots WHERE as_of > day)
+        FROM days WHERE day IS NOT NULL
+    )
+    SELECT day FROM days WHERE day IS NOT NULL ORDER BY day"""
+"""The instants that have labels, by going from one to the next in the index."""

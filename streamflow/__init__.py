@@ -1,0 +1,1 @@
+"""A feature store on PostgreSQL, for Feast by the three classes of streamflow.feast."""

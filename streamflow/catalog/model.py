@@ -1,0 +1,176 @@
+"""The compiled catalog: what the registry says, in the form that a reader of rows needs.
+
+`apply` compiles it from Feast's registry (compile.py) and writes it into `ops.catalog` in the
+transaction that migrates the online tables. The API reads it instead of Feast: this module
+imports neither Feast nor a driver.
+"""
+
+import json
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from typing import Any, Literal
+
+from streamflow.catalog.contract import Contract, Feature
+from streamflow.errors import ConfigurationError
+
+FORMAT = 1
+"""Raised when an older reader could misread a newer document."""
+CHANNEL = "streamflow_catalog"
+"""PostgreSQL notifies it, without a payload, when a transaction wrote another catalog."""
+ONLINE_CHANNEL = "streamflow_online"
+"""PostgreSQL notifies it with a table's name when a transaction wrote to that online table."""
+READ = "SELECT version, format, document FROM ops.catalog"
+"""One row, none before the first apply. `version` counts up with every change."""
+
+TtlPolicy = Literal["serve", "null", "refuse"]
+
+
+class CatalogTooNew(ConfigurationError):
+    """The catalog was written by a later version, in a form that this one cannot read."""
+
+
+@dataclass(frozen=True)
+class Key:
+    """A join key: a column of the primary key of its online table, in the table's order."""
+
+    name: str
+    column: str
+    type: str
+    """PostgreSQL's type: text, bigint, integer, boolean, bytea."""
+
+
+@dataclass(frozen=True)
+class StoredFeature:
+    """A feature of a view and the column that holds it."""
+
+    name: str
+    type: str
+    """Feast's type: Int64, Float32, Bool, String, Array(Int64), UnixTimestamp, …"""
+    column: str
+    column_type: str
+    """PostgreSQL's type of the column; `json` holds Feast's protobuf Value as its JSON."""
+    description: str
+
+
+@dataclass(frozen=True)
+class View:
+    """A feature view as it is stored: one table per set of join keys, shared by its views."""
+
+    name: str
+    table: str
+    """In schema `online`."""
+    keys: tuple[Key, ...]
+    event_column: str
+    """timestamptz; null where the view has no row for the key."""
+    created_column: str
+    features: tuple[StoredFeature, ...]
+    description: str
+    ttl_s: float
+    """Feast's ttl in seconds, 0 for none."""
+    ttl_policy: TtlPolicy
+    """What a read does with a row older than its ttl: serve it, null its values, or refuse."""
+    fresh_for_s: float
+    """Age in seconds from which it is reported as stale: its ttl, else the tag
+    `fresh_for_days`; 0 for never."""
+
+
+@dataclass(frozen=True)
+class Projection:
+    """A view as a feature service uses it."""
+
+    view: str
+    alias: str
+    """The name under which answers show it; the view's own where it has no alias."""
+    join_keys: dict[str, str]
+    """From the view's join key to the name under which requests give it; {} for the same."""
+    features: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Service:
+    """A feature service: projections in order."""
+
+    name: str
+    description: str
+    tags: dict[str, str]
+    projections: tuple[Projection, ...]
+    contract: str
+    """Hash of its ordered features, as in a training set's manifest."""
+    unservable: str = ""
+    """Why the tables alone cannot answer it: it needs an on-demand view that Feast computes."""
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """All that can be served."""
+
+    version: int
+    project: str
+    views: dict[str, View] = field(default_factory=dict)
+    services: dict[str, Service] = field(default_factory=dict)
+    registry: str = ""
+    """A registry for Feast clients of the API, in base64, see client_registry.py; empty where an
+    earlier version of StreamFlow applied."""
+
+    @cached_property
+    def contracts(self) -> dict[str, Contract]:
+        """The services' contracts by name."""
+        return {name: self._contract(service) for name, service in self.services.items()}
+
+    def _contract(self, service: Service) -> Contract:
+        features = []
+        for projection in service.projections:
+            view = self.views.get(projection.view)
+            stored = {one.name: one for one in view.features} if view else {}
+            features += [
+                Feature(projection.alias, name, stored[name].type, stored[name].description)
+                for name in projection.features
+                if name in stored
+            ]
+        return Contract(service.name, tuple(features))
+
+    def document(self) -> str:
+        """All but the version, as JSON with sorted keys: equal catalogs have equal texts."""
+        content = {key: value for key, value in asdict(self).items() if key != "version"}
+        return json.dumps(content, sort_keys=True)
+
+
+def parse(version: int, format_: int, document: str | dict[str, Any]) -> Catalog:
+    """The catalog of a row of `ops.catalog`.
+
+    Raises:
+        CatalogTooNew: a later version of StreamFlow wrote it.
+    """
+    if format_ > FORMAT:
+        raise CatalogTooNew(
+            f"the catalog has format {format_}, this version reads up to {FORMAT}: "
+            "roll out the API of the version that applied it"
+        )
+    content = json.loads(document) if isinstance(document, str) else document
+    return Catalog(
+        version=version,
+        project=content["project"],
+        views={
+            name: View(
+                **{
+                    **view,
+                    "keys": tuple(Key(**key) for key in view["keys"]),
+                    "features": tuple(StoredFeature(**one) for one in view["features"]),
+                }
+            )
+            for name, view in content["views"].items()
+        },
+        services={
+            name: Service(
+                **{
+                    **service,
+                    "projections": tuple(
+                        Projection(**{**one, "features": tuple(one["features"])})
+                        for one in service["projections"]
+                    ),
+                }
+            )
+            for name, service in content["services"].items()
+        },
+        registry=content.get("registry", ""),
+    )

@@ -1,0 +1,1 @@
+"""Materialization inside PostgreSQL: the SQL from source rows to online rows."""

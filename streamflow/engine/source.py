@@ -1,0 +1,95 @@
+"""Which rows of a source a materialization means, as SQL."""
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from psycopg import sql
+
+from streamflow.catalog.layout import Layout
+from streamflow.sources.row_order import Feature
+from streamflow.sources.values import SourceValue
+
+INSTANTS = {
+    "timestamp with time zone": "{}",
+    "timestamp without time zone": "{} AT TIME ZONE 'UTC'",
+    "date": "{}::timestamp AT TIME ZONE 'UTC'",
+}
+"""The instant that a column of each type is, as SQL; without a zone it is UTC."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """The rows of one view, and which of them are meant."""
+
+    layout: Layout
+    query: str
+    """A table's name or a query in parentheses."""
+    keys: tuple[sql.Composed, ...]
+    """The join keys as expressions over the source's columns, in the layout's order."""
+    event: sql.Composed
+    created: sql.Composed
+    """An instant; null where the source has no created time."""
+    features: tuple[SourceValue, ...]
+    """In the layout's order."""
+    start: datetime
+    end: datetime
+    limit: datetime
+    """Rows after it are too far ahead of the database's clock: they are counted, and not meant."""
+    seen_at: datetime | None
+    """When the view was materialized last: rows loaded after it are late ones. None for never,
+    or where late rows are not wanted."""
+    lookback: timedelta = timedelta(0)
+    """Rows loaded so long before `seen_at` are meant as well."""
+    recorded: str = ""
+    """The view's name in ops.materializations."""
+    order: tuple[Feature, ...] = ()
+    """The features that decide between rows of the same times; see row_order.deciding."""
+    is_narrowed: bool = False
+    """True where the query has no other rows than those that are meant or too far ahead; see
+    window.py."""
+
+    @property
+    def window(self) -> sql.Composed:
+        """The condition, in SQL, for a row that is meant."""
+        if self.is_narrowed:
+            return sql.SQL("{} <= {}").format(self.event, sql.Literal(self.limit))
+        since = self.seen_at and self.seen_at - self.lookback
+        late = sql.SQL(" OR {} > {}").format(self.created, sql.Literal(since))
+        return sql.SQL("{event} <= {end} AND ({event} >= {start}{late})").format(
+            event=self.event,
+            start=sql.Literal(self.start),
+            end=sql.Literal(min(self.end, self.limit)),
+            late=late if since else sql.SQL(""),
+        )
+
+    @property
+    def ahead(self) -> sql.Composed:
+        """The condition, in SQL, for a row that is too far ahead."""
+        return sql.SQL("{} > {}").format(self.event, sql.Literal(self.limit))
+
+    @property
+    def late(self) -> sql.Composed:
+        """The condition, in SQL, for a row that came when a materialization had passed its time."""
+        if not self.seen_at:
+            return sql.Composed([sql.SQL("false")])
+        return sql.SQL(
+            "{} > {} AND {} <= (SELECT max(window_end) FROM ops.materializations"
+            " WHERE project = {} AND view = {})"
+        ).format(
+            self.created,
+            sql.Literal(self.seen_at),
+            self.event,
+            sql.Literal(self.layout.project),
+            sql.Literal(self.recorded),
+        )
+
+
+def instant(column: str, kind: str) -> sql.Composed | None:
+    """A source's column as an instant; None where its type is none."""
+    form = INSTANTS.get(kind)
+    return sql.SQL(form).format(sql.Identifier(column)) if form else None
+
+
+def shown(event: sql.Composed) -> sql.Composed:
+    """An event time that answers can show: one before the year 1, as -infinity, is its begin."""
+    return sql.SQL("greatest({}, '0001-01-01 00:00:00+00'::timestamptz)").format(event)

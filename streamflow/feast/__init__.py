@@ -1,0 +1,23 @@
+"""The edge to Feast, and the classes that a feature_store.yaml names.
+
+They are `streamflow.feast.StreamflowOnlineStore`, `…OfflineStore` and `…Engine`; Feast looks for
+the settings of each beside it, under its name and `Config`. They are imported when they are asked
+for, since importing Feast takes six seconds.
+"""
+
+from importlib import import_module
+from typing import Any
+
+MODULES = {
+    "StreamflowOnlineStore": "streamflow.feast.online.store",
+    "StreamflowOfflineStore": "streamflow.feast.offline.store",
+    "StreamflowEngine": "streamflow.feast.engine.engine",
+}
+
+
+def __getattr__(name: str) -> Any:
+    """Imports one of the classes, or the class of its settings."""
+    module = MODULES.get(name.removesuffix("Config"))
+    if module is None:
+        raise AttributeError(f"module {__name__} has no {name}")
+    return getattr(import_module(module), name)

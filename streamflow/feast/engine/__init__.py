@@ -1,0 +1,1 @@
+"""Feast's compute engine that materializes inside PostgreSQL."""

@@ -1,0 +1,1 @@
+"""Feast's offline store on PostgreSQL."""

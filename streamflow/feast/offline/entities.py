@@ -1,0 +1,248 @@
+"""The entity rows of a request: a data frame, an SQL query, or every row that the views have.
+
+They get a number, so that the answer has exactly these rows in this order. A data frame sends
+its join keys and times only; its columns stay here and are put beside the features unchanged.
+"""
+
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from feast.errors import (
+    EntityTimestampInferenceException,
+    FeastEntityDFMissingColumnsError,
+)
+from feast.infra.offline_stores.offline_store import RetrievalMetadata
+from psycopg import Connection, sql
+
+from streamflow.errors import ConfigurationError, QueryRefused
+from streamflow.offline.arrow import BATCH_ROWS
+from streamflow.offline.copy import copy_in, postgres_type
+from streamflow.offline.frame import table_of, whole_numbers
+from streamflow.offline.keys import SourceKey, conversions, converted, short_names
+from streamflow.offline.sql import ENTITIES, EntityRows, numbered, qualified, text
+from streamflow.sources import columns as sources
+
+EVENT_TIMESTAMP = "event_timestamp"
+ENTITY_QUERY = "the entity query"
+GIVEN = sql.Identifier("streamflow_entity_rows_given")
+"""Entity rows before their keys are converted."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A column of the answer."""
+
+    expression: sql.Composed
+    name: str
+    utc: bool = True
+    """Whether a date or naive timestamp becomes an instant, or stays what it is."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Entity rows that a query can join with."""
+
+    rows: EntityRows
+    outputs: Sequence[Output]
+    """The entity rows' columns of the answer that come from the database …"""
+    beside: pa.Table | None = None
+    """… and those that never went there, in the same order of rows."""
+
+
+class Entities(Protocol):
+    """Entity rows before they are in the database."""
+
+    def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
+        """Puts the rows into a temporary table that goes with the transaction.
+
+        Args:
+            keys: the join keys of all views, as the sources have them; each is there in the
+                type of the source, beside the one that the rows have.
+            embed: keep an SQL query inside the query instead, without a table.
+
+        Raises:
+            EntityTimestampInferenceException: no column has the rows' time.
+            FeastEntityDFMissingColumnsError: a join key is not there.
+            ConfigurationError: the role may not create temporary tables.
+        """
+
+
+class FrameEntities:
+    """Entity rows of a data frame; times are read to the microsecond, naive ones are UTC.
+
+    Raises:
+        EntityTimestampInferenceException, FeastEntityDFMissingColumnsError, EntityDFNotDateTime:
+            no column has times, or a join key is not there.
+    """
+
+    def __init__(self, frame: pd.DataFrame, keys: Sequence[str]) -> None:
+        kinds = {str(name): kind for name, kind in frame.dtypes.items()}
+        times = [one for one in kinds if pd.api.types.is_datetime64_any_dtype(kinds[one])]
+        self.timestamp = timestamp_among(list(kinds), times)
+        require(keys, list(kinds))
+        self.table = table_of(frame, keys, self.timestamp)
+
+    @property
+    def names(self) -> list[str]:
+        """What its columns are called."""
+        return list(self.table.column_names)
+
+    def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
+        """Copies numbers, times and join keys into the temporary table."""
+        sources_of = {key.name: key for key in reversed(keys)}
+        names = {key: f"c{number}" for number, key in enumerate(sources_of, 1)}
+        arrays = [whole_numbers(self.table[key]) for key in names]
+        columns: list[sql.Composable] = [sql.SQL("0::bigint AS n"), sql.SQL("now() AS ts")]
+        for key, column in zip(sources_of.values(), arrays, strict=True):
+            known = column.null_count < len(column)
+            kind = text(f"NULL::{postgres_type(column.type)}") if known else key.null
+            columns.append(sql.SQL("{} AS {}").format(kind, sql.Identifier(names[key.name])))
+        form = sql.SQL("SELECT {} LIMIT 0").format(sql.SQL(", ").join(columns))
+        types = [one.oid for one in sources.columns_of(connection, form)[2:]]
+        found = conversions(connection, keys, dict(zip(names, types, strict=True)))
+        target = GIVEN if found else ENTITIES
+        create(connection, target, form)
+        numbers = pa.array(np.arange(1, len(self.table) + 1))
+        sent = pa.table(
+            [numbers, self.table[self.timestamp], *arrays], names=["n", "ts", *names.values()]
+        )
+        copy_in(connection, target, sent.column_names, sent.to_batches(BATCH_ROWS))
+        if found:
+            given = sql.SQL("SELECT * FROM {}").format(GIVEN)
+            create(connection, ENTITIES, converted(given, names, found))
+        return Loaded(EntityRows({**names, **short_names(found)}), [], self.table)
+
+    def metadata(self, features: list[str]) -> RetrievalMetadata:
+        """What Feast wants to know of the request."""
+        span = pc.min_max(self.table[self.timestamp])
+        keys = [name for name in self.table.column_names if name != self.timestamp]
+        return RetrievalMetadata(features, keys, span["min"].as_py(), span["max"].as_py())
+
+
+@dataclass(frozen=True)
+class QueryEntities:
+    """Entity rows of an SQL query; its time is a timestamptz, or a date or timestamp in UTC."""
+
+    query: sql.Composable
+    own_names: Sequence[str] = ()
+    """What its columns are called, where not as the query says."""
+
+    def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
+        """Runs the query into the temporary table, or keeps it for inside the query."""
+        types, timestamp = self.described(connection)
+        names = list(types)
+        require(list(dict.fromkeys(key.name for key in keys)), names)
+        short = {name: f"c{number}" for number, name in enumerate(names, 1)}
+        found = conversions(connection, keys, types)
+        rows = numbered(self.query, len(names), names.index(timestamp))
+        rows = converted(rows, short, found)
+        outputs = [
+            Output(qualified("e", "ts"), name)
+            if name == timestamp
+            else Output(qualified("e", short[name]), name, utc=False)
+            for name in names
+        ]
+        if not embed:
+            create(connection, ENTITIES, rows)
+        columns = {**short, **short_names(found)}
+        return Loaded(EntityRows(columns, rows if embed else None), outputs)
+
+    def described(self, connection: Connection[Any]) -> tuple[dict[str, int], str]:
+        """The types of the query's columns by name, and which of them is the time.
+
+        Raises:
+            QueryRefused: PostgreSQL does not take the query.
+        """
+        try:
+            with connection.transaction():
+                inside = sql.SQL("SELECT * FROM (\n{}\n) AS q").format(self.query)
+                found = sources.columns_of(connection, inside)
+        except psycopg.errors.InsufficientPrivilege:
+            raise
+        except sources.REFUSALS as error:
+            said = sources.reason(connection, error)
+            subject = "what the views have in the window" if self.own_names else ENTITY_QUERY
+            raise QueryRefused(f"{subject} cannot be read: {said}") from error
+        names = list(self.own_names or [one.name for one in found])
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"the entity query has several columns named {', '.join(repeated)}")
+        types = {name: one.oid for name, one in zip(names, found, strict=True)}
+        times = [name for name, oid in types.items() if oid in sources.TIMES]
+        return types, timestamp_among(names, times)
+
+
+class QueryMetadata(RetrievalMetadata):
+    """What Feast wants to know of a request with an entity query, asked of the database then."""
+
+    def __init__(
+        self,
+        features: list[str],
+        entities: QueryEntities,
+        connected: Callable[[], AbstractContextManager[Connection[Any]]],
+    ) -> None:
+        self.features = features
+        self._entities = entities
+        self._connected = connected
+
+    @cached_property
+    def _found(self) -> tuple[list[str], datetime | None, datetime | None]:
+        with self._connected() as connection:
+            types, timestamp = self._entities.described(connection)
+            names = list(types)
+            rows = numbered(self._entities.query, len(names), names.index(timestamp))
+            span = sql.SQL("SELECT min(ts), max(ts) FROM (\n{}\n) AS q").format(rows)
+            first, last = connection.execute(span).fetchone() or (None, None)
+        return [name for name in names if name != timestamp], first, last
+
+    @property
+    def keys(self) -> list[str]:
+        """All columns but the time."""
+        return self._found[0]
+
+    @property
+    def min_event_timestamp(self) -> datetime | None:
+        """The first time, None where there are no rows."""
+        return self._found[1]
+
+    @property
+    def max_event_timestamp(self) -> datetime | None:
+        """The last time, None where there are no rows."""
+        return self._found[2]
+
+
+def timestamp_among(names: Sequence[str], times: Sequence[str]) -> str:
+    """The column with the time: `event_timestamp`, else the only one that holds times."""
+    if EVENT_TIMESTAMP in names:
+        return EVENT_TIMESTAMP
+    if len(times) != 1:
+        raise EntityTimestampInferenceException(EVENT_TIMESTAMP)
+    return times[0]
+
+
+def require(keys: Sequence[str], names: Sequence[str]) -> None:
+    """Returns when every join key is there, else raises FeastEntityDFMissingColumnsError."""
+    missing = [key for key in keys if key not in names]
+    if missing:
+        raise FeastEntityDFMissingColumnsError(list(keys), missing)
+
+
+def create(connection: Connection[Any], table: sql.Identifier, rows: sql.Composed) -> None:
+    """Creates a temporary table; it ends with the transaction, also of a killed process."""
+    statement = sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\n{}")
+    try:
+        connection.execute(statement.format(table, rows))
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
+        raise ConfigurationError(
+            f"entity rows need a temporary table: {error}; grant TEMPORARY on the database, or "
+            "give them as SQL and set entity_select_mode: embed_query in feature_store.yaml"
+        ) from error

@@ -1,0 +1,1 @@
+"""Feast's online store on the typed tables."""

@@ -1,0 +1,1 @@
+"""Feast's registry: opened, compiled into the catalog, checked before it changes."""

@@ -1,0 +1,215 @@
+"""Compiles Feast's registry into online tables' layouts, and into the catalog that readers
+without Feast use."""
+
+from base64 import b64encode
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any, cast, get_args
+
+from psycopg import Connection
+
+from streamflow.catalog import model as catalog
+from streamflow.catalog.contract import contract_of_service
+from streamflow.catalog.layout import Layout, layout_of
+from streamflow.catalog.model import (
+    Catalog,
+    Key,
+    Projection,
+    Service,
+    StoredFeature,
+    TtlPolicy,
+    View,
+)
+from streamflow.errors import ConfigurationError
+from streamflow.feast.registry.client import client_registry
+
+if TYPE_CHECKING:
+    from feast import FeatureService, FeatureStore
+
+DAY_S = 86_400.0
+OTHERS = "c.document->>'project' <> %(project)s AND (c.document->'views')::text <> '{}'"
+"""Whether the catalog `c` is another project's; one without views is nobody's any more."""
+
+
+def layouts(store: "FeatureStore") -> Iterator[Layout]:
+    """The columns of every view whose values the online store keeps.
+
+    Where Feast keeps versions of views apart, also of each version in the registry: any of
+    them may be read (`view@v1:feature`).
+    """
+    registry, project = store.registry, store.project
+    versioned = store.config.registry.enable_online_feature_view_versioning
+    for view in stored_views(store):
+        yield layout_of(project, view, versioned)
+        for one in registry.list_feature_view_versions(view.name, project) if versioned else ():
+            number = one["version_number"]
+            if number != (view.current_version_number or 0):
+                found = registry.get_feature_view_by_version(view.name, project, number)
+                yield layout_of(project, found, versioned)
+
+
+def stored_views(store: "FeatureStore") -> list[Any]:
+    """The views whose values the online store keeps, by name; also disabled ones."""
+    return sorted(
+        (
+            view
+            for view in store.registry.list_all_feature_views(store.project, allow_cache=False)
+            if getattr(view, "write_to_online_store", getattr(view, "online", False))
+        ),
+        key=lambda view: str(view.name),
+    )
+
+
+def compiled(store: "FeatureStore", policy: TtlPolicy = "serve") -> Catalog:
+    """The catalog of what the registry of `store` has; its version is 0.
+
+    Args:
+        store: its registry is read anew, not from a cache.
+        policy: what readers do with a row older than its view's ttl, where the view's tag
+            `ttl_policy` says nothing.
+
+    Raises:
+        ConfigurationError: a view's tag is not what it can be.
+    """
+    versioned = store.config.registry.enable_online_feature_view_versioning
+    served = [view for view in stored_views(store) if getattr(view, "enabled", True)]
+    compiled_views = {
+        view.name: view_of(view, layout_of(store.project, view, versioned), policy)
+        for view in served
+    }
+    services = store.registry.list_feature_services(store.project, allow_cache=False)
+    return Catalog(
+        version=0,
+        project=store.project,
+        views=compiled_views,
+        services={one.name: service_of(one, compiled_views) for one in services},
+        registry=b64encode(client_registry(store, served)).decode(),
+    )
+
+
+def view_of(view: Any, layout: Layout, policy: TtlPolicy) -> View:
+    """A feature view as readers need it."""
+    ttl, policy = ttl_of(view, policy)
+    types = {one.name: one for one in view.features}
+    return View(
+        name=view.name,
+        table=layout.table,
+        keys=tuple(
+            Key(name, column.name, column.type)
+            for name, column in zip(layout.join_keys, layout.keys, strict=True)
+        ),
+        event_column=layout.event.name,
+        created_column=layout.created.name,
+        features=tuple(
+            StoredFeature(
+                name, str(types[name].dtype), column.name, column.type, types[name].description
+            )
+            for name, column in layout.features.items()
+        ),
+        description=view.description,
+        ttl_s=ttl.total_seconds(),
+        ttl_policy=policy,
+        fresh_for_s=ttl.total_seconds() or fresh_days(view) * DAY_S,
+    )
+
+
+def ttl_of(view: Any, default: TtlPolicy) -> tuple[timedelta, TtlPolicy]:
+    """A view's ttl (zero for none), and what a read does with rows older than it.
+
+    Raises:
+        ConfigurationError: the view's tag `ttl_policy` is none of the policies.
+    """
+    policy = view.tags.get("ttl_policy", default)
+    if policy not in get_args(TtlPolicy):
+        raise ConfigurationError(
+            f"feature view {view.name}: tag ttl_policy is {policy!r}; "
+            f"it can be {', '.join(get_args(TtlPolicy))}"
+        )
+    return getattr(view, "ttl", None) or timedelta(0), cast(TtlPolicy, policy)
+
+
+def fresh_days(view: Any) -> float:
+    """A view's tag `fresh_for_days`, 0 for none.
+
+    Raises:
+        ConfigurationError: it is no number of days.
+    """
+    days = view.tags.get("fresh_for_days", "0")
+    try:
+        found = float(days)
+        timedelta(days=found)  # neither nan nor too many
+    except (ValueError, OverflowError):
+        raise ConfigurationError(
+            f"feature view {view.name}: tag fresh_for_days is {days!r}, which is no number of days"
+        ) from None
+    return found
+
+
+def service_of(service: "FeatureService", views: dict[str, View]) -> Service:
+    """A feature service as readers need it."""
+    lacking = [name for one in service.feature_view_projections for name in lacks(one, views)]
+    return Service(
+        name=service.name,
+        description=service.description,
+        tags=dict(service.tags),
+        projections=tuple(
+            Projection(
+                view=one.name,
+                alias=one.name_to_use(),
+                join_keys=dict(one.join_key_map),
+                features=tuple(feature.name for feature in one.features),
+            )
+            for one in service.feature_view_projections
+        ),
+        contract=contract_of_service(service).hash,
+        unservable=(
+            f"{', '.join(lacking)}: not in the online store (on demand, offline, disabled, "
+            "removed, or of a pinned version); read it with Feast's SDK"
+            if lacking
+            else ""
+        ),
+    )
+
+
+def lacks(projection: Any, views: dict[str, View]) -> list[str]:
+    """What of a service's projection the catalog's views do not have: the view, or features."""
+    if projection.name not in views or projection.version_tag is not None:
+        return [projection.name_to_use()]
+    stored = {one.name for one in views[projection.name].features}
+    return [f"{projection.name}:{f.name}" for f in projection.features if f.name not in stored]
+
+
+def is_current(connection: Connection, found: Catalog) -> bool:
+    """Whether `write` would change nothing."""
+    if connection.execute("SELECT to_regclass('ops.catalog')").fetchone() == (None,):
+        return False
+    row = connection.execute(
+        f"SELECT (c.format, c.document::text) = (%(format)s, %(document)s) OR {OTHERS}"  # noqa: S608
+        " FROM ops.catalog AS c",
+        parameters(found),
+    ).fetchone()
+    return row == (True,)
+
+
+def write(connection: Connection, found: Catalog) -> None:
+    """Makes `found` the catalog, with the next version unless it is the same already.
+
+    A database has one catalog, of the project that is served from it: the first that was
+    applied. Another project's is not written, until that one was torn down.
+    """
+    connection.execute(
+        f"""
+        INSERT INTO ops.catalog AS c (version, format, document)
+        VALUES (1, %(format)s, %(document)s)
+        ON CONFLICT (only_row) DO UPDATE
+        SET version = c.version + 1, format = EXCLUDED.format, document = EXCLUDED.document,
+            applied_at = now()
+        WHERE (c.format, c.document::text) IS DISTINCT FROM
+              (EXCLUDED.format, EXCLUDED.document::text) AND NOT ({OTHERS})""",  # noqa: S608
+        parameters(found),
+    )
+
+
+def parameters(found: Catalog) -> dict[str, Any]:
+    """A catalog as `write` and `is_current` hand it to PostgreSQL."""
+    return {"project": found.project, "format": catalog.FORMAT, "document": found.document()}

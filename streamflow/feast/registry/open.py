@@ -1,0 +1,155 @@
+"""Opens Feast's FeatureStore on the feature repository; the one place that does."""
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from streamflow import settings
+from streamflow.errors import (
+    ConfigurationError,
+    NotAllowed,
+    QueryRefused,
+    SchemaMissing,
+    StoreUnavailable,
+    StreamflowError,
+    reason,
+)
+from streamflow.postgres import migrate as schema
+from streamflow.postgres.connect import connect, first_line, read_only
+
+if TYPE_CHECKING:
+    from feast import FeatureStore
+    from feast.repo_config import RepoConfig
+
+OURS = re.compile(r'"(registry|online|ops)\.')
+"""The schemas of tables that come with an apply, in PostgreSQL's messages."""
+
+
+@contextmanager
+def open_store(schema_mode: Literal["auto", "verify"] = "verify") -> Iterator["FeatureStore"]:
+    """The FeatureStore of the feature repository, its connections closed at the end.
+
+    Errors of Feast's connections inside the block become ours.
+
+    Args:
+        schema_mode: "auto" creates the registry's tables and is for `apply` alone, under its
+            lock; Feast creates them without one, and of several at once most would fail.
+
+    Raises:
+        ConfigurationError: a PG* variable is missing or wrong, or feature_store.yaml is.
+        SchemaMissing: the registry was never applied.
+        StoreUnavailable: PostgreSQL does not answer.
+    """
+    if schema_mode == "verify":
+        require_registry()  # in milliseconds, before Feast's import takes seconds
+    with translated():
+        from feast import FeatureStore
+
+        config = repo_config()
+        config.registry.schema_mode = schema_mode
+        with closing_store(FeatureStore(config=config)) as store:
+            store.registry.refresh(store.project)  # connects, which Feast would do at first use
+            yield store
+
+
+def repo_config(repo: Path | None = None) -> "RepoConfig":
+    """Reads the feature_store.yaml in `repo`, by default of the feature repository.
+
+    Raises:
+        ConfigurationError: feature_store.yaml cannot be read, or is not what Feast wants; says
+            where.
+    """
+    import yaml
+    from feast.repo_config import FeastConfigError, load_repo_config
+
+    repo = repo or settings.streamflow().feature_repo
+    file = repo / "feature_store.yaml"
+    try:
+        return load_repo_config(repo, file)
+    except StreamflowError:
+        raise
+    except yaml.MarkedYAMLError as error:
+        line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
+        raise ConfigurationError(f"{file}{line}: {error.problem}") from None
+    except FeastConfigError as error:
+        found = error._error_message.errors()
+        said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found]
+        raise ConfigurationError(f"{file}: {'; '.join(said)}") from None
+    except OSError as error:
+        raise ConfigurationError(f"{file}: {error.strerror}") from None
+    except TypeError:
+        raise ConfigurationError(f"{file}: must have settings, e.g. project: streamflow") from None
+    except Exception as error:  # a class that it names cannot be imported, bytes are no text
+        raise ConfigurationError(f"{file}: {reason(error)}") from error
+
+
+def require_registry() -> None:
+    """Returns when the registry was applied, to a schema that this version can use.
+
+    Raises:
+        SchemaMissing: it was not.
+        SchemaTooNew: the schema is of a later version.
+    """
+    with connect() as connection:
+        schema.require_usable(connection)
+        found = connection.execute(REGISTRY).fetchone()
+    if found is None or not found[0]:
+        raise SchemaMissing("the feature registry is empty; run: streamflow apply")
+
+
+REGISTRY = """
+    SELECT to_regclass('registry.feature_services') IS NOT NULL
+        OR EXISTS (SELECT FROM pg_class WHERE relname = 'feature_services' AND relkind = 'r')"""
+"""Whether the database has a registry: in our schema, or where feature_store.yaml may say it is."""
+
+
+@contextmanager
+def closing_store(store: "FeatureStore") -> Iterator["FeatureStore"]:
+    """`store`, its connections closed at the end; Feast leaves them to the garbage collector."""
+    try:
+        yield store
+    finally:
+        registry = store._registry
+        if registry is not None:
+            registry.write_engine.dispose()
+            registry.read_engine.dispose()
+        if store._provider is not None:
+            store._provider.online_store.release()
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turns the errors of Feast's connections into ours; the cause is kept."""
+    import psycopg
+    from feast.infra.registry.sql import FeastRegistrySchemaError
+    from psycopg_pool import PoolTimeout
+    from sqlalchemy.exc import InternalError, OperationalError, ProgrammingError
+
+    try:
+        yield
+    except psycopg.errors.ReadOnlySqlTransaction as error:
+        raise read_only(error) from error
+    except InternalError as error:
+        if isinstance(error.orig, psycopg.errors.ReadOnlySqlTransaction):
+            raise read_only(error.orig) from error
+        raise
+    except (OperationalError, PoolTimeout, psycopg.OperationalError) as error:
+        raise StoreUnavailable(f"PostgreSQL: {first_line(error)}") from error
+    except psycopg.errors.InsufficientPrivilege as error:
+        raise NotAllowed(first_line(error)) from error
+    except psycopg.errors.UndefinedTable as error:
+        if not OURS.search(str(error)):  # a source of a store that is not ours
+            raise QueryRefused(first_line(error)) from error
+        raise SchemaMissing(
+            f"the database is not as this version needs it ({first_line(error)});"
+            " run: streamflow apply"
+        ) from error
+    except (FeastRegistrySchemaError, ProgrammingError) as error:
+        cause = getattr(error, "orig", None)
+        if isinstance(cause, psycopg.errors.InsufficientPrivilege):
+            raise NotAllowed(first_line(cause)) from error
+        raise SchemaMissing(
+            "the feature registry is not in this database; run: streamflow apply"
+        ) from error

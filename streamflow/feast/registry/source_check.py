@@ -1,0 +1,206 @@
+"""Compares definitions with their sources: every column, type and time that a view asks for."""
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from feast import Entity, ValueType
+from feast.feature_view import DUMMY_ENTITY_ID
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+    PostgreSQLSource,
+)
+from feast.repo_config import RepoConfig
+from feast.repo_contents import RepoContents
+from feast.types import from_value_type
+from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege
+
+from streamflow.errors import QueryRefused, SourceMismatch
+from streamflow.feast.connection import search_path
+from streamflow.offline.arrow import Column
+from streamflow.postgres.options import choose
+from streamflow.sources import columns as sources
+from streamflow.sources.values import can_be
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a view asks of its source, in the view's own names."""
+
+    view: str
+    """What it is and its name: `feature view prices`."""
+    source: PostgreSQLSource
+    fields: Mapping[str, Any] = field(default_factory=dict)
+    """Feast's type by join key, feature or column of an aggregation; None for any type."""
+
+
+def wanted_of(view: Any, keys: Mapping[str, Any]) -> Wanted | None:
+    """What a view of any class asks of its source; None where that is not PostgreSQL's.
+
+    A view that is computed from other views asks for nothing, and one that is computed by a
+    function or aggregations for no features.
+
+    Args:
+        keys: Feast's type by join key, None for any.
+    """
+    source = getattr(view, "batch_source", None)
+    if not isinstance(source, PostgreSQLSource) or getattr(view, "source_views", None):
+        return None
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(view).__name__).lower()
+    own = {name: dtype for name, dtype in keys.items() if name != DUMMY_ENTITY_ID}
+    aggregations = getattr(view, "aggregations", None)
+    if getattr(view, "feature_transformation", None) or getattr(view, "udf", None):
+        own = {}
+    elif aggregations:
+        own |= {one.column: None for one in aggregations}
+    else:
+        own |= {one.name: one.dtype for one in view.features if one.name != DUMMY_ENTITY_ID}
+    return Wanted(f"{kind} {view.name}", source, own)
+
+
+def require_fit(connection: Connection[Any], config: RepoConfig, contents: RepoContents) -> None:
+    """Returns when every definition of a repository fits its source.
+
+    Args:
+        connection: to the offline store's database, inside a transaction.
+
+    Raises:
+        SourceMismatch: naming all faults.
+    """
+    connection.execute(choose([("search_path", search_path(config.offline_store))]))
+    entities = {one.name: one for one in contents.entities}
+    views = [*contents.feature_views, *contents.stream_feature_views, *contents.label_views]
+    wanted = [wanted_of(view, keys_of(view, entities)) for view in views]
+    unread = [one for one in contents.data_sources if isinstance(one, PostgreSQLSource)]
+    if found := faults(connection, [one for one in wanted if one], unread):
+        raise SourceMismatch(found, "nothing was changed")
+
+
+def require_view(connection: Connection[Any], config: RepoConfig, view: Any) -> None:
+    """Returns when the source of a registered view has its columns and a time.
+
+    Args:
+        connection: to the offline store's database, inside a transaction.
+
+    Raises:
+        SourceMismatch: naming the view, the source and what that has.
+    """
+    connection.execute(choose([("search_path", search_path(config.offline_store))]))
+    wanted = wanted_of(view, {one.name: None for one in view.entity_columns})
+    if wanted and (found := faults(connection, [wanted], types=False)):
+        raise SourceMismatch(found)
+
+
+def keys_of(view: Any, entities: Mapping[str, Entity]) -> dict[str, Any]:
+    """Feast's type by join key of a view that was not applied yet; None where it says none."""
+    declared = {one.name: one.dtype for one in view.entity_columns}
+    keys = {}
+    for name in view.entities:
+        if entity := entities.get(name):
+            known = entity.value_type != ValueType.UNKNOWN
+            own = from_value_type(entity.value_type) if known else None
+            keys[entity.join_key] = declared.get(entity.join_key, own)
+    return keys
+
+
+def faults(
+    connection: Connection[Any],
+    wanted: Sequence[Wanted],
+    unused: Iterable[PostgreSQLSource] = (),
+    types: bool = True,
+) -> list[str]:
+    """What sources lack of what views ask of them, and of what they say themselves.
+
+    Args:
+        connection: inside a transaction, with the search_path of the offline store.
+        unused: sources that no view of `wanted` reads.
+        types: whether the types of keys, features and created times are compared as well.
+    """
+    readers: dict[str, list[Wanted]] = {}
+    for one in wanted:
+        readers.setdefault(one.source.name, []).append(one)
+    found: list[str] = []
+    for views in readers.values():
+        found += of_source(connection, views[0].source, views, types)
+    for source in unused:
+        if source.name not in readers:
+            found += of_source(connection, source, [], types)
+    return found
+
+
+def of_source(
+    connection: Connection[Any], source: PostgreSQLSource, views: Sequence[Wanted], types: bool
+) -> list[str]:
+    """The faults of one source and of the views that read it."""
+    owners = f"{', '.join(one.view for one in views)}: " if views else ""
+    try:
+        has = sources.columns_of_source(connection, source.name, sources.relation(source))
+    except InsufficientPrivilege as error:
+        return [f"{owners}data source {source.name} cannot be looked at: {error}"]
+    except SourceMismatch as error:
+        return [f"{owners}{one}" for one in error.faults]
+    except QueryRefused as error:
+        return [f"{owners}{error}"]
+    kinds = sources.type_names(connection, has)
+    found = [f"{owners}{one}" for one in of_times(source, has, kinds, types)]
+    for view in views:
+        found += [f"{view.view}: {one}" for one in of_fields(view, has, kinds, types)]
+    return list(dict.fromkeys(found))
+
+
+def of_times(
+    source: PostgreSQLSource, has: Sequence[Column], kinds: Mapping[int, str], types: bool
+) -> Iterator[str]:
+    """What is wrong with the columns that a source names itself."""
+    own = own_names(source)
+    times = {
+        what: own.get(name, name)
+        for what, name in (
+            ("timestamp_field", source.timestamp_field),
+            ("created_timestamp_column", source.created_timestamp_column),
+        )
+        if name
+    }
+    if "timestamp_field" not in times:
+        some = [one.name for one in has if one.oid in sources.TIMES]
+        yield (
+            f"data source {source.name} names no timestamp_field;"
+            f" its columns with times are {sources.listed(some)}"
+        )
+    # A mapping of a column that nobody asks for does no harm, as with stock Feast.
+    if said := sources.lacking(source.name, times.values(), has):
+        yield said
+    there = {one.name: one.oid for one in has}
+    for what, name in times.items():
+        if not types and what == "created_timestamp_column":
+            continue  # which is compared as it is
+        if name in there and there[name] not in sources.TIMES:
+            yield sources.not_a_time(what, name, source.name, kinds[there[name]])
+
+
+def of_fields(
+    view: Wanted, has: Sequence[Column], kinds: Mapping[int, str], types: bool
+) -> Iterator[str]:
+    """What is wrong with the columns that a view asks for."""
+    own = own_names(view.source)
+    columns = {name: own.get(name, name) for name in view.fields}
+    if said := sources.lacking(view.source.name, columns.values(), has):
+        yield said
+    there = {one.name: one for one in has}
+    for name, dtype in view.fields.items():
+        column = there.get(columns[name])
+        if not types or column is None or dtype is None:
+            continue
+        kind = kinds[column.oid]
+        if not can_be(dtype.to_value_type().name, kind):
+            yield (
+                f"column {column.name} of data source {view.source.name} is {kind}"
+                f" and {name} is {dtype}, which it cannot become; cast it in the source's query"
+                " or declare another type (docs/types.md)"
+            )
+
+
+def own_names(source: PostgreSQLSource) -> dict[str, str]:
+    """The source's columns by the names that its field mapping gives them."""
+    return {mapped: column for column, mapped in (source.field_mapping or {}).items()}

@@ -1,0 +1,116 @@
+"""What the stock `feast apply` is made to ask before it writes anything.
+
+Feast writes its registry first, object by object, and calls the stores afterwards; of the sources
+it asks only those of plain views, and tells no store which views read them. So its function that
+applies a repository is wrapped, wherever one of our stores is configured.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import wraps
+from typing import Any
+
+import click
+from feast import repo_operations
+from feast.repo_config import RepoConfig
+from feast.repo_contents import RepoContents
+
+from streamflow.errors import ConfigurationError, StreamflowError
+
+ONLINE = "streamflow.feast.StreamflowOnlineStore"
+SQL_REGISTRY = "registry: {registry_type: sql, path: postgresql+psycopg://}"
+
+
+class Refused(click.ClickException):
+    """An error of ours as Feast's command line ends with it: one line and no traceback."""
+
+    exit_code = 1
+
+
+class WronglySetUp(Refused):
+    """The same of a ConfigurationError, with the exit code that `streamflow` has for it."""
+
+    exit_code = 2
+
+
+def require(config: RepoConfig, contents: RepoContents | None) -> None:
+    """Returns when a repository can be applied: its settings, its sources, our schemas.
+
+    The schemas are created where they are missing.
+
+    Args:
+        contents: None where Feast was told not to look at the sources.
+
+    Raises:
+        ConfigurationError: naming what is missing; nothing was changed.
+    """
+    from streamflow.feast.offline import connect as offline_connection
+    from streamflow.feast.offline.store import StreamflowOfflineStoreConfig
+    from streamflow.feast.online import apply as online_apply
+    from streamflow.feast.online.store import StreamflowOnlineStoreConfig
+    from streamflow.feast.registry import source_check
+
+    require_settings(config)
+    if contents and isinstance(config.offline_store, StreamflowOfflineStoreConfig):
+        with offline_connection.connect(config.offline_store) as connection:
+            source_check.require_fit(connection, config, contents)
+    if isinstance(config.online_store, StreamflowOnlineStoreConfig):
+        online_apply.prepare(config)
+
+
+def require_settings(config: RepoConfig) -> None:
+    """Returns when our stores have beside them what they need.
+
+    Raises:
+        ConfigurationError: with the line that feature_store.yaml needs.
+    """
+    from streamflow.feast.engine.engine import StreamflowEngineConfig
+    from streamflow.feast.online.store import StreamflowOnlineStoreConfig
+
+    ours = isinstance(config.online_store, StreamflowOnlineStoreConfig)
+    if ours and config.registry.registry_type == "file":
+        raise ConfigurationError(
+            "the online store needs a registry in PostgreSQL, since Feast writes one in a file only"
+            f" after it made the tables; feature_store.yaml needs the line {SQL_REGISTRY}"
+        )
+    if isinstance(config.batch_engine, StreamflowEngineConfig) and not ours:
+        raise ConfigurationError(
+            "the batch engine writes into our own online store alone; feature_store.yaml needs"
+            f" the line online_store: {{type: {ONLINE}}}"
+        )
+
+
+@contextmanager
+def refusing() -> Iterator[None]:
+    """Inside of Feast's command line, turns errors of ours into the ones that it ends with."""
+    try:
+        yield
+    except StreamflowError as error:
+        if click.get_current_context(silent=True) is None:
+            raise
+        kind = WronglySetUp if isinstance(error, ConfigurationError) else Refused
+        raise kind(str(error)) from error
+
+
+def watch() -> None:
+    """Wraps Feast's function; again changes nothing."""
+    apply = repo_operations.apply_total_with_repo_instance
+    if getattr(apply, "__wrapped__", None):
+        return
+
+    @wraps(apply)
+    def checked(
+        store: Any,
+        project_name: str,
+        registry: Any,
+        repo: RepoContents,
+        skip_source_validation: bool,
+        *more: Any,
+        **options: Any,
+    ) -> None:
+        skip = skip_source_validation
+        with refusing():
+            require(store.config, None if skip else repo)
+            apply(store, project_name, registry, repo, skip, *more, **options)
+
+    repo_operations.apply_total_with_repo_instance = checked

@@ -1,0 +1,1 @@
+"""The typed online tables: made, migrated, merged into."""

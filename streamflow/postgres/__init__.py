@@ -1,0 +1,1 @@
+"""PostgreSQL: connections and their options, the schema and its migrations, locks."""

@@ -1,0 +1,184 @@
+"""Where the database and the feature repository are, from environment variables."""
+
+import logging
+import os
+import re
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Literal, Self
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streamflow.errors import ConfigurationError
+
+log = logging.getLogger(__name__)
+
+FEATURE_REPO = Path(__file__).parent.parent / "feature_repo"
+CONNECTION_VARIABLES = (
+    "PGHOST",
+    "PGHOSTADDR",
+    "PGPORT",
+    "PGUSER",
+    "PGPASSWORD",
+    "PGDATABASE",
+    "PGSERVICE",
+)
+
+
+class PostgresSettings(BaseSettings):
+    """Where PostgreSQL is, in libpq's own variables, so that psql, psycopg and Feast agree."""
+
+    model_config = SettingsConfigDict(frozen=True, populate_by_name=True)
+
+    host: str = Field(alias="PGHOST", min_length=1)
+    """Host name, address, or the folder of a Unix socket."""
+    port: int = Field(5432, alias="PGPORT", ge=1, le=65535)
+    user: str = Field(alias="PGUSER", min_length=1)
+    password: str = Field("", alias="PGPASSWORD", repr=False)
+    """Empty where the server asks for none or libpq finds it in PGPASSFILE."""
+    database: str = Field(alias="PGDATABASE", min_length=1)
+    sslmode: str = Field("prefer", alias="PGSSLMODE")
+    """As libpq's: `verify-full` with PGSSLROOTCERT for a server over a network."""
+
+    @field_validator("host", "database")
+    @classmethod
+    def plain(cls, given: str) -> str:
+        """A name: of a URL, errors would tell the password that is in it."""
+        if "://" in given:
+            raise PydanticCustomError("url", "wants a name and not a URL")
+        return given
+
+
+class StreamflowSettings(BaseSettings):
+    """What is StreamFlow's own."""
+
+    model_config = SettingsConfigDict(env_prefix="STREAMFLOW_", frozen=True)
+
+    feature_repo: Path = FEATURE_REPO
+    """Folder with feature_store.yaml and definitions.py."""
+    home: Path = (
+        FEATURE_REPO.parent if (FEATURE_REPO.parent / "pyproject.toml").exists() else Path.cwd()
+    ) / ".streamflow"
+    """Folder of the embedded PostgreSQL and of the demo's files."""
+    commit: str = ""
+    """Git commit of the code, set in images; a checkout asks git."""
+    wait_s: int = Field(0, ge=0)
+    """Seconds that a job waits for the database, the registry or its month to be there."""
+    keep_runs_days: int = Field(400, ge=31)
+    """Days that the ledger keeps a run, what its audit found, and what was materialized. The sums
+    in the metrics keep counting; of each command the last run and the last success always stay, and
+    the newest of each month, training set and forced window, so that what was done is known."""
+    pool_size: int = Field(10, ge=1)
+    """Connections to the online tables of one process; more reads than that wait for one."""
+    verbose: bool = False
+    """Whether an error that nobody foresaw is told with its traceback, as with
+    `streamflow --verbose`."""
+    max_ahead_s: int = Field(86_400, ge=0)
+    """Seconds that the event time of a row may be ahead of the database's clock. Pushes of later
+    rows are refused; a materialization leaves them out and counts them, since the newest row of a
+    key wins and one dated 2099 by mistake would keep all others back."""
+    connect_timeout_s: int = Field(5, ge=1)
+    """Seconds until an unreachable server is an error; a failover takes longer, callers retry."""
+    pooler: Literal["none", "transaction"] = "none"
+    """`transaction` where PGHOST is a pooler that gives a server for one transaction at a time
+    (pgbouncer's pool_mode=transaction). Then nothing is kept in a session of the server."""
+    direct_host: str = ""
+    """Host of the server itself, beside such a pooler: for what needs a session, which is LISTEN
+    and locks that outlive a transaction. Without it the API keeps no answer, a lock is held by an
+    open transaction, and databases are neither dumped nor restored."""
+    direct_port: int = Field(5432, ge=1, le=65535)
+    """Its port."""
+
+    @model_validator(mode="after")
+    def beside_a_pooler(self) -> Self:
+        """A direct address is one beside a pooler."""
+        if self.direct_host and self.pooler == "none":
+            raise PydanticCustomError(
+                "direct",
+                "STREAMFLOW_DIRECT_HOST is beside a pooler: set STREAMFLOW_POOLER=transaction",
+            )
+        if self.direct_host and os.environ.get("PGHOSTADDR"):
+            raise PydanticCustomError("direct", "STREAMFLOW_DIRECT_HOST is no use with PGHOSTADDR")
+        return self
+
+
+def postgres() -> PostgresSettings:
+    """The connection that the PG* variables name.
+
+    Sets PGTZ and PGAPPNAME where they are unset: libpq sends both on every connection of the
+    process, Feast's included, and Feast's PostgreSQL stores read naive times in the session's
+    zone, which therefore has to be UTC.
+
+    Raises:
+        ConfigurationError: naming every variable that is missing or wrong.
+    """
+    os.environ.setdefault("PGTZ", "UTC")
+    os.environ.setdefault("PGAPPNAME", "streamflow")
+    try:
+        return PostgresSettings()
+    except ValidationError as error:
+        raise ConfigurationError(explain(error)) from None
+
+
+def streamflow() -> StreamflowSettings:
+    """StreamFlow's own settings.
+
+    Raises:
+        ConfigurationError: naming every variable that is wrong.
+    """
+    try:
+        return StreamflowSettings()
+    except ValidationError as error:
+        raise ConfigurationError(explain(error, prefix="STREAMFLOW_")) from None
+
+
+def warn_of_misspelt(known: Iterable[str], prefix: str = "STREAMFLOW_") -> None:
+    """Logs each variable of this process that looks like a setting and is none."""
+    for given, meant in misspelt(os.environ, known, prefix).items():
+        log.warning("no such setting, not honoured", extra={"variable": given, "looks_like": meant})
+
+
+def misspelt(
+    environment: Mapping[str, str], known: Iterable[str], prefix: str = "STREAMFLOW_"
+) -> dict[str, str]:
+    """By variable of `environment`: the setting that it looks like, and is not.
+
+    Others may have variables with that prefix as well, as Kubernetes has one for each Service; so
+    that one which looks like no setting is nobody's fault.
+    """
+    names = [name.upper() for name in known]
+    found: dict[str, str] = {}
+    for given in environment:
+        rest = given.removeprefix(prefix)
+        if not given.startswith(prefix) or rest in names or OF_A_SERVICE.search(given):
+            continue
+        if near := get_close_matches(rest, names, 1, 0.75):
+            found[given] = f"{prefix}{near[0]}"
+    return found
+
+
+OF_A_SERVICE = re.compile(r"_(SERVICE_HOST|(SERVICE_)?PORT(_\w+)?)$")
+"""Ends the variables by which Kubernetes tells a pod of a Service."""
+
+
+def explain(error: ValidationError, prefix: str = "") -> str:
+    """All missing and wrong variables of `error` in one line, without their values."""
+    missing, wrong = [], []
+    for detail in error.errors():
+        name = prefix + str(detail["loc"][0]).upper() if detail["loc"] else ""
+        if detail["type"] == "missing":
+            missing.append(name)
+        elif not name:
+            wrong.append(detail["msg"])
+        else:
+            wrong.append(f"{name}: {detail['msg'].lower()}")
+    said = [f"not set: {', '.join(missing)}"] if missing else []
+    return "; ".join(said + wrong) + " (environment variables)"
+
+
+def names_a_database(environment: Mapping[str, str]) -> bool:
+    """Whether any PG* variable of `environment` says which PostgreSQL to use."""
+    return any(environment.get(name) for name in CONNECTION_VARIABLES)

@@ -7,7 +7,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from cluster import run
 from namespace import Namespace
 
 READ = """
@@ -21,6 +20,7 @@ READ = """
     done"""
 """Prints each second what every pod of a node holds that cannot be given back: neither files that
 are cached nor what the kernel keeps. The second version of control groups has other names."""
+IN_NODE = ("docker", "exec")
 MIB = 2**20
 
 
@@ -32,6 +32,8 @@ class PodMemory:
     """By pod: seconds from the beginning, and bytes; a pod that ended keeps its points."""
     limits: dict[str, int] = field(default_factory=dict)
     """By pod: the limit of its containers together, as bytes."""
+    jobs: dict[str, str] = field(default_factory=dict)
+    """By pod, of those that a Job has: its name."""
 
     def peaks(self) -> dict[str, float]:
         """The most that each pod held, in MiB."""
@@ -42,12 +44,9 @@ class PodMemory:
 def measured(namespace: Namespace) -> Iterator[PodMemory]:
     """Measures as long as it is open."""
     found, names, began = PodMemory(), dict[str, str](), time.monotonic()
-    nodes = run("kind", "get", "nodes", "--name", namespace.cluster.name).split()
     readers = [
-        subprocess.Popen(
-            ["docker", "exec", node, "sh", "-c", READ], stdout=subprocess.PIPE, text=True
-        )
-        for node in nodes
+        subprocess.Popen([*IN_NODE, node, "sh", "-c", READ], stdout=subprocess.PIPE, text=True)
+        for node in namespace.cluster.nodes()
     ]
 
     def follow(reader: "subprocess.Popen[str]") -> None:
@@ -65,6 +64,8 @@ def measured(namespace: Namespace) -> Iterator[PodMemory]:
                 name = one["metadata"]["name"]
                 names[one["metadata"]["uid"]] = name
                 found.limits[name] = sum(map(limit, one["spec"]["containers"]))
+                if job := one["metadata"]["labels"].get("batch.kubernetes.io/job-name"):
+                    found.jobs[name] = job
 
     ended = threading.Event()
     threads = [threading.Thread(target=follow, args=[one]) for one in readers]

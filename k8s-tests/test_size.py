@@ -5,9 +5,10 @@ that the chart schedules is run once meanwhile, and the API is asked.
 """
 
 import json
+import re
 from collections import defaultdict
 
-from cluster import ROOT
+from cluster import ROOT, CommandFailedError
 from namespace import Namespace, until
 from pod_memory import MIB, PodMemory, measured
 
@@ -36,6 +37,7 @@ def test_every_part_stays_within_its_memory(namespace: Namespace) -> None:
         namespace.kubectl(
             "rollout", "status", "deploy/streamflow-api", "--timeout=600s", timeout=620
         )
+        until(lambda: is_served(namespace), bool, 1800)
         summary = namespace.load(RATE, choose(60, 900))
         for job in namespace.jobs():
             namespace.complete(job, timeout=3600)
@@ -49,6 +51,14 @@ def test_every_part_stays_within_its_memory(namespace: Namespace) -> None:
     assert restarts(namespace) == {}
     for name, peak in memory.peaks().items():
         assert peak * MIB < 0.9 * memory.limits[name], (name, peak)
+
+
+def is_served(namespace: Namespace) -> bool:
+    """Tells whether the first month is online."""
+    try:
+        return bool(namespace.ask("/features/0002-ORFBO"))
+    except CommandFailedError:
+        return False
 
 
 def restarts(namespace: Namespace) -> dict[str, int]:
@@ -69,10 +79,11 @@ def report(memory: PodMemory, users: int, requests: int, failed: int) -> None:
         return
     panels: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(dict)
     for name, line in memory.points.items():
-        part = "jobs, MiB" if len(line) and is_job(name) else f"{name.split('-')[1]}, MiB"
-        panels[part][name.removeprefix("streamflow-")] = [(at, held / MIB) for at, held in line]
-    title = f"Memory of each pod: three months of {users:,} users"
-    PICTURE.write_text(draw(title, panels))
+        words = memory.jobs.get(name, name).removeprefix("streamflow-")
+        what = re.sub("-[0-9a-f]{8,10}(-.{5})?$|-by-hand$|-0$", "", words)
+        panel = "the jobs" if name in memory.jobs else "what always runs"
+        panels[f"{panel}, MiB"].setdefault(what, []).extend((at, held / MIB) for at, held in line)
+    PICTURE.write_text(draw(f"Memory of each pod: three months of {users:,} users", panels))
     load = f"default values, {users:,} users, {RATE} requests a second"
     record(
         Result("three months in, and all that is scheduled", load, requests, failed, None, lost=0)

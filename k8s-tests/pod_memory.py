@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from namespace import Namespace
 
@@ -61,11 +62,7 @@ def measured(namespace: Namespace) -> Iterator[PodMemory]:
     def look() -> None:
         while not ended.wait(1):
             for one in namespace.get("Pod"):
-                name = one["metadata"]["name"]
-                names[one["metadata"]["uid"]] = name
-                found.limits[name] = sum(map(limit, one["spec"]["containers"]))
-                if job := one["metadata"]["labels"].get("batch.kubernetes.io/job-name"):
-                    found.jobs[name] = job
+                names[one["metadata"]["uid"]] = note(found, one)
 
     ended = threading.Event()
     threads = [threading.Thread(target=follow, args=[one]) for one in readers]
@@ -81,6 +78,15 @@ def measured(namespace: Namespace) -> Iterator[PodMemory]:
             reader.wait()
         for one in threads:
             one.join()
+
+
+def note(found: PodMemory, pod: dict[str, Any]) -> str:
+    """Notes whose pod it is and how much it may hold; gives its name."""
+    name: str = pod["metadata"]["name"]
+    found.limits[name] = sum(map(limit, pod["spec"]["containers"]))
+    if job := pod["metadata"]["labels"].get("batch.kubernetes.io/job-name"):
+        found.jobs[name] = job
+    return name
 
 
 def limit(container: dict[str, dict[str, dict[str, str]]]) -> int:

@@ -22,6 +22,7 @@ READ = """
 """Prints each second what every pod of a node holds that cannot be given back: neither files that
 are cached nor what the kernel keeps. The second version of control groups has other names."""
 IN_NODE = ("docker", "exec")
+OF_THE_RELEASE = "app.kubernetes.io/instance=streamflow"
 MIB = 2**20
 
 
@@ -61,7 +62,7 @@ def measured(namespace: Namespace) -> Iterator[PodMemory]:
 
     def look() -> None:
         while not ended.wait(1):
-            for one in namespace.get("Pod"):
+            for one in namespace.get("Pod", selector=OF_THE_RELEASE):
                 names[one["metadata"]["uid"]] = note(found, one)
 
     ended = threading.Event()
@@ -75,9 +76,10 @@ def measured(namespace: Namespace) -> Iterator[PodMemory]:
         ended.set()
         for reader in readers:
             reader.kill()
-            reader.wait()
         for one in threads:
             one.join()
+        for reader in readers:
+            reader.communicate()
 
 
 def note(found: PodMemory, pod: dict[str, Any]) -> str:

@@ -52,6 +52,7 @@ GROUPS = {
     "upkeep": Group(
         "In a cluster, by its operator", ("k8s-tests/test_roles.py", "k8s-tests/test_backup.py")
     ),
+    "size": Group("In a cluster, with a million users", ("k8s-tests/test_size.py",)),
     "long-run": Group("In a cluster, for half an hour", ("k8s-tests/test_long_run.py",)),
 }
 """In the order of the document."""
@@ -90,6 +91,7 @@ def everything(folder: Path) -> list[Section]:
         print(f"{GROUPS['long-run'].title}: runs beside what follows", flush=True)
         beside = Drill(GROUPS["long-run"], folder / "long-run", keep=True, output=said)
         found["upkeep"] = Drill(GROUPS["upkeep"], folder / "upkeep", keep=True).ended()
+        found["size"] = Drill(GROUPS["size"], folder / "size", keep=True).ended()
         found["local"] = Drill(GROUPS["local"], folder / "local").yielding().ended()
         found["long-run"] = beside.ended()
         said.seek(0)

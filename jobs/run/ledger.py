@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
+from jobs.run.lost_database import was_lost_before, with_advice
 from jobs.run.urls import shown
 from streamflow import settings, tracing
 from streamflow.errors import InputRefused, StreamflowError, reason
@@ -109,6 +110,7 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
         schema.require(connection)
         run.number = enter(connection, keeper, run)
         tidy(connection)
+        lost_before = was_lost_before(connection, command, run.number)
         try:
             with tracing.span(command, **{name: str(what) for name, what in kept.items()}):
                 yield run
@@ -117,10 +119,13 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
             run.outcome, run.message = "refused", str(error)
             run.counts = Counts(read=run.counts.read, refused=error.total)
             raise
-        except BaseException as error:
+        except BaseException as cause:
+            said = with_advice(cause) if lost_before else cause
             # The text of a KeyError is the key alone.
-            text = reason(error) if isinstance(error, KeyError) else str(error)
-            run.outcome, run.message = "failed", shown(text or type(error).__name__)
+            text = reason(said) if isinstance(said, KeyError) else str(said)
+            run.outcome, run.message = "failed", shown(text or type(said).__name__)
+            if said is not cause:
+                raise said from cause
             raise
         finally:
             run.duration_ms = round((time.monotonic() - run.started) * 1000)

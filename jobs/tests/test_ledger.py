@@ -8,7 +8,7 @@ import pytest
 
 from jobs.run.ledger import LOCK_CLASS, recent, recorded
 from jobs.tests.acting import execute, streamflow
-from streamflow.errors import ConfigurationError
+from streamflow.errors import ConfigurationError, StoreUnavailable
 from streamflow.postgres.connect import connect
 
 STATUS = """
@@ -185,3 +185,43 @@ def test_who_empties_the_ledger_begins_anew(database: str) -> None:
         pass
     execute("TRUNCATE ops.runs")
     assert execute(STATUS) == []
+
+
+def lose() -> None:
+    """A run in which the server ends the connection of the work."""
+    with recorded("ingest"), connect() as connection:
+        execute(f"SELECT pg_terminate_backend({connection.info.backend_pid})")
+        connection.execute("SELECT 1")
+
+
+def end_of_losing() -> str:
+    """What such a run says, which the ledger has as well."""
+    with pytest.raises(StoreUnavailable) as caught:
+        lose()
+    assert recent(1)[0]["message"] == str(caught.value)
+    return str(caught.value)
+
+
+def test_a_command_that_lost_the_database_three_times_says_that_memory_may_be_why(
+    database: str,
+) -> None:
+    assert "memory" not in end_of_losing()
+    with recorded("materialize"):
+        pass
+    assert "memory" not in end_of_losing()
+    assert "raise postgres.resources.limits.memory" in end_of_losing()
+    assert "raise postgres.resources.limits.memory" in end_of_losing()
+    with recorded("ingest"):
+        pass
+    assert "memory" not in end_of_losing()
+
+
+def test_runs_that_could_not_say_so_count_and_other_failures_do_not(database: str) -> None:
+    for _ in range(2):  # as they are found when the server was away to their end
+        execute(
+            "INSERT INTO ops.runs (command, parameters, versions) VALUES ('ingest', '{}', '{}')"
+        )
+    assert "memory" in end_of_losing()
+    with pytest.raises(ConfigurationError, match="no month"), recorded("ingest"):
+        raise ConfigurationError("no month")
+    assert "memory" not in end_of_losing()

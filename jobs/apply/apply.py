@@ -23,7 +23,7 @@ from jobs.apply.plan import (
     defined,
     registered,
 )
-from jobs.apply.sources import migrated, require_fit
+from jobs.apply.sources import bring_tables, migrated, require_fit, table_changes
 from jobs.materialize import BEGINNING, choose, through_feast
 from jobs.run.ledger import Run, last_outcome, recorded
 from streamflow import settings
@@ -115,6 +115,7 @@ def applied(
             )
         with connection.transaction():  # the schema comes with sources that fit, or not at all
             migrated = schema.migrate(connection)
+            bring_tables(connection)
             require_fit(connection, contents)
         if migrated:
             log.info("schema migrated", extra={"migration": migrations.newest()})
@@ -144,6 +145,11 @@ def planned(connection: Connection, contents: "RepoContents") -> Plan:
     elif found == "outdated":
         details = tuple(f"migration {one.number} {one.name}" for one in schema.pending(connection))
         changes.append(Change("changed", SCHEMA, "source, registry, online, ops", details))
+    if found == "current":
+        changes += [
+            Change("changed", SCHEMA, table, tuple(details))
+            for table, details in table_changes(connection).items()
+        ]
     there, online_is_current = now(connection)
     registry = compare(there, defined(contents))
     if not registry.changes and (unfinished(connection) or not online_is_current):

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING
 from psycopg import Connection
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
-from streamflow import settings
+from streamflow import settings, snapshots
 from streamflow.feast.registry.open import repo_config
 from streamflow.postgres import migrate as schema
+from streamflow.postgres import snapshot_tables
 from streamflow.postgres.connect import first_line
 
 if TYPE_CHECKING:
@@ -41,6 +42,22 @@ def require_fit(connection: Connection, contents: "RepoContents") -> None:
         source_check.require_fit(other, config, contents)
 
 
+def bring_tables(connection: Connection) -> None:
+    """Makes the tables of the months what the feature repository declares, if it does.
+
+    Raises:
+        SourceMismatch: a column has another type there.
+    """
+    if declared := snapshots.declared(settings.streamflow().feature_repo):
+        snapshot_tables.bring(connection, declared)
+
+
+def table_changes(connection: Connection) -> dict[str, list[str]]:
+    """What that would change, by table; raises as `bring_tables` does."""
+    declared = snapshots.declared(settings.streamflow().feature_repo)
+    return snapshot_tables.changes(connection, declared) if declared else {}
+
+
 def migrated(connection: Connection) -> bool:
     """Migrates the schema for a plan, which undoes it; False where the role may not.
 
@@ -49,6 +66,7 @@ def migrated(connection: Connection) -> bool:
     try:
         with connection.transaction():
             schema.migrate(connection, quick=True)
+            bring_tables(connection)
             return True
     except (InsufficientPrivilege, ReadOnlySqlTransaction) as error:
         log.warning("the sources were not looked at", extra={"reason": first_line(error)})

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.errors import Fault
+from streamflow.snapshots import KEY, Column, Snapshots
 
 TEXT = pd.ArrowDtype(pa.string())
 MAX_ID_LENGTH = 128
@@ -134,58 +135,41 @@ def identifier() -> pandera.Check:
     return rule(f"1 to {MAX_ID_LENGTH} printable characters in UTF-8, no blanks around", accepts)
 
 
-def schemas(as_of: date) -> dict[str, pandera.DataFrameSchema]:
-    """The six files of a month, in the order they are loaded, each with its columns' rules.
+def schemas(declared: Snapshots, as_of: date) -> dict[str, pandera.DataFrameSchema]:
+    """The files of a month, in the order they are loaded, each with its columns' rules.
 
     Args:
         as_of: the day the month describes; nothing in it may lie after that day.
     """
-    files: dict[str, dict[str, Rules]] = {
-        "users": {
-            "signup_date": day(as_of),
-            "user_gender": one_of("Female", "Male"),
-            "user_is_senior": truth(),
-            "has_family": truth(),
-            "has_dependents": truth(),
-        },
-        "subscriptions": {
-            "months_active": whole_number(0, 1200),
-            "plan_stream_tv": truth(),
-            "plan_stream_movies": truth(),
-            "contract_type": one_of("Month-to-month", "One year", "Two year"),
-            "paperless_billing": truth(),
-            "monthly_fee": number(0, 1_000),
-            "total_paid": number(0, 1_000_000, SMALLEST_DOUBLE),
-            "net_service": one_of("DSL", "Fiber optic", "No"),
-        },
-        "usage_agg_30d": {
-            "watch_hours_30d": number(0, 720),
-            "avg_session_mins_7d": number(0, 10_080),
-            "unique_devices_30d": whole_number(0, 1_000),
-            "skips_7d": whole_number(0, 1_000_000),
-            "rebuffer_events_7d": whole_number(0, 1_000_000),
-        },
-        "payments_agg_90d": {"failed_payments_90d": whole_number(0, 1_000)},
-        "support_agg_90d": {
-            "support_tickets_90d": whole_number(0, 10_000),
-            "ticket_avg_resolution_hrs_90d": number(0, 8_760),
-        },
-        "labels": {"churn_label": truth()},
-    }
     return {
-        name: pandera.DataFrameSchema(
-            {
-                column: pandera.Column(TEXT, check, nullable=column in MAY_BE_EMPTY)
-                for column, check in {"user_id": identifier(), **rules}.items()
+        one.file: pandera.DataFrameSchema(
+            {KEY: pandera.Column(TEXT, identifier())}
+            | {
+                name: pandera.Column(TEXT, rules(column, as_of), nullable=column.nullable)
+                for name, column in one.columns.items()
             },
             strict=True,
         )
-        for name, rules in files.items()
+        for one in declared.files
     }
 
 
-MAY_BE_EMPTY = frozenset({"plan_stream_tv", "plan_stream_movies"})
-"""Columns where an empty field means unknown."""
+def rules(column: Column, as_of: date) -> Rules:
+    """The rules of a declared column's fields."""
+    low, high = column.low or 0, column.high or 0
+    match column.type:
+        case "bigint":
+            return whole_number(low, high)
+        case "real":
+            return number(low, high)
+        case "double precision":
+            return number(low, high, SMALLEST_DOUBLE)
+        case "boolean":
+            return truth()
+        case "date":
+            return day(as_of)
+        case _:
+            return one_of(*column.values)
 
 
 def faults(schema: pandera.DataFrameSchema, file: str, rows: pd.DataFrame) -> Report:

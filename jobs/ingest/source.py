@@ -8,8 +8,8 @@ from tempfile import TemporaryDirectory
 
 import fsspec
 
-from jobs.ingest.load import TABLES
 from jobs.run.urls import failure, shown
+from streamflow import settings, snapshots
 from streamflow.errors import ConfigurationError
 
 SAMPLE = "sample://"
@@ -41,9 +41,10 @@ def local_folder(source: str) -> Iterator[Path]:
         except OSError as error:
             raise failure(f"{source} cannot be read", error) from None
         try:
-            for name in TABLES:
+            for one in snapshots.load(settings.streamflow().feature_repo).files:
                 with suppress(FileNotFoundError):
-                    files.get_file(within(path, f"{name}.csv"), f"{scratch}/{name}.csv")
+                    name = f"{one.file}.csv"
+                    files.get_file(within(path, name), f"{scratch}/{name}")
         except Exception as error:  # each kind of file system has errors of its own
             raise failure(f"{source} cannot be read", error) from None
         yield Path(scratch)

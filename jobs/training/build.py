@@ -15,13 +15,14 @@ from datetime import time as midnight
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
+from psycopg import sql
 
 from jobs.run.ledger import Run, versions
 from jobs.training.difference import difference
 from jobs.training.file import Facts, Manifest, Sink, Target, Written, write
 from jobs.training.freshness import definitions_of
 from jobs.training.labels import require_labels
-from streamflow import tracing
+from streamflow import settings, snapshots, tracing
 from streamflow.catalog.contract import Contract, Feature, contract_of, registered_names
 from streamflow.errors import ConfigurationError, VerificationFailed
 from streamflow.feast.registry.open import open_store
@@ -32,13 +33,21 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 
-LABEL = "churn_label"
 LABELS = """
-    SELECT user_id, as_of AS event_timestamp, churn_label
-    FROM source.labels_snapshots WHERE as_of = '{as_of}' ORDER BY user_id COLLATE "C" """
+    SELECT user_id, as_of AS event_timestamp, {label}
+    FROM {table} WHERE as_of = {as_of} ORDER BY user_id COLLATE "C" """
 """One row per user of the month: the entities, their time and their label.
 
 Sorted by the bytes of user_id, so that no locale decides the order."""
+LABEL_TYPES = {
+    "boolean": pa.bool_(),
+    "bigint": pa.int64(),
+    "real": pa.float32(),
+    "double precision": pa.float64(),
+    "text": pa.string(),
+    "date": pa.date32(),
+}
+"""Arrow's type of a label, by PostgreSQL's."""
 
 
 def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
@@ -171,13 +180,24 @@ def joined(
     """The point-in-time join, by Feast, in the types of the contract and sorted by user."""
     names = registered_names(store, contract)
     job = store.get_historical_features(
-        entity_df=LABELS.format(as_of=instant.isoformat()),
+        entity_df=labels_of(instant),
         features=[f"{names[one.view]}:{one.name}" for one in contract.features],
     )
     final = columns(contract)
     with job.to_record_batches() as batches:
         typed = (batch.select(final.names).cast(final) for batch in batches)
         yield pa.RecordBatchReader.from_batches(final, typed)
+
+
+def labels_of(instant: datetime) -> str:
+    """The query of the labels of an instant."""
+    declared = snapshots.load(settings.streamflow().feature_repo)
+    query = sql.SQL(LABELS).format(
+        label=sql.Identifier(declared.label),
+        table=sql.Identifier("source", declared.labels.table),
+        as_of=instant.isoformat(),
+    )
+    return query.as_string()
 
 
 def require_no_request_data(store: "FeatureStore", service: str) -> None:
@@ -203,9 +223,16 @@ def columns(contract: Contract) -> pa.Schema:
             pa.field("user_id", pa.string()),
             pa.field("event_timestamp", pa.timestamp("us", tz="UTC")),
             *(pa.field(one.name, arrow_type(one.type)) for one in contract.features),
-            pa.field(LABEL, pa.bool_()),
+            label_field(),
         ]
     )
+
+
+def label_field() -> pa.Field:
+    """The label's name and type."""
+    declared = snapshots.load(settings.streamflow().feature_repo)
+    (column,) = declared.labels.columns.values()
+    return pa.field(declared.label, LABEL_TYPES[column.type])
 
 
 def arrow_type(feast_type: str) -> pa.DataType:
@@ -235,7 +262,7 @@ def facts_of(contract: Contract, as_of: str) -> Facts:
         "service": contract.service,
         "contract": contract.hash,
         "as_of": as_of,
-        "label": LABEL,
+        "label": label_field().name,
         "features": features,
     }
 
@@ -248,7 +275,7 @@ def describe(contract: Contract, as_of: date, written: Written, definitions: str
         as_of=as_of.isoformat(),
         rows=written.rows,
         features=contract.described(),
-        label=LABEL,
+        label=label_field().name,
         null_counts=written.null_counts,
         sha256=written.sha256,
         versions=versions(),

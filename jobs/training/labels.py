@@ -4,8 +4,11 @@ from contextlib import suppress
 from datetime import UTC, date, datetime
 from datetime import time as midnight
 
+from psycopg import sql
+
 from jobs.run import waiting
 from jobs.run.earlier_runs import is_loading
+from streamflow import settings, snapshots
 from streamflow.postgres.connect import connect
 
 
@@ -27,13 +30,17 @@ def wait_for_labels(as_of: date) -> None:
 def require_labels(instant: datetime) -> None:
     """Returns when there are labels of `instant`, else raises NoLabels."""
     with connect() as connection:
-        if connection.execute(LAST_LABELS, [instant]).fetchone() == (instant,):
+        declared = snapshots.load(settings.streamflow().feature_repo)
+        table = sql.Identifier("source", declared.labels.table)
+        last = connection.execute(sql.SQL(LAST_LABELS).format(table), [instant]).fetchone()
+        if last == (instant,):
             return
-        days = ", ".join(str(one.date()) for (one,) in connection.execute(LABELLED_DAYS))
+        labelled = connection.execute(sql.SQL(LABELLED_DAYS).format(labels=table))
+        days = ", ".join(str(one.date()) for (one,) in labelled)
     raise NoLabels(f"no labels of {instant.date()}; there are those of: {days or 'no day'}")
 
 
-LAST_LABELS = "SELECT max(as_of) FROM source.labels_snapshots WHERE as_of <= %s"
+LAST_LABELS = "SELECT max(as_of) FROM {} WHERE as_of <= %s"
 """The last labels at or before an instant; asked every two seconds while a job waits for them.
 
 The end of a range is found in the index, while PostgreSQL may go through the table for whether a
@@ -42,9 +49,9 @@ row exists.
 
 LABELLED_DAYS = """
     WITH RECURSIVE days AS (
-        SELECT min(as_of) AS day FROM source.labels_snapshots
+        SELECT min(as_of) AS day FROM {labels}
         UNION ALL
-        SELECT (SELECT min(as_of) FROM source.labels_snapshots WHERE as_of > day)
+        SELECT (SELECT min(as_of) FROM {labels} WHERE as_of > day)
         FROM days WHERE day IS NOT NULL
     )
     SELECT day FROM days WHERE day IS NOT NULL ORDER BY day"""

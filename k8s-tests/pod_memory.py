@@ -4,6 +4,7 @@ import subprocess
 import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,41 +46,36 @@ class PodMemory:
 @contextmanager
 def measured(namespace: Namespace) -> Iterator[PodMemory]:
     """Measures as long as it is open."""
-    found, names, began = PodMemory(), dict[str, str](), time.monotonic()
+    found, names, began, ended = PodMemory(), dict[str, str](), time.monotonic(), threading.Event()
     readers = [
         subprocess.Popen([*IN_NODE, node, "sh", "-c", READ], stdout=subprocess.PIPE, text=True)
         for node in namespace.cluster.nodes()
     ]
-
-    def follow(reader: "subprocess.Popen[str]") -> None:
-        assert reader.stdout is not None
-        for line in reader.stdout:
-            pod, _, held = line.partition(" ")
-            uid = pod.removesuffix(".slice").rpartition("-pod")[2].replace("_", "-")
-            if name := names.get(uid):
-                point = (time.monotonic() - began, float(held or 0))
-                found.points.setdefault(name, []).append(point)
 
     def look() -> None:
         while not ended.wait(1):
             for one in namespace.get("Pod", selector=OF_THE_RELEASE):
                 names[one["metadata"]["uid"]] = note(found, one)
 
-    ended = threading.Event()
-    threads = [threading.Thread(target=follow, args=[one]) for one in readers]
-    threads.append(threading.Thread(target=look))
-    for one in threads:
-        one.start()
-    try:
-        yield found
-    finally:
-        ended.set()
-        for reader in readers:
-            reader.kill()
-        for one in threads:
-            one.join()
-        for reader in readers:
-            reader.communicate()
+    def follow(reader: "subprocess.Popen[str]") -> None:
+        for line in reader.stdout or ():
+            pod, _, held = line.partition(" ")
+            uid = pod.removesuffix(".slice").rpartition("-pod")[2].replace("_", "-")
+            if name := names.get(uid):
+                point = (time.monotonic() - began, float(held or 0))
+                found.points.setdefault(name, []).append(point)
+
+    with ThreadPoolExecutor() as pool:
+        pool.submit(look)
+        pool.map(follow, readers)
+        try:
+            yield found
+        finally:
+            ended.set()
+            for reader in readers:
+                reader.kill()
+    for reader in readers:
+        reader.communicate()
 
 
 def note(found: PodMemory, pod: dict[str, Any]) -> str:

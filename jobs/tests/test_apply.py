@@ -15,9 +15,9 @@ from jobs.apply.apply import apply, plan
 from jobs.ingest.load import ingest
 from jobs.materialize import materialize
 from jobs.run.ledger import recent, recorded
-from streamflow.catalog.contract import contract_of
 from streamflow.errors import ConfigurationError, RemovalNotAllowed
 from streamflow.feast.online.client import read
+from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect

@@ -14,9 +14,8 @@ import psycopg
 from psycopg import Connection, sql
 
 from streamflow.errors import KeyMismatch, shorten
-from streamflow.offline.arrow import Column
 from streamflow.offline.sql import View, qualified, text, typed_null
-from streamflow.sources.columns import TIMES, type_names
+from streamflow.sources.columns import TIMES, Column, type_names
 
 NUMBERS, FLOATS, TEXTS = {20, 21, 23, 1700}, {700, 701}, {18, 19, 25, 1042, 1043}
 """Types that PostgreSQL compares with each other without loss, by number."""

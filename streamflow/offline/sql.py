@@ -5,18 +5,20 @@ columns as c1, c2, …; a view is v1, v2, … and its features are f1, f2, …: 
 after 63 bytes, and two long ones could become the same. The final names are put on afterwards.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import LiteralString
+from typing import Any, LiteralString
 
-from feast.types import FeastType
 from psycopg import sql
 
 from streamflow.sources.row_order import Feature
 
 ENTITIES = sql.Identifier("streamflow_entity_rows")
 NOTHING = sql.SQL("")
+MakeMessage = Callable[[str], Callable[[Any], Any]]
+"""Gives for a label the function that makes a message out of a value that was fetched. It raises
+ValueRefused, with the label before it, for a value of which none can be made."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,10 @@ class View:
     """Only rows from then to then are seen; times with a zone, as text."""
     known_only: bool = False
     """Only rows that had been created at the entity row's time are seen."""
-    types: Mapping[str, FeastType] = field(default_factory=dict)
-    """What the view declares of `features`, by what they are called in the answer."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Feast's value type by name of `features`, by what they are called in the answer."""
+    makers: Mapping[str, MakeMessage] = field(default_factory=dict)
+    """Of those that are served as a message of Feast's, the way to make it."""
     declared: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Of all features that the view has, asked for or not: the source's column and Feast's value
     type by name."""

@@ -3,19 +3,15 @@
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
-    PostgreSQLSource,
-)
 from psycopg import Connection, generators, pq, sql
 from psycopg.abc import PQGen
 from psycopg.pq.abc import PGconn, PGresult
 
 from streamflow.errors import SourceMismatch
-from streamflow.offline.arrow import Column
-from streamflow.sources.written_sql import subquery
 
 MOST_NAMES = 40
 """Of the columns of a source, so many are told."""
@@ -26,16 +22,12 @@ REFUSALS = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedErr
 """The errors of a query that PostgreSQL does not take, whoever asks and whenever."""
 
 
-def relation(source: PostgreSQLSource) -> str:
-    """What stands behind FROM: the source's table, or its query in parentheses.
+@dataclass(frozen=True)
+class Column:
+    """A column of a query: its name, and PostgreSQL's number of its type."""
 
-    Raises:
-        QueryRefused: its query is not one that reads.
-    """
-    query = source._postgres_options._query
-    if source._postgres_options._table or not query:
-        return str(source.get_table_query_string())
-    return f"({subquery(query, f'the query of data source {source.name}')}\n)"
+    name: str
+    oid: int
 
 
 def columns_of(connection: Connection[Any], query: sql.Composable) -> list[Column]:

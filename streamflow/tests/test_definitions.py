@@ -3,8 +3,8 @@
 import psycopg
 import pytest
 
-from streamflow.catalog.contract import contract_of
 from streamflow.errors import UnknownName
+from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 
 COLUMN_TYPES = {

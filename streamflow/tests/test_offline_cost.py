@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from feast import FeatureView
 
-from streamflow.feast.offline import history as offline_history
 from streamflow.feast.offline.connect import connect
+from streamflow.offline import history as offline_history
 from streamflow.offline.select import prepare
 from streamflow.tests.offline_projects import execute, store_of, table, view_of
 

@@ -16,8 +16,8 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres import (
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from streamflow.feast.offline import history as offline_history
 from streamflow.feast.offline.store import StreamflowOfflineStore
+from streamflow.offline import history as offline_history
 from streamflow.tests.offline_projects import (
     FEATURES,
     HOUR,

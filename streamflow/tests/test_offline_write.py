@@ -25,7 +25,7 @@ from hypothesis import strategies as st
 from psycopg import sql
 
 from streamflow.errors import SourceMismatch
-from streamflow.feast.offline.logging import PostgreSQLLoggingDestination
+from streamflow.feast.offline.write import PostgreSQLLoggingDestination
 from streamflow.offline.copy import copy_in, postgres_type
 from streamflow.tests.offline_projects import T0, asked, row, store_of, table, view_of
 

@@ -14,10 +14,10 @@ from feast.transformation.python_transformation import PythonTransformation
 from feast.types import Array, Float32, Int64, Map
 
 from streamflow.catalog import model as catalogs
-from streamflow.catalog.contract import contract_of
 from streamflow.catalog.model import Catalog, CatalogTooNew, Key, Projection, StoredFeature, parse
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry import compile as compiler
+from streamflow.feast.registry.contracts import contract_of
 from streamflow.tests.online_projects import DRIVER, USER, applied, apply, prices, view_of
 
 TRIPS = view_of("trips", {"n": Int64, "path": Array(Float32), "more": Map}, DRIVER, USER)

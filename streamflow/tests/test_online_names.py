@@ -6,7 +6,8 @@ from feast.types import Int64, String
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamflow.catalog.layout import MOST_BYTES, layout_of
+from streamflow.catalog.layout import MOST_BYTES
+from streamflow.feast.registry.layouts import layout_of
 from streamflow.tests.online_projects import T0, USER, applied, values, view_of, write
 
 LONG = "v" * 70

@@ -25,6 +25,7 @@ from feast.utils import _convert_arrow_to_proto
 from streamflow.catalog.layout import NO_KEY
 from streamflow.feast.offline.store import StreamflowOfflineStore
 from streamflow.feast.online.write import FeastRow
+from streamflow.feast.sources import own_names
 
 BATCH_ROWS = 10_000
 """Rows that become Feast's protobuf at a time, which takes far more memory than Arrow."""
@@ -113,7 +114,7 @@ class NewestRows(AllRows):
     def read(self, context: ExecutionContext) -> pa.Table:
         """The rows with null keys among them."""
         mapping = self.column_info.field_mapping or {}
-        own = {mapped: column for column, mapped in mapping.items()}
+        own = own_names(self.source)
         job = StreamflowOfflineStore.pull_latest_from_table_or_query(
             context.repo_config,
             self.source,

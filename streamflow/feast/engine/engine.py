@@ -38,8 +38,8 @@ from streamflow.feast.engine.compute import Write
 from streamflow.feast.engine.ledger import Result
 from streamflow.feast.engine.write import Planned
 from streamflow.feast.online import pool as online_pool
-from streamflow.feast.online.plan import layout_in
 from streamflow.feast.registry import stock_apply as feast_apply
+from streamflow.feast.registry.layouts import layout_in
 from streamflow.postgres import clock as ahead
 from streamflow.postgres import migrate as schema
 from streamflow.postgres import options as connection_options

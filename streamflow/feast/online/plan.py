@@ -10,10 +10,11 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
 from psycopg import adapters, sql
 
-from streamflow.catalog.layout import SCHEMA, Column, Layout, layout_of
+from streamflow.catalog.layout import SCHEMA, Column, Layout
 from streamflow.catalog.model import TtlPolicy
 from streamflow.feast.online.values import reader
 from streamflow.feast.registry.compile import ttl_of
+from streamflow.feast.registry.layouts import layout_in
 
 MOST_PLANS = 256
 """Requests of different shapes whose queries are kept."""
@@ -118,12 +119,6 @@ def read_of(
         tuple(aliases.get(key, key) for key in layout.join_keys),
         *ttl_of(view, config.online_store.ttl_policy),
     )
-
-
-def layout_in(config: RepoConfig, view: FeatureView) -> Layout:
-    """The columns of a view in the project of `config`."""
-    versioned = config.registry.enable_online_feature_view_versioning
-    return layout_of(config.project, view, versioned)
 
 
 def plan_of(reads: Sequence[ViewRead]) -> Plan:

@@ -28,10 +28,11 @@ from streamflow.feast.online import apply as online_apply
 from streamflow.feast.online import pool as online_pool
 from streamflow.feast.online import write as online_write
 from streamflow.feast.online.answer import FeastRow, add_versions, as_feast_rows, fill
-from streamflow.feast.online.plan import Plan, Plans, TableRead, layout_in, plan_of, read_of
+from streamflow.feast.online.plan import Plan, Plans, TableRead, plan_of, read_of
 from streamflow.feast.online.read import Row, keys_in, keys_of, rows
 from streamflow.feast.online.write import Replace
 from streamflow.feast.registry import stock_apply as feast_apply
+from streamflow.feast.registry.layouts import layout_in
 from streamflow.online.kept import Became
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from psycopg import Connection
 
 from streamflow.catalog import model as catalog
-from streamflow.catalog.contract import contract_of_service
-from streamflow.catalog.layout import Layout, layout_of
+from streamflow.catalog.layout import Layout
 from streamflow.catalog.model import (
     Catalog,
     Key,
@@ -22,6 +21,8 @@ from streamflow.catalog.model import (
 )
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.client import client_registry
+from streamflow.feast.registry.contracts import contract_of_service
+from streamflow.feast.registry.layouts import layout_of
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore

@@ -18,9 +18,10 @@ from psycopg.errors import InsufficientPrivilege
 
 from streamflow.errors import QueryRefused, SourceMismatch
 from streamflow.feast.connection import search_path
-from streamflow.offline.arrow import Column
+from streamflow.feast.sources import own_names, relation
 from streamflow.postgres.options import choose
 from streamflow.sources import columns as sources
+from streamflow.sources.columns import Column
 from streamflow.sources.values import can_be
 
 
@@ -135,7 +136,7 @@ def of_source(
     """The faults of one source and of the views that read it."""
     owners = f"{', '.join(one.view for one in views)}: " if views else ""
     try:
-        has = sources.columns_of_source(connection, source.name, sources.relation(source))
+        has = sources.columns_of_source(connection, source.name, relation(source))
     except InsufficientPrivilege as error:
         return [f"{owners}data source {source.name} cannot be looked at: {error}"]
     except SourceMismatch as error:
@@ -199,8 +200,3 @@ def of_fields(
                 f" and {name} is {dtype}, which it cannot become; cast it in the source's query"
                 " or declare another type (docs/types.md)"
             )
-
-
-def own_names(source: PostgreSQLSource) -> dict[str, str]:
-    """The source's columns by the names that its field mapping gives them."""
-    return {mapped: column for column, mapped in (source.field_mapping or {}).items()}

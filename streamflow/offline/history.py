@@ -1,32 +1,19 @@
-"""A point-in-time request: from Feast's feature views and entity rows to one query."""
+"""A point-in-time request: one query that joins entity rows with the features of views."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
-from feast import FeatureView
-from feast.data_source import DataSource
-from feast.errors import FeastOfflineStoreUnsupportedDataSource
-from feast.feature_view import DUMMY_ENTITY_ID
-from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
-    PostgreSQLSource,
-)
-from feast.infra.registry.base_registry import BaseRegistry
-from feast.on_demand_feature_view import OnDemandFeatureView
-from feast.utils import (
-    _get_requested_feature_views_to_features_dict,
-    _get_requested_on_demand_feature_views,
-)
 from psycopg import Connection, sql
 
 from streamflow.errors import SourceMismatch
-from streamflow.feast.offline import names as offline_names
-from streamflow.feast.offline.entities import EVENT_TIMESTAMP, Entities, QueryEntities
-from streamflow.feast.offline.features import typed
+from streamflow.offline.entities import EVENT_TIMESTAMP, Entities, QueryEntities
+from streamflow.offline.features import typed
 from streamflow.offline.joins import FEW_ROWS, grouped, newest, timeline
 from streamflow.offline.keys import SourceKey, joined_by
 from streamflow.offline.lookup import lookup, pays
+from streamflow.offline.refusals import EqualNames
 from streamflow.offline.select import Select
 from streamflow.offline.sql import (
     ENTITIES,
@@ -113,9 +100,15 @@ class History:
         return [] if loops else ["nestloop"]
 
     def require_distinct(self, columns: Sequence[str]) -> None:
-        """Returns when no column of the entity rows is called as a feature; see offline_names."""
-        names = [name for view in self.views for _, name in view.features]
-        offline_names.require_distinct(columns, [*names, *self.computed], self.full_names)
+        """Returns when no column of the entity rows is called as a feature.
+
+        Raises:
+            EqualNames: naming those that are.
+        """
+        features = [name for view in self.views for _, name in view.features]
+        names = dict.fromkeys([*features, *self.computed])
+        if twice := [name for name in names if name in columns]:
+            raise EqualNames(twice, self.full_names)
 
     def measured(
         self, connection: Connection[Any], rows: EntityRows, views: Sequence[View]
@@ -182,90 +175,8 @@ def rows_of_window(
     return limited, rows
 
 
-def requested(
-    refs: Sequence[str],
-    views: Sequence[FeatureView],
-    registry: BaseRegistry,
-    project: str,
-    full_names: bool,
-    known_only: bool,
-) -> list[View]:
-    """Feast's views with the features that `refs` ask of them.
-
-    Raises:
-        FeastOfflineStoreUnsupportedDataSource: a view's source is not PostgreSQL's.
-    """
-    on_demand = _get_requested_on_demand_feature_views(list(refs), project, registry)
-    ordered = inputs_in_order(refs, views, on_demand)
-    wanted, _ = _get_requested_feature_views_to_features_dict(ordered, list(views), on_demand)
-    return [view_of(view, names, full_names, known_only) for view, names in wanted.items()]
-
-
-def inputs_in_order(
-    refs: Sequence[str], views: Sequence[FeatureView], on_demand: Sequence[OnDemandFeatureView]
-) -> list[str]:
-    """`refs`, those at their end that are inputs of on-demand views by view and in its order.
-
-    Feast adds these from sets and from maps of protobuf, whose order differs in each process.
-    """
-    inputs = {
-        f"{source.name}:{feature.name}"
-        for view in on_demand
-        for source in view.source_feature_view_projections.values()
-        for feature in source.features
-    }
-    asked = list(refs)
-    while asked and asked[-1] in inputs:
-        asked.pop()
-    places = {
-        f"{view.projection.name_to_use()}:{feature.name}": (view.projection.name_to_use(), place)
-        for view in views
-        for place, feature in enumerate(view.features)
-    }
-    return [*asked, *sorted(refs[len(asked) :], key=lambda ref: places.get(ref, (ref, 0)))]
-
-
-def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_only: bool) -> View:
-    """A feature view with its own names turned into those of its source."""
-    source = postgres_source(view.batch_source)
-    column = {mapped: own for own, mapped in source.field_mapping.items()}
-    prefix = f"{view.projection.name_to_use()}__" if full_names else ""
-    types = {one.name: one.dtype for one in view.features}
-    return View(
-        name=view.projection.name_to_use(),
-        source=sources.relation(source),
-        keys=tuple(
-            (
-                view.projection.join_key_map.get(entity.name, entity.name),
-                column.get(entity.name, entity.name),
-            )
-            for entity in view.entity_columns
-            if entity.name != DUMMY_ENTITY_ID
-        ),
-        features=tuple((column.get(name, name), prefix + name) for name in features),
-        timestamp=column.get(source.timestamp_field, source.timestamp_field),
-        created=column.get(source.created_timestamp_column, source.created_timestamp_column),
-        ttl=view.ttl or timedelta(0),
-        known_only=known_only,
-        types={prefix + name: types[name] for name in features if name in types},
-        declared={
-            one.name: (column.get(one.name, one.name), one.dtype.to_value_type().name)
-            for one in view.features
-        },
-        source_name=source.name,
-    )
-
-
 def with_order(connection: Connection[Any], view: View) -> View:
     """The view with the features that decide between rows of its source which are equally new."""
     keys = [theirs for _, theirs in view.keys]
     order = deciding(connection, view.source, keys, view.timestamp, view.declared)
     return replace(view, order=order)
-
-
-def postgres_source(source: DataSource | None) -> PostgreSQLSource:
-    """The source as PostgreSQL's, else FeastOfflineStoreUnsupportedDataSource."""
-    if not isinstance(source, PostgreSQLSource):
-        name = type(source).__name__
-        raise FeastOfflineStoreUnsupportedDataSource("StreamflowOfflineStore", name)
-    return source

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Self
 
-from feast.feature_view import DUMMY_ENTITY_ID, DUMMY_ENTITY_VAL
 from psycopg import Connection, sql
 
+from streamflow.catalog.layout import NO_KEY
 from streamflow.offline.select import Select
 from streamflow.offline.sql import NOTHING, listed, qualified, text
 from streamflow.sources import columns as sources
@@ -107,8 +107,7 @@ class Pull:
         if self.features:
             columns = [qualified("s", name) for name in names]
         if self.dummy and not self.keys:
-            dummy = sql.SQL("{}::text AS {}")
-            columns.append(dummy.format(DUMMY_ENTITY_VAL, sql.Identifier(DUMMY_ENTITY_ID)))
+            columns.append(sql.SQL("''::text AS {}").format(sql.Identifier(NO_KEY)))
         return listed(columns)
 
     def where(self) -> sql.Composed:

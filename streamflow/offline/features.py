@@ -9,8 +9,7 @@ from typing import Any
 import pyarrow as pa
 from psycopg import Connection
 
-from streamflow.feast.json_values import maker
-from streamflow.feast.offline.entities import Output
+from streamflow.offline.entities import Output
 from streamflow.offline.sql import View, feature
 from streamflow.sources.columns import kinds_of
 from streamflow.sources.values import value_of
@@ -29,15 +28,14 @@ def typed(connection: Connection[Any], views: Sequence[View]) -> tuple[list[Outp
     for at, view in enumerate(views, 1):
         kinds = kinds_of(connection, view.source)
         for number, (column, name) in enumerate(view.features, 1):
-            given, declared = feature(at, number), view.types.get(name)
-            if declared is None or column not in kinds:
+            given, value_type = feature(at, number), view.types.get(name)
+            if value_type is None or column not in kinds:
                 outputs.append(Output(given, name))
                 continue
-            value_type = declared.to_value_type().name
             value = value_of(view.name, name, column, kinds[column], value_type)
             outputs.append(Output(value.trained(given), name))
             if value.is_message and value.stored_type == "text":
-                checks[name] = each_of(maker(value.label, declared))
+                checks[name] = each_of(view.makers[name](value.label))
     return outputs, checks
 
 

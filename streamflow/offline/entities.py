@@ -4,11 +4,9 @@ They get a number, so that the answer has exactly these rows in this order. A da
 its join keys and times only; its columns stay here and are put beside the features unchanged.
 """
 
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any, Protocol
 
 import numpy as np
@@ -16,11 +14,6 @@ import pandas as pd
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast.errors import (
-    EntityTimestampInferenceException,
-    FeastEntityDFMissingColumnsError,
-)
-from feast.infra.offline_stores.offline_store import RetrievalMetadata
 from psycopg import Connection, sql
 
 from streamflow.errors import ConfigurationError, QueryRefused
@@ -28,6 +21,7 @@ from streamflow.offline.arrow import BATCH_ROWS
 from streamflow.offline.copy import copy_in, postgres_type
 from streamflow.offline.frame import table_of, whole_numbers
 from streamflow.offline.keys import SourceKey, conversions, converted, short_names
+from streamflow.offline.refusals import NoJoinKey, NoTimestamp
 from streamflow.offline.sql import ENTITIES, EntityRows, numbered, qualified, text
 from streamflow.sources import columns as sources
 
@@ -70,8 +64,8 @@ class Entities(Protocol):
             embed: keep an SQL query inside the query instead, without a table.
 
         Raises:
-            EntityTimestampInferenceException: no column has the rows' time.
-            FeastEntityDFMissingColumnsError: a join key is not there.
+            NoTimestamp: no column has the rows' time.
+            NoJoinKey: a join key is not there.
             ConfigurationError: the role may not create temporary tables.
         """
 
@@ -80,7 +74,7 @@ class FrameEntities:
     """Entity rows of a data frame; times are read to the microsecond, naive ones are UTC.
 
     Raises:
-        EntityTimestampInferenceException, FeastEntityDFMissingColumnsError, EntityDFNotDateTime:
+        NoTimestamp, NoJoinKey, NotATime:
             no column has times, or a join key is not there.
     """
 
@@ -121,11 +115,11 @@ class FrameEntities:
             create(connection, ENTITIES, converted(given, names, found))
         return Loaded(EntityRows({**names, **short_names(found)}), [], self.table)
 
-    def metadata(self, features: list[str]) -> RetrievalMetadata:
-        """What Feast wants to know of the request."""
+    def span(self) -> tuple[list[str], datetime | None, datetime | None]:
+        """All columns but the time, and the first and the last time; None without rows."""
         span = pc.min_max(self.table[self.timestamp])
         keys = [name for name in self.table.column_names if name != self.timestamp]
-        return RetrievalMetadata(features, keys, span["min"].as_py(), span["max"].as_py())
+        return keys, span["min"].as_py(), span["max"].as_py()
 
 
 @dataclass(frozen=True)
@@ -180,44 +174,16 @@ class QueryEntities:
         times = [name for name, oid in types.items() if oid in sources.TIMES]
         return types, timestamp_among(names, times)
 
-
-class QueryMetadata(RetrievalMetadata):
-    """What Feast wants to know of a request with an entity query, asked of the database then."""
-
-    def __init__(
-        self,
-        features: list[str],
-        entities: QueryEntities,
-        connected: Callable[[], AbstractContextManager[Connection[Any]]],
-    ) -> None:
-        self.features = features
-        self._entities = entities
-        self._connected = connected
-
-    @cached_property
-    def _found(self) -> tuple[list[str], datetime | None, datetime | None]:
-        with self._connected() as connection:
-            types, timestamp = self._entities.described(connection)
-            names = list(types)
-            rows = numbered(self._entities.query, len(names), names.index(timestamp))
-            span = sql.SQL("SELECT min(ts), max(ts) FROM (\n{}\n) AS q").format(rows)
-            first, last = connection.execute(span).fetchone() or (None, None)
+    def span(
+        self, connection: Connection[Any]
+    ) -> tuple[list[str], datetime | None, datetime | None]:
+        """All columns but the time, and the first and the last time; None without rows."""
+        types, timestamp = self.described(connection)
+        names = list(types)
+        rows = numbered(self.query, len(names), names.index(timestamp))
+        span = sql.SQL("SELECT min(ts), max(ts) FROM (\n{}\n) AS q").format(rows)
+        first, last = connection.execute(span).fetchone() or (None, None)
         return [name for name in names if name != timestamp], first, last
-
-    @property
-    def keys(self) -> list[str]:
-        """All columns but the time."""
-        return self._found[0]
-
-    @property
-    def min_event_timestamp(self) -> datetime | None:
-        """The first time, None where there are no rows."""
-        return self._found[1]
-
-    @property
-    def max_event_timestamp(self) -> datetime | None:
-        """The last time, None where there are no rows."""
-        return self._found[2]
 
 
 def timestamp_among(names: Sequence[str], times: Sequence[str]) -> str:
@@ -225,15 +191,15 @@ def timestamp_among(names: Sequence[str], times: Sequence[str]) -> str:
     if EVENT_TIMESTAMP in names:
         return EVENT_TIMESTAMP
     if len(times) != 1:
-        raise EntityTimestampInferenceException(EVENT_TIMESTAMP)
+        raise NoTimestamp(EVENT_TIMESTAMP)
     return times[0]
 
 
 def require(keys: Sequence[str], names: Sequence[str]) -> None:
-    """Returns when every join key is there, else raises FeastEntityDFMissingColumnsError."""
+    """Returns when every join key is there, else raises NoJoinKey."""
     missing = [key for key in keys if key not in names]
     if missing:
-        raise FeastEntityDFMissingColumnsError(list(keys), missing)
+        raise NoJoinKey(keys, missing)
 
 
 def create(connection: Connection[Any], table: sql.Identifier, rows: sql.Composed) -> None:

@@ -12,6 +12,13 @@ from streamflow.postgres import migrations
 
 LAST_WITHOUT_NUMBERS = "3ea6cfebf8a11e1f9b36f95923b66c2ceaeec4e67cd3c0320183b5e623f5d4da"
 """The sha256 of schema.sql in the last version that had no numbers."""
+RELEASED = [
+    LAST_WITHOUT_NUMBERS,
+    "7688142a4a37e5576a98d2ce0c2b1f596a579ce0a2c6d42b7251b68a133776b0",
+    "1abba33c3b7aa2ef854cd6835b9cb0a5458d57574c56e4d4f64e41f5e64c1ff4",
+    "2f62e072e6b97efe077c1f0f4209445452f43e0dad614bc252b0c633082208cc",
+]
+"""The sha256 of each migration that somebody's database may have; a new one is added here."""
 
 STRUCTURE = """
     WITH ours AS (SELECT oid FROM pg_namespace WHERE nspname IN ('source', 'ops')),
@@ -87,6 +94,11 @@ def connection(empty_database: str) -> Iterator[psycopg.Connection]:
 
 def test_the_first_migration_is_the_schema_of_versions_without_numbers() -> None:
     assert migrations.known()[0].sha256 == LAST_WITHOUT_NUMBERS
+
+
+def test_a_migration_that_was_released_never_changes() -> None:
+    """Not by a comment either: a database that has it would refuse the next `apply`."""
+    assert [one.sha256 for one in migrations.known()[: len(RELEASED)]] == RELEASED
     assert migrations.newest() == len(migrations.known())
 
 

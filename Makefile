@@ -35,7 +35,7 @@ help: ## List the targets
 
 setup: $(STAMP) ## Make .venv with every tool and the project itself, from pinned hashes
 
-$(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
+$(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml images/streamflow
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
@@ -45,6 +45,7 @@ $(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --require-hashes -r requirements/dev.txt
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@install -m 755 images/streamflow $(BIN)/streamflow
 	@touch $@
 
 demo: $(STAMP) ## Run the whole pipeline and ask the API (DATA=folder with your own months)

@@ -17,6 +17,7 @@ from streamflow.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 FEATURE_REPO = Path(__file__).parent.parent / "feature_repo"
+"""StreamFlow's own, beside this package in a clone and in the images; in no wheel."""
 CONNECTION_VARIABLES = (
     "PGHOST",
     "PGHOSTADDR",
@@ -58,7 +59,8 @@ class StreamflowSettings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="STREAMFLOW_", frozen=True)
 
     feature_repo: Path = FEATURE_REPO
-    """Folder with feature_store.yaml and definitions.py."""
+    """Folder with feature_store.yaml and definitions.py. It has to be set where the library was
+    installed from its wheel, which has no such folder."""
     home: Path = (
         FEATURE_REPO.parent if (FEATURE_REPO.parent / "pyproject.toml").exists() else Path.cwd()
     ) / ".streamflow"

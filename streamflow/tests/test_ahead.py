@@ -12,7 +12,7 @@ import pytest
 from feast import FeatureStore, PushSource
 from feast.data_source import PushMode
 
-from streamflow.feast.online import write as online_write
+from streamflow.online import write as online_write
 from streamflow.tests.offline_projects import store_of, table
 from streamflow.tests.offline_projects import view_of as offline_view
 from streamflow.tests.online_projects import T0, USER, applied, prices, truncate, write

@@ -11,7 +11,7 @@ import pytest
 from feast import FeatureStore
 
 from streamflow.errors import StoreUnavailable
-from streamflow.feast.online import pool as online_pool
+from streamflow.online import pool as online_pool
 from streamflow.tests.online_projects import (
     T0,
     USER,

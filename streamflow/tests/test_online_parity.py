@@ -23,7 +23,7 @@ from feast.types import Int64, String
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
-from streamflow.feast.online import write as online_write
+from streamflow.online import write as online_write
 from streamflow.tests.online_projects import (
     DRIVER,
     STOCK,

@@ -15,7 +15,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from feast.types import Float64, Int64, String
 
 from streamflow.errors import SchemaMissing
-from streamflow.feast.online.plan import bounded, quoted
+from streamflow.online.plan import bounded, quoted
 from streamflow.tests.online_projects import (
     DRIVER,
     T0,

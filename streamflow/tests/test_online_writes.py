@@ -15,7 +15,7 @@ from feast.protos.feast.types.Value_pb2 import Value
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from streamflow.feast.online import write as online_write
+from streamflow.online import write as online_write
 from streamflow.tests.online_projects import (
     T0,
     USER,

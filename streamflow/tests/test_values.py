@@ -38,7 +38,7 @@ from api.tests.conftest import ready, serving, wait_until
 from jobs.audit import comparable
 from jobs.training.build import arrow_type
 from streamflow.feast.online import answer as online_answer
-from streamflow.feast.online import write as online_write
+from streamflow.online import write as online_write
 from streamflow.sources.types import ANY, RULES, TEXTS
 from streamflow.tests.online_projects import opened, write
 from streamflow.tests.value_cases import CASES, TYPES, Never, Parsed, Refused

@@ -24,7 +24,7 @@ from feast.utils import _convert_arrow_to_proto
 
 from streamflow.catalog.layout import NO_KEY
 from streamflow.feast.offline.store import StreamflowOfflineStore
-from streamflow.feast.online.write import FeastRow
+from streamflow.feast.online.rows import FeastRow
 from streamflow.feast.sources import own_names
 
 BATCH_ROWS = 10_000

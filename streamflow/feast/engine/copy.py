@@ -29,8 +29,8 @@ from streamflow.feast.engine import plan as engine_plan
 from streamflow.feast.engine.compute import Write
 from streamflow.feast.json_values import maker
 from streamflow.feast.offline.connect import connect
+from streamflow.feast.online.rows import FeastRow
 from streamflow.feast.online.values import reader
-from streamflow.feast.online.write import FeastRow
 from streamflow.feast.sources import own_names, relation
 from streamflow.offline.select import Select, fetched
 from streamflow.sources.columns import kinds_of

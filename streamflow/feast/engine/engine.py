@@ -37,9 +37,10 @@ from streamflow.feast.engine import write as engine_write
 from streamflow.feast.engine.compute import Write
 from streamflow.feast.engine.ledger import Result
 from streamflow.feast.engine.write import Planned
-from streamflow.feast.online import pool as online_pool
+from streamflow.feast.online.connect import options
 from streamflow.feast.registry import stock_apply as feast_apply
 from streamflow.feast.registry.layouts import layout_in
+from streamflow.online.pool import configure
 from streamflow.postgres import clock as ahead
 from streamflow.postgres import migrate as schema
 from streamflow.postgres import options as connection_options
@@ -105,10 +106,8 @@ class StreamflowEngine(LocalComputeEngine):
         tasks = [tasks] if isinstance(tasks, MaterializationTask) else tasks
         errors: dict[str, Exception] = {}
         planned: list[Planned] = []
-        with psycopg.connect(
-            **online_pool.options(self.repo_config), autocommit=True
-        ) as connection:
-            online_pool.configure(connection)
+        with psycopg.connect(**options(self.repo_config), autocommit=True) as connection:
+            configure(connection)
             schema.require_usable(connection)
             home = engine_ledger.registry_schema(connection, registry)
             limit = ahead.limit(connection)

@@ -17,8 +17,8 @@ from streamflow.feast.engine import copy as engine_copy
 from streamflow.feast.engine import ledger as engine_ledger
 from streamflow.feast.engine.compute import Write
 from streamflow.feast.engine.ledger import Result
-from streamflow.feast.online import write as online_write
-from streamflow.feast.online.write import FeastRow
+from streamflow.feast.online.rows import FeastRow, rows_of
+from streamflow.online import write as online_write
 from streamflow.online.kept import Became
 
 log = logging.getLogger(__name__)
@@ -105,7 +105,7 @@ def besides(
     def write(rows: Iterable[FeastRow]) -> None:
         nonlocal became
         before = given
-        rounds = online_write.rows_of(layout, types, counted(rows))
+        rounds = rows_of(layout, types, counted(rows))
         became += online_write.write(connection, layout, rounds, replace)
         became += Became(0, older=given - before - sum(map(len, rounds)))
 

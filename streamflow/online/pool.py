@@ -5,16 +5,15 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import psycopg
-from feast.repo_config import RepoConfig
 from psycopg.types.numeric import Int8BinaryDumper, Int8Dumper
 from psycopg_pool import ConnectionPool, PoolTimeout
 
 from streamflow.errors import StoreUnavailable
-from streamflow.feast.connection import arguments
-from streamflow.postgres import options as connection_options
 from streamflow.postgres.connect import translated
 
 T = TypeVar("T")
+Settings = Callable[[], dict[str, Any]]
+"""Gives what psycopg's ConnectionPool is made with; called when the pool is opened."""
 ATTEMPTS = 5
 """Of a piece of work that lost its connection, or against another one in a deadlock."""
 
@@ -26,7 +25,7 @@ class Connections:
         self._lock = threading.Lock()
         self._pool: ConnectionPool | None = None
 
-    def run(self, config: RepoConfig, work: Callable[[psycopg.Connection], T]) -> T:
+    def run(self, settings: Settings, work: Callable[[psycopg.Connection], T]) -> T:
         """What `work` gives on a connection in autocommit mode.
 
         It is done again on a new connection when the server hung up, when a table's columns
@@ -39,7 +38,7 @@ class Connections:
         """
         with translated():
             for attempt in range(1, ATTEMPTS + 1):
-                pool = self._opened(config)
+                pool = self._opened(settings)
                 try:
                     with pool.connection() as connection:
                         return work(connection)
@@ -52,10 +51,10 @@ class Connections:
                         pool.drain()  # its sisters are as a rule, too
         raise AssertionError("unreachable")
 
-    def _opened(self, config: RepoConfig) -> ConnectionPool:
+    def _opened(self, settings: Settings) -> ConnectionPool:
         with self._lock:
             if self._pool is None:
-                self._pool = ConnectionPool(**pool_options(config), open=True)
+                self._pool = ConnectionPool(**settings(), open=True)
             return self._pool
 
     def close(self) -> None:
@@ -92,25 +91,6 @@ def in_use(pool: ConnectionPool) -> StoreUnavailable:
         f"PostgreSQL: no connection to the online store within {pool.timeout:g} s; "
         f"{pool.get_stats()['pool_size']} of at most {pool.max_size} are open or being opened"
     )
-
-
-def options(config: RepoConfig) -> dict[str, Any]:
-    """Where the database is and how a connection to it is made, for psycopg.connect."""
-    return arguments(config.online_store, connection_options.UTC, connection_options.CHECKED)
-
-
-def pool_options(config: RepoConfig) -> dict[str, Any]:
-    """A pool that gives up after the timeout and lends one connection once."""
-    found = options(config)
-    timeout = found["connect_timeout"]
-    return {
-        "kwargs": {**found, "autocommit": True},
-        "min_size": config.online_store.min_conn,
-        "max_size": config.online_store.max_conn,
-        "timeout": timeout,
-        "reconnect_timeout": timeout,  # else the pauses between attempts grow to minutes
-        "configure": configure,
-    }
 
 
 def configure(connection: psycopg.Connection) -> None:

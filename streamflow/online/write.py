@@ -6,22 +6,18 @@ and batches they come; materialization alone, which reads its source whole, repl
 a batch count as written one after the other, from the oldest to the newest.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import chain, groupby
-from typing import Any, Literal
+from itertools import chain
+from typing import Literal
 
 import psycopg
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from psycopg import Connection, sql
 from psycopg.pq import TransactionStatus
 
 from streamflow.catalog.layout import JSON, SCHEMA, Column, Layout
-from streamflow.feast.online.values import in_utc, key_of, writer
 from streamflow.online.kept import Became, kept, kept_back, not_ahead, too_far
+from streamflow.online.rows import Row, by_features
 from streamflow.postgres.connect import first_line
 from streamflow.postgres.refusals import refused
 from streamflow.sources.row_order import Feature, age, as_record, descending
@@ -48,101 +44,6 @@ Replace = Literal["older", "not newer", "any"]
 in the order of their features. `not newer`: also any of the same times, since they were corrected
 in the source. `any`: newer ones as well."""
 
-FeastRow = tuple[EntityKey, Mapping[str, Value], datetime, datetime | None]
-
-
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One entity's values of one view, ready for the driver."""
-
-    key: tuple[Any, ...]
-    event: datetime
-    created: datetime | None
-    features: tuple[str, ...]
-    """In the view's order; the others stay as they are stored."""
-    values: list[Any]
-    """Of `features`."""
-    number: int = 0
-    """In the batch, from 1."""
-
-    @property
-    def age(self) -> tuple[datetime, bool, datetime]:
-        """Sorts rows from old to new; a row without a created time is older than any with."""
-        return (self.event, self.created is not None, self.created or self.event)
-
-
-def rows_of(layout: Layout, types: Mapping[str, str], data: Iterable[FeastRow]) -> list[list[Row]]:
-    """The rows of a batch in rounds to be written one after the other.
-
-    Those of one key in one round have the same features and times.
-
-    Args:
-        layout: of the view.
-        types: Feast's value type by feature; other features of a row are left out.
-        data: as Feast's provider hands them over; naive times are UTC.
-
-    Raises:
-        ValueError: naming the view, the row, the feature and what is wrong with its value.
-    """
-    writers = {name: writer(types[name]) for name in layout.features}
-    found: dict[tuple[Any, ...], list[Row]] = {}
-    for number, given in enumerate(data, 1):
-        try:
-            row = row_of(layout, writers, given, number)
-        except ValueError as error:
-            raise ValueError(f"feature view {layout.view}, row {number}: {error}") from error
-        found.setdefault(row.key, []).append(row)
-    rounds: list[list[Row]] = []
-    for rows in found.values():
-        for number, turn in enumerate(turns(rows) if len(rows) > 1 else [rows]):
-            if number == len(rounds):
-                rounds.append([])
-            rounds[number] += turn
-    return rounds
-
-
-def row_of(
-    layout: Layout,
-    writers: Mapping[str, Callable[[Value], Any]],
-    given: FeastRow,
-    number: int = 0,
-) -> Row:
-    """A row as the driver takes it, with its number in the batch.
-
-    Raises:
-        ValueError: naming the feature and what is wrong with its value.
-    """
-    entity_key, values, event, created = given
-    key = key_of(entity_key, layout)
-    if event is None or event != event:  # pandas' NaT, which no comparison finds equal
-        raise ValueError("it has no event time")
-    if created is not None and created != created:
-        created = None
-    names = tuple(name for name in layout.features if name in values)
-    cells = []
-    for name in names:
-        try:
-            cells.append(writers[name](values[name]))
-        except ValueError as error:
-            raise ValueError(f"feature {name}: {error}") from error
-    return Row(key, in_utc(event), created and in_utc(created), names, cells, number)
-
-
-def turns(rows: list[Row]) -> list[list[Row]]:
-    """The rows of one key from old to new, without those whose features newer ones all have.
-
-    Rows of a turn have the same times and features.
-    """
-    rows.sort(key=lambda row: (row.age, row.features), reverse=True)
-    newer: set[str] = set()
-    found: list[list[Row]] = []
-    for _, equally_new in groupby(rows, key=lambda row: row.age):
-        alike = [list(group) for _, group in groupby(equally_new, key=lambda row: row.features)]
-        kept = [turn for turn in alike if not found or not newer.issuperset(turn[0].features)]
-        found += kept
-        newer.update(*(turn[0].features for turn in kept))
-    return found[::-1]
-
 
 def write(
     connection: Connection, layout: Layout, rounds: Sequence[Sequence[Row]], replace: Replace
@@ -152,7 +53,7 @@ def write(
     Args:
         connection: in autocommit mode, or in a transaction.
         layout: of the view.
-        rounds: as `rows_of` gives them.
+        rounds: as `rounds_of` gives them.
         replace: what the first row of each key replaces.
 
     Raises:
@@ -178,14 +79,6 @@ def write(
         if refused(error):
             raise too_far(connection, layout, chain(*rounds)) from error
         raise
-
-
-def by_features(rows: Sequence[Row]) -> dict[tuple[str, ...], list[Row]]:
-    """The rows by the features that they have."""
-    found: dict[tuple[str, ...], list[Row]] = {}
-    for row in rows:
-        found.setdefault(row.features, []).append(row)
-    return found
 
 
 def write_part(

@@ -1,42 +1,14 @@
-"""Reads of the typed online tables for Feast's SDK, as planned (plan.py)."""
+"""Reads of the typed online tables, as planned (plan.py)."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
-from feast.protos.feast.types.Value_pb2 import Value
 from psycopg import Connection, Cursor, errors
 
-from streamflow.catalog.layout import SCHEMA, Layout
-from streamflow.feast.online.plan import TableRead, select
-from streamflow.feast.online.values import key_of
+from streamflow.catalog.layout import SCHEMA
+from streamflow.online.plan import TableRead, select
 
 Row = tuple[Any, ...]
-
-
-def keys_of(asked: Mapping[str, Sequence[Value]], names: Sequence[str]) -> list[Row]:
-    """The primary keys that a request asks for, in its order.
-
-    Raises:
-        KeyError: a join key is not given, or has no values.
-        ValueError: one is null.
-    """
-    columns = []
-    for name in names:
-        if not asked.get(name):
-            raise KeyError(f"Missing join key values for keys: {[name]}; given: {sorted(asked)}")
-        fields: list[Any] = [value.WhichOneof("val") for value in asked[name]]
-        if not all(fields) or "null_val" in fields:
-            raise ValueError(f"join key {name} is null")
-        columns.append(
-            [getattr(value, field) for value, field in zip(asked[name], fields, strict=True)]
-        )
-    return list(zip(*columns, strict=True))
-
-
-def keys_in(entity_keys: Iterable[EntityKey], layout: Layout) -> list[Row]:
-    """The primary keys of Feast's entity keys; raises as `key_of` does."""
-    return [key_of(one, layout) for one in entity_keys]
 
 
 def rows(connection: Connection, table: TableRead, keys: Iterable[Row]) -> dict[Row, Row]:

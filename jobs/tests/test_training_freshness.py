@@ -162,7 +162,7 @@ def test_other_rules_for_values_make_it_stale(
     assert is_built(out)
     shutil.copytree(training_freshness.LIBRARY, other, ignore=shutil.ignore_patterns("tests"))
     monkeypatch.setattr(training_freshness, "LIBRARY", other)
-    (other / "feast" / "online" / "read.py").write_text("# another way to read")
+    (other / "online" / "read.py").write_text("# another way to read")
     assert not is_built(out)
     (other / "sources" / "values.py").write_text("# another rule")
     assert is_built(out)

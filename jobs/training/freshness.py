@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 LIBRARY = Path(streamflow.__file__).parent
-RULES = ("offline/*.py", "feast/offline/*.py", "sources/*.py")
+RULES = ("offline/*.py", "feast/offline/*.py", "feast/sources.py", "sources/*.py")
 """The library's files by which values are taken from their sources and joined."""
 
 

@@ -1,15 +1,15 @@
 """A point-in-time request: one query that joins entity rows with the features of views."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
+import pyarrow as pa
 from psycopg import Connection, sql
 
 from streamflow.errors import SourceMismatch
-from streamflow.offline.entities import EVENT_TIMESTAMP, Entities, QueryEntities
-from streamflow.offline.features import typed
+from streamflow.offline.entities import EVENT_TIMESTAMP, Entities, Output, QueryEntities
 from streamflow.offline.joins import FEW_ROWS, grouped, newest, timeline
 from streamflow.offline.keys import SourceKey, joined_by
 from streamflow.offline.lookup import lookup, pays
@@ -20,6 +20,7 @@ from streamflow.offline.sql import (
     EntityRows,
     View,
     embedded,
+    feature,
     listed,
     most_rows_of_an_entity,
     point_in_time,
@@ -27,7 +28,9 @@ from streamflow.offline.sql import (
 )
 from streamflow.sources import columns as sources
 from streamflow.sources.row_order import deciding
+from streamflow.sources.values import value_of
 
+Checks = Mapping[str, Callable[[pa.Array], None]]
 SMALL = 10_000
 """Up to so many entity rows, PostgreSQL may look each up in the source, or the other way round.
 
@@ -180,3 +183,37 @@ def with_order(connection: Connection[Any], view: View) -> View:
     keys = [theirs for _, theirs in view.keys]
     order = deciding(connection, view.source, keys, view.timestamp, view.declared)
     return replace(view, order=order)
+
+
+def typed(connection: Connection[Any], views: Sequence[View]) -> tuple[list[Output], Checks]:
+    """The features of all views in their order and declared types, and their checks by name.
+
+    They are taken from the joined rows alone: a row that a newer one replaced may hold anything.
+
+    Raises:
+        ConfigurationError: a source's column cannot be a feature of the type.
+    """
+    outputs: list[Output] = []
+    checks: dict[str, Callable[[pa.Array], None]] = {}
+    for at, view in enumerate(views, 1):
+        kinds = sources.kinds_of(connection, view.source)
+        for number, (column, name) in enumerate(view.features, 1):
+            given, value_type = feature(at, number), view.types.get(name)
+            if value_type is None or column not in kinds:
+                outputs.append(Output(given, name))
+                continue
+            value = value_of(view.name, name, column, kinds[column], value_type)
+            outputs.append(Output(value.trained(given), name))
+            if value.is_message and value.stored_type == "text":
+                checks[name] = each_of(view.makers[name](value.label))
+    return outputs, checks
+
+
+def each_of(make: Callable[[str], Any]) -> Callable[[pa.Array], None]:
+    """Looks at each text of a column by making of it what is served; raises as `make` does."""
+
+    def check(column: pa.Array) -> None:
+        for text in column.drop_null().unique().to_pylist():
+            make(text)
+
+    return check

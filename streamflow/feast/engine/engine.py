@@ -28,7 +28,8 @@ from psycopg import Connection, IsolationLevel, sql
 from pydantic import StrictStr
 
 from streamflow.catalog.layout import SCHEMA
-from streamflow.engine.window import narrowed
+from streamflow.engine import merge as engine_merge
+from streamflow.engine.source import narrowed
 from streamflow.feast.engine import compute as engine_feast
 from streamflow.feast.engine import copy as engine_copy
 from streamflow.feast.engine import ledger as engine_ledger
@@ -132,7 +133,7 @@ class StreamflowEngine(LocalComputeEngine):
     ) -> Planned:
         recorded = engine_plan.recorded_as(self.repo_config, registry, task)
         force = self.repo_config.online_store.force
-        seen_at = None if force else engine_ledger.seen_at(connection, task.project, recorded)
+        seen_at = None if force else engine_merge.seen_at(connection, task.project, recorded)
         view = task.feature_view
         plan = partial(Planned, task, recorded, layout_in(self.repo_config, view), limit, seen_at)
         try:

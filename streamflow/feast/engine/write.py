@@ -14,7 +14,6 @@ from streamflow.catalog.layout import Layout
 from streamflow.engine import merge as engine_merge
 from streamflow.engine.source import Source
 from streamflow.feast.engine import copy as engine_copy
-from streamflow.feast.engine import ledger as engine_ledger
 from streamflow.feast.engine.compute import Write
 from streamflow.feast.engine.ledger import Result
 from streamflow.feast.online.rows import FeastRow, rows_of
@@ -67,7 +66,7 @@ def write_table(
     new = [one for one, look in zip(sources, looked, strict=True) if look.new]
     with tracing.span("merge", views=[one.layout.view for one in new]):
         merged = engine_merge.merge(connection, new, force)
-    newest = engine_ledger.newest_events(
+    newest = engine_merge.newest_events(
         connection, [one.layout for one in planned], planned[0].limit
     )
     found = []
@@ -113,7 +112,7 @@ def besides(
     too_far = engine_copy.count_ahead(config, view, planned.limit)
     newest: tuple[datetime | None, int] = (None, 0)
     if view.online:
-        (newest,) = engine_ledger.newest_events(connection, [layout], planned.limit)
+        (newest,) = engine_merge.newest_events(connection, [layout], planned.limit)
     unchanged = given - became.written - became.older
     counts = (given, became.written, 0, unchanged, became.older)
     return Result.of(planned.task, planned.recorded, "feast", seen_at, counts, newest, too_far)

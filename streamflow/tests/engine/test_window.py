@@ -11,8 +11,8 @@ from feast.infra.common.materialization_job import MaterializationTask
 from feast.types import Int64
 from psycopg import sql
 
+from streamflow.engine.source import apart, narrowed
 from streamflow.engine.sql import Source
-from streamflow.engine.window import apart, narrowed
 from streamflow.feast.engine import engine
 from streamflow.feast.engine.plan import source_of
 from streamflow.tests.engine.test_engine import DAY, counts, db, go, served, shop, store, view

@@ -1,5 +1,6 @@
 """The wheel: the library alone, which an ordinary project finds beside its own feature_repo."""
 
+import re
 import subprocess
 import sys
 import sysconfig
@@ -9,25 +10,15 @@ from pathlib import Path
 import pytest
 
 from streamflow.settings import FEATURE_REPO
-from streamflow.tests.feast.test_own_repository import folder  # noqa: F401  # a fixture
+from streamflow.tests.feast.test_own_repository import PAGE, folder  # noqa: F401  # a fixture
 
 ROOT = FEATURE_REPO.parent
-SCRIPT = """
-import os, sys
-from datetime import datetime
-import feature_repo, streamflow  # the folder beside this script, and the installed library
-from feast import FeatureStore
-
-assert feature_repo.__path__[0] == os.path.join(os.path.dirname(__file__), "feature_repo")
-assert not {"jobs", "api"} & set(sys.modules)
-store = FeatureStore("feature_repo")
-refs = ["driver_hourly_stats:avg_daily_trips"]
-rows = "SELECT 1001::bigint AS driver_id, now() AS event_timestamp"
-trained = store.get_historical_features(rows, refs).to_arrow()["avg_daily_trips"].to_pylist()
-store.materialize_incremental(datetime.now())
-served = store.get_online_features(refs, [{"driver_id": 1002}]).to_dict()["avg_daily_trips"]
-print(trained, served, sep="\\n")
-print(type(store._get_provider().online_store).__name__, streamflow.__file__)
+FOUND = """
+import importlib.util as found
+import os, feature_repo, streamflow
+assert os.path.dirname(feature_repo.__file__) == os.path.abspath("feature_repo")
+assert not os.path.abspath(streamflow.__file__).startswith(ROOT)
+assert not found.find_spec("jobs") and not found.find_spec("api")
 """
 
 
@@ -69,25 +60,27 @@ def python(wheel: Path, tmp_path: Path) -> Path:
     return python
 
 
-@pytest.mark.slow  # two processes that import Feast
+@pytest.mark.slow  # processes that import Feast
 def test_a_script_beside_a_folder_called_feature_repo_finds_it(
     python: Path,
     folder: Path,  # noqa: F811
 ) -> None:
+    """By the script of docs/your-own-repository.md."""
     (folder / "__init__.py").touch()  # which `feast init` makes
-    script = folder.parent / "train.py"
-    script.write_text(SCRIPT)
-    feast = [python, "-W", "ignore", "-c", "from feast.cli.cli import cli; cli()"]
-    subprocess.run([*feast, "-c", "feature_repo", "apply"], cwd=folder.parent, check=True)
-    done = subprocess.run(
-        [python, "-W", "ignore", "train.py"],
-        cwd=folder.parent,
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    trained, served, library = done.stdout.splitlines()[-3:]
-    assert (trained, served) == ("[1]", "[2]")
-    assert library.startswith("StreamflowOnlineStore ")
-    assert not Path(library.split(" ", 1)[1]).is_relative_to(ROOT)
+    script = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert script is not None
+    (folder.parent / "quickstart.py").write_text(script[1])
+
+    def run(*arguments: str) -> str:
+        command = [python, "-W", "ignore", *arguments]
+        done = subprocess.run(
+            command, cwd=folder.parent, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stderr
+        return done.stdout
+
+    run("-c", FOUND.replace("ROOT", repr(f"{ROOT}/streamflow")))
+    run("-c", "from feast.cli.cli import cli; cli()", "-c", "feature_repo", "apply")
+    said = run("quickstart.py")
+    assert re.search(r"1001 .* 0\.5 +1\n.*1002 .* 0\.5 +2\n", said)
+    assert "'conv_rate': [0.5], 'avg_daily_trips': [1]" in said

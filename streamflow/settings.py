@@ -1,4 +1,4 @@
-"""Where the database and the feature repository are, from environment variables."""
+"""Settings from environment variables: the database, the feature repository, and limits."""
 
 import logging
 import os
@@ -30,7 +30,7 @@ CONNECTION_VARIABLES = (
 
 
 class PostgresSettings(BaseSettings):
-    """Where PostgreSQL is, in libpq's own variables, so that psql, psycopg and Feast agree."""
+    """The address of PostgreSQL in libpq's own variables, so that psql, psycopg and Feast agree."""
 
     model_config = SettingsConfigDict(frozen=True, populate_by_name=True)
 
@@ -54,7 +54,7 @@ class PostgresSettings(BaseSettings):
 
 
 class StreamflowSettings(BaseSettings):
-    """What is StreamFlow's own."""
+    """Settings of StreamFlow's own."""
 
     model_config = SettingsConfigDict(env_prefix="STREAMFLOW_", frozen=True)
 
@@ -182,5 +182,5 @@ def explain(error: ValidationError, prefix: str = "") -> str:
 
 
 def names_a_database(environment: Mapping[str, str]) -> bool:
-    """Whether any PG* variable of `environment` says which PostgreSQL to use."""
+    """True where any PG* variable of `environment` says which PostgreSQL to use."""
     return any(environment.get(name) for name in CONNECTION_VARIABLES)

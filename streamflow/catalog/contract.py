@@ -1,4 +1,4 @@
-"""What a feature service promises: its features in order, each with its type."""
+"""The contract of a feature service: its features in order, each with its type."""
 
 import hashlib
 import json
@@ -17,7 +17,7 @@ class Feature:
 
     @property
     def reference(self) -> str:
-        """How Feast refers to it: `view:name`."""
+        """Feast's reference to the feature: `view:name`."""
         return f"{self.view}:{self.name}"
 
 

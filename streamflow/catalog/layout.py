@@ -1,4 +1,4 @@
-"""Where each online value lives: the table of an entity, the columns of its views.
+"""The layout of the online tables: one table per entity, with columns for each of its views.
 
 All views with the same join keys share one table in schema `online`, for example
 `streamflow:user_id`: its primary key is the join keys, and each view has its own columns

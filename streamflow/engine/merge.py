@@ -65,7 +65,7 @@ def merge(
 
 
 def seen_at(connection: Connection, project: str, view: str) -> datetime | None:
-    """When a view was materialized last; None for never."""
+    """The time at which a view was last materialized; None for never."""
     row = connection.execute(
         "SELECT max(seen_at) FROM ops.materializations WHERE project = %s AND view = %s",
         [project, view],

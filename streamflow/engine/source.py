@@ -130,7 +130,7 @@ def apart(source: Source) -> Source:
 
 
 def cost(connection: Connection, source: Source) -> float:
-    """What PostgreSQL expects to read the source's rows, in its own unit."""
+    """PostgreSQL's estimate of the cost of reading the source's rows, in its own unit."""
     query = sql.SQL("EXPLAIN (FORMAT json) SELECT * FROM {} AS s WHERE {} OR {}").format(
         sql.SQL(source.query), source.window, source.ahead
     )

@@ -48,7 +48,7 @@ class Loaded:
     rows: EntityRows
     outputs: Sequence[Output]
     """The entity rows' columns of the answer that come from the database …"""
-    beside: pa.Table | None = None
+    local_columns: pa.Table | None = None
     """… and those that never went there, in the same order of rows."""
 
 
@@ -87,7 +87,7 @@ class FrameEntities:
 
     @property
     def names(self) -> list[str]:
-        """What its columns are called."""
+        """The names of its columns."""
         return list(self.table.column_names)
 
     def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:

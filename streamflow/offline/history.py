@@ -48,7 +48,7 @@ class History:
     embed: bool = False
     """Whether an SQL entity query stays inside the query, so that nothing is ever created."""
     full_names: bool = False
-    """Whether features are called `view__feature`."""
+    """True where features are called `view__feature`."""
     computed: Sequence[str] = ()
     """What the features are called that Feast computes from the rows."""
 
@@ -87,13 +87,13 @@ class History:
         return Select(
             point_in_time([one.expression for one in outputs], joins, before),
             [(one.name, one.utc) for one in outputs],
-            self.not_by(rows.small and timeline not in forms),
-            loaded.beside,
+            self.disabled_joins(rows.small and timeline not in forms),
+            loaded.local_columns,
             checks,
         )
 
-    def not_by(self, loops: bool) -> list[str]:
-        """How PostgreSQL must not join, whatever it believes of the sizes.
+    def disabled_joins(self, loops: bool) -> list[str]:
+        """The join methods that PostgreSQL must not use, whatever it believes of the sizes.
 
         Only a hash join compares all columns of a key at once; the others may take one of them
         and go through all rows that have it.
@@ -116,7 +116,7 @@ class History:
     def measured(
         self, connection: Connection[Any], rows: EntityRows, views: Sequence[View]
     ) -> tuple[EntityRows, set[tuple[str, ...]]]:
-        """What the rows are like, and the join keys of which no entity has many rows.
+        """Measures the entity rows, and finds the join keys of which no entity has many rows.
 
         Rows that stay inside the query are not looked at, since that would run them twice.
         """

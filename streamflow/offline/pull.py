@@ -16,7 +16,7 @@ from streamflow.sources.row_order import Feature, ascending, deciding, descendin
 
 @dataclass(frozen=True)
 class Pull:
-    """Which rows and columns of a source, all by the source's own names."""
+    """The rows and columns to read from a source, all by the source's own names."""
 
     name: str
     """The data source's, for a message."""

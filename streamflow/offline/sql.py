@@ -69,7 +69,7 @@ class View:
 
 @dataclass(frozen=True)
 class EntityRows:
-    """What the query has to know of the entity rows."""
+    """The entity rows as the query sees them."""
 
     columns: Mapping[str, str]
     """Their short names (c1, c2, …) by the names that join keys have."""
@@ -84,7 +84,7 @@ class EntityRows:
 
     @property
     def joined(self) -> sql.SQL:
-        """How their features are joined: each view has one row at most for each of them.
+        """The join to their features: each view has one row at most for each of them.
 
         PostgreSQL never runs a full join as a nested loop, which it would choose where it takes
         the features for few. Where loops are off anyway, a left join saves a sort.
@@ -208,7 +208,7 @@ def interval(length: timedelta) -> sql.Composed:
 
 
 def conditions(view: View, entities: EntityRows | None = None) -> list[sql.Composed]:
-    """Which rows `s` of the source are seen at all, and by which entity rows `e`."""
+    """The conditions under which a row `s` of the source is seen, and by which entity rows `e`."""
     when = qualified("s", view.timestamp)
     found = []
     if view.window:
@@ -230,7 +230,7 @@ def conditions(view: View, entities: EntityRows | None = None) -> list[sql.Compo
 
 
 def most_rows_of_an_entity(join_keys: Sequence[str], entities: EntityRows) -> sql.Composed:
-    """How many entity rows the most frequent entity has, null for no row."""
+    """The number of entity rows of the most frequent entity, null for no row."""
     by = [entities.column(one) for one in join_keys]
     return sql.SQL("(SELECT max(count) FROM (SELECT count(*) FROM {} AS e{}) AS counts)").format(
         ENTITIES, sql.SQL(" GROUP BY {}").format(listed(by)) if by else NOTHING

@@ -32,7 +32,7 @@ class Became:
 def kept(
     connection: Connection, query: str | sql.Composed, values: Sequence[Any] = ()
 ) -> tuple[int, int]:
-    """Counts rows that are kept back, and those of them for a row that is dated too far ahead."""
+    """Counts rows that stored ones keep back, and those of a row dated too far ahead."""
     older, held = connection.execute(query, values or None).fetchone() or (0, 0)
     return older, held
 

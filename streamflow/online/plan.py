@@ -11,7 +11,7 @@ from streamflow.catalog.layout import SCHEMA, Column, Layout
 
 @dataclass(frozen=True)
 class ViewRead:
-    """What a request wants of one view."""
+    """The features that a request reads from one view."""
 
     layout: Layout
     features: tuple[str, ...]
@@ -40,7 +40,7 @@ class TableRead:
 
 @dataclass(frozen=True)
 class Placed(Generic[Read]):
-    """Where a view's columns are in the answers."""
+    """The place of a view's columns in the rows of a table."""
 
     read: Read
     table: int

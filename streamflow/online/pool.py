@@ -26,7 +26,7 @@ class Connections:
         self._pool: ConnectionPool | None = None
 
     def run(self, settings: Settings, work: Callable[[psycopg.Connection], T]) -> T:
-        """What `work` gives on a connection in autocommit mode.
+        """Runs `work` on a connection in autocommit mode, and gives its result.
 
         It is done again on a new connection when the server hung up, when a table's columns
         changed their types, and after a deadlock: `work` has to be of the kind that may be done
@@ -66,7 +66,7 @@ class Connections:
 
 
 def worn_out(error: psycopg.Error) -> bool:
-    """Whether a new connection may do what this one could not.
+    """True where a new connection may do what this one could not.
 
     It broke, before or during a statement; or it prepared a query before a column that this
     reads got another type, which PostgreSQL says as "not supported".
@@ -81,7 +81,7 @@ def worn_out(error: psycopg.Error) -> bool:
 
 
 def is_deadlock(error: psycopg.Error) -> bool:
-    """Whether PostgreSQL ended the work in favour of another's."""
+    """True where PostgreSQL ended the work in favour of another's."""
     return isinstance(error, psycopg.errors.DeadlockDetected)
 
 

@@ -35,7 +35,7 @@ def rows(connection: Connection, table: TableRead, keys: Iterable[Row]) -> dict[
 
 
 def has_nul(value: Any) -> bool:
-    """Whether a key is a text with a NUL character."""
+    """True where a key is a text with a NUL character."""
     return isinstance(value, str) and "\0" in value
 
 

@@ -94,7 +94,7 @@ def write_part(
     cells = ((*row.key, row.event, row.created, *row.values) for row in rows)
     query = merge(layout, features, replace)
     if len(rows) <= FEW:
-        staged = given(types, len(rows))
+        staged = staged_parameters(types, len(rows))
         values = [*chain(*cells)]
         written = connection.execute(staged + escaped(query), values).rowcount
         if written == len(rows) or replace == "any":
@@ -115,7 +115,7 @@ def write_part(
     return Became(written, *older)
 
 
-def given(types: Sequence[str], count: int) -> str:
+def staged_parameters(types: Sequence[str], count: int) -> str:
     """Rows that are parameters, as the query `staged`."""
     names = ", ".join(f"c{n}" for n in range(len(types)))
     # The driver sends arrays as text, in which NaN has neither its sign nor its payload.
@@ -169,7 +169,7 @@ def merge(layout: Layout, features: Sequence[str], replace: Replace) -> sql.Comp
 
 
 def replaced(layout: Layout, features: Sequence[str], replace: Replace) -> sql.Composed:
-    """Whether the given row (EXCLUDED) of a view replaces the stored one (o)."""
+    """The condition that the given row (EXCLUDED) of a view replaces the stored one (o)."""
     if replace == "any":
         return sql.Composed([sql.SQL("true")])
 

@@ -1,4 +1,4 @@
-"""What a data source has: the columns of its table or query, which is parsed and not run."""
+"""The columns of a data source: of its table or its query, which is parsed and not run."""
 
 import difflib
 import re
@@ -103,7 +103,7 @@ def not_a_time(what: str, column: str, source: str, kind: str) -> str:
 
 
 def reason(connection: Connection[Any], error: psycopg.Error) -> str:
-    """What PostgreSQL says of a query, with its hint or the table that may have been meant."""
+    """PostgreSQL's reason to refuse a query, with its hint or a table that may have been meant."""
     said = error.diag.message_primary or str(error)
     if error.diag.message_hint:
         return f"{said} ({error.diag.message_hint.rstrip('.')})"
@@ -125,7 +125,7 @@ def tables(connection: Connection[Any], schema: str | None) -> dict[str, str]:
 
 
 def lacking(source: str, wanted: Iterable[str], has: Sequence[Column]) -> str:
-    """How a source lacks columns, or has several of one name; empty where it does not."""
+    """Says which columns a source lacks or has several times; empty where there are none."""
     names = [one.name for one in has]
     said = []
     if missing := [name for name in dict.fromkeys(wanted) if name not in names]:
@@ -145,7 +145,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def did_you_mean(name: str, known: Mapping[str, str]) -> str:
-    """What is known under the name nearest to `name`, as a question; empty for none so near."""
+    """Asks whether the known name nearest to `name` was meant; empty for none so near."""
     by_lower = {one.lower(): told for one, told in known.items()}
     near = difflib.get_close_matches(name.lower(), by_lower, 1)
     return f" (did you mean {by_lower[near[0]]}?)" if near else ""

@@ -148,7 +148,7 @@ class WithoutOlder(LocalDedupNode):
 
 
 def newest(table: pa.Table, keys: list[str], time: str) -> pa.Array:
-    """Which rows have the newest time of their keys; where none has any, all of them."""
+    """A mask of the rows with the newest time of their keys; all rows of a key without times."""
     frame = table.select(list(dict.fromkeys([*keys, time]))).to_pandas()
     latest = frame.groupby(keys, dropna=False)[time].transform("max")
     return pa.array((frame[time] == latest) | latest.isna())

@@ -232,7 +232,7 @@ class StreamflowEngine(LocalComputeEngine):
         ]
 
     def _rows(self, registry: BaseRegistry, planned: Planned) -> Callable[[Write], None]:
-        """What hands the rows of a view over that leave the database."""
+        """The function that hands over the rows of a view which leave the database."""
         task, limit = planned.task, planned.limit
         if planned.is_plain:
             seen = (planned.seen_at, self.lookback, limit)
@@ -251,7 +251,7 @@ def failed(tasks: Sequence[MaterializationTask], error: Exception) -> dict[str, 
 
 
 def job(task: MaterializationTask, error: Exception | None) -> MaterializationJob:
-    """What Feast wants to know of a task that ended."""
+    """Feast's description of a task that ended."""
     return LocalMaterializationJob(
         job_id=f"{task.feature_view.name}-{task.start_time}-{task.end_time}",
         status=MaterializationJobStatus.ERROR if error else MaterializationJobStatus.SUCCEEDED,

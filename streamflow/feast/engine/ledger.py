@@ -1,4 +1,4 @@
-"""What was materialized: in ops.materializations and, for Feast, in its registry."""
+"""Records of what was materialized, in ops.materializations and in Feast's registry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ MOST_INTERVALS = 100
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one view's rows: each read one was written, unchanged or older."""
+    """The outcome for one view's rows: each row that was read was written, unchanged or older."""
 
     project: str
     view: str
@@ -52,7 +52,7 @@ class Result:
     """Rows that were left out since they are too far ahead; not among those read."""
 
     @classmethod
-    def of(
+    def for_task(
         cls,
         task: MaterializationTask,
         view: str,

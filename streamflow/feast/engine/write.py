@@ -1,4 +1,4 @@
-"""What a materialization writes of its views, in the transaction that is open."""
+"""Writes the rows of a materialization, in the transaction that is open."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -73,7 +73,9 @@ def write_table(
     for one, look, held in zip(planned, looked, newest, strict=True):
         written, unchanged = merged.get(one.layout.view, (0, look.same))
         rows = (look.read, written, look.late, unchanged, look.read - written - unchanged)
-        found.append(Result.of(one.task, one.recorded, "database", seen_at, rows, held, look.ahead))
+        found.append(
+            Result.for_task(one.task, one.recorded, "database", seen_at, rows, held, look.ahead)
+        )
     return found
 
 
@@ -115,4 +117,6 @@ def besides(
         (newest,) = engine_merge.newest_events(connection, [layout], planned.limit)
     unchanged = given - became.written - became.older
     counts = (given, became.written, 0, unchanged, became.older)
-    return Result.of(planned.task, planned.recorded, "feast", seen_at, counts, newest, too_far)
+    return Result.for_task(
+        planned.task, planned.recorded, "feast", seen_at, counts, newest, too_far
+    )

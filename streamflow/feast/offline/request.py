@@ -138,7 +138,7 @@ def view_of(view: FeatureView, features: Sequence[str], full_names: bool, known_
 
 
 def computed_names(views: Iterable[OnDemandFeatureView], full_names: bool) -> list[str]:
-    """What the features of on-demand views are called in the answer, and what they read.
+    """The names that on-demand views add to the answer: of their features, and of their inputs.
 
     Feast hands them the features of other views under their short names, whatever the answer
     calls those: a column of such a name would be a second one.

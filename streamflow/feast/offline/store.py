@@ -1,4 +1,4 @@
-"""Where Feast reads history and writes it: an offline store of our own on PostgreSQL.
+"""Feast's offline store on PostgreSQL: reads of history, and writes to it.
 
 Point-in-time joins that are exact and never quadratic, rows in Arrow without a detour, in flat
 memory where they are streamed. Feast's monitoring keeps the stock store's SQL.
@@ -56,7 +56,7 @@ from streamflow.sources.written_sql import subquery
 
 
 class StreamflowOfflineStoreConfig(ConnectionFromEnvironment, PostgreSQLOfflineStoreConfig):
-    """Where PostgreSQL is (from PG* unless given) and how it is used."""
+    """The `offline_store` part of feature_store.yaml; PG* fill in what it leaves out."""
 
     type: StrictStr = "streamflow.feast.StreamflowOfflineStore"
     db_schema: StrictStr = "source"

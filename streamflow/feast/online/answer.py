@@ -87,7 +87,7 @@ def fill_view(
 
 
 def status_of(read: FeastViewRead, time: datetime | None, now: datetime) -> Any:
-    """Whether a view's values of that event time are there, and to be served.
+    """The status of a view's values of an event time: present, not found, or outside of their ttl.
 
     Raises:
         StaleFeatures: they are older than the view's ttl, and the policy is to refuse them.

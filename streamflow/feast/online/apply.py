@@ -1,4 +1,4 @@
-"""What `apply` and `teardown` do to the online tables and the catalog, each in one transaction."""
+"""Applies definitions to online tables and catalog, or tears them down, in one transaction."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -53,7 +53,7 @@ def teardown(config: RepoConfig) -> None:
 
 
 def registered(config: RepoConfig, connection: psycopg.Connection) -> list[Layout]:
-    """What the registry says now, its catalog written."""
+    """Writes the catalog of the registry, and gives the layouts of its views."""
     from feast import FeatureStore
 
     schema.ensure(connection)

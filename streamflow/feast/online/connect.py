@@ -10,7 +10,7 @@ from streamflow.postgres import options as connection_options
 
 
 def options(config: RepoConfig) -> dict[str, Any]:
-    """Where the database is and how a connection to it is made, for psycopg.connect."""
+    """The arguments of psycopg.connect for the online store's database."""
     return arguments(config.online_store, connection_options.UTC, connection_options.CHECKED)
 
 

@@ -21,7 +21,7 @@ MOST_PLANS = 256
 
 @dataclass(frozen=True)
 class FeastViewRead(ViewRead):
-    """What a request of Feast's SDK wants of one view."""
+    """The features that a request of Feast's SDK reads from one view."""
 
     view: Any
     """Feast's feature view, with its projection."""
@@ -40,7 +40,7 @@ class Plans:
     def __init__(self) -> None:
         self._kept: dict[tuple[Any, ...], tuple[FeastPlan, list[FeatureView]]] = {}
 
-    def of(
+    def plan_for(
         self, config: RepoConfig, grouped_refs: Sequence[tuple[FeatureView, list[str]]]
     ) -> FeastPlan:
         """The plan for features of views, which Feast gives in an order that changes."""
@@ -59,7 +59,7 @@ class Plans:
 def read_of(
     config: RepoConfig, view: FeatureView, requested: Sequence[str] | None = None
 ) -> FeastViewRead:
-    """What a request for features of a view (all for none) reads.
+    """The read of a view for the features that a request names; for none, of all features.
 
     Args:
         config: the project's.

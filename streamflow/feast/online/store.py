@@ -145,7 +145,7 @@ class StreamflowOnlineStore(OnlineStore):
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[FeastRow]:
-        """As `online_read`, in a thread."""
+        """Reads as `online_read`, in a thread."""
         return await asyncio.to_thread(
             self.online_read, config, table, entity_keys, requested_features
         )
@@ -156,7 +156,7 @@ class StreamflowOnlineStore(OnlineStore):
         grouped_refs: Sequence[tuple[FeatureView, list[str]]],
         join_key_values: Mapping[str, Sequence[Value]],
     ) -> tuple[FeastPlan, dict[tuple[str, ...], list[Row]]]:
-        plan = self._plans.of(config, grouped_refs)
+        plan = self._plans.plan_for(config, grouped_refs)
         ways = {placed.read.asked_as for placed in plan.views}
         return plan, {way: keys_of(join_key_values, way) for way in ways}
 
@@ -211,7 +211,7 @@ class StreamflowOnlineStore(OnlineStore):
         data: list[feast_rows.FeastRow],
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """As `online_write_batch`, in a thread."""
+        """Writes as `online_write_batch`, in a thread."""
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
     def counts(self, view: str) -> tuple[int, int, int]:
@@ -268,7 +268,7 @@ class StreamflowOnlineStore(OnlineStore):
         await asyncio.to_thread(self.release)
 
     def release(self) -> None:
-        """As `close`."""
+        """Closes all connections, as `close` does."""
         self._connections.close()
 
 

@@ -173,7 +173,7 @@ def service_of(service: "FeatureService", views: dict[str, View]) -> Service:
 
 
 def lacks(projection: Any, views: dict[str, View]) -> list[str]:
-    """What of a service's projection the catalog's views do not have: the view, or features."""
+    """Names what the catalog's views lack of a service's projection: the view, or features."""
     if projection.name not in views or projection.version_tag is not None:
         return [projection.name_to_use()]
     stored = {one.name for one in views[projection.name].features}
@@ -181,7 +181,7 @@ def lacks(projection: Any, views: dict[str, View]) -> list[str]:
 
 
 def is_current(connection: Connection, found: Catalog) -> bool:
-    """Whether `write` would change nothing."""
+    """True where `write` would change nothing."""
     if connection.execute("SELECT to_regclass('ops.catalog')").fetchone() == (None,):
         return False
     row = connection.execute(

@@ -1,4 +1,4 @@
-"""Opens Feast's FeatureStore on the feature repository; the one place that does."""
+"""Opens Feast's FeatureStore on the feature repository, and closes its connections afterwards."""
 
 import re
 from collections.abc import Iterator

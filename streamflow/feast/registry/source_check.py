@@ -27,7 +27,7 @@ from streamflow.sources.values import can_be
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a view asks of its source, in the view's own names."""
+    """The fields that a view needs from its source, in the view's own names."""
 
     view: str
     """What it is and its name: `feature view prices`."""
@@ -37,7 +37,7 @@ class Wanted:
 
 
 def wanted_of(view: Any, keys: Mapping[str, Any]) -> Wanted | None:
-    """What a view of any class asks of its source; None where that is not PostgreSQL's.
+    """The fields that a view of any class needs; None where its source is not PostgreSQL's.
 
     A view that is computed from other views asks for nothing, and one that is computed by a
     function or aggregations for no features.
@@ -111,7 +111,7 @@ def faults(
     unused: Iterable[PostgreSQLSource] = (),
     types: bool = True,
 ) -> list[str]:
-    """What sources lack of what views ask of them, and of what they say themselves.
+    """The faults of sources: columns and types that views need, or that the source itself names.
 
     Args:
         connection: inside a transaction, with the search_path of the offline store.
@@ -153,7 +153,7 @@ def of_source(
 def of_times(
     source: PostgreSQLSource, has: Sequence[Column], kinds: Mapping[int, str], types: bool
 ) -> Iterator[str]:
-    """What is wrong with the columns that a source names itself."""
+    """The faults of the columns that a source names itself."""
     own = own_names(source)
     times = {
         what: own.get(name, name)
@@ -183,7 +183,7 @@ def of_times(
 def of_fields(
     view: Wanted, has: Sequence[Column], kinds: Mapping[int, str], types: bool
 ) -> Iterator[str]:
-    """What is wrong with the columns that a view asks for."""
+    """The faults of the columns that a view needs."""
     own = own_names(view.source)
     columns = {name: own.get(name, name) for name in view.fields}
     if said := sources.lacking(view.source.name, columns.values(), has):

@@ -27,7 +27,7 @@ $(foreach name,$(filter-out $(TAKEN),$(GIVEN)),$(error \
 TESTS := $(BIN)/pytest --numprocesses 3 --dist worksteal --durations 10
 ON_CLUSTER := STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly --durations 10 k8s-tests
 
-.PHONY: help setup demo serve test test-all coverage check audit format bench lock clean cluster \
+.PHONY: help setup demo serve wheel test test-all coverage check audit format bench lock clean cluster \
 	cluster-test cluster-down drill drills
 
 help: ## List the targets
@@ -35,7 +35,7 @@ help: ## List the targets
 
 setup: $(STAMP) ## Make .venv with every tool and the project itself, from pinned hashes
 
-$(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
+$(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml images/streamflow
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
@@ -45,6 +45,7 @@ $(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --require-hashes -r requirements/dev.txt
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --no-deps --no-build-isolation --editable .
+	@install -m 755 images/streamflow $(BIN)/streamflow
 	@touch $@
 
 demo: $(STAMP) ## Run the whole pipeline and ask the API (DATA=folder with your own months)
@@ -95,6 +96,10 @@ drills: $(STAMP) ## Break everything on purpose and write docs/reliability.md (O
 
 cluster-down: $(STAMP) ## Remove the cluster that `make cluster` made, with its data
 	@$(BIN)/python k8s-tests/cluster.py down
+
+wheel: $(STAMP) ## Build dist/streamflow-VERSION-py3-none-any.whl, the library for other Feast projects
+	@$(BIN)/python -m hatchling build -t wheel -d dist >/dev/null 2>&1
+	@ls dist/*.whl
 
 lock: $(STAMP) ## Resolve requirements/*.txt anew from pyproject.toml
 	$(LOCK) pyproject.toml --extra api --extra jobs --group dev -o requirements/dev.txt

@@ -1,4 +1,4 @@
-"""What the features are: entity, sources, views and services, in Feast's own terms.
+"""StreamFlow's features in Feast's own terms: entity, sources, views and services.
 
 Feast imports this file by its path (`feast apply`, `streamflow apply`); nothing else does. Types
 and meanings of features are those of their columns in snapshots.py. To add a feature, see "Add a

@@ -42,7 +42,7 @@ class FieldsFormatter(logging.Formatter):
 
 
 def fields(record: logging.LogRecord) -> dict[str, Any]:
-    """What the caller passed as `extra`, in the order it was passed.
+    """The fields that the caller passed as `extra`, in the order it was passed.
 
     Names that begin with `flow_run` or `task_run` are Prefect's own and not repeated.
     """

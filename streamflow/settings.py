@@ -1,4 +1,4 @@
-"""Where the database and the feature repository are, from environment variables."""
+"""Settings from environment variables: the database, the feature repository, and limits."""
 
 import logging
 import os
@@ -17,6 +17,7 @@ from streamflow.errors import ConfigurationError
 log = logging.getLogger(__name__)
 
 FEATURE_REPO = Path(__file__).parent.parent / "feature_repo"
+"""StreamFlow's own, beside this package in a clone and in the images; in no wheel."""
 CONNECTION_VARIABLES = (
     "PGHOST",
     "PGHOSTADDR",
@@ -29,7 +30,7 @@ CONNECTION_VARIABLES = (
 
 
 class PostgresSettings(BaseSettings):
-    """Where PostgreSQL is, in libpq's own variables, so that psql, psycopg and Feast agree."""
+    """The address of PostgreSQL in libpq's own variables, so that psql, psycopg and Feast agree."""
 
     model_config = SettingsConfigDict(frozen=True, populate_by_name=True)
 
@@ -53,12 +54,13 @@ class PostgresSettings(BaseSettings):
 
 
 class StreamflowSettings(BaseSettings):
-    """What is StreamFlow's own."""
+    """Settings of StreamFlow's own."""
 
     model_config = SettingsConfigDict(env_prefix="STREAMFLOW_", frozen=True)
 
     feature_repo: Path = FEATURE_REPO
-    """Folder with feature_store.yaml and definitions.py."""
+    """Folder with feature_store.yaml and definitions.py. It has to be set where the library was
+    installed from its wheel, which has no such folder."""
     home: Path = (
         FEATURE_REPO.parent if (FEATURE_REPO.parent / "pyproject.toml").exists() else Path.cwd()
     ) / ".streamflow"
@@ -180,5 +182,5 @@ def explain(error: ValidationError, prefix: str = "") -> str:
 
 
 def names_a_database(environment: Mapping[str, str]) -> bool:
-    """Whether any PG* variable of `environment` says which PostgreSQL to use."""
+    """True where any PG* variable of `environment` says which PostgreSQL to use."""
     return any(environment.get(name) for name in CONNECTION_VARIABLES)

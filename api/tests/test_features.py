@@ -84,7 +84,7 @@ def test_naming_the_default_service_changes_nothing_but_another_one_does(
 
 
 def test_the_contract_is_the_one_of_feature_repo(client: httpx.Client, loaded: str) -> None:
-    from streamflow.catalog.contract import contract_of
+    from streamflow.feast.registry.contracts import contract_of
     from streamflow.feast.registry.open import open_store
 
     with open_store() as store:

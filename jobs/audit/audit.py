@@ -17,8 +17,9 @@ from jobs.audit.compare import ask
 from jobs.audit.source import NEVER, Seen, Watermark, recomputed, seen_rows, watermarks
 from jobs.audit.tally import Served, Tally
 from jobs.run.ledger import Run
-from streamflow.catalog.contract import Contract, contract_of
+from streamflow.catalog.contract import Contract
 from streamflow.errors import StreamflowError, VerificationFailed
+from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres import clock as ahead
 from streamflow.postgres.connect import connect

@@ -16,8 +16,9 @@ from psycopg import sql
 from jobs.audit import comparable
 from jobs.run.urls import failure, shown
 from jobs.training.build import columns
-from streamflow.catalog.contract import Contract, contract_of
+from streamflow.catalog.contract import Contract
 from streamflow.errors import StreamflowError, VerificationFailed
+from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect

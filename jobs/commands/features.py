@@ -33,8 +33,8 @@ def features(
 ) -> None:
     """Print the online features of users, or of the keys of another service."""
     with reporting():
-        from streamflow.catalog.contract import contract_of
         from streamflow.feast.online.client import read
+        from streamflow.feast.registry.contracts import contract_of
         from streamflow.feast.registry.open import open_store
         from streamflow.feast.registry.request_inputs import asked_by
 

@@ -63,7 +63,7 @@ def described(
     store: "FeatureStore", service: Any, newest: dict[str, datetime | None]
 ) -> dict[str, Any]:
     """A service as it is told to programs."""
-    from streamflow.catalog.contract import contract_of_service
+    from streamflow.feast.registry.contracts import contract_of_service
     from streamflow.feast.registry.request_inputs import asked_by
 
     return {

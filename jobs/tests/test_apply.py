@@ -15,9 +15,9 @@ from jobs.apply.apply import apply, plan
 from jobs.ingest.load import ingest
 from jobs.materialize import materialize
 from jobs.run.ledger import recent, recorded
-from streamflow.catalog.contract import contract_of
 from streamflow.errors import ConfigurationError, RemovalNotAllowed
 from streamflow.feast.online.client import read
+from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect
@@ -27,7 +27,7 @@ from streamflow.settings import FEATURE_REPO
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the feature repository that a test may edit."""
-    for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
+    for name in ("feature_store.yaml", "definitions.py"):
         shutil.copy(FEATURE_REPO / name, tmp_path)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
     return tmp_path
@@ -194,7 +194,7 @@ def test_eight_at_once_on_an_empty_database(empty_database: str) -> None:
         import os, sys, warnings
         warnings.simplefilter("ignore")
         import feast.feature_store, feast.repo_operations, feast.infra.registry.sql
-        from feature_repo import logs
+        from streamflow import logs
         from jobs.apply import apply
         children = []
         for _ in range(8):

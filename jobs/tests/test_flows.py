@@ -194,7 +194,7 @@ def test_with_the_server_away_the_work_is_done_and_the_log_says_so(
 
 def test_without_a_server_prefect_is_not_even_imported(database: str, small_months: Path) -> None:
     code = (
-        "import sys; from datetime import date; from jobs import tracking;"
+        "import sys; from datetime import date; from jobs.run import tracking;"
         f"tracking.run('ingest_month', source={str(small_months / 'month_000')!r},"
         " as_of=date(2024, 1, 31)); print('prefect' in sys.modules)"
     )
@@ -217,7 +217,7 @@ def test_what_nobody_foresaw_ends_in_one_line_there_too(
     database: str, tmp_path: Path, prefect: str, error: str, code: int, said: str
 ) -> None:
     program = (
-        "from jobs import commands\nfrom jobs.__main__ import main\n"
+        "from jobs.run import work as commands\nfrom jobs.__main__ import main\n"
         f"def fails(*_): raise {error}\n"
         "commands.ingest_month = fails\nmain()"
     )

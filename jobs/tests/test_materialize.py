@@ -18,9 +18,9 @@ from feast.types import Int64, String
 from jobs.ingest.load import ingest
 from jobs.materialize import materialize
 from jobs.run.ledger import Run, recent, recorded
-from streamflow.catalog.contract import contract_of
 from streamflow.errors import ConfigurationError, UnknownName
 from streamflow.feast.online.client import Vector, read
+from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)

@@ -11,8 +11,8 @@ from jobs.ingest.load import ingest
 from jobs.materialize import materialize
 from jobs.run.ledger import recorded
 from jobs.training.build import build
-from streamflow.catalog.contract import contract_of
 from streamflow.feast.online.client import read
+from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)

@@ -146,7 +146,7 @@ def test_a_day_without_labels_is_tried_again(
 def changed_definitions(folder: Path, before: str, after: str) -> dict[str, str]:
     """An environment whose definitions have `after` where ours have `before`."""
     folder.mkdir()
-    for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
+    for name in ("feature_store.yaml", "definitions.py"):
         shutil.copy(settings.FEATURE_REPO / name, folder)
     text = (folder / "definitions.py").read_text()
     assert before in text
@@ -162,7 +162,7 @@ def test_other_rules_for_values_make_it_stale(
     assert is_built(out)
     shutil.copytree(training_freshness.LIBRARY, other, ignore=shutil.ignore_patterns("tests"))
     monkeypatch.setattr(training_freshness, "LIBRARY", other)
-    (other / "feast" / "online" / "read.py").write_text("# another way to read")
+    (other / "online" / "read.py").write_text("# another way to read")
     assert not is_built(out)
     (other / "sources" / "values.py").write_text("# another rule")
     assert is_built(out)

@@ -22,7 +22,7 @@ from jobs.tests.test_restore import SCRIPTS, back_up
 from streamflow.errors import StoreUnavailable
 from streamflow.feast.connection import connect_as_feast
 from streamflow.feast.offline import connect as offline_connection
-from streamflow.feast.online import pool as online_pool
+from streamflow.feast.online.connect import options
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres import options as connection_options
 from streamflow.postgres.connect import connect
@@ -114,7 +114,7 @@ def test_a_wait_for_an_answer_ends_with_the_server(
         ways: tuple[Callable[[], Any], ...] = (
             connect,
             lambda: offline_connection.connect(config.offline_store),
-            lambda: psycopg.connect(**online_pool.options(config)),
+            lambda: psycopg.connect(**options(config)),
             lambda: create_engine(config.registry.path).connect(),
             lambda: connect_as_feast(config.offline_store),
         )

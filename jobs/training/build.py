@@ -23,8 +23,9 @@ from jobs.training.file import Facts, Manifest, Sink, Target, Written, write
 from jobs.training.freshness import definitions_of
 from jobs.training.labels import require_labels
 from streamflow import settings, snapshots, tracing
-from streamflow.catalog.contract import Contract, Feature, contract_of, registered_names
+from streamflow.catalog.contract import Contract, Feature
 from streamflow.errors import ConfigurationError, VerificationFailed
+from streamflow.feast.registry.contracts import contract_of, registered_names
 from streamflow.feast.registry.open import open_store
 
 if TYPE_CHECKING:

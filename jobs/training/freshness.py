@@ -16,8 +16,8 @@ from jobs.apply.plan import plain, registered
 from jobs.run.earlier_runs import nothing_to_do
 from jobs.run.ledger import iso, shown_parameters, versions
 from jobs.training.file import Target
-from streamflow.catalog.contract import contract_of
 from streamflow.errors import ConfigurationError
+from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres.connect import connect
 
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 
 LIBRARY = Path(streamflow.__file__).parent
-RULES = ("offline/*.py", "feast/offline/*.py", "sources/*.py")
+RULES = ("offline/*.py", "feast/offline/*.py", "feast/sources.py", "sources/*.py")
 """The library's files by which values are taken from their sources and joined."""
 
 

@@ -1,4 +1,4 @@
-"""Where each online value lives: the table of an entity, the columns of its views.
+"""The layout of the online tables: one table per entity, with columns for each of its views.
 
 All views with the same join keys share one table in schema `online`, for example
 `streamflow:user_id`: its primary key is the join keys, and each view has its own columns
@@ -9,14 +9,10 @@ moves to another table, and its sisters that do not stay where they are.
 """
 
 import hashlib
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
 
 from streamflow.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from feast import FeatureView
 
 SCHEMA = "online"
 MOST_BYTES = 63
@@ -111,19 +107,27 @@ def column_type(value_type: str) -> str:
     return SCALARS.get(value_type, JSON)
 
 
-def layout_of(project: str, view: "FeatureView", versioned: bool = False) -> Layout:
-    """The columns of `view`.
+def layout(
+    project: str,
+    view: str,
+    keys: Mapping[str, str],
+    features: Mapping[str, str],
+    version: int = 0,
+) -> Layout:
+    """The columns of a view.
 
     Args:
         project: Feast's project.
-        view: a view as the registry has it, its columns inferred.
-        versioned: the registry's setting `enable_online_feature_view_versioning`.
+        view: the view's name.
+        keys: Feast's value type by join key; none for a view without entities.
+        features: Feast's value type by feature, in the view's order.
+        version: of the view, where Feast keeps versions apart; 0 for the first.
+
+    Raises:
+        ConfigurationError: a join key has a type that cannot be part of a primary key's equality.
     """
-    # Of a view without entities Feast names its stand-in for a key, or hides that as well.
-    keys = {one.name: one.dtype.to_value_type().name for one in view.entity_columns} or {
-        NO_KEY: "STRING"
-    }
-    name = f"{view.name}@v{version_of(view)}" if versioned and version_of(view) else view.name
+    keys = keys or {NO_KEY: "STRING"}
+    name = f"{view}@v{version}" if version else view
     return Layout(
         project=project,
         view=name,
@@ -132,22 +136,14 @@ def layout_of(project: str, view: "FeatureView", versioned: bool = False) -> Lay
         event=Column(identifier(f"{name}@event_ts"), "timestamp with time zone"),
         created=Column(identifier(f"{name}@created_ts"), "timestamp with time zone"),
         features={
-            one.name: Column(
-                identifier(f"{name}:{one.name}"), column_type(one.dtype.to_value_type().name)
-            )
-            for one in view.features
-            if one.name != NO_KEY  # which the registry names as a feature of a stream's view
+            feature: Column(identifier(f"{name}:{feature}"), column_type(value_type))
+            for feature, value_type in features.items()
+            if feature != NO_KEY  # which the registry names as a feature of a stream's view
         },
     )
 
 
-def version_of(view: Any) -> int:
-    """The version that a reference asks for (`view@v2`), else the view's current one."""
-    asked = getattr(view.projection, "version_tag", None)
-    return int(asked if asked is not None else getattr(view, "current_version_number", None) or 0)
-
-
-def key_type(view: "FeatureView", key: str, value_type: str) -> str:
+def key_type(view: str, key: str, value_type: str) -> str:
     """PostgreSQL's type of a join key.
 
     Raises:
@@ -156,7 +152,7 @@ def key_type(view: "FeatureView", key: str, value_type: str) -> str:
     found = column_type(value_type)
     if found not in ("text", "bigint", "integer", "boolean", "bytea"):
         raise ConfigurationError(
-            f"feature view {view.name}: join key {key} is {value_type}; "
+            f"feature view {view}: join key {key} is {value_type}; "
             "a key is STRING, INT64, INT32, BOOL, BYTES, UUID or UNIX_TIMESTAMP"
         )
     return found

@@ -1,11 +1,13 @@
-"""Runs the SQL of a materialization, and says of which view a value is refused."""
+"""Runs the SQL of a materialization, and asks what was materialized before."""
 
 from collections.abc import Sequence
+from datetime import datetime
 from typing import NamedTuple
 
 import psycopg
-from psycopg import Connection
+from psycopg import Connection, sql
 
+from streamflow.catalog.layout import SCHEMA, Layout
 from streamflow.engine import sql as engine_sql
 from streamflow.engine.source import Source
 from streamflow.errors import ValueRefused
@@ -60,3 +62,36 @@ def merge(
         ) from error
     pairs = zip(row[::2], row[1::2], strict=True)
     return {one.layout.view: pair for one, pair in zip(sources, pairs, strict=True)}
+
+
+def seen_at(connection: Connection, project: str, view: str) -> datetime | None:
+    """The time at which a view was last materialized; None for never."""
+    row = connection.execute(
+        "SELECT max(seen_at) FROM ops.materializations WHERE project = %s AND view = %s",
+        [project, view],
+    ).fetchone()
+    return row[0] if row else None
+
+
+def newest_events(
+    connection: Connection, layouts: Sequence[Layout], limit: datetime
+) -> list[tuple[datetime | None, int]]:
+    """For each view of one online table: the newest instant that any of its values describes.
+
+    Beside it stands how many keys have a value of an instant after `limit`.
+    """
+    row = (
+        connection.execute(
+            sql.SQL("SELECT {} FROM {}").format(
+                sql.SQL(", ").join(
+                    sql.SQL("max({event}), count(*) FILTER (WHERE {event} > {limit})").format(
+                        event=sql.Identifier(one.event.name), limit=sql.Literal(limit)
+                    )
+                    for one in layouts
+                ),
+                sql.Identifier(SCHEMA, layouts[0].table),
+            )
+        ).fetchone()
+        or ()
+    )
+    return list(zip(row[::2], row[1::2], strict=True))

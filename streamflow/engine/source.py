@@ -1,9 +1,14 @@
-"""Which rows of a source a materialization means, as SQL."""
+"""The rows of a source that a materialization means, as SQL.
 
-from dataclasses import dataclass
+They are the rows of its window, and late ones: those before it that were loaded since the last
+materialization. With an index of the event times and one of the times of loading, PostgreSQL reads
+the two ranges and nothing else of a history, if they are asked for one by one (`narrowed`).
+"""
+
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
-from psycopg import sql
+from psycopg import Connection, sql
 
 from streamflow.catalog.layout import Layout
 from streamflow.sources.row_order import Feature
@@ -46,7 +51,7 @@ class Source:
     """The features that decide between rows of the same times; see row_order.deciding."""
     is_narrowed: bool = False
     """True where the query has no other rows than those that are meant or too far ahead; see
-    window.py."""
+    `narrowed`."""
 
     @property
     def window(self) -> sql.Composed:
@@ -93,3 +98,42 @@ def instant(column: str, kind: str) -> sql.Composed | None:
 def shown(event: sql.Composed) -> sql.Composed:
     """An event time that answers can show: one before the year 1, as -infinity, is its begin."""
     return sql.SQL("greatest({}, '0001-01-01 00:00:00+00'::timestamptz)").format(event)
+
+
+def narrowed(connection: Connection, source: Source) -> Source:
+    """The source with its late rows asked for apart, if PostgreSQL expects that to cost less.
+
+    It does not where it would have to go through the whole source for either.
+    """
+    if source.seen_at is None:
+        return source
+    return min(source, apart(source), key=lambda one: cost(connection, one))
+
+
+def apart(source: Source) -> Source:
+    """The same rows, each once: those of the window, late ones before it, those too far ahead."""
+    assert source.seen_at is not None  # noqa: S101  # by the caller
+    query = sql.SQL(
+        "(SELECT * FROM {query} AS s WHERE {event} BETWEEN {start} AND {end}"
+        " UNION ALL SELECT * FROM {query} AS s WHERE {event} < {start} AND {created} > {since}"
+        " AND NOT {ahead} UNION ALL SELECT * FROM {query} AS s WHERE {ahead})"
+    ).format(
+        query=sql.SQL(source.query),
+        event=source.event,
+        created=source.created,
+        start=sql.Literal(source.start),
+        end=sql.Literal(min(source.end, source.limit)),
+        since=sql.Literal(source.seen_at - source.lookback),
+        ahead=source.ahead,
+    )
+    return replace(source, query=query.as_string(None), is_narrowed=True)
+
+
+def cost(connection: Connection, source: Source) -> float:
+    """PostgreSQL's estimate of the cost of reading the source's rows, in its own unit."""
+    query = sql.SQL("EXPLAIN (FORMAT json) SELECT * FROM {} AS s WHERE {} OR {}").format(
+        sql.SQL(source.query), source.window, source.ahead
+    )
+    row = connection.execute(query).fetchone()
+    assert row is not None  # noqa: S101  # EXPLAIN gives one
+    return float(row[0][0]["Plan"]["Total Cost"])

@@ -12,7 +12,7 @@ NOTHING = sql.SQL("")
 
 
 def look(source: Source, force: bool) -> sql.Composed:
-    """What a merge of the source would meet, without writing or sorting anything.
+    """A query that counts the rows which a merge would meet; it writes and sorts nothing.
 
     Gives how many rows are meant, how many of them came after their time, how many are stored as
     they are, how many would be written if each were the newest of its key, and how many rows are
@@ -74,7 +74,7 @@ def merge(sources: Sequence[Source], force: bool) -> sql.Composed:
         "joined": joined(len(sources), keys),
         "all": comma(
             [sql.SQL("j.{}").format(key) for key in keys]
-            + [c for n, s in numbered for c in given(n, s)]
+            + [c for n, s in numbered for c in given_columns(n, s)]
         ),
         "states": comma(state(n, source, force) for n, source in numbered),
         "table": sql.Identifier(SCHEMA, layout.table),
@@ -163,7 +163,7 @@ def named(expression: sql.Composed, name: sql.Composed) -> sql.Composed:
 
 
 def match(layout: Layout) -> sql.Composed:
-    """Whether the online row `o` has the key of the row `j`."""
+    """The condition that the online row `o` has the key of the row `j`."""
     return sql.SQL(" AND ").join(
         sql.SQL("o.{} = j.k{}").format(sql.Identifier(column.name), number(k))
         for k, column in enumerate(layout.keys)
@@ -176,7 +176,7 @@ def own(n: int, source: Source) -> list[sql.Composed]:
     return [sql.Composed([sql.SQL(name)]) for name in names]
 
 
-def given(n: int, source: Source) -> list[sql.Composed]:
+def given_columns(n: int, source: Source) -> list[sql.Composed]:
     """The columns of source `n` as the joined row `j` has them."""
     return [sql.SQL("j.{}").format(name) for name in own(n, source)]
 
@@ -210,7 +210,7 @@ def state(n: int, source: Source, force: bool, none: sql.SQL = NOTHING) -> sql.C
         n=number(n),
         none=none,
         older=sql.SQL("") if force else older,
-        given=comma(given(n, source)),
+        given=comma(given_columns(n, source)),
         stored=stored,
     )
 

@@ -52,7 +52,7 @@ def search_path(config: PostgreSQLConfig) -> str:
 
 
 def arguments(config: PostgreSQLConfig, *session: connection_options.Setting) -> dict[str, Any]:
-    """What psycopg.connect is given for a store; `session` as in connection_options."""
+    """The arguments of psycopg.connect for a store; `session` as in connection_options."""
     found = {
         "host": config.host,
         "port": config.port,
@@ -87,7 +87,7 @@ def connect_as_feast(config: PostgreSQLConfig) -> "psycopg.Connection[Any]":
 
 
 def connect(config: PostgreSQLConfig) -> "psycopg.Connection[Any]":
-    """As `connect_as_feast` for a store of ours; Feast's own way for Feast's own stores."""
+    """Connects as `connect_as_feast` for our stores, and in Feast's own way for Feast's."""
     if isinstance(config, ConnectionFromEnvironment):
         return connect_as_feast(config)
     return connection_utils._get_conn(config)  # type: ignore[no-any-return]

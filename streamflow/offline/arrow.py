@@ -75,7 +75,7 @@ class Column:
 
     @property
     def cast(self) -> str | None:
-        """What the query has to convert it to before it can be fetched."""
+        """The type to which the query converts it so that it can be fetched; None for its own."""
         if self.oid == BLANK_PADDED and self.utc:
             return "text"
         if self.oid in FIXED or self.oid in TEXT or self.oid in BYTES or self.oid in ARRAYS:

@@ -67,7 +67,7 @@ def postgres_type(kind: pa.DataType) -> str:
 
 
 def is_list(kind: pa.DataType) -> bool:
-    """Whether Arrow's type is one of its lists."""
+    """True where Arrow's type is one of its lists."""
     return bool(
         pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind)
     )

@@ -13,7 +13,6 @@ import numpy as np
 import psycopg
 import pyarrow as pa
 import pyarrow.compute as pc
-from feast.types import FeastType
 from psycopg import Connection, sql
 
 from streamflow.offline.arrow import BATCH_ROWS
@@ -38,13 +37,13 @@ CONTEXT = re.compile(r"line (\d+), column ([^:]+)")
 STAGED = sql.Identifier("streamflow_staged")
 
 
-def declared(table: pa.Table, types: Mapping[str, FeastType], view: str) -> pa.Table:
+def declared(table: pa.Table, types: Mapping[str, str], view: str) -> pa.Table:
     """The rows with each feature as its view declares it: a Float32 is the nearest one.
 
     Whole numbers that pandas made floats of, since there are nulls among them, are whole again.
 
     Args:
-        types: what is declared, by column.
+        types: Feast's value type of each feature, by column.
 
     Raises:
         ValueError: a list has a null element, or a number is out of range for a Float32.
@@ -52,7 +51,7 @@ def declared(table: pa.Table, types: Mapping[str, FeastType], view: str) -> pa.T
     for at, name in enumerate(table.column_names):
         if name not in types:
             continue
-        column, value_type = table.column(at).combine_chunks(), types[name].to_value_type().name
+        column, value_type = table.column(at).combine_chunks(), types[name]
         listed = is_list(column.type) and value_type.endswith(("_LIST", "_SET"))
         flat = pc.list_flatten(column) if listed else column
         if listed and not value_type.startswith("VALUE"):

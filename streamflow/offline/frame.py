@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
-from feast.errors import EntityDFNotDateTime
 
 from streamflow.errors import KeyMismatch, shorten
 from streamflow.offline.arrow import INSTANT
 from streamflow.offline.copy import microseconds
+from streamflow.offline.refusals import NotATime
+
+NO_TIME = "the column with the times of the entity rows holds no times"
 
 
 def table_of(frame: pd.DataFrame, keys: Sequence[str], timestamp: str) -> pa.Table:
     """The frame's columns, its times as UTC instants to the microsecond.
 
     Raises:
-        EntityDFNotDateTime: the column `timestamp` has no times.
+        NotATime: the column `timestamp` has no times.
         KeyMismatch: a join key has no text, and there are such of several types.
     """
     try:
@@ -81,7 +83,7 @@ def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
     """Times as UTC instants; dates, naive times and text without a zone are UTC.
 
     Raises:
-        EntityDFNotDateTime: they are no times.
+        NotATime: they are no times.
     """
     kind = column.type
     if column.null_count == len(column):
@@ -92,8 +94,8 @@ def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
         try:
             read = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
         except ValueError as error:
-            raise EntityDFNotDateTime() from error
+            raise NotATime(NO_TIME) from error
         column = pa.chunked_array([pa.array(read)])
     if not pa.types.is_timestamp(column.type):
-        raise EntityDFNotDateTime()
+        raise NotATime(NO_TIME)
     return microseconds(column).cast(INSTANT)

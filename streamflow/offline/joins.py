@@ -60,7 +60,7 @@ def features_of_newest(view: View, entities: EntityRows, *more: sql.Composable) 
 
 
 def seen(view: View, entities: EntityRows) -> list[sql.Composed]:
-    """Which rows `s` of the source the entity row `e` sees."""
+    """The condition that the entity row `e` sees the row `s` of the source."""
     when = qualified("s", view.timestamp)
     match = [*conditions(view, entities), sql.SQL("{} <= e.ts").format(when)]
     if view.ttl:
@@ -79,7 +79,7 @@ def newest_first(view: View) -> list[sql.Composed]:
 
 
 def grouped_name(join_keys: Sequence[str], entities: EntityRows) -> sql.Identifier:
-    """What `grouped` is called in the query."""
+    """The name of `grouped` in the query."""
     return sql.Identifier("_".join(["streamflow", *(entities.columns[key] for key in join_keys)]))
 
 

@@ -14,9 +14,8 @@ import psycopg
 from psycopg import Connection, sql
 
 from streamflow.errors import KeyMismatch, shorten
-from streamflow.offline.arrow import Column
 from streamflow.offline.sql import View, qualified, text, typed_null
-from streamflow.sources.columns import TIMES, type_names
+from streamflow.sources.columns import TIMES, Column, type_names
 
 NUMBERS, FLOATS, TEXTS = {20, 21, 23, 1700}, {700, 701}, {18, 19, 25, 1042, 1043}
 """Types that PostgreSQL compares with each other without loss, by number."""
@@ -53,7 +52,7 @@ class Conversion:
     """The type it has, in PostgreSQL's words."""
     wanted: str
 
-    def of(self, column: sql.Composed) -> sql.Composed:
+    def convert(self, column: sql.Composed) -> sql.Composed:
         """The converted column as an expression; its evaluation fails for a value that is lost."""
         if self.key.column.oid in TEXTS:
             return sql.SQL("{}::text").format(column)
@@ -105,7 +104,7 @@ def refusals() -> Iterator[None]:
 def conversions(
     connection: Connection[Any], keys: Iterable[SourceKey], given: Mapping[str, int]
 ) -> list[Conversion]:
-    """What has to be converted, each column once for each type.
+    """The conversions that join keys need, each column once for each type.
 
     Args:
         given: the types of the entity rows' columns by name.
@@ -124,14 +123,14 @@ def conversions(
 
 
 def comparable(given: int, wanted: int) -> bool:
-    """Whether PostgreSQL compares values of two types as they are, and without loss."""
+    """True where PostgreSQL compares values of two types as they are, and without loss."""
     if given == wanted or (wanted in FLOATS and given in NUMBERS):
         return True
     return any({given, wanted} <= some for some in (NUMBERS, FLOATS, TEXTS, set(TIMES)))
 
 
 def alias(name: str, oid: int) -> str:
-    """What the conversion of a column into a type is called."""
+    """The name of a column's conversion into a type."""
     return f"{name}\0{oid if oid not in TEXTS else 25}"
 
 
@@ -149,7 +148,7 @@ def converted(
     short = short_names(found)
     more = sql.SQL(", ").join(
         sql.SQL("{} AS {}").format(
-            one.of(qualified("r", columns[one.key.name])), sql.Identifier(short[one.name])
+            one.convert(qualified("r", columns[one.key.name])), sql.Identifier(short[one.name])
         )
         for one in found
     )
@@ -157,7 +156,7 @@ def converted(
 
 
 def short_names(found: Sequence[Conversion]) -> dict[str, str]:
-    """What the conversions are called in the query, by their names."""
+    """The columns of the conversions in the query, by their names."""
     return {one.name: f"k{number}" for number, one in enumerate(found, 1)}
 
 

@@ -31,7 +31,7 @@ BY_INDEX = {"Limit", "Incremental Sort", "Index Scan", "Index Only Scan", "Subqu
 
 
 def pays(connection: Connection[Any], view: View, entities: EntityRows) -> bool:
-    """Whether the source of a view is long, and has an index to look single rows up in.
+    """True where the source of a view is long, and has an index to look single rows up in.
 
     PostgreSQL says so: it is asked how it would go about both, and reads nothing.
     """
@@ -51,7 +51,7 @@ def pays(connection: Connection[Any], view: View, entities: EntityRows) -> bool:
 
 
 def explained(connection: Connection[Any], query: sql.Composed) -> dict[str, Any]:
-    """How PostgreSQL would run a query."""
+    """PostgreSQL's plan of a query."""
     row = connection.execute(sql.SQL("EXPLAIN (FORMAT json) {}").format(query)).fetchone()
     assert row is not None  # noqa: S101  # EXPLAIN gives one
     plan: dict[str, Any] = row[0][0]["Plan"]

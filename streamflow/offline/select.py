@@ -22,9 +22,9 @@ class Select:
     columns: Sequence[tuple[str, bool]] | None = None
     """Each name, and whether a date or naive timestamp becomes an instant in UTC; None where the
     query's own names will do and all become instants."""
-    not_by: Sequence[str] = ()
-    """The ways in which PostgreSQL must not run joins: nestloop, mergejoin."""
-    beside: pa.Table | None = None
+    disabled_joins: Sequence[str] = ()
+    """The join methods that PostgreSQL must not use: nestloop, mergejoin."""
+    local_columns: pa.Table | None = None
     """Columns that come first and never were in the database; as many rows as the query has."""
     checks: Mapping[str, Callable[[pa.Array], None]] = field(default_factory=dict)
     """By column, what looks at its values and raises where one is refused."""
@@ -46,10 +46,10 @@ def fetched(connection: Connection[Any], select: Select) -> tuple[pa.Schema, Bat
     """The rows of the query in batches, and their schema."""
     columns = described(connection, select)
     fields = schema(columns)
-    if select.beside is not None:
-        fields = pa.schema([*select.beside.schema, *fields])
+    if select.local_columns is not None:
+        fields = pa.schema([*select.local_columns.schema, *fields])
         if not columns:
-            return fields, (batch for batch in select.beside.to_batches())
+            return fields, (batch for batch in select.local_columns.to_batches())
     return fields, batches_of(connection, select, columns, fields)
 
 
@@ -71,10 +71,10 @@ def batches_of(
         for batch in record_batches(rows, columns, connection):
             for name, check in select.checks.items():
                 check(batch.column(name))
-            if select.beside is None:
+            if select.local_columns is None:
                 yield batch
                 continue
-            here = select.beside.slice(done, batch.num_rows).combine_chunks()
+            here = select.local_columns.slice(done, batch.num_rows).combine_chunks()
             done += batch.num_rows
             arrays = [*(one.chunk(0) for one in here.columns), *batch.columns]
             yield pa.RecordBatch.from_arrays(arrays, schema=fields)
@@ -82,7 +82,7 @@ def batches_of(
 
 def prepare(connection: Connection[Any], select: Select) -> None:
     """The settings that the query runs under."""
-    for way in select.not_by:
+    for way in select.disabled_joins:
         connection.execute(sql.SQL("SET LOCAL {} = off").format(sql.Identifier(f"enable_{way}")))
 
 

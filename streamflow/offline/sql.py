@@ -5,18 +5,20 @@ columns as c1, c2, …; a view is v1, v2, … and its features are f1, f2, …: 
 after 63 bytes, and two long ones could become the same. The final names are put on afterwards.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import LiteralString
+from typing import Any, LiteralString
 
-from feast.types import FeastType
 from psycopg import sql
 
 from streamflow.sources.row_order import Feature
 
 ENTITIES = sql.Identifier("streamflow_entity_rows")
 NOTHING = sql.SQL("")
+MakeMessage = Callable[[str], Callable[[Any], Any]]
+"""Gives for a label the function that makes a message out of a value that was fetched. It raises
+ValueRefused, with the label before it, for a value of which none can be made."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +43,10 @@ class View:
     """Only rows from then to then are seen; times with a zone, as text."""
     known_only: bool = False
     """Only rows that had been created at the entity row's time are seen."""
-    types: Mapping[str, FeastType] = field(default_factory=dict)
-    """What the view declares of `features`, by what they are called in the answer."""
+    types: Mapping[str, str] = field(default_factory=dict)
+    """Feast's value type by name of `features`, by what they are called in the answer."""
+    makers: Mapping[str, MakeMessage] = field(default_factory=dict)
+    """Of those that are served as a message of Feast's, the way to make it."""
     declared: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     """Of all features that the view has, asked for or not: the source's column and Feast's value
     type by name."""
@@ -65,7 +69,7 @@ class View:
 
 @dataclass(frozen=True)
 class EntityRows:
-    """What the query has to know of the entity rows."""
+    """The entity rows as the query sees them."""
 
     columns: Mapping[str, str]
     """Their short names (c1, c2, …) by the names that join keys have."""
@@ -80,7 +84,7 @@ class EntityRows:
 
     @property
     def joined(self) -> sql.SQL:
-        """How their features are joined: each view has one row at most for each of them.
+        """The join to their features: each view has one row at most for each of them.
 
         PostgreSQL never runs a full join as a nested loop, which it would choose where it takes
         the features for few. Where loops are off anyway, a left join saves a sort.
@@ -204,7 +208,7 @@ def interval(length: timedelta) -> sql.Composed:
 
 
 def conditions(view: View, entities: EntityRows | None = None) -> list[sql.Composed]:
-    """Which rows `s` of the source are seen at all, and by which entity rows `e`."""
+    """The conditions under which a row `s` of the source is seen, and by which entity rows `e`."""
     when = qualified("s", view.timestamp)
     found = []
     if view.window:
@@ -226,7 +230,7 @@ def conditions(view: View, entities: EntityRows | None = None) -> list[sql.Compo
 
 
 def most_rows_of_an_entity(join_keys: Sequence[str], entities: EntityRows) -> sql.Composed:
-    """How many entity rows the most frequent entity has, null for no row."""
+    """The number of entity rows of the most frequent entity, null for no row."""
     by = [entities.column(one) for one in join_keys]
     return sql.SQL("(SELECT max(count) FROM (SELECT count(*) FROM {} AS e{}) AS counts)").format(
         ENTITIES, sql.SQL(" GROUP BY {}").format(listed(by)) if by else NOTHING

@@ -2,17 +2,15 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg import Connection, sql
 
 from streamflow.catalog.layout import SCHEMA, Layout
+from streamflow.online.rows import Row
 from streamflow.postgres import clock as ahead
 from streamflow.postgres.refusals import refusing
 from streamflow.sources.row_order import age
-
-if TYPE_CHECKING:
-    from streamflow.feast.online.write import Row
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +32,7 @@ class Became:
 def kept(
     connection: Connection, query: str | sql.Composed, values: Sequence[Any] = ()
 ) -> tuple[int, int]:
-    """Counts rows that are kept back, and those of them for a row that is dated too far ahead."""
+    """Counts rows that stored ones keep back, and those of a row dated too far ahead."""
     older, held = connection.execute(query, values or None).fetchone() or (0, 0)
     return older, held
 
@@ -77,7 +75,7 @@ def not_ahead(layout: Layout, event: sql.Composable, created: sql.Composable) ->
     )
 
 
-def too_far(connection: Connection, layout: Layout, rows: "Iterable[Row]") -> ValueError:
+def too_far(connection: Connection, layout: Layout, rows: Iterable[Row]) -> ValueError:
     """Says which row of a batch is dated too far ahead."""
     last = ahead.limit(connection)
     times = ((row.number, max(row.event, row.created or row.event)) for row in rows)

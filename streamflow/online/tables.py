@@ -87,7 +87,7 @@ def alone(connection: psycopg.Connection) -> Iterator[None]:
 
 
 def holder(connection: psycopg.Connection) -> str:
-    """Who has used the online tables for longest, for a message."""
+    """The session that has used the online tables for longest, for a message."""
     found = connection.execute(
         """
         SELECT a.pid, a.application_name, date_trunc('second', now() - a.xact_start)

@@ -74,7 +74,7 @@ def translated(where: settings.PostgresSettings | None = None) -> Iterator[None]
 
 
 def place(where: settings.PostgresSettings | None) -> str:
-    """Which server and database, for a message."""
+    """The server and the database, for a message."""
     return f" at {where.host}:{where.port}/{where.database}" if where else ""
 
 

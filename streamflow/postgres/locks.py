@@ -75,7 +75,7 @@ class TransactionKeeper(SeparateKeeper):
         self._held: list[Key] = []
 
     def take(self, *key: int, wait: bool = True) -> Got:
-        """As with a session, but asks again and again where it has to wait."""
+        """Takes a lock as a session does, but asks again and again where it has to wait."""
         got: Got = "free"
         while True:
             if not self._held:
@@ -109,7 +109,7 @@ _outermost: ContextVar[Keeper | None] = ContextVar("keeper", default=None)
 
 @contextmanager
 def keeping(connection: psycopg.Connection) -> Iterator[Keeper]:
-    """What keeps locks for the work on `connection`; those inside another block share its keeper.
+    """The keeper of locks for the work on `connection`; those inside another block share it.
 
     So a command needs one connection more at a pooler, however many locks it holds.
 

@@ -13,7 +13,7 @@ State = Literal["missing", "outdated", "current", "newer"]
 
 
 def state(connection: psycopg.Connection) -> State:
-    """How the database stands to this version: never applied, to be migrated, equal, or later.
+    """The state of the database to this version: never applied, to be migrated, equal, or later.
 
     Raises:
         SchemaTooNew: it is of a later version, and this one cannot use it.
@@ -51,7 +51,7 @@ def applied(connection: psycopg.Connection) -> dict[int, str]:
 
 
 def is_overwritten(connection: psycopg.Connection) -> bool:
-    """Whether a version from before the numbers ran its schema.sql after this one's migrations.
+    """True where a version from before the numbers ran its schema.sql after this one's migrations.
 
     It enters the hash of its text. That of 0001 stands there otherwise, so that the version which
     had that text leaves the schema alone.
@@ -63,7 +63,7 @@ def is_overwritten(connection: psycopg.Connection) -> bool:
 
 
 def exists(connection: psycopg.Connection, table: str) -> bool:
-    """Whether there is such a table."""
+    """True where there is such a table."""
     return connection.execute("SELECT to_regclass(%s)", [table]).fetchone() != (None,)
 
 

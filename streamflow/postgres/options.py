@@ -33,7 +33,7 @@ CHECKED: Setting = ("client_connection_check_interval", "5s")
 
 
 def keepalives() -> dict[str, int]:
-    """When a silent server is gone, in libpq's words."""
+    """The settings by which a silent server is given up, in libpq's words."""
     return {
         "keepalives": 1,
         "keepalives_idle": IDLE_S,
@@ -61,7 +61,7 @@ def socket_options() -> list[tuple[int, int, int]]:
 
 
 def is_pooled(direct: bool = False) -> bool:
-    """Whether a connection goes through a pooler that gives it a server for one transaction.
+    """True where a connection goes through a pooler that gives it a server for one transaction.
 
     Nothing of a session lasts on it: no SET, no prepared statement, no temporary table, no LISTEN
     and no advisory lock beyond the transaction.
@@ -79,7 +79,7 @@ def beside(direct: bool) -> dict[str, Any]:
 
 
 def has_sessions() -> bool:
-    """Whether there is an address where a connection is a session of the server."""
+    """True where there is an address at which a connection is a session of the server."""
     return not is_pooled(direct=True)
 
 
@@ -102,7 +102,7 @@ def address(where: settings.PostgresSettings, direct: bool = False) -> dict[str,
 
 
 def for_psycopg(*session: Setting, direct: bool = False) -> dict[str, Any]:
-    """What psycopg.connect is given besides the address.
+    """The arguments of psycopg.connect besides the address.
 
     Args:
         session: settings of the session. Through a pooler they cannot be sent, and each
@@ -172,7 +172,7 @@ OF_POOLERS = ("unsupported startup parameter", 'prepared statement "')
 
 
 def is_of_a_pooler(message: str) -> bool:
-    """Whether an error says that PGHOST is a pooler, which the settings do not."""
+    """True where an error says that PGHOST is a pooler, which the settings do not."""
     return not is_pooled() and any(one in message for one in OF_POOLERS)
 
 

@@ -1,21 +1,17 @@
-"""What a data source has: the columns of its table or query, which is parsed and not run."""
+"""The columns of a data source: of its table or its query, which is parsed and not run."""
 
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import psycopg
-from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
-    PostgreSQLSource,
-)
 from psycopg import Connection, generators, pq, sql
 from psycopg.abc import PQGen
 from psycopg.pq.abc import PGconn, PGresult
 
 from streamflow.errors import SourceMismatch
-from streamflow.offline.arrow import Column
-from streamflow.sources.written_sql import subquery
 
 MOST_NAMES = 40
 """Of the columns of a source, so many are told."""
@@ -26,16 +22,12 @@ REFUSALS = (psycopg.ProgrammingError, psycopg.DataError, psycopg.NotSupportedErr
 """The errors of a query that PostgreSQL does not take, whoever asks and whenever."""
 
 
-def relation(source: PostgreSQLSource) -> str:
-    """What stands behind FROM: the source's table, or its query in parentheses.
+@dataclass(frozen=True)
+class Column:
+    """A column of a query: its name, and PostgreSQL's number of its type."""
 
-    Raises:
-        QueryRefused: its query is not one that reads.
-    """
-    query = source._postgres_options._query
-    if source._postgres_options._table or not query:
-        return str(source.get_table_query_string())
-    return f"({subquery(query, f'the query of data source {source.name}')}\n)"
+    name: str
+    oid: int
 
 
 def columns_of(connection: Connection[Any], query: sql.Composable) -> list[Column]:
@@ -111,7 +103,7 @@ def not_a_time(what: str, column: str, source: str, kind: str) -> str:
 
 
 def reason(connection: Connection[Any], error: psycopg.Error) -> str:
-    """What PostgreSQL says of a query, with its hint or the table that may have been meant."""
+    """PostgreSQL's reason to refuse a query, with its hint or a table that may have been meant."""
     said = error.diag.message_primary or str(error)
     if error.diag.message_hint:
         return f"{said} ({error.diag.message_hint.rstrip('.')})"
@@ -133,7 +125,7 @@ def tables(connection: Connection[Any], schema: str | None) -> dict[str, str]:
 
 
 def lacking(source: str, wanted: Iterable[str], has: Sequence[Column]) -> str:
-    """How a source lacks columns, or has several of one name; empty where it does not."""
+    """Says which columns a source lacks or has several times; empty where there are none."""
     names = [one.name for one in has]
     said = []
     if missing := [name for name in dict.fromkeys(wanted) if name not in names]:
@@ -153,7 +145,7 @@ def listed(names: Sequence[str]) -> str:
 
 
 def did_you_mean(name: str, known: Mapping[str, str]) -> str:
-    """What is known under the name nearest to `name`, as a question; empty for none so near."""
+    """Asks whether the known name nearest to `name` was meant; empty for none so near."""
     by_lower = {one.lower(): told for one, told in known.items()}
     near = difflib.get_close_matches(name.lower(), by_lower, 1)
     return f" (did you mean {by_lower[near[0]]}?)" if near else ""

@@ -58,12 +58,12 @@ class Feature:
 
 
 def descending(features: Iterable[Feature]) -> list[sql.Composed]:
-    """What a query sorts by after the times so that the row that counts comes first."""
+    """The terms of ORDER BY, after the times, by which the row that counts comes first."""
     return [sql.SQL("{} DESC NULLS LAST").format(key) for key in sort_keys(features)]
 
 
 def ascending(features: Iterable[Feature]) -> list[sql.Composed]:
-    """What a query sorts by after the times so that the row that counts comes last."""
+    """The terms of ORDER BY, after the times, by which the row that counts comes last."""
     return [sql.SQL("{} NULLS FIRST").format(key) for key in sort_keys(features)]
 
 
@@ -86,7 +86,7 @@ def as_record(features: Iterable[Feature], *before: sql.Composable) -> sql.Compo
 
 
 def all_keys(features: Iterable[Feature]) -> list[sql.Composed]:
-    """What the rows are compared by: the values as they are online, then as the source has them.
+    """The terms by which rows are compared: the values as stored online, then as in the source.
 
     Pushed rows are compared online, where two different values of the source may be the same.
     """
@@ -97,13 +97,13 @@ def all_keys(features: Iterable[Feature]) -> list[sql.Composed]:
 
 
 def age(event: sql.Composable, created: sql.Composable) -> list[sql.Composable]:
-    """What is compared before the features: a row without a created time is the older one."""
+    """The terms compared before the features: a row without a created time is the older one."""
     none = sql.SQL("coalesce({}, '-infinity')").format(created)
     return [event, is_known(created), none]
 
 
 def is_known(value: sql.Composable) -> sql.Composed:
-    """Whether a value is there."""
+    """The condition that a value is there."""
     return sql.SQL("{} IS NOT NULL").format(value)
 
 
@@ -137,7 +137,7 @@ def kept(feature: Feature) -> Feature:
 
 
 def is_ordered_alike(kind: str, stored: str) -> bool:
-    """Whether values of a type have the same order, and are as many, in the type online."""
+    """True where values of a type have the same order, and are as many, in the type online."""
     same = any({kind, stored} <= set(types) for types in (INTEGERS, TEXTS, {kind}))
     return same or (kind, stored) == ("real", "double precision")
 
@@ -177,7 +177,7 @@ def deciding(
 
 
 def has_key(connection: Connection[Any], source: str, keys: Sequence[str], timestamp: str) -> bool:
-    """Whether PostgreSQL can prove that no two rows have the same keys and time.
+    """True where PostgreSQL can prove that no two rows have the same keys and time.
 
     It leaves a left join out of its plan exactly where the joined side has one row at most.
     """

@@ -173,7 +173,7 @@ def value_of(view: str, feature: str, column: str, kind: str, value_type: str) -
 
 
 def can_be(value_type: str, kind: str) -> bool:
-    """Whether there is a rule by which a feature is taken from a column.
+    """True where there is a rule by which a feature is taken from a column.
 
     Args:
         value_type: Feast's by name.

@@ -89,7 +89,7 @@ def pieces(query: str, subject: str) -> Iterator[Piece]:
 
 
 def end_of_comment(query: str, at: int, subject: str) -> int:
-    """Where the comment that begins at `at` ends; in PostgreSQL they may stand in each other."""
+    """The end of the comment that begins at `at`; in PostgreSQL they may stand in each other."""
     depth = 0
     for mark in re.finditer(r"/\*|\*/", query[at:]):
         depth += 1 if mark[0] == "/*" else -1
@@ -110,7 +110,7 @@ def require_balance(found: list[Piece], subject: str) -> None:
 
 
 def is_table(found: list[Piece]) -> bool:
-    """Whether it is the name of a table alone, perhaps with its schema."""
+    """True where the query is the name of a table alone, perhaps with its schema."""
     names, dots = found[::2], found[1::2]
     return (
         len(found) % 2 == 1

@@ -17,7 +17,7 @@ def databases(pytestconfig: pytest.Config) -> Any:
 def feast_template(databases: Any, server: dict[str, str]) -> Iterator[str]:
     """A database with schema and Feast's registry but no project, to be copied."""
     from streamflow.postgres import migrate as schema
-    from streamflow.tests.online_projects import config_of, opened
+    from streamflow.tests.online.projects import config_of, opened
 
     with (
         pytest.MonkeyPatch.context() as monkeypatch,

@@ -24,7 +24,8 @@ from feast.utils import _convert_arrow_to_proto
 
 from streamflow.catalog.layout import NO_KEY
 from streamflow.feast.offline.store import StreamflowOfflineStore
-from streamflow.feast.online.write import FeastRow
+from streamflow.feast.online.rows import FeastRow
+from streamflow.feast.sources import own_names
 
 BATCH_ROWS = 10_000
 """Rows that become Feast's protobuf at a time, which takes far more memory than Arrow."""
@@ -113,7 +114,7 @@ class NewestRows(AllRows):
     def read(self, context: ExecutionContext) -> pa.Table:
         """The rows with null keys among them."""
         mapping = self.column_info.field_mapping or {}
-        own = {mapped: column for column, mapped in mapping.items()}
+        own = own_names(self.source)
         job = StreamflowOfflineStore.pull_latest_from_table_or_query(
             context.repo_config,
             self.source,
@@ -147,7 +148,7 @@ class WithoutOlder(LocalDedupNode):
 
 
 def newest(table: pa.Table, keys: list[str], time: str) -> pa.Array:
-    """Which rows have the newest time of their keys; where none has any, all of them."""
+    """A mask of the rows with the newest time of their keys; all rows of a key without times."""
     frame = table.select(list(dict.fromkeys([*keys, time]))).to_pandas()
     latest = frame.groupby(keys, dropna=False)[time].transform("max")
     return pa.array((frame[time] == latest) | latest.isna())

@@ -29,10 +29,11 @@ from streamflow.feast.engine import plan as engine_plan
 from streamflow.feast.engine.compute import Write
 from streamflow.feast.json_values import maker
 from streamflow.feast.offline.connect import connect
+from streamflow.feast.online.rows import FeastRow
 from streamflow.feast.online.values import reader
-from streamflow.feast.online.write import FeastRow
+from streamflow.feast.sources import own_names, relation
 from streamflow.offline.select import Select, fetched
-from streamflow.sources.columns import kinds_of, relation
+from streamflow.sources.columns import kinds_of
 
 Make = Callable[[Any], Value]
 
@@ -102,7 +103,7 @@ def count_ahead(config: RepoConfig, view: FeatureView, limit: datetime) -> int:
     source = view.batch_source
     if not isinstance(source, PostgreSQLSource) or not engine_plan.is_ours(config):
         return 0
-    reverse = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
+    reverse = own_names(source)
     column = reverse.get(source.timestamp_field, source.timestamp_field)
     query = relation(source)
     with connect(config.offline_store) as connection:

@@ -28,7 +28,8 @@ from psycopg import Connection, IsolationLevel, sql
 from pydantic import StrictStr
 
 from streamflow.catalog.layout import SCHEMA
-from streamflow.engine.window import narrowed
+from streamflow.engine import merge as engine_merge
+from streamflow.engine.source import narrowed
 from streamflow.feast.engine import compute as engine_feast
 from streamflow.feast.engine import copy as engine_copy
 from streamflow.feast.engine import ledger as engine_ledger
@@ -37,9 +38,10 @@ from streamflow.feast.engine import write as engine_write
 from streamflow.feast.engine.compute import Write
 from streamflow.feast.engine.ledger import Result
 from streamflow.feast.engine.write import Planned
-from streamflow.feast.online import pool as online_pool
-from streamflow.feast.online.plan import layout_in
+from streamflow.feast.online.connect import options
 from streamflow.feast.registry import stock_apply as feast_apply
+from streamflow.feast.registry.layouts import layout_in
+from streamflow.online.pool import configure
 from streamflow.postgres import clock as ahead
 from streamflow.postgres import migrate as schema
 from streamflow.postgres import options as connection_options
@@ -105,10 +107,8 @@ class StreamflowEngine(LocalComputeEngine):
         tasks = [tasks] if isinstance(tasks, MaterializationTask) else tasks
         errors: dict[str, Exception] = {}
         planned: list[Planned] = []
-        with psycopg.connect(
-            **online_pool.options(self.repo_config), autocommit=True
-        ) as connection:
-            online_pool.configure(connection)
+        with psycopg.connect(**options(self.repo_config), autocommit=True) as connection:
+            configure(connection)
             schema.require_usable(connection)
             home = engine_ledger.registry_schema(connection, registry)
             limit = ahead.limit(connection)
@@ -133,7 +133,7 @@ class StreamflowEngine(LocalComputeEngine):
     ) -> Planned:
         recorded = engine_plan.recorded_as(self.repo_config, registry, task)
         force = self.repo_config.online_store.force
-        seen_at = None if force else engine_ledger.seen_at(connection, task.project, recorded)
+        seen_at = None if force else engine_merge.seen_at(connection, task.project, recorded)
         view = task.feature_view
         plan = partial(Planned, task, recorded, layout_in(self.repo_config, view), limit, seen_at)
         try:
@@ -232,7 +232,7 @@ class StreamflowEngine(LocalComputeEngine):
         ]
 
     def _rows(self, registry: BaseRegistry, planned: Planned) -> Callable[[Write], None]:
-        """What hands the rows of a view over that leave the database."""
+        """The function that hands over the rows of a view which leave the database."""
         task, limit = planned.task, planned.limit
         if planned.is_plain:
             seen = (planned.seen_at, self.lookback, limit)
@@ -251,7 +251,7 @@ def failed(tasks: Sequence[MaterializationTask], error: Exception) -> dict[str, 
 
 
 def job(task: MaterializationTask, error: Exception | None) -> MaterializationJob:
-    """What Feast wants to know of a task that ended."""
+    """Feast's description of a task that ended."""
     return LocalMaterializationJob(
         job_id=f"{task.feature_view.name}-{task.start_time}-{task.end_time}",
         status=MaterializationJobStatus.ERROR if error else MaterializationJobStatus.SUCCEEDED,

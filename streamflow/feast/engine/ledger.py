@@ -1,4 +1,4 @@
-"""What was materialized: in ops.materializations and, for Feast, in its registry."""
+"""Records of what was materialized, in ops.materializations and in Feast's registry."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,14 +18,15 @@ from feast.version_utils import parse_version
 from google.protobuf.timestamp_pb2 import Timestamp
 from psycopg import Connection, sql
 
-from streamflow.catalog.layout import SCHEMA, Layout
-from streamflow.feast.engine import intervals
 from streamflow.feast.engine.plan import in_utc
+
+MOST_INTERVALS = 100
+"""So many of a view stand in its entry one by one; those of before are merged where they meet."""
 
 
 @dataclass(frozen=True)
 class Result:
-    """What became of one view's rows: each read one was written, unchanged or older."""
+    """The outcome for one view's rows: each row that was read was written, unchanged or older."""
 
     project: str
     view: str
@@ -51,7 +52,7 @@ class Result:
     """Rows that were left out since they are too far ahead; not among those read."""
 
     @classmethod
-    def of(
+    def for_task(
         cls,
         task: MaterializationTask,
         view: str,
@@ -69,39 +70,6 @@ class Result:
         """
         start, end = in_utc(task.start_time), in_utc(task.end_time)
         return cls(task.project, view, task, start, end, seen_at, way, *counts, *newest, ahead)
-
-
-def seen_at(connection: Connection, project: str, view: str) -> datetime | None:
-    """When a view was materialized last; None for never."""
-    row = connection.execute(
-        "SELECT max(seen_at) FROM ops.materializations WHERE project = %s AND view = %s",
-        [project, view],
-    ).fetchone()
-    return row[0] if row else None
-
-
-def newest_events(
-    connection: Connection, layouts: Sequence[Layout], limit: datetime
-) -> list[tuple[datetime | None, int]]:
-    """For each view of one online table: the newest instant that any of its values describes.
-
-    Beside it stands how many keys have a value of an instant after `limit`.
-    """
-    row = (
-        connection.execute(
-            sql.SQL("SELECT {} FROM {}").format(
-                sql.SQL(", ").join(
-                    sql.SQL("max({event}), count(*) FILTER (WHERE {event} > {limit})").format(
-                        event=sql.Identifier(one.event.name), limit=sql.Literal(limit)
-                    )
-                    for one in layouts
-                ),
-                sql.Identifier(SCHEMA, layouts[0].table),
-            )
-        ).fetchone()
-        or ()
-    )
-    return list(zip(row[::2], row[1::2], strict=True))
 
 
 def registry_schema(connection: Connection, registry: BaseRegistry) -> str | None:
@@ -224,14 +192,14 @@ def with_intervals(connection: Connection, entry: Any, result: Result) -> bytes:
         "SELECT window_start, window_end FROM (SELECT * FROM ops.materializations"
         " WHERE project = %s AND view = %s ORDER BY materialization DESC LIMIT %s) AS last"
         " ORDER BY materialization",
-        [result.project, result.task.feature_view.name, intervals.MOST],
+        [result.project, result.task.feature_view.name, MOST_INTERVALS],
     ).fetchall()
     for start, end in [*known, (result.start, result.end)]:
         interval = (stamp(start), stamp(end))
         if (interval[0].ToNanoseconds(), interval[1].ToNanoseconds()) not in there:
             there.add((interval[0].ToNanoseconds(), interval[1].ToNanoseconds()))
             entry.meta.materialization_intervals.add(start_time=interval[0], end_time=interval[1])
-    intervals.shorten(entry.meta.materialization_intervals)
+    shorten_intervals(entry.meta.materialization_intervals)
     is_latest, _ = parse_version(entry.spec.version or "latest")
     if is_latest or entry.meta.state:
         entry.meta.state = FeatureViewState.AVAILABLE_ONLINE.to_proto()
@@ -243,3 +211,37 @@ def stamp(instant: datetime) -> Timestamp:
     found = Timestamp()
     found.FromDatetime(instant)
     return found
+
+
+def shorten_intervals(intervals: Any) -> None:
+    """Merges the older ones of an entry's `materialization_intervals`, in place.
+
+    Feast appends the window of each materialization, and itself uses their latest end alone. What
+    they say together, up to when and without which gaps the view was materialized, stays.
+    """
+    if len(intervals) <= MOST_INTERVALS:
+        return
+    found = list(intervals)
+    older = sorted(found[:-MOST_INTERVALS], key=start_of)
+    merged = older[:1]
+    for one in older[1:]:
+        last = merged[-1]
+        if start_of(one) > end_of(last):
+            merged.append(one)
+        elif end_of(one) > end_of(last):
+            last.end_time.CopyFrom(one.end_time)
+    kept = [
+        type(one).FromString(one.SerializeToString()) for one in [*merged, *found[-MOST_INTERVALS:]]
+    ]
+    del intervals[:]
+    intervals.extend(kept)
+
+
+def start_of(interval: Any) -> int:
+    """The first instant in nanoseconds."""
+    return int(interval.start_time.ToNanoseconds())
+
+
+def end_of(interval: Any) -> int:
+    """The last instant in nanoseconds."""
+    return int(interval.end_time.ToNanoseconds())

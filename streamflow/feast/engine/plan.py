@@ -14,16 +14,16 @@ from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.repo_config import RepoConfig
 from psycopg import Connection, sql
 
-from streamflow.catalog.layout import version_of
 from streamflow.engine.source import Source, instant
 from streamflow.errors import ConfigurationError
 from streamflow.feast.connection import search_path
 from streamflow.feast.engine.compute import computed_by
 from streamflow.feast.offline.store import StreamflowOfflineStoreConfig
-from streamflow.feast.online.plan import layout_in
 from streamflow.feast.registry import source_check
+from streamflow.feast.registry.layouts import layout_in, version_of
+from streamflow.feast.sources import own_names, relation
 from streamflow.postgres import options as connection_options
-from streamflow.sources.columns import kinds_of, relation
+from streamflow.sources.columns import kinds_of
 from streamflow.sources.row_order import deciding
 from streamflow.sources.types import TEXT_FORMS
 from streamflow.sources.values import SourceValue, value_of
@@ -62,7 +62,7 @@ def source_of(
     look_in(connection, config)
     query = relation(source)
     kinds = kinds_of(connection, query)
-    reverse = {mapped: column for column, mapped in (source.field_mapping or {}).items()}
+    reverse = own_names(source)
     layout = layout_in(config, view)
     types = {one.name: one.dtype.to_value_type().name for one in view.features}
     types |= {one.name: one.dtype.to_value_type().name for one in view.entity_columns}

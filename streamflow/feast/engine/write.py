@@ -1,4 +1,4 @@
-"""What a materialization writes of its views, in the transaction that is open."""
+"""Writes the rows of a materialization, in the transaction that is open."""
 
 import logging
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -14,11 +14,10 @@ from streamflow.catalog.layout import Layout
 from streamflow.engine import merge as engine_merge
 from streamflow.engine.source import Source
 from streamflow.feast.engine import copy as engine_copy
-from streamflow.feast.engine import ledger as engine_ledger
 from streamflow.feast.engine.compute import Write
 from streamflow.feast.engine.ledger import Result
-from streamflow.feast.online import write as online_write
-from streamflow.feast.online.write import FeastRow
+from streamflow.feast.online.rows import FeastRow, rows_of
+from streamflow.online import write as online_write
 from streamflow.online.kept import Became
 
 log = logging.getLogger(__name__)
@@ -67,14 +66,16 @@ def write_table(
     new = [one for one, look in zip(sources, looked, strict=True) if look.new]
     with tracing.span("merge", views=[one.layout.view for one in new]):
         merged = engine_merge.merge(connection, new, force)
-    newest = engine_ledger.newest_events(
+    newest = engine_merge.newest_events(
         connection, [one.layout for one in planned], planned[0].limit
     )
     found = []
     for one, look, held in zip(planned, looked, newest, strict=True):
         written, unchanged = merged.get(one.layout.view, (0, look.same))
         rows = (look.read, written, look.late, unchanged, look.read - written - unchanged)
-        found.append(Result.of(one.task, one.recorded, "database", seen_at, rows, held, look.ahead))
+        found.append(
+            Result.for_task(one.task, one.recorded, "database", seen_at, rows, held, look.ahead)
+        )
     return found
 
 
@@ -105,7 +106,7 @@ def besides(
     def write(rows: Iterable[FeastRow]) -> None:
         nonlocal became
         before = given
-        rounds = online_write.rows_of(layout, types, counted(rows))
+        rounds = rows_of(layout, types, counted(rows))
         became += online_write.write(connection, layout, rounds, replace)
         became += Became(0, older=given - before - sum(map(len, rounds)))
 
@@ -113,7 +114,9 @@ def besides(
     too_far = engine_copy.count_ahead(config, view, planned.limit)
     newest: tuple[datetime | None, int] = (None, 0)
     if view.online:
-        (newest,) = engine_ledger.newest_events(connection, [layout], planned.limit)
+        (newest,) = engine_merge.newest_events(connection, [layout], planned.limit)
     unchanged = given - became.written - became.older
     counts = (given, became.written, 0, unchanged, became.older)
-    return Result.of(planned.task, planned.recorded, "feast", seen_at, counts, newest, too_far)
+    return Result.for_task(
+        planned.task, planned.recorded, "feast", seen_at, counts, newest, too_far
+    )

@@ -1,84 +1,34 @@
-"""Opens the one connection of an offline job, in UTC, and closes it again."""
+"""Opens the one connection of an offline job, as the offline store's settings say."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import psycopg
-from psycopg import IsolationLevel
 
-from streamflow.errors import QueryFailed, QueryRefused
 from streamflow.feast.connection import arguments, search_path
-from streamflow.offline.keys import refusals
+from streamflow.feast.offline.errors import as_feast
+from streamflow.offline import connect as offline_connection
 from streamflow.postgres import options as connection_options
-from streamflow.postgres.connect import first_line, translated
-from streamflow.postgres.refusals import refused
-from streamflow.sources.types import TEXT_FORMS
 
 if TYPE_CHECKING:
     from streamflow.feast.offline.store import StreamflowOfflineStoreConfig
-
-LOCAL = (connection_options.UTC, connection_options.CHECKED)
 
 
 @contextmanager
 def connect(
     config: "StreamflowOfflineStoreConfig", timeout: int | None = None, subject: str = ""
 ) -> Iterator[psycopg.Connection[Any]]:
-    """A connection in one transaction that sees one state of the data; committed at the end.
-
-    The session's zone is UTC whatever the role, the database or PGTZ say, so that dates and
-    naive timestamps mean UTC in every query.
+    """A connection in one transaction of its own; see streamflow/offline/connect.py.
 
     Args:
         timeout: seconds until PostgreSQL gives a statement up; None for no limit.
         subject: what the queries are about, for a message: `feature views a, b`.
-
-    Raises:
-        StoreUnavailable: the server does not answer, goes away, or the time is up.
-        QueryRefused: PostgreSQL does not take a query; a table is not there, for example.
-        QueryFailed: it met a value that a query cannot do with.
-        ValueRefused: a source has a value that its feature cannot have.
-        KeyMismatch: a key of the entity rows cannot be of the source's type.
     """
-    with translated(), about(subject):
-        connection = psycopg.connect(**arguments(config, connection_options.CHECKED))
-        with connection:
-            connection.isolation_level = IsolationLevel.REPEATABLE_READ
-            connection.execute(settings_of(config, timeout))
-            yield connection
-
-
-@contextmanager
-def about(subject: str) -> Iterator[None]:
-    """Turns what PostgreSQL says of other people's queries into errors that name the subject.
-
-    Tables are sources here, never ours: one that is missing does not come with an apply.
-    """
-    try:
-        with refusals():
-            yield
-    except psycopg.errors.InsufficientPrivilege:
-        raise
-    except psycopg.ProgrammingError as error:
-        raise QueryRefused(f"{subject}: {first_line(error)}".removeprefix(": ")) from error
-    except (psycopg.DataError, psycopg.NotSupportedError) as error:
-        if found := refused(error):
-            raise found from error
-        if not subject:
-            raise
-        raise QueryFailed(f"{subject}: {first_line(error)}") from error
-
-
-def settings_of(config: "StreamflowOfflineStoreConfig", timeout: int | None) -> str:
-    """A query that makes the session's settings, for this transaction only."""
-    chosen = {
-        **dict(LOCAL),
-        **TEXT_FORMS,
-        "search_path": search_path(config),
-        "work_mem": config.work_mem,
-        "jit": "off",  # compiling takes longer than it saves
-    }
-    if timeout:
-        chosen["statement_timeout"] = f"{timeout}s"
-    return connection_options.choose(chosen.items())
+    where = arguments(config, connection_options.CHECKED)
+    path = search_path(config)
+    with (
+        as_feast(),
+        offline_connection.connect(where, path, config.work_mem, timeout, subject) as connection,
+    ):
+        yield connection

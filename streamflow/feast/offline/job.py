@@ -63,7 +63,7 @@ class StreamflowRetrievalJob(RetrievalJob):
 
     @property
     def full_feature_names(self) -> bool:
-        """Whether features are called `view__feature`."""
+        """True where features are called `view__feature`."""
         return self._full_feature_names
 
     @property
@@ -73,7 +73,7 @@ class StreamflowRetrievalJob(RetrievalJob):
 
     @property
     def metadata(self) -> RetrievalMetadata | None:
-        """What was asked for; None where the job is no point-in-time request."""
+        """Feast's description of the request; None where the job is no point-in-time request."""
         return self._metadata
 
     def to_arrow(self, validation_reference: Any = None, timeout: int | None = None) -> pa.Table:
@@ -145,7 +145,9 @@ class StreamflowRetrievalJob(RetrievalJob):
                 connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(text(name)))
             elif connection.execute("SELECT to_regclass(%s)", [name]).fetchone() != (None,):
                 raise SavedDatasetLocationAlreadyExists(name)
-            if select.beside is None and not (select.checks or self._on_demand_feature_views):
+            if select.local_columns is None and not (
+                select.checks or self._on_demand_feature_views
+            ):
                 create_as(connection, text(name), select)
                 return
             fields, batches = fetched(connection, select)

@@ -1,4 +1,4 @@
-"""Where Feast reads history and writes it: an offline store of our own on PostgreSQL.
+"""Feast's offline store on PostgreSQL: reads of history, and writes to it.
 
 Point-in-time joins that are exact and never quadratic, rows in Arrow without a detour, in flat
 memory where they are streamed. Feast's monitoring keeps the stock store's SQL.
@@ -34,19 +34,21 @@ from pydantic import StrictStr
 from streamflow.errors import SourceMismatch
 from streamflow.feast.connection import ConnectionFromEnvironment
 from streamflow.feast.offline.connect import connect
-from streamflow.feast.offline.entities import (
-    ENTITY_QUERY,
-    FrameEntities,
-    QueryEntities,
-    QueryMetadata,
-)
-from streamflow.feast.offline.history import History, postgres_source, requested, rows_of_window
+from streamflow.feast.offline.errors import as_feast
 from streamflow.feast.offline.job import StreamflowRetrievalJob
-from streamflow.feast.offline.names import computed_names
-from streamflow.feast.offline.pull import Pull
+from streamflow.feast.offline.request import (
+    QueryMetadata,
+    computed_names,
+    frame_metadata,
+    requested,
+)
 from streamflow.feast.offline.write import write_features, write_log
 from streamflow.feast.registry import source_check
 from streamflow.feast.registry import stock_apply as feast_apply
+from streamflow.feast.sources import postgres_source, relation
+from streamflow.offline.entities import ENTITY_QUERY, FrameEntities, QueryEntities
+from streamflow.offline.history import History, rows_of_window
+from streamflow.offline.pull import Pull
 from streamflow.offline.select import Select
 from streamflow.offline.sql import text
 from streamflow.sources import columns as sources
@@ -54,7 +56,7 @@ from streamflow.sources.written_sql import subquery
 
 
 class StreamflowOfflineStoreConfig(ConnectionFromEnvironment, PostgreSQLOfflineStoreConfig):
-    """Where PostgreSQL is (from PG* unless given) and how it is used."""
+    """The `offline_store` part of feature_store.yaml; PG* fill in what it leaves out."""
 
     type: StrictStr = "streamflow.feast.StreamflowOfflineStore"
     db_schema: StrictStr = "source"
@@ -77,6 +79,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
     """
 
     @staticmethod
+    @as_feast()
     def get_historical_features(
         config: RepoConfig,
         feature_views: list[FeatureView],
@@ -124,7 +127,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             metadata = RetrievalMetadata(feature_refs, keys, start, end)
         elif isinstance(entity_df, pd.DataFrame):
             entities = FrameEntities(entity_df, keys)
-            metadata = entities.metadata(feature_refs)
+            metadata = frame_metadata(feature_refs, entities)
         elif isinstance(entity_df, str):
             entities = QueryEntities(text(subquery(entity_df, ENTITY_QUERY)))
             connected = partial(connect, config.offline_store, None, ENTITY_QUERY)
@@ -167,7 +170,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         """
         pull = Pull(
             name=data_source.name,
-            source=sources.relation(postgres_source(data_source)),
+            source=relation(postgres_source(data_source)),
             keys=join_key_columns,
             features=feature_name_columns,
             timestamp=timestamp_field,
@@ -198,7 +201,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         """
         pull = Pull(
             name=data_source.name,
-            source=sources.relation(postgres_source(data_source)),
+            source=relation(postgres_source(data_source)),
             keys=join_key_columns,
             features=feature_name_columns,
             timestamp=timestamp_field,
@@ -252,9 +255,8 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             SourceMismatch: its table is not there, or its query is none.
         """
         source = postgres_source(data_source)
-        relation = sources.relation(source)
         with connect(config.offline_store) as connection:
-            found = sources.columns_of_source(connection, source.name, relation)
+            found = sources.columns_of_source(connection, source.name, relation(source))
         return [(one.name, pg_type_code_to_pg_type(one.oid)) for one in found]
 
 

@@ -13,9 +13,10 @@ from feast.protos.feast.types.Value_pb2 import Value
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from streamflow.errors import StaleFeatures
-from streamflow.feast.online.plan import Placed, Plan, ViewRead
-from streamflow.feast.online.read import Row
+from streamflow.feast.online.plan import FeastPlan, FeastViewRead
 from streamflow.feast.online.values import UNREADABLE
+from streamflow.online.plan import Placed
+from streamflow.online.read import Row
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +28,7 @@ FeastRow = tuple[datetime | None, dict[str, Value] | None]
 
 def fill(
     response: GetOnlineFeaturesResponse,
-    plan: Plan,
+    plan: FeastPlan,
     keys: Mapping[tuple[str, ...], Sequence[Row]],
     found: Sequence[Mapping[Row, Row]],
     full_names: bool,
@@ -53,7 +54,7 @@ def fill(
 
 def fill_view(
     response: GetOnlineFeaturesResponse,
-    placed: Placed,
+    placed: Placed[FeastViewRead],
     rows: Sequence[Row],
     full_names: bool,
     now: datetime,
@@ -85,8 +86,8 @@ def fill_view(
     count(read, len(rows), sum(map(bool, shown)))
 
 
-def status_of(read: ViewRead, time: datetime | None, now: datetime) -> Any:
-    """Whether a view's values of that event time are there, and to be served.
+def status_of(read: FeastViewRead, time: datetime | None, now: datetime) -> Any:
+    """The status of a view's values of an event time: present, not found, or outside of their ttl.
 
     Raises:
         StaleFeatures: they are older than the view's ttl, and the policy is to refuse them.
@@ -123,7 +124,7 @@ def warn(view: str, feature: str) -> None:
     )
 
 
-def count(read: ViewRead, asked: int, there: int) -> None:
+def count(read: FeastViewRead, asked: int, there: int) -> None:
     """Counts values for Feast's own metrics, where its server was started with them."""
     metrics = sys.modules.get("feast.metrics")
     if metrics is not None:
@@ -131,13 +132,15 @@ def count(read: ViewRead, asked: int, there: int) -> None:
         metrics.track_feature_statuses(read.view.name, there * width, (asked - there) * width)
 
 
-def as_feast_rows(placed: Placed, keys: Sequence[Row], found: Mapping[Row, Row]) -> list[FeastRow]:
+def as_feast_rows(
+    placed: Placed[FeastViewRead], keys: Sequence[Row], found: Mapping[Row, Row]
+) -> list[FeastRow]:
     """The rows of one view as Feast's `online_read` gives them: event time (UTC) and values."""
     now = datetime.now(UTC)
     return [as_feast_row(placed, found.get(key, NOWHERE), now) for key in keys]
 
 
-def as_feast_row(placed: Placed, row: Row, now: datetime) -> FeastRow:
+def as_feast_row(placed: Placed[FeastViewRead], row: Row, now: datetime) -> FeastRow:
     """One row; (None, None) where the view has none."""
     read, at = placed.read, placed.at
     time: datetime | None = row[at] if row else None

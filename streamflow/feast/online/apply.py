@@ -1,4 +1,4 @@
-"""What `apply` and `teardown` do to the online tables and the catalog, each in one transaction."""
+"""Applies definitions to online tables and catalog, or tears them down, in one transaction."""
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -9,7 +9,7 @@ from feast.repo_config import RepoConfig
 
 from streamflow.catalog.layout import Layout
 from streamflow.catalog.model import Catalog
-from streamflow.feast.online import pool as online_pool
+from streamflow.feast.online.connect import options
 from streamflow.feast.registry import compile as compiler
 from streamflow.feast.registry import stock_apply as feast_apply
 from streamflow.feast.registry.open import closing_store
@@ -53,7 +53,7 @@ def teardown(config: RepoConfig) -> None:
 
 
 def registered(config: RepoConfig, connection: psycopg.Connection) -> list[Layout]:
-    """What the registry says now, its catalog written."""
+    """Writes the catalog of the registry, and gives the layouts of its views."""
     from feast import FeatureStore
 
     schema.ensure(connection)
@@ -81,7 +81,7 @@ def connected(config: RepoConfig) -> Iterator[psycopg.Connection]:
     """A connection in autocommit mode to the online store's database."""
     with (
         translated(),
-        psycopg.connect(**online_pool.options(config), autocommit=True) as connection,
+        psycopg.connect(**options(config), autocommit=True) as connection,
     ):
         schema.require_usable(connection)
         yield connection

@@ -37,7 +37,7 @@ class Vector:
 
     @property
     def found(self) -> bool:
-        """Whether any view has a row of this key."""
+        """True where any view has a row of this key."""
         return any(instant is not None for instant in self.as_of.values())
 
     @property

@@ -1,6 +1,6 @@
-"""Plans of reads for Feast's SDK: one query per table, all views in it."""
+"""Requests of Feast's SDK as plans of reads."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
@@ -8,75 +8,41 @@ from typing import Any
 from feast import FeatureView
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.repo_config import RepoConfig
-from psycopg import adapters, sql
 
-from streamflow.catalog.layout import SCHEMA, Column, Layout, layout_of
 from streamflow.catalog.model import TtlPolicy
 from streamflow.feast.online.values import reader
 from streamflow.feast.registry.compile import ttl_of
+from streamflow.feast.registry.layouts import layout_in
+from streamflow.online.plan import Plan, ViewRead, plan_of
 
 MOST_PLANS = 256
 """Requests of different shapes whose queries are kept."""
 
 
 @dataclass(frozen=True)
-class ViewRead:
-    """What a request wants of one view."""
+class FeastViewRead(ViewRead):
+    """The features that a request of Feast's SDK reads from one view."""
 
     view: Any
     """Feast's feature view, with its projection."""
-    layout: Layout
-    features: tuple[str, ...]
-    """In the view's order: Feast hands them over in one that changes between processes."""
     readers: tuple[Callable[[Value, Any], Any], ...]
     """Of `features`."""
-    asked_as: tuple[str, ...]
-    """The names under which a request gives the join keys."""
     ttl: timedelta
     policy: TtlPolicy
 
 
-@dataclass(frozen=True)
-class TableRead:
-    """One query: all views of one table, for the keys of all of them."""
-
-    reads: tuple[ViewRead, ...]
-    query: str
-    types: tuple[int, ...]
-    """Of the result's columns, as PostgreSQL numbers them."""
-
-    @property
-    def keys(self) -> tuple[Column, ...]:
-        """The columns of the primary key, with which the rows begin."""
-        return self.reads[0].layout.keys
-
-
-@dataclass(frozen=True)
-class Placed:
-    """Where a view's columns are in the answers."""
-
-    read: ViewRead
-    table: int
-    at: int
-    """The column of the event time; the features follow."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """The queries that answer a request."""
-
-    tables: tuple[TableRead, ...]
-    views: tuple[Placed, ...]
-    """In the request's order."""
+FeastPlan = Plan[FeastViewRead]
 
 
 class Plans:
     """The plans of requests, kept while Feast asks with the same views."""
 
     def __init__(self) -> None:
-        self._kept: dict[tuple[Any, ...], tuple[Plan, list[FeatureView]]] = {}
+        self._kept: dict[tuple[Any, ...], tuple[FeastPlan, list[FeatureView]]] = {}
 
-    def of(self, config: RepoConfig, grouped_refs: Sequence[tuple[FeatureView, list[str]]]) -> Plan:
+    def plan_for(
+        self, config: RepoConfig, grouped_refs: Sequence[tuple[FeatureView, list[str]]]
+    ) -> FeastPlan:
         """The plan for features of views, which Feast gives in an order that changes."""
         # Feast hands over the same view objects until its registry's cache is renewed; they
         # are kept with the plan, so that an id is not given to another one.
@@ -92,8 +58,8 @@ class Plans:
 
 def read_of(
     config: RepoConfig, view: FeatureView, requested: Sequence[str] | None = None
-) -> ViewRead:
-    """What a request for features of a view (all for none) reads.
+) -> FeastViewRead:
+    """The read of a view for the features that a request names; for none, of all features.
 
     Args:
         config: the project's.
@@ -110,92 +76,11 @@ def read_of(
         raise KeyError(f"Feature {unknown[0]} not found in feature view {view.name}")
     features = tuple(name for name in layout.features if not requested or name in requested)
     aliases = view.projection.join_key_map
-    return ViewRead(
-        view,
+    return FeastViewRead(
         layout,
         features,
-        tuple(reader(types[name]) for name in features),
         tuple(aliases.get(key, key) for key in layout.join_keys),
+        view,
+        tuple(reader(types[name]) for name in features),
         *ttl_of(view, config.online_store.ttl_policy),
     )
-
-
-def layout_in(config: RepoConfig, view: FeatureView) -> Layout:
-    """The columns of a view in the project of `config`."""
-    versioned = config.registry.enable_online_feature_view_versioning
-    return layout_of(config.project, view, versioned)
-
-
-def plan_of(reads: Sequence[ViewRead]) -> Plan:
-    """The queries that answer `reads`, one for each table."""
-    groups: dict[str, list[ViewRead]] = {}
-    placed = []
-    for read in reads:
-        group = groups.setdefault(read.layout.table, [])
-        at = len(read.layout.keys) + sum(1 + len(one.features) for one in group)
-        placed.append(Placed(read, list(groups).index(read.layout.table), at))
-        group.append(read)
-    tables = (
-        TableRead(
-            tuple(group),
-            select(group),
-            tuple(number_of(column) for column in (*group[0].layout.keys, *wanted(group))),
-        )
-        for group in groups.values()
-    )
-    return Plan(tuple(tables), tuple(placed))
-
-
-def wanted(reads: Sequence[ViewRead]) -> list[Column]:
-    """Each view's event time and features."""
-    return [
-        column
-        for read in reads
-        for column in (read.layout.event, *(read.layout.features[one] for one in read.features))
-    ]
-
-
-def select(reads: Sequence[ViewRead], there: Mapping[str, str] | None = None) -> str:
-    """Key columns, then each view's event time and features, for the keys given as arrays.
-
-    Args:
-        reads: all of one table.
-        there: types of the columns that the table has, if not all; the others are read as null.
-    """
-    layout = reads[0].layout
-    keys = [quoted(column.name) for column in layout.keys]
-    events = {read.layout.event for read in reads}
-    columns = [
-        f"NULL::{one.type}"
-        if there is not None and there.get(one.name) != one.type
-        else bounded(quoted(one.name))
-        if one in events
-        else quoted(one.name)
-        for one in wanted(reads)
-    ]
-    arrays = [f"%b::{column.type}[]" for column in layout.keys]
-    if len(keys) == 1:
-        where = f"{keys[0]} = ANY({arrays[0]})"
-    else:
-        where = f"({', '.join(keys)}) IN (SELECT * FROM unnest({', '.join(arrays)}))"  # noqa: S608
-    table = f"{quoted(SCHEMA)}.{quoted(layout.table)}"
-    return f"SELECT {', '.join([*keys, *columns])} FROM {table} WHERE {where}"  # noqa: S608
-
-
-def bounded(event: str) -> str:
-    """An event time that a date can name; an earlier version stored others, which fail the read."""
-    first, last = "'0001-01-01Z'::timestamptz", "'9999-12-31Z'::timestamptz"
-    low, high = f"WHEN {event} < {first} THEN {first}", f"WHEN {event} > {last} THEN {last}"
-    return f"CASE {low} {high} ELSE {event} END"
-
-
-def quoted(name: str) -> str:
-    """A name inside a query that has parameters."""
-    return sql.Identifier(name).as_string().replace("%", "%%")
-
-
-def number_of(column: Column) -> int:
-    """PostgreSQL's number of a column's type."""
-    base = column.type.removesuffix("[]")
-    found = adapters.types[base]
-    return found.oid if base == column.type else found.array_oid

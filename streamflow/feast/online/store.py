@@ -25,14 +25,19 @@ from streamflow import settings
 from streamflow.catalog.model import TtlPolicy
 from streamflow.feast.connection import ConnectionFromEnvironment
 from streamflow.feast.online import apply as online_apply
-from streamflow.feast.online import pool as online_pool
-from streamflow.feast.online import write as online_write
+from streamflow.feast.online import rows as feast_rows
 from streamflow.feast.online.answer import FeastRow, add_versions, as_feast_rows, fill
-from streamflow.feast.online.plan import Plan, Plans, TableRead, layout_in, plan_of, read_of
-from streamflow.feast.online.read import Row, keys_in, keys_of, rows
-from streamflow.feast.online.write import Replace
+from streamflow.feast.online.connect import pool_options
+from streamflow.feast.online.keys import keys_in, keys_of
+from streamflow.feast.online.plan import FeastPlan, Plans, read_of
 from streamflow.feast.registry import stock_apply as feast_apply
+from streamflow.feast.registry.layouts import layout_in
+from streamflow.online import pool as online_pool
+from streamflow.online import rows as online_rows
+from streamflow.online import write as online_write
 from streamflow.online.kept import Became
+from streamflow.online.plan import TableRead, plan_of
+from streamflow.online.read import Row, rows
 
 log = logging.getLogger(__name__)
 
@@ -140,7 +145,7 @@ class StreamflowOnlineStore(OnlineStore):
         entity_keys: list[EntityKey],
         requested_features: list[str] | None = None,
     ) -> list[FeastRow]:
-        """As `online_read`, in a thread."""
+        """Reads as `online_read`, in a thread."""
         return await asyncio.to_thread(
             self.online_read, config, table, entity_keys, requested_features
         )
@@ -150,8 +155,8 @@ class StreamflowOnlineStore(OnlineStore):
         config: RepoConfig,
         grouped_refs: Sequence[tuple[FeatureView, list[str]]],
         join_key_values: Mapping[str, Sequence[Value]],
-    ) -> tuple[Plan, dict[tuple[str, ...], list[Row]]]:
-        plan = self._plans.of(config, grouped_refs)
+    ) -> tuple[FeastPlan, dict[tuple[str, ...], list[Row]]]:
+        plan = self._plans.plan_for(config, grouped_refs)
         ways = {placed.read.asked_as for placed in plan.views}
         return plan, {way: keys_of(join_key_values, way) for way in ways}
 
@@ -160,7 +165,9 @@ class StreamflowOnlineStore(OnlineStore):
     ) -> dict[Row, Row]:
         ways = {read.asked_as for read in table.reads}
         asked = chain.from_iterable(keys[way] for way in ways)
-        return self._connections.run(config, partial(rows, table=table, keys=list(asked)))
+        return self._connections.run(
+            partial(pool_options, config), partial(rows, table=table, keys=list(asked))
+        )
 
     # Writing.
 
@@ -168,7 +175,7 @@ class StreamflowOnlineStore(OnlineStore):
         self,
         config: RepoConfig,
         table: FeatureView,
-        data: list[online_write.FeastRow],
+        data: list[feast_rows.FeastRow],
         progress: Callable[[int], Any] | None,
     ) -> None:
         """Merges `data`; of a key's rows the newest (event time, created time) wins.
@@ -185,10 +192,15 @@ class StreamflowOnlineStore(OnlineStore):
         if data:
             layout = layout_in(config, table)
             types = {one.name: one.dtype.to_value_type().name for one in table.features}
-            rounds = online_write.rows_of(layout, types, data)
-            replace: Replace = "any" if config.online_store.force else "older"
+            rounds = feast_rows.rows_of(layout, types, data)
+            replace: online_write.Replace = "any" if config.online_store.force else "older"
             write = partial(online_write.write, layout=layout, rounds=rounds, replace=replace)
-            self._count(table.name, len(data), rounds, self._connections.run(config, write))
+            self._count(
+                table.name,
+                len(data),
+                rounds,
+                self._connections.run(partial(pool_options, config), write),
+            )
         if progress:
             progress(len(data))
 
@@ -196,10 +208,10 @@ class StreamflowOnlineStore(OnlineStore):
         self,
         config: RepoConfig,
         table: FeatureView,
-        data: list[online_write.FeastRow],
+        data: list[feast_rows.FeastRow],
         progress: Callable[[int], Any] | None,
     ) -> None:
-        """As `online_write_batch`, in a thread."""
+        """Writes as `online_write_batch`, in a thread."""
         await asyncio.to_thread(self.online_write_batch, config, table, data, progress)
 
     def counts(self, view: str) -> tuple[int, int, int]:
@@ -210,7 +222,7 @@ class StreamflowOnlineStore(OnlineStore):
         self,
         view: str,
         given: int,
-        rounds: Sequence[Sequence[online_write.Row]],
+        rounds: Sequence[Sequence[online_rows.Row]],
         became: Became,
     ) -> None:
         self.rows_given[view] += given
@@ -256,7 +268,7 @@ class StreamflowOnlineStore(OnlineStore):
         await asyncio.to_thread(self.release)
 
     def release(self) -> None:
-        """As `close`."""
+        """Closes all connections, as `close` does."""
         self._connections.close()
 
 

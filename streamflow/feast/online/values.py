@@ -5,12 +5,11 @@ from datetime import UTC, datetime
 from functools import cache
 from typing import Any
 
-from feast.protos.feast.types.EntityKey_pb2 import EntityKey
 from feast.protos.feast.types.Value_pb2 import Value
 from feast.type_map import NULL_TIMESTAMP_INT_VALUE, feast_value_type_to_python_type
 from google.protobuf import json_format
 
-from streamflow.catalog.layout import JSON, NO_KEY, Layout, column_type
+from streamflow.catalog.layout import JSON, column_type
 
 FIELDS = {
     "PDF_BYTES": "bytes_val",
@@ -143,37 +142,6 @@ def as_text(value: Value, field: str) -> str:
     found: str = getattr(value, field)
     if "\0" in found:
         raise ValueError("a text with a NUL character, which PostgreSQL cannot hold")
-    return found
-
-
-def key_of(entity_key: EntityKey, layout: Layout) -> tuple[Any, ...]:
-    """The values of a row's primary key, in the layout's order.
-
-    Raises:
-        ValueError: a key is missing, null, of another type, or a text that PostgreSQL cannot
-            hold.
-    """
-    if layout.join_keys == (NO_KEY,):
-        return ("",)
-    given = dict(zip(entity_key.join_keys, entity_key.entity_values, strict=False))
-    if given.keys() != set(layout.join_keys):
-        raise ValueError(f"join keys {sorted(given)} where {list(layout.join_keys)} belong")
-    return tuple(
-        key_value(given[name], name, column.type)
-        for name, column in zip(layout.join_keys, layout.keys, strict=True)
-    )
-
-
-def key_value(value: Value, name: str, wanted: str) -> Any:
-    """The value of the join key `name`, whose column has the type `wanted`; raises as `key_of`."""
-    field = value.WhichOneof("val")
-    if field is None or field == "null_val":
-        raise ValueError(f"join key {name} is null")
-    if column_type(named(field).upper()) != wanted:
-        raise ValueError(f"join key {name} is {named(field)} where {wanted} belongs")
-    found = getattr(value, field)
-    if wanted == "text" and "\0" in found:
-        raise ValueError(f"join key {name} has a NUL character, which PostgreSQL cannot hold")
     return found
 
 

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any, cast, get_args
 from psycopg import Connection
 
 from streamflow.catalog import model as catalog
-from streamflow.catalog.contract import contract_of_service
-from streamflow.catalog.layout import Layout, layout_of
+from streamflow.catalog.layout import Layout
 from streamflow.catalog.model import (
     Catalog,
     Key,
@@ -22,6 +21,8 @@ from streamflow.catalog.model import (
 )
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.client import client_registry
+from streamflow.feast.registry.contracts import contract_of_service
+from streamflow.feast.registry.layouts import layout_of
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -172,7 +173,7 @@ def service_of(service: "FeatureService", views: dict[str, View]) -> Service:
 
 
 def lacks(projection: Any, views: dict[str, View]) -> list[str]:
-    """What of a service's projection the catalog's views do not have: the view, or features."""
+    """Names what the catalog's views lack of a service's projection: the view, or features."""
     if projection.name not in views or projection.version_tag is not None:
         return [projection.name_to_use()]
     stored = {one.name for one in views[projection.name].features}
@@ -180,7 +181,7 @@ def lacks(projection: Any, views: dict[str, View]) -> list[str]:
 
 
 def is_current(connection: Connection, found: Catalog) -> bool:
-    """Whether `write` would change nothing."""
+    """True where `write` would change nothing."""
     if connection.execute("SELECT to_regclass('ops.catalog')").fetchone() == (None,):
         return False
     row = connection.execute(

@@ -25,7 +25,7 @@ class StreamflowDialect(PGDialect_psycopg):
     """What each transaction begins with, since a pooler keeps nothing from one to the next."""
 
     def create_connect_args(self, url: URL) -> tuple[Any, dict[str, Any]]:
-        """What psycopg.connect is given.
+        """The arguments of psycopg.connect.
 
         Raises:
             ConfigurationError: a PG* variable is missing or wrong.

@@ -1,10 +1,10 @@
-"""Opens Feast's FeatureStore on the feature repository; the one place that does."""
+"""Opens Feast's FeatureStore on the feature repository, and closes its connections afterwards."""
 
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from streamflow import settings
 from streamflow.errors import (
@@ -23,6 +23,12 @@ if TYPE_CHECKING:
     from feast import FeatureStore
     from feast.repo_config import RepoConfig
 
+RENAMED = {
+    "feature_repo.online_store.StreamflowOnlineStore": "streamflow.feast.StreamflowOnlineStore",
+    "feature_repo.offline_store.StreamflowOfflineStore": "streamflow.feast.StreamflowOfflineStore",
+    "feature_repo.engine.StreamflowEngine": "streamflow.feast.StreamflowEngine",
+}
+"""The classes as version 0.1.0 called them, and as a feature_store.yaml has to name them now."""
 OURS = re.compile(r'"(registry|online|ops)\.')
 """The schemas of tables that come with an apply, in PostgreSQL's messages."""
 
@@ -66,8 +72,15 @@ def repo_config(repo: Path | None = None) -> "RepoConfig":
 
     repo = repo or settings.streamflow().feature_repo
     file = repo / "feature_store.yaml"
+    if repo == settings.FEATURE_REPO and not file.exists():
+        raise ConfigurationError(
+            f"{file} is not there; STREAMFLOW_FEATURE_REPO has to name the folder that has it"
+        )
     try:
-        return load_repo_config(repo, file)
+        config = load_repo_config(repo, file)
+        if named(config.batch_engine_config) in RENAMED:  # Feast imports it when it is needed
+            raise ImportError(named(config.batch_engine_config))
+        return config
     except StreamflowError:
         raise
     except yaml.MarkedYAMLError as error:
@@ -82,7 +95,14 @@ def repo_config(repo: Path | None = None) -> "RepoConfig":
     except TypeError:
         raise ConfigurationError(f"{file}: must have settings, e.g. project: streamflow") from None
     except Exception as error:  # a class that it names cannot be imported, bytes are no text
-        raise ConfigurationError(f"{file}: {reason(error)}") from error
+        text = file.read_text(errors="replace")
+        said = [f"{old} is {new} now" for old, new in RENAMED.items() if old in text]
+        raise ConfigurationError(f"{file}: {'; '.join(said) or reason(error)}") from error
+
+
+def named(part: Any) -> Any:
+    """The class that a part of feature_store.yaml names, which may be all that it says."""
+    return part.get("type") if isinstance(part, dict) else part
 
 
 def require_registry() -> None:

@@ -18,15 +18,16 @@ from psycopg.errors import InsufficientPrivilege
 
 from streamflow.errors import QueryRefused, SourceMismatch
 from streamflow.feast.connection import search_path
-from streamflow.offline.arrow import Column
+from streamflow.feast.sources import own_names, relation
 from streamflow.postgres.options import choose
 from streamflow.sources import columns as sources
+from streamflow.sources.columns import Column
 from streamflow.sources.values import can_be
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What a view asks of its source, in the view's own names."""
+    """The fields that a view needs from its source, in the view's own names."""
 
     view: str
     """What it is and its name: `feature view prices`."""
@@ -36,7 +37,7 @@ class Wanted:
 
 
 def wanted_of(view: Any, keys: Mapping[str, Any]) -> Wanted | None:
-    """What a view of any class asks of its source; None where that is not PostgreSQL's.
+    """The fields that a view of any class needs; None where its source is not PostgreSQL's.
 
     A view that is computed from other views asks for nothing, and one that is computed by a
     function or aggregations for no features.
@@ -110,7 +111,7 @@ def faults(
     unused: Iterable[PostgreSQLSource] = (),
     types: bool = True,
 ) -> list[str]:
-    """What sources lack of what views ask of them, and of what they say themselves.
+    """The faults of sources: columns and types that views need, or that the source itself names.
 
     Args:
         connection: inside a transaction, with the search_path of the offline store.
@@ -135,7 +136,7 @@ def of_source(
     """The faults of one source and of the views that read it."""
     owners = f"{', '.join(one.view for one in views)}: " if views else ""
     try:
-        has = sources.columns_of_source(connection, source.name, sources.relation(source))
+        has = sources.columns_of_source(connection, source.name, relation(source))
     except InsufficientPrivilege as error:
         return [f"{owners}data source {source.name} cannot be looked at: {error}"]
     except SourceMismatch as error:
@@ -152,7 +153,7 @@ def of_source(
 def of_times(
     source: PostgreSQLSource, has: Sequence[Column], kinds: Mapping[int, str], types: bool
 ) -> Iterator[str]:
-    """What is wrong with the columns that a source names itself."""
+    """The faults of the columns that a source names itself."""
     own = own_names(source)
     times = {
         what: own.get(name, name)
@@ -182,7 +183,7 @@ def of_times(
 def of_fields(
     view: Wanted, has: Sequence[Column], kinds: Mapping[int, str], types: bool
 ) -> Iterator[str]:
-    """What is wrong with the columns that a view asks for."""
+    """The faults of the columns that a view needs."""
     own = own_names(view.source)
     columns = {name: own.get(name, name) for name in view.fields}
     if said := sources.lacking(view.source.name, columns.values(), has):
@@ -199,8 +200,3 @@ def of_fields(
                 f" and {name} is {dtype}, which it cannot become; cast it in the source's query"
                 " or declare another type (docs/types.md)"
             )
-
-
-def own_names(source: PostgreSQLSource) -> dict[str, str]:
-    """The source's columns by the names that its field mapping gives them."""
-    return {mapped: column for column, mapped in (source.field_mapping or {}).items()}

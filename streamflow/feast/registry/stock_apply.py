@@ -1,4 +1,4 @@
-"""What the stock `feast apply` is made to ask before it writes anything.
+"""Checks that the stock `feast apply` makes before it writes anything.
 
 Feast writes its registry first, object by object, and calls the stores afterwards; of the sources
 it asks only those of plain views, and tells no store which views read them. So its function that

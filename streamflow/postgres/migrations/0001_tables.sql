@@ -221,7 +221,7 @@ COMMENT ON COLUMN ops.skew.pending   IS 'Users with a row that was loaded after 
 -- at the end alone; for any other change, DROP VIEW IF EXISTS comes before it.
 
 -- By command: how its runs ended, and the last one of them. "killed" as in the ledger for people:
--- "running" without the advisory lock that a run holds while it lives (jobs/run/ledger.py).
+-- "running" without the advisory lock that a run holds while it lives (jobs/ledger.py).
 CREATE OR REPLACE VIEW ops.status_of_commands AS
 WITH runs AS (
     SELECT run, command, finished_at,

@@ -63,7 +63,7 @@ FROM ops.runs GROUP BY command
 ON CONFLICT DO NOTHING;
 
 -- The runs as people and metrics have them. A run holds an advisory lock while it lives
--- (jobs/run/ledger.py), so that one which says "running" without it was killed. A standby has no locks
+-- (jobs/ledger.py), so that one which says "running" without it was killed. A standby has no locks
 -- of its primary's runs: there it is running, until somebody found it killed on the primary.
 -- (Of a volatile function in its columns, as pg_is_in_recovery is, a view would be read whole.)
 CREATE OR REPLACE VIEW ops.ledger AS

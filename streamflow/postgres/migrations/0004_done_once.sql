@@ -5,8 +5,8 @@
 CREATE INDEX IF NOT EXISTS runs_same
     ON ops.runs (command, jsonb_hash_extended(parameters, 0), outcome, run);
 
--- As in 0002, and of what `--once` and `--if-stale` ask for (jobs/run/earlier_runs.py,
--- jobs/training/freshness.py) the newest run stays: of an ingest, a training set or a
+-- As in 0002, and of what `--once` and `--if-stale` ask for (jobs/earlier_runs.py,
+-- jobs/training_freshness.py) the newest run stays: of an ingest, a training set or a
 -- materialization with --force, by its parameters. One that failed or was killed may have stored a
 -- month. Other materializations may run again, since they replace nothing that is newer.
 CREATE OR REPLACE FUNCTION ops.tidy(keep_days integer, OUT killed bigint, OUT removed bigint)

@@ -1,0 +1,34 @@
+"""Feast's PostgreSQL data sources in plain terms: what stands behind FROM, and the column names."""
+
+from feast.data_source import DataSource
+from feast.errors import FeastOfflineStoreUnsupportedDataSource
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+    PostgreSQLSource,
+)
+
+from streamflow.sources.written_sql import subquery
+
+
+def postgres_source(source: DataSource | None) -> PostgreSQLSource:
+    """The source as PostgreSQL's, else FeastOfflineStoreUnsupportedDataSource."""
+    if not isinstance(source, PostgreSQLSource):
+        name = type(source).__name__
+        raise FeastOfflineStoreUnsupportedDataSource("StreamflowOfflineStore", name)
+    return source
+
+
+def relation(source: PostgreSQLSource) -> str:
+    """The SQL that stands behind FROM: the source's table, or its query in parentheses.
+
+    Raises:
+        QueryRefused: its query is not one that reads.
+    """
+    query = source._postgres_options._query
+    if source._postgres_options._table or not query:
+        return str(source.get_table_query_string())
+    return f"({subquery(query, f'the query of data source {source.name}')}\n)"
+
+
+def own_names(source: DataSource) -> dict[str, str]:
+    """The source's columns by the names that its field mapping gives them."""
+    return {mapped: column for column, mapped in (source.field_mapping or {}).items()}

@@ -1,0 +1,214 @@
+"""The entity rows of a request: a data frame, an SQL query, or every row that the views have.
+
+They get a number, so that the answer has exactly these rows in this order. A data frame sends
+its join keys and times only; its columns stay here and are put beside the features unchanged.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Protocol
+
+import numpy as np
+import pandas as pd
+import psycopg
+import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import Connection, sql
+
+from streamflow.errors import ConfigurationError, QueryRefused
+from streamflow.offline.arrow import BATCH_ROWS
+from streamflow.offline.copy import copy_in, postgres_type
+from streamflow.offline.frame import table_of, whole_numbers
+from streamflow.offline.keys import SourceKey, conversions, converted, short_names
+from streamflow.offline.refusals import NoJoinKey, NoTimestamp
+from streamflow.offline.sql import ENTITIES, EntityRows, numbered, qualified, text
+from streamflow.sources import columns as sources
+
+EVENT_TIMESTAMP = "event_timestamp"
+ENTITY_QUERY = "the entity query"
+GIVEN = sql.Identifier("streamflow_entity_rows_given")
+"""Entity rows before their keys are converted."""
+
+
+@dataclass(frozen=True)
+class Output:
+    """A column of the answer."""
+
+    expression: sql.Composed
+    name: str
+    utc: bool = True
+    """Whether a date or naive timestamp becomes an instant, or stays what it is."""
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """Entity rows that a query can join with."""
+
+    rows: EntityRows
+    outputs: Sequence[Output]
+    """The entity rows' columns of the answer that come from the database …"""
+    local_columns: pa.Table | None = None
+    """… and those that never went there, in the same order of rows."""
+
+
+class Entities(Protocol):
+    """Entity rows before they are in the database."""
+
+    def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
+        """Puts the rows into a temporary table that goes with the transaction.
+
+        Args:
+            keys: the join keys of all views, as the sources have them; each is there in the
+                type of the source, beside the one that the rows have.
+            embed: keep an SQL query inside the query instead, without a table.
+
+        Raises:
+            NoTimestamp: no column has the rows' time.
+            NoJoinKey: a join key is not there.
+            ConfigurationError: the role may not create temporary tables.
+        """
+
+
+class FrameEntities:
+    """Entity rows of a data frame; times are read to the microsecond, naive ones are UTC.
+
+    Raises:
+        NoTimestamp, NoJoinKey, NotATime:
+            no column has times, or a join key is not there.
+    """
+
+    def __init__(self, frame: pd.DataFrame, keys: Sequence[str]) -> None:
+        kinds = {str(name): kind for name, kind in frame.dtypes.items()}
+        times = [one for one in kinds if pd.api.types.is_datetime64_any_dtype(kinds[one])]
+        self.timestamp = timestamp_among(list(kinds), times)
+        require(keys, list(kinds))
+        self.table = table_of(frame, keys, self.timestamp)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its columns."""
+        return list(self.table.column_names)
+
+    def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
+        """Copies numbers, times and join keys into the temporary table."""
+        sources_of = {key.name: key for key in reversed(keys)}
+        names = {key: f"c{number}" for number, key in enumerate(sources_of, 1)}
+        arrays = [whole_numbers(self.table[key]) for key in names]
+        columns: list[sql.Composable] = [sql.SQL("0::bigint AS n"), sql.SQL("now() AS ts")]
+        for key, column in zip(sources_of.values(), arrays, strict=True):
+            known = column.null_count < len(column)
+            kind = text(f"NULL::{postgres_type(column.type)}") if known else key.null
+            columns.append(sql.SQL("{} AS {}").format(kind, sql.Identifier(names[key.name])))
+        form = sql.SQL("SELECT {} LIMIT 0").format(sql.SQL(", ").join(columns))
+        types = [one.oid for one in sources.columns_of(connection, form)[2:]]
+        found = conversions(connection, keys, dict(zip(names, types, strict=True)))
+        target = GIVEN if found else ENTITIES
+        create(connection, target, form)
+        numbers = pa.array(np.arange(1, len(self.table) + 1))
+        sent = pa.table(
+            [numbers, self.table[self.timestamp], *arrays], names=["n", "ts", *names.values()]
+        )
+        copy_in(connection, target, sent.column_names, sent.to_batches(BATCH_ROWS))
+        if found:
+            given = sql.SQL("SELECT * FROM {}").format(GIVEN)
+            create(connection, ENTITIES, converted(given, names, found))
+        return Loaded(EntityRows({**names, **short_names(found)}), [], self.table)
+
+    def span(self) -> tuple[list[str], datetime | None, datetime | None]:
+        """All columns but the time, and the first and the last time; None without rows."""
+        span = pc.min_max(self.table[self.timestamp])
+        keys = [name for name in self.table.column_names if name != self.timestamp]
+        return keys, span["min"].as_py(), span["max"].as_py()
+
+
+@dataclass(frozen=True)
+class QueryEntities:
+    """Entity rows of an SQL query; its time is a timestamptz, or a date or timestamp in UTC."""
+
+    query: sql.Composable
+    own_names: Sequence[str] = ()
+    """What its columns are called, where not as the query says."""
+
+    def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
+        """Runs the query into the temporary table, or keeps it for inside the query."""
+        types, timestamp = self.described(connection)
+        names = list(types)
+        require(list(dict.fromkeys(key.name for key in keys)), names)
+        short = {name: f"c{number}" for number, name in enumerate(names, 1)}
+        found = conversions(connection, keys, types)
+        rows = numbered(self.query, len(names), names.index(timestamp))
+        rows = converted(rows, short, found)
+        outputs = [
+            Output(qualified("e", "ts"), name)
+            if name == timestamp
+            else Output(qualified("e", short[name]), name, utc=False)
+            for name in names
+        ]
+        if not embed:
+            create(connection, ENTITIES, rows)
+        columns = {**short, **short_names(found)}
+        return Loaded(EntityRows(columns, rows if embed else None), outputs)
+
+    def described(self, connection: Connection[Any]) -> tuple[dict[str, int], str]:
+        """The types of the query's columns by name, and which of them is the time.
+
+        Raises:
+            QueryRefused: PostgreSQL does not take the query.
+        """
+        try:
+            with connection.transaction():
+                inside = sql.SQL("SELECT * FROM (\n{}\n) AS q").format(self.query)
+                found = sources.columns_of(connection, inside)
+        except psycopg.errors.InsufficientPrivilege:
+            raise
+        except sources.REFUSALS as error:
+            said = sources.reason(connection, error)
+            subject = "what the views have in the window" if self.own_names else ENTITY_QUERY
+            raise QueryRefused(f"{subject} cannot be read: {said}") from error
+        names = list(self.own_names or [one.name for one in found])
+        repeated = sorted({name for name in names if names.count(name) > 1})
+        if repeated:
+            raise ValueError(f"the entity query has several columns named {', '.join(repeated)}")
+        types = {name: one.oid for name, one in zip(names, found, strict=True)}
+        times = [name for name, oid in types.items() if oid in sources.TIMES]
+        return types, timestamp_among(names, times)
+
+    def span(
+        self, connection: Connection[Any]
+    ) -> tuple[list[str], datetime | None, datetime | None]:
+        """All columns but the time, and the first and the last time; None without rows."""
+        types, timestamp = self.described(connection)
+        names = list(types)
+        rows = numbered(self.query, len(names), names.index(timestamp))
+        span = sql.SQL("SELECT min(ts), max(ts) FROM (\n{}\n) AS q").format(rows)
+        first, last = connection.execute(span).fetchone() or (None, None)
+        return [name for name in names if name != timestamp], first, last
+
+
+def timestamp_among(names: Sequence[str], times: Sequence[str]) -> str:
+    """The column with the time: `event_timestamp`, else the only one that holds times."""
+    if EVENT_TIMESTAMP in names:
+        return EVENT_TIMESTAMP
+    if len(times) != 1:
+        raise NoTimestamp(EVENT_TIMESTAMP)
+    return times[0]
+
+
+def require(keys: Sequence[str], names: Sequence[str]) -> None:
+    """Returns when every join key is there, else raises NoJoinKey."""
+    missing = [key for key in keys if key not in names]
+    if missing:
+        raise NoJoinKey(keys, missing)
+
+
+def create(connection: Connection[Any], table: sql.Identifier, rows: sql.Composed) -> None:
+    """Creates a temporary table; it ends with the transaction, also of a killed process."""
+    statement = sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\n{}")
+    try:
+        connection.execute(statement.format(table, rows))
+    except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
+        raise ConfigurationError(
+            f"entity rows need a temporary table: {error}; grant TEMPORARY on the database, or "
+            "give them as SQL and set entity_select_mode: embed_query in feature_store.yaml"
+        ) from error

@@ -1,4 +1,4 @@
-"""What is answered instead of features; the tree goes on from streamflow/errors.py.
+"""Errors that are answered instead of features; the tree goes on from streamflow/errors.py.
 
 StreamflowError
 ├── NotReady                the service cannot answer now
@@ -25,7 +25,7 @@ from streamflow.errors import (
 
 
 class NotReady(StreamflowError):
-    """The service cannot answer now; why not is said without anything internal."""
+    """The service cannot answer now; the message says why, without anything internal."""
 
 
 class Busy(NotReady):
@@ -94,19 +94,19 @@ class Outdated(Exception):
         super().__init__(f"catalog {version} is not the one there is")
 
 
-AMISS = {10: "has expired", 62: "is for another name", 64: "is for another name"}
-"""By OpenSSL's number (X509_V_ERR_…): what keeps a certificate from being taken."""
+CERTIFICATE_FAULTS = {10: "has expired", 62: "is for another name", 64: "is for another name"}
+"""Faults for which a certificate is refused, by OpenSSL's number (X509_V_ERR_…)."""
 
 
 def public(error: Exception) -> str:
-    """Why the service is not ready, for a client: no host, no statement, no driver's words."""
+    """The reason for a failure in words for a client: no host, no statement, no driver's words."""
     if isinstance(error, NotReady):
         return str(error)
     if isinstance(error, SchemaMissing):
         return "nothing was applied to the database"
     if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-        amiss = AMISS.get(error.__cause__.verify_code, "is not trusted")
-        return f"the database's certificate {amiss}"
+        fault = CERTIFICATE_FAULTS.get(error.__cause__.verify_code, "is not trusted")
+        return f"the database's certificate {fault}"
     if isinstance(error, StoreUnavailable):
         return "the database does not answer"
     if isinstance(error, ConfigurationError):

@@ -1,4 +1,4 @@
-"""What the HTTP service can be told, from environment variables."""
+"""The settings of the HTTP service, from environment variables."""
 
 import logging
 from typing import Any
@@ -57,7 +57,7 @@ class ApiSettings(BaseSettings):
     serve_stale: bool = False
     """Whether a kept answer is given, marked `"source": "cache"`, while the database is away."""
     keys_dir: str | None = Field(None, min_length=1)
-    """Folder with the keys that callers need, see bearer.py; without it everybody may ask."""
+    """Folder with the keys that callers need (access/api_keys.py); without it everybody may ask."""
     rate_per_s: float = Field(0, ge=0)
     """Users that one caller may ask for each second in the long run: one key, or one client address
     where no keys are needed. Of this process; 0 for no limit."""

@@ -1,7 +1,7 @@
-"""Instants as PostgreSQL has them: microseconds since 2000, UTC; an integer each.
+"""Instants as PostgreSQL stores them: whole microseconds since 2000-01-01 UTC.
 
-Ages of many views are computed for every answer, which costs a third of what it does with
-`datetime`, and the text of an instant is made once for all users of a month.
+Ages of many views are computed for every answer, which takes a third of the time that it takes
+with `datetime`, and the text of an instant is made once for all users of a month.
 """
 
 import time

@@ -1,4 +1,4 @@
-"""The one module that opens connections to PostgreSQL, to a server or through a pooler."""
+"""Opens connections to PostgreSQL, to a server or through a pooler."""
 
 import asyncio
 import contextlib
@@ -37,12 +37,12 @@ class PooledSession(Session):
     async def _fetched(self, query: str, arguments: Sequence[Any]) -> Rows:
         await self.connection.execute(self._begin)
         try:
-            found: Rows = await self.connection.fetch(query, *arguments)
+            rows: Rows = await self.connection.fetch(query, *arguments)
         except asyncpg.PostgresError:
             await self.connection.execute("ROLLBACK")
             raise
         await self.connection.execute("COMMIT")
-        return found
+        return rows
 
 
 async def connect(timeout_s: float, statement_timeout_s: float, direct: bool = False) -> Session:
@@ -85,12 +85,12 @@ async def connect(timeout_s: float, statement_timeout_s: float, direct: bool = F
 
 
 def arguments(where: settings.PostgresSettings, direct: bool) -> dict[str, Any]:
-    """What asyncpg is given; all else it takes from the PG* variables itself, as libpq does.
+    """The arguments of asyncpg.connect; all else it takes from the PG* variables, as libpq does.
 
-    Those are PGHOST with several names, PGSSLMODE and its files, PGPASSFILE, PGTARGETSESSIONATTRS.
+    It takes PGHOST with several names, PGSSLMODE and its files, PGPASSFILE, PGTARGETSESSIONATTRS.
     """
     startup = {"application_name": os.environ["PGAPPNAME"], "TimeZone": "UTC"}
-    found: dict[str, Any] = {
+    common: dict[str, Any] = {
         "host": os.environ.get("PGHOSTADDR") or None,
         "password": where.password or None,
         "server_settings": startup,
@@ -100,13 +100,13 @@ def arguments(where: settings.PostgresSettings, direct: bool) -> dict[str, Any]:
         connection_options.require_no_options()
     elif options := os.environ.get("PGOPTIONS"):
         startup["options"] = options
-    return found | connection_options.beside(direct)
+    return common | connection_options.beside(direct)
 
 
 async def is_relayed(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    """Whether somebody between lends the connection a server: another process than had the login.
+    """True if statements reach another server process than the login did.
 
-    Nobody said so, but it is treated as a pooler in transaction mode, which it may be.
+    No setting names a pooler then, but there is one, and it is treated as one in transaction mode.
     """
     pid = connection.get_server_pid()
     try:
@@ -134,7 +134,7 @@ async def prepared(
 
 
 async def with_plain_instants(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Has instants read as numbers, see instants.py."""
+    """Have timestamps read as numbers, see answer/instants.py."""
     await connection.set_type_codec(
         "timestamptz",
         schema="pg_catalog",
@@ -145,10 +145,10 @@ async def with_plain_instants(connection: "asyncpg.Connection[asyncpg.Record]") 
 
 
 def keep_alive(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Lets the kernel notice a server that vanished from a network without a word."""
-    found = connection._transport.get_extra_info("socket")
-    if found is None or found.family == socket.AF_UNIX:
+    """Have the kernel notice a server that vanished from the network."""
+    sock = connection._transport.get_extra_info("socket")
+    if sock is None or sock.family == socket.AF_UNIX:
         return
     for option in connection_options.socket_options():
         with contextlib.suppress(OSError):
-            found.setsockopt(*option)
+            sock.setsockopt(*option)

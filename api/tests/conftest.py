@@ -15,8 +15,8 @@ import httpx
 import psycopg
 import pytest
 
-from api.__main__ import server_of
 from api.app import create_app
+from api.http.server import server_of
 from api.postgres.session import Overdue, Session
 from api.settings import ApiSettings
 from streamflow.catalog.model import FORMAT, READ, Catalog, parse

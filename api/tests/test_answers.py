@@ -8,8 +8,7 @@ import pytest
 from api.answer import instants
 from api.answer.freshness import Freshness
 from api.answer.rows import Answers
-from api.reading.plan import Plan, Selection, plan_of
-from api.reading.query import Viewed
+from api.plan import Plan, PlannedView, Selection, plan_of
 from api.settings import ApiSettings
 from streamflow.catalog.model import Catalog, Key, Projection, Service, StoredFeature, View
 from streamflow.errors import StaleFeatures
@@ -46,7 +45,7 @@ def plan(*views: View) -> Plan:
 
 
 def freshness(found: View) -> Freshness:
-    return Freshness(Viewed(found.name, found, ("user_id",)))
+    return Freshness(PlannedView(found.name, found, ("user_id",)))
 
 
 @pytest.mark.parametrize(

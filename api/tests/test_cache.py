@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.answer.rows import Entry
+from api.plan import Plan
 from api.reading.cache import STALENESS_S, Cache
-from api.reading.plan import Plan
 from streamflow.catalog.contract import Contract
 
 plans = [
@@ -42,7 +42,7 @@ def test_the_cache_never_gives_what_was_read_before_a_write(
     steps: list[tuple[Any, ...]], limit: int, keeps: bool
 ) -> None:
     cache, model = Cache(limit, keeps), Model()
-    cache.heard(time.monotonic() + 3600)
+    cache.trust_until(time.monotonic() + 3600)
     late: list[tuple[Plan, int, Entry, tuple[int, int]]] = []
     for kind, *arguments in steps:
         if kind in ("read", "slow"):
@@ -56,14 +56,14 @@ def test_the_cache_never_gives_what_was_read_before_a_write(
                 cache.put(plan, key, entry, cache.generation(plan))
         elif kind == "write":
             model.written[arguments[0]] += 1
-            cache.written(arguments[0])
+            cache.drop_table(arguments[0])
             while late:
                 cache.put(*late.pop())
         elif kind == "distrust":
             model.written = {table: count + 1 for table, count in model.written.items()}
             cache.distrust()
             assert cache.get(plans[0], 0, 0) is None
-            cache.heard(time.monotonic() + 3600)
+            cache.trust_until(time.monotonic() + 3600)
         else:
             cache.clear()
         assert len(cache) <= limit
@@ -72,11 +72,11 @@ def test_the_cache_never_gives_what_was_read_before_a_write(
 
 def test_an_entry_is_given_only_while_its_values_hold() -> None:
     cache = Cache(10, False)
-    cache.heard(time.monotonic())
+    cache.trust_until(time.monotonic())
     entry = Entry(b"", (), 100, 200)
     cache.put(plans[0], "u", entry, cache.generation(plans[0]))
     given_at = [now for now in (100, 101, 200, 201) if cache.get(plans[0], "u", now) is entry]
     assert given_at == [101, 200]
-    cache.heard(time.monotonic() - STALENESS_S - 0.001)
+    cache.trust_until(time.monotonic() - STALENESS_S - 0.001)
     assert cache.get(plans[0], "u", 150) is None
     assert cache.last_resort(plans[0], "u", 150) is entry

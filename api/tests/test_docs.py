@@ -8,8 +8,8 @@ import httpx
 import jsonschema
 import pytest
 
-from api.http import feast_schemas as online_schemas
 from api.http import schemas
+from api.http.feast import schemas as online_schemas
 from api.http.openapi import as_3_0
 
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 import requests
 
-from api.http.feast_errors import UNSERVED
+from api.http.feast.errors import UNSERVED
 from api.tests.conftest import assert_problem
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 import httpx
 import pytest
 
-from api.__main__ import server_of
+from api.http.server import server_of
 from api.settings import ApiSettings
 from api.tests.conftest import serving
 from api.tests.test_command import process

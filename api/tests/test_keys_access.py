@@ -19,7 +19,7 @@ from api.tests.key_files import ONE, TWO, Mount, bearer, line
 USER = "/features/7590-VHVEG"
 BATCH = {"user_ids": ["7590-VHVEG", "0002-ORFBO"]}
 ONLINE = {"feature_service": "churn_v1", "entities": {"user_id": ["7590-VHVEG"]}}
-BOUND_S = callers.LOOK_S + 1
+BOUND_S = callers.FOLDER_CHECK_S + 1
 """Within which a change of the folder holds, as docs/operations.md says it."""
 
 
@@ -302,7 +302,7 @@ def test_a_broken_folder_keeps_the_last_good_keys_and_says_so(
         mount.swap(**broken)
         wait_until(lambda: metric(client, "streamflow_api_keys_outdated") == 1, BOUND_S)
         assert client.get(USER, headers=bearer(ONE)).is_success
-        time.sleep(callers.LOOK_S * 1.5)  # said once, not at every look
+        time.sleep(callers.FOLDER_CHECK_S * 1.5)  # said once, not at every look
         mount.swap(model=line(TWO))
         wait_until(lambda: client.get(USER, headers=bearer(TWO)).is_success, BOUND_S)
         assert metric(client, "streamflow_api_keys_outdated") == 0

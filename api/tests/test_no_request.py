@@ -53,7 +53,7 @@ def test_it_is_a_problem_with_the_headers_of_every_answer(
         "detail": "What came is no HTTP request.",
         "instance": f"urn:uuid:{request_id}",
     }
-    (line,) = [one for one in caplog.records if one.name == "api.http.malformed"]
+    (line,) = [one for one in caplog.records if one.name == "api.http.server"]
     assert (line.levelno, line.__dict__["request_id"]) == (logging.WARNING, request_id)
 
 

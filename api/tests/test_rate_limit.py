@@ -8,10 +8,10 @@ import httpx
 import pytest
 
 from api.access import callers
-from api.access.callers import Addresses
-from api.access.rate_limit import Bucket
+from api.access.callers import CallersByAddress
 from api.tests.conftest import assert_problem, metric, ready, rewrite, serving, wait_until
 from api.tests.key_files import ONE, TWO, Mount, bearer, line
+from api.token_bucket import TokenBucket
 
 USER = "/features/7590-VHVEG"
 DETAIL = "this caller has asked for as many users as it may; try again in"
@@ -117,7 +117,7 @@ def test_the_description_names_the_limit_alone_where_there_are_no_keys(loaded: s
 
 def test_a_bucket_fills_to_its_brim_and_gives_no_more_than_its_rate() -> None:
     now = 0.0
-    bucket = Bucket(4, 10, lambda: now)
+    bucket = TokenBucket(4, 10, lambda: now)
     assert bucket.take(10) == 0
     assert bucket.take(1) == 0.25
     now = 0.25
@@ -138,12 +138,12 @@ def test_addresses_are_forgotten_rather_than_memory_filled(
     monkeypatch.setattr(callers, "MOST_ADDRESSES", 100)
 
     class Features:
-        settings = follower = None
+        settings = None
 
-    found = Addresses(Features(), lambda: Bucket(1, 1))  # type: ignore[arg-type]
-    first = found.of({"client": ("10.0.0.1", 1)})
+    found = CallersByAddress(Features(), lambda: TokenBucket(1, 1))  # type: ignore[arg-type]
+    first = found.caller_of({"client": ("10.0.0.1", 1)})
     for port in range(5000):
-        assert found.of({"client": (f"10.1.{port // 256}.{port % 256}", port)}) is not first
-        assert found.of({"client": ("10.0.0.1", port)}) is first
+        assert found.caller_of({"client": (f"10.1.{port // 256}.{port % 256}", port)}) is not first
+        assert found.caller_of({"client": ("10.0.0.1", port)}) is first
     assert len(found) == 100
-    assert found.of({"client": None}) is found.of({})
+    assert found.caller_of({"client": None}) is found.caller_of({})

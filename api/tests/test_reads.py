@@ -11,8 +11,8 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from api.reading.features import Features
-from api.reading.plan import Plan
+from api.plan import Plan
+from api.reading.batch import Reads
 from api.tests.conftest import (
     TABLE,
     assert_problem,
@@ -81,14 +81,14 @@ def test_other_selections_do_not_wait_for_it(
 def test_a_value_that_cannot_be_written_fails_its_own_user_alone(
     copy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    entry = Features._entry
+    entry = Reads.entry
 
-    def broken(self: Features, plan: Plan, row: Any, key: Any, now: int) -> Any:
+    def broken(self: Reads, plan: Plan, row: Any, key: Any, now: int) -> Any:
         if key == "0002-ORFBO":
             raise RuntimeError("no such value")
         return entry(self, plan, row, key, now)
 
-    monkeypatch.setattr(Features, "_entry", broken)
+    monkeypatch.setattr(Reads, "entry", broken)
     users = ["7590-VHVEG", "0002-ORFBO"] * 10
     with serving(cache_users=0) as client, ThreadPoolExecutor(20) as threads:
         wait_until(lambda: ready(client))

@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from api.postgres.pool import Pool
-from api.reading.listen import VERSION
+from api.reading.catalog_reader import VERSION
 from api.tests.conftest import (
     assert_problem,
     metric,

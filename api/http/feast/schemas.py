@@ -1,4 +1,4 @@
-"""What Feast's own HTTP protocol asks and answers, as pydantic models."""
+"""Requests and answers of Feast's own HTTP protocol, as pydantic models."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal

@@ -1,4 +1,4 @@
-"""What Feast's own feature server answers to POST /get-online-features, from the same rows.
+"""Answers of POST /get-online-features in the form of Feast's own feature server.
 
 A Feast SDK whose online store is `remote` asks it, for any join keys, by columns: an array for
 each join key, and an array of values, statuses and event times for each key and feature.
@@ -12,43 +12,41 @@ from typing import Any
 
 import orjson
 
-from api.access.callers import Readable
-from api.answer import instants, values
-from api.answer import join_keys as keys
-from api.answer.rows import VALUES, Row, converts
+from api.answer import instants, join_keys, values
+from api.answer.rows import Row, conversions, event_times
 from api.errors import InvalidRequest
-from api.http.feast_schemas import OnlineRequest
+from api.http.feast.schemas import OnlineRequest
 from api.http.reply import JSON, Reply
-from api.reading.plan import NO_KEY, Plan, Selection
-from api.reading.query import Viewed
+from api.plan import NO_KEY, Plan, PlannedView, Selection
+from api.reading.reader import FeatureReader
 from streamflow.catalog.model import Catalog
 from streamflow.errors import StaleFeatures
 
 PRESENT, NOT_FOUND, OUTSIDE_MAX_AGE = "PRESENT", "NOT_FOUND", "OUTSIDE_MAX_AGE"
 NEVER = "1970-01-01T00:00:00Z"
-"""What stands for the event time of a join key, or of a row that is not there."""
+"""The event time of a join key, and of a row that is not there."""
 LATEST = "@latest"
 
 
-async def answer(features: Readable, request: OnlineRequest, expected: Sequence[str]) -> Reply:
+async def answer(features: FeatureReader, request: OnlineRequest, expected: Sequence[str]) -> Reply:
     """The answer; its header `Contract` has the hash of the features' contract.
 
-    Raises as `Features.one` does.
+    Raises as `FeatureReader.one` does.
     """
     entities = OnlineEntities(request, features.settings.max_users)
     plan, _, rows = await features.rows(selection_of(request), expected, entities)
-    writer: OnlineAnswers | None = plan.forms.get(OnlineAnswers)
+    writer: OnlineAnswers | None = plan.writers.get(OnlineAnswers)
     if writer is None:
-        writer = plan.forms[OnlineAnswers] = OnlineAnswers(plan)
+        writer = plan.writers[OnlineAnswers] = OnlineAnswers(plan)
     body = writer.body(entities.given, rows, instants.now(), request.full_feature_names)
     return Reply(200, JSON, body, ((b"contract", plan.hash.encode()),))
 
 
 def selection_of(request: OnlineRequest) -> Selection:
-    """What is asked for.
+    """The features that a request asks for.
 
     Raises:
-        InvalidRequest: nothing is, or a feature is not written view:name.
+        InvalidRequest: it asks for none, or a feature is not written view:name.
     """
     if request.include_feature_view_version_metadata:
         where = "body.include_feature_view_version_metadata"
@@ -79,12 +77,12 @@ class OnlineEntities:
         """Join keys as the tables hold them, those that no view of the plan needs included."""
         lengths = {name: len(column) for name, column in request.entities.items()}
         if len(set(lengths.values())) > 1:
-            told = ", ".join(f"{name} {count}" for name, count in lengths.items())
-            raise InvalidRequest([("body.entities", f"columns of different lengths: {told}")])
+            listed = ", ".join(f"{name} {count}" for name, count in lengths.items())
+            raise InvalidRequest([("body.entities", f"columns of different lengths: {listed}")])
         self._count = next(iter(lengths.values()), 0)
         if not self._count:
             raise InvalidRequest([("body.entities", "is empty")])
-        keys.require_few(self._count, most, "body.entities", "rows")
+        join_keys.require_few(self._count, most, "body.entities", "rows")
 
     def __len__(self) -> int:
         return self._count
@@ -97,20 +95,22 @@ class OnlineEntities:
         """
         entities = self._request.entities
         require_names(self._request, plan)
-        lacking = sorted(set(plan.keys) - set(entities) - {NO_KEY})
+        lacking = sorted(set(plan.key_types) - set(entities) - {NO_KEY})
         if lacking:
             raise InvalidRequest([("body.entities", f"lacks {', '.join(lacking)}")])
-        types = join_keys(catalog, plan)
+        types = key_types_of(catalog, plan)
         self.given = {
-            name: keys.from_json(column, types[name], f"body.entities.{name}")
+            name: join_keys.from_json(column, types[name], f"body.entities.{name}")
             for name, column in entities.items()
             if name in types
         }
-        return [[""] * self._count if name == NO_KEY else self.given[name] for name in plan.keys]
+        return [
+            [""] * self._count if name == NO_KEY else self.given[name] for name in plan.key_types
+        ]
 
 
 def require_names(request: OnlineRequest, plan: Plan) -> None:
-    """Returns when no two features have one name in the answer; raises InvalidRequest."""
+    """Raise InvalidRequest if two features would have the same name in the answer."""
     if request.full_feature_names:
         return
     uses = Counter(feature.name for feature in plan.contract.features)
@@ -120,10 +120,10 @@ def require_names(request: OnlineRequest, plan: Plan) -> None:
         raise InvalidRequest([("body.features", what)])
 
 
-def join_keys(catalog: Catalog, plan: Plan) -> dict[str, str]:
+def key_types_of(catalog: Catalog, plan: Plan) -> dict[str, str]:
     """Types of all join keys there are, by name: an answer repeats those that it was given."""
     every = {key.name: key.type for view in catalog.views.values() for key in view.keys}
-    return {name: type_ for name, type_ in (every | plan.keys).items() if name != NO_KEY}
+    return {name: type_ for name, type_ in (every | plan.key_types).items() if name != NO_KEY}
 
 
 class OnlineAnswers:
@@ -131,8 +131,8 @@ class OnlineAnswers:
 
     def __init__(self, plan: Plan) -> None:
         self._plan = plan
-        self._first = VALUES + len(plan.views)
-        self._converts = dict(converts(plan, values.as_feast))
+        self._event_times = event_times(plan)
+        self._conversions = dict(conversions(plan, values.as_feast))
         features = plan.contract.features
         self._short = [feature.name for feature in features]
         self._full = [f"{feature.view}__{feature.name}" for feature in features]
@@ -144,35 +144,36 @@ class OnlineAnswers:
 
         Args:
             given: the join keys that it repeats, by name.
-            rows: as the plan's query gives them.
-            now: the moment that decides what is too old.
+            rows: of the plan's query.
+            now: the moment that decides which values are too old.
             full: whether features are called `view__name`.
 
         Raises:
             StaleFeatures: a view refuses values that are too old.
         """
         columns = list(zip(*rows, strict=True))
-        results = [self._key(column) for column in given.values()]
+        results = [self._key_column(column) for column in given.values()]
         tails, statuses = [], []
-        for viewed, as_of in zip(self._plan.views, columns[VALUES : self._first], strict=True):
-            own = statuses_of(viewed, as_of, now)
+        for view, as_of in zip(self._plan.views, columns[self._event_times], strict=True):
+            own = statuses_of(view, as_of, now)
             stamps = [NEVER if one is None else instants.as_protobuf(one) for one in as_of]
             tails.append(tail(own, stamps))
             statuses.append(own if own.count(PRESENT) < len(own) else None)
+        first = self._event_times.stop
         for at, column in enumerate(self._plan.columns):
-            found = self._values(at, columns[self._first + at], statuses[column.viewed])
-            results.append(b'{"values":' + orjson.dumps(found) + tails[column.viewed])
+            found = self._feature_values(at, columns[first + at], statuses[column.view_number])
+            results.append(b'{"values":' + orjson.dumps(found) + tails[column.view_number])
         names = self._full if full else self._short
         metadata = orjson.dumps({"feature_names": [*given, *names]})
         return b"".join((b'{"results":[', b",".join(results), b'],"metadata":', metadata, b"}"))
 
-    def _key(self, column: Sequence[Any]) -> bytes:
+    def _key_column(self, column: Sequence[Any]) -> bytes:
         ends = tail([PRESENT] * len(column), [NEVER] * len(column))
         if isinstance(column[0], bytes):
-            column = [keys.as_json(key) for key in column]
+            column = [join_keys.as_json(key) for key in column]
         return b'{"values":' + orjson.dumps(column) + ends
 
-    def _values(
+    def _feature_values(
         self, at: int, column: Sequence[Any], statuses: Sequence[str] | None
     ) -> Sequence[Any]:
         if statuses is not None:
@@ -180,7 +181,7 @@ class OnlineAnswers:
                 one if status == PRESENT else None
                 for one, status in zip(column, statuses, strict=True)
             ]
-        convert, feature = self._converts.get(at), self._plan.columns[at].feature
+        convert, feature = self._conversions.get(at), self._plan.columns[at].feature
         if convert is not None:
             return [None if one is None else convert(one) for one in column]
         if values.has_floats(feature) and not isfinite(sum(filter(None, column))):
@@ -188,13 +189,13 @@ class OnlineAnswers:
         return column
 
 
-def statuses_of(viewed: Viewed, as_of: Sequence[int | None], now: int) -> list[str]:
+def statuses_of(planned: PlannedView, as_of: Sequence[int | None], now: int) -> list[str]:
     """Feast's status of each row of a view.
 
     Raises:
         StaleFeatures: the view refuses values that are too old.
     """
-    view = viewed.view
+    view = planned.view
     if not view.ttl_s or view.ttl_policy == "serve":
         return [NOT_FOUND if one is None else PRESENT for one in as_of]
     ttl = instants.span(view.ttl_s)
@@ -203,12 +204,12 @@ def statuses_of(viewed: Viewed, as_of: Sequence[int | None], now: int) -> list[s
         is_old = one is not None and now - one > ttl
         if is_old and one is not None and view.ttl_policy == "refuse":
             age = timedelta(microseconds=now - one)
-            raise StaleFeatures(viewed.alias, age, timedelta(microseconds=ttl))
+            raise StaleFeatures(planned.alias, age, timedelta(microseconds=ttl))
         found.append(NOT_FOUND if one is None else OUTSIDE_MAX_AGE if is_old else PRESENT)
     return found
 
 
 def tail(statuses: Sequence[str], stamps: Sequence[str]) -> bytes:
-    """What follows the values of a column."""
+    """The rest of a column's JSON after its values."""
     parts = (b',"statuses":', orjson.dumps(statuses), b',"event_timestamps":', orjson.dumps(stamps))
     return b"".join((*parts, b"}"))

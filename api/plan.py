@@ -1,26 +1,45 @@
-"""What a selection of features means in one catalog: its contract and the query that reads it."""
+"""Plans: the contract of a selection of features in one catalog, and the query that reads it."""
 
-import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from api.errors import OtherKeys, Unservable
-from api.reading.query import Column, Viewed, query_of
 from streamflow.catalog.contract import Contract, Feature
-from streamflow.catalog.model import Catalog, Projection, Service
+from streamflow.catalog.model import Catalog, Projection, Service, StoredFeature, View
 from streamflow.errors import UnknownName
 
+SCHEMA = "online"
+"""The schema of the online tables."""
 NO_KEY = "__dummy_id"
 """The join key of Feast's views without entities; its one value is the empty text."""
 
 
 class Selection(NamedTuple):
-    """What a request asks for: a feature service, or single features as `view:name`."""
+    """The features that a request asks for: a feature service, or single ones as `view:name`."""
 
     service: str
     features: tuple[str, ...] = ()
     """Each once; then `service` is empty."""
+
+
+@dataclass(frozen=True)
+class PlannedView:
+    """A feature view that a plan reads, under the name that answers give it."""
+
+    alias: str
+    view: View
+    keys: tuple[str, ...]
+    """The names under which requests give its join keys, in the order of `view.keys`."""
+
+
+@dataclass(frozen=True)
+class PlannedColumn:
+    """The column of one feature that a plan reads."""
+
+    view_number: int
+    """The number of its view among those of the plan."""
+    feature: StoredFeature
 
 
 @dataclass(eq=False)
@@ -29,32 +48,32 @@ class Plan:
     `views`, the values of `columns`; one row for each row of keys, which are its arguments."""
 
     version: int
+    """Of the catalog."""
     service: str
     """Empty for single features."""
     contract: Contract
     hash: str
-    views: tuple[Viewed, ...]
-    columns: tuple[Column, ...]
-    keys: dict[str, str]
+    """Of the contract."""
+    views: tuple[PlannedView, ...]
+    columns: tuple[PlannedColumn, ...]
+    """One for each feature of the contract, in its order."""
+    key_types: dict[str, str]
     """PostgreSQL's types of the join keys, by the names under which requests give them."""
     tables: tuple[str, ...]
+    """The online tables that are read."""
     query: str
-    waiting: dict[Any, list[asyncio.Future[Any]]] = field(default_factory=dict)
-    """Requests for one row each that go with the next query, by key; see reads.py."""
-    flying: int = 0
-    """Queries for such requests that are under way."""
-    forms: dict[Any, Any] = field(default_factory=dict)
-    """What the writers of answers keep with a plan."""
+    writers: dict[type, Any] = field(default_factory=dict)
+    """Objects that write answers of this plan, by their class: each is made once."""
 
-    def only_key(self, join_key: str) -> str:
+    def only_key_type(self, join_key: str) -> str:
         """The type of the one join key that /features takes.
 
         Raises:
             OtherKeys: there are others; says which.
         """
-        type_ = self.keys.get(join_key)
-        if type_ is None or len(self.keys) > 1 + (NO_KEY in self.keys):
-            names = ", ".join(sorted(set(self.keys) - {NO_KEY})) or "no key"
+        type_ = self.key_types.get(join_key)
+        if type_ is None or len(self.key_types) > 1 + (NO_KEY in self.key_types):
+            names = ", ".join(sorted(set(self.key_types) - {NO_KEY})) or "no key"
             raise OtherKeys(
                 f"these features are found by {names}, not by {join_key} alone; "
                 "ask POST /get-online-features"
@@ -63,7 +82,7 @@ class Plan:
 
     def arrays(self, keys: Sequence[Any]) -> list[Sequence[Any]]:
         """The query's arguments for rows that have one join key each."""
-        return [[""] * len(keys) if name == NO_KEY else keys for name in self.keys]
+        return [[""] * len(keys) if name == NO_KEY else keys for name in self.key_types]
 
 
 def plan_of(catalog: Catalog, selection: Selection) -> Plan:
@@ -82,14 +101,22 @@ def plan_of(catalog: Catalog, selection: Selection) -> Plan:
             raise Unservable(f"service {service.name} cannot be served: {service.unservable}")
         contract, hash_ = catalog.contracts[service.name], service.contract
         projections = service.projections
-    views = tuple(viewed(catalog, one) for one in projections)
-    keys = keys_of(views)
+    views = tuple(planned_view(catalog, one) for one in projections)
+    key_types = key_types_of(views)
     if not contract.features:
         raise Unservable(f"feature service {selection.service} has no features")
     columns = columns_of(views, contract)
-    query, tables = query_of(views, columns, keys)
+    query, tables = query_of(views, columns, key_types)
     return Plan(
-        catalog.version, selection.service, contract, hash_, views, columns, keys, tables, query
+        version=catalog.version,
+        service=selection.service,
+        contract=contract,
+        hash=hash_,
+        views=views,
+        columns=columns,
+        key_types=key_types,
+        tables=tables,
+        query=query,
     )
 
 
@@ -135,14 +162,14 @@ def projections_of(references: Iterable[str]) -> tuple[Projection, ...]:
     return tuple(Projection(view, view, {}, tuple(names)) for view, names in found.items())
 
 
-def viewed(catalog: Catalog, projection: Projection) -> Viewed:
-    """A projection with its view."""
+def planned_view(catalog: Catalog, projection: Projection) -> PlannedView:
+    """The view of a projection, with the keys that requests give for it."""
     view = catalog.views[projection.view]
     keys = tuple(projection.join_keys.get(key.name, key.name) for key in view.keys)
-    return Viewed(projection.alias, view, keys)
+    return PlannedView(projection.alias, view, keys)
 
 
-def keys_of(views: Iterable[Viewed]) -> dict[str, str]:
+def key_types_of(views: Iterable[PlannedView]) -> dict[str, str]:
     """The types of the join keys of `views`, by the names under which requests give them.
 
     Raises:
@@ -158,11 +185,50 @@ def keys_of(views: Iterable[Viewed]) -> dict[str, str]:
     return types
 
 
-def columns_of(views: Sequence[Viewed], contract: Contract) -> tuple[Column, ...]:
+def columns_of(views: Sequence[PlannedView], contract: Contract) -> tuple[PlannedColumn, ...]:
     """The features of `contract` with their columns, in its order."""
     number = {one.alias: at for at, one in enumerate(views)}
-    stored = [{one.name: one for one in viewed.view.features} for viewed in views]
+    stored = [{one.name: one for one in view.view.features} for view in views]
     return tuple(
-        Column(number[feature.view], stored[number[feature.view]][feature.name])
+        PlannedColumn(number[feature.view], stored[number[feature.view]][feature.name])
         for feature in contract.features
     )
+
+
+def query_of(
+    views: Sequence[PlannedView], columns: Sequence[PlannedColumn], key_types: dict[str, str]
+) -> tuple[str, tuple[str, ...]]:
+    """The query that reads all views at one moment with the catalog's version, and its tables.
+
+    A table is joined once for each set of names under which its keys are given. Row numbers count
+    from 1; without a catalog there is no row.
+    """
+    names = list(key_types)
+    aliases: dict[tuple[str, tuple[str, ...]], str] = {}
+    sources, joins = [], []
+    for one in views:
+        joined = (one.view.table, one.keys)
+        if joined not in aliases:
+            alias = aliases[joined] = f"t{len(aliases)}"
+            matches = " AND ".join(
+                f"{alias}.{quoted(key.column)} = k.k{names.index(name)}"
+                for name, key in zip(one.keys, one.view.keys, strict=True)
+            )
+            joins.append(f"LEFT JOIN {SCHEMA}.{quoted(one.view.table)} {alias} ON {matches}")
+        sources.append(aliases[joined])
+    selected = [
+        *(f"{at}.{quoted(one.view.event_column)}" for at, one in zip(sources, views, strict=True)),
+        *(f"{sources[one.view_number]}.{quoted(one.feature.column)}" for one in columns),
+    ]
+    arrays = ", ".join(f"${at}::{type_}[]" for at, type_ in enumerate(key_types.values(), 1))
+    keys = ", ".join(f"k{at}" for at in range(len(key_types)))
+    query = (  # names are quoted, values are arguments
+        f"SELECT c.version, k.n, {', '.join(selected)} FROM ops.catalog c"  # noqa: S608
+        f" LEFT JOIN unnest({arrays}) WITH ORDINALITY AS k ({keys}, n) ON true {' '.join(joins)}"
+    )
+    return query, tuple(dict.fromkeys(table for table, _ in aliases))
+
+
+def quoted(name: str) -> str:
+    """A name as SQL has it."""
+    return '"' + name.replace('"', '""') + '"'

@@ -2,10 +2,10 @@
 
 Feast's server answers an error as a JSON text that holds another JSON: module and class of an
 exception, and its message. The SDK raises that exception; of anything else it logs `Invalid error
-detail` and raises a RuntimeError. So on the routes of Feast's protocol a client that is Feast's
-gets the whole problem in that form, and everybody else, or who accepts application/problem+json or
-application/json, the problem itself. The SDK says no more of itself than that it is `requests` and
-accepts anything.
+detail` and raises a RuntimeError. So on the routes of Feast's protocol the SDK
+gets the whole problem in that form. All others get the problem itself, and so does the SDK if it
+accepts application/problem+json or application/json. The SDK is known by no more than that it is
+`requests` and accepts anything.
 """
 
 from typing import Any
@@ -29,7 +29,7 @@ UNSERVED = {
     "/search": SEARCH,
     "/retrieve-online-documents": SEARCH,
 }
-"""What else Feast's server is asked, and why it is not answered here."""
+"""Further routes of Feast's server, and why each is not answered here."""
 PATHS = frozenset({"/get-online-features", *UNSERVED})
 CLIENT = b"python-requests/"
 ANYTHING = (b"", b"*/*")
@@ -43,21 +43,21 @@ CLASSES = {
 
 
 def translated(scope: Scope, send: Send) -> Send:
-    """`send`, where the client is Feast's with problems in its form."""
+    """`send`; for Feast's client, one that sends problems in the form of Feast's errors."""
     if scope["path"] not in PATHS or not is_feast(scope):
         return send
-    return Translated(send)
+    return FeastErrorSend(send)
 
 
 def is_feast(scope: Scope) -> bool:
-    """Whether a request may be the SDK's."""
+    """True if a request may be the SDK's."""
     headers = dict(scope["headers"])
     accepts = headers.get(b"accept", b"").strip()
     return headers.get(b"user-agent", b"").startswith(CLIENT) and accepts in ANYTHING
 
 
-class Translated:
-    """Sends an answer on; holds a problem back until all of it is there, and sends its form."""
+class FeastErrorSend:
+    """An ASGI `send` that turns a problem, once all of it is there, into an error of Feast's."""
 
     def __init__(self, send: Send) -> None:
         self._send = send
@@ -65,7 +65,7 @@ class Translated:
         self._body = b""
 
     async def __call__(self, message: Message) -> None:
-        """One message of the answer."""
+        """Send one message of the answer, or hold it back."""
         if message["type"] == "http.response.start" and is_problem(message):
             self._start = message
             return
@@ -75,33 +75,33 @@ class Translated:
         self._body += message.get("body", b"")
         if message.get("more_body", False):
             return
-        body = form_of(orjson.loads(self._body))
+        body = feast_error(orjson.loads(self._body))
         await self._send({**self._start, "headers": headers_of(self._start, len(body))})
         await self._send({"type": "http.response.body", "body": body})
 
 
 def is_problem(start: Message) -> bool:
-    """Whether an answer that starts so is a problem."""
+    """True if the answer that starts with this message is a problem."""
     return (b"content-type", MEDIA_TYPE) in [
         (name.lower(), value) for name, value in start["headers"]
     ]
 
 
 def headers_of(start: Message, length: int) -> list[tuple[bytes, bytes]]:
-    """The headers of an answer that starts so, for a body of another type and length."""
+    """The headers of `start`, with the type and length of another body."""
     others = [
-        one
-        for one in start["headers"]
-        if one[0].lower() not in (b"content-type", b"content-length")
+        (name, value)
+        for name, value in start["headers"]
+        if name.lower() not in (b"content-type", b"content-length")
     ]
     return [(b"content-length", b"%d" % length), (b"content-type", JSON), *others]
 
 
-def form_of(problem: dict[str, Any]) -> bytes:
-    """The text that Feast's client makes an exception of; it has the problem's members, too."""
-    said = f"{problem['status']} {problem['title']}: {problem['detail']} ({problem['instance']})"
-    form = {"module": "feast.errors", "class": class_of(problem), "message": said, **problem}
-    return orjson.dumps(orjson.dumps(form).decode())
+def feast_error(problem: dict[str, Any]) -> bytes:
+    """The body that Feast's client raises an exception from, with all members of the problem."""
+    message = f"{problem['status']} {problem['title']}: {problem['detail']} ({problem['instance']})"
+    error = {"module": "feast.errors", "class": class_of(problem), "message": message, **problem}
+    return orjson.dumps(orjson.dumps(error).decode())
 
 
 def class_of(problem: dict[str, Any]) -> str:

@@ -1,8 +1,8 @@
-"""The routes that are asked most, in front of the framework.
+"""The routes that are asked most, answered in front of the framework.
 
-They answer what needs no explanation: a query string that the framework has validated before, a
-body that fits its model. All else goes on to the framework's route of the same path, which
-answers it or says what is wrong; both call the same functions.
+They answer requests that need no explanation: with a query string that the framework has validated
+before, or a body that fits its model. All others go on to the framework's route of the same path,
+which answers them or says what is wrong; both call the same functions.
 """
 
 import asyncio
@@ -14,25 +14,26 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 from starlette.types import Message, Receive, Scope
 
-from api.access.callers import Readable
-from api.http import feast_protocol, problems, schemas
-from api.http.feast_schemas import OnlineRequest
+from api.http import problems, schemas
+from api.http.feast import answers as feast_answers
+from api.http.feast.schemas import OnlineRequest
 from api.http.reply import JSON, Reply
 from api.http.user_ids import MAX_ID, MIN_ID
-from api.reading.plan import Selection
+from api.plan import Selection
+from api.reading.reader import FeatureReader
 from streamflow.errors import StreamflowError
 
 USER, USERS, ONLINE = "/features/{user_id}", "/features", "/get-online-features"
 PREFIX = "/features/"
 MOST_QUERIES, LONGEST_QUERY = 1024, 2048
-"""Query strings that are known, in bytes each; the least recently used goes first."""
+"""Query strings that are remembered, and bytes of each; the least recently used goes first."""
 IS_HASH = re.compile(schemas.HASH.strip("^$").encode())
 
-Answer = Callable[[Readable, Any, tuple[str, ...]], Awaitable[Reply]]
+Answer = Callable[[FeatureReader, Any, tuple[str, ...]], Awaitable[Reply]]
 
 
 class Headers(NamedTuple):
-    """The headers that matter here; None where one is not sent."""
+    """The headers that these routes read; None where one is not sent."""
 
     request_id: bytes | None
     contract: bytes | None
@@ -40,44 +41,44 @@ class Headers(NamedTuple):
     content_length: bytes | None
 
     @property
-    def is_sane(self) -> bool:
-        """Whether the contract is none or one that can be."""
+    def is_valid(self) -> bool:
+        """True if there is no contract, or one that is written as a hash."""
         return self.contract is None or IS_HASH.fullmatch(self.contract) is not None
 
     @property
     def contracts(self) -> tuple[str, ...]:
-        """The contract that the caller expects."""
+        """The contracts that the caller expects: none or one."""
         return () if self.contract is None else (self.contract.decode(),)
 
 
-class Direct:
-    """The direct routes. Belongs to one event loop."""
+class FastPath:
+    """Answers the fast routes. Belongs to one event loop."""
 
     def __init__(self, limit: int, seconds: float) -> None:
         """
         Args:
-            limit: of a body, in bytes.
-            seconds: until when a body has to be there.
+            limit: most bytes of a body.
+            seconds: time in which a body has to come.
         """
         self._limit, self._seconds = limit, seconds
-        self._known: OrderedDict[bytes, tuple[Selection, tuple[str, ...]]] = OrderedDict()
+        self._queries: OrderedDict[bytes, tuple[Selection, tuple[str, ...]]] = OrderedDict()
         self._bodies: dict[str, tuple[type[BaseModel], Answer]] = {
-            USERS: (schemas.Batch, users),
-            ONLINE: (OnlineRequest, feast_protocol.answer),
+            USERS: (schemas.Batch, batch_answer),
+            ONLINE: (OnlineRequest, feast_answers.answer),
         }
 
     def remember(self, query: bytes, asked: schemas.Asked) -> None:
-        """What a query string of USER says, as the framework has validated it."""
+        """Remember the meaning of a query string of USER, as the framework has validated it."""
         if len(query) > LONGEST_QUERY:
             return
-        self._known[query] = (selection_of(asked), contracts_of(asked.contract))
-        if len(self._known) > MOST_QUERIES:
-            self._known.popitem(last=False)
+        self._queries[query] = (selection_of(asked), contracts_of(asked.contract))
+        if len(self._queries) > MOST_QUERIES:
+            self._queries.popitem(last=False)
 
     def route(self, scope: Scope, headers: Headers) -> str | None:
-        """The template of the route that may answer; None for another one's request."""
+        """The template of the fast route that may answer a request; None if there is none."""
         method, path = scope["method"], scope["path"]
-        if scope.get("root_path") or not headers.is_sane:
+        if scope.get("root_path") or not headers.is_valid:
             return None
         if method == "GET" and path.startswith(PREFIX):
             return USER
@@ -86,7 +87,7 @@ class Direct:
     async def reply(
         self, route: str, scope: Scope, receive: Receive, headers: Headers, request_id: str
     ) -> tuple[Reply | None, Receive]:
-        """The answer; or None, and from where the framework's route receives the request."""
+        """The answer, or None if the framework's route has to give it; and a `receive` for that."""
         if route == USER:
             return await self._user(scope, headers, request_id), receive
         if scope["query_string"]:
@@ -96,23 +97,23 @@ class Direct:
 
     async def _user(self, scope: Scope, headers: Headers, request_id: str) -> Reply | None:
         user_id = scope["path"][len(PREFIX) :]
-        known = self._known.get(scope["query_string"])
-        if known is None or not MIN_ID <= len(user_id) <= MAX_ID:
+        remembered = self._queries.get(scope["query_string"])
+        if remembered is None or not MIN_ID <= len(user_id) <= MAX_ID:
             return None
         if "\0" in user_id:
             return None
-        self._known.move_to_end(scope["query_string"])
-        selection, contracts = known
+        self._queries.move_to_end(scope["query_string"])
+        selection, contracts = remembered
         try:
-            features: Readable = scope["state"]["features"]
+            features: FeatureReader = scope["state"]["features"]
             body = await features.one(user_id, selection, contracts + headers.contracts)
         except StreamflowError as error:
-            return problems.of_error(error, request_id)
+            return problems.error_problem(error, request_id)
         return Reply(200, JSON, body)
 
     async def _body(
         self,
-        features: Readable,
+        features: FeatureReader,
         route: str,
         receive: Receive,
         headers: Headers,
@@ -123,28 +124,32 @@ class Direct:
             return None, receive
         try:
             async with asyncio.timeout(self._seconds):
-                messages = await received(receive, self._limit)
+                messages = await body_messages(receive, self._limit)
         except TimeoutError:
-            return problems.of_late_body(request_id), receive
+            return problems.late_body_problem(request_id), receive
         model, answer = self._bodies[route]
         try:
-            asked = model.model_validate_json(b"".join(one.get("body", b"") for one in messages))
+            asked = model.model_validate_json(
+                b"".join(message.get("body", b"") for message in messages)
+            )
         except ValidationError:
-            return None, again(messages, receive)
+            return None, replaying(messages, receive)
         try:
             return await answer(features, asked, headers.contracts), receive
         except StreamflowError as error:
-            return problems.of_error(error, request_id), receive
+            return problems.error_problem(error, request_id), receive
 
 
-async def users(features: Readable, batch: schemas.Batch, contracts: tuple[str, ...]) -> Reply:
-    """The features of a batch of users."""
+async def batch_answer(
+    features: FeatureReader, batch: schemas.Batch, contracts: tuple[str, ...]
+) -> Reply:
+    """The answer of POST /features."""
     body = await features.many(batch.user_ids, selection_of(batch), contracts)
     return Reply(200, JSON, body)
 
 
 def selection_of(asked: schemas.Selection) -> Selection:
-    """What a validated request asks for."""
+    """The features that a validated request asks for."""
     return Selection(asked.service or "", tuple(dict.fromkeys(asked.features or ())))
 
 
@@ -153,7 +158,7 @@ def contracts_of(*expected: str | None) -> tuple[str, ...]:
     return tuple(one for one in expected if one is not None)
 
 
-async def received(receive: Receive, limit: int) -> list[Message]:
+async def body_messages(receive: Receive, limit: int) -> list[Message]:
     """The messages of a body, at most one beyond `limit` bytes."""
     messages, size = [], 0
     while size <= limit:
@@ -165,8 +170,8 @@ async def received(receive: Receive, limit: int) -> list[Message]:
     return messages
 
 
-def again(messages: list[Message], receive: Receive) -> Receive:
-    """`receive` as if `messages` had not been taken from it."""
+def replaying(messages: list[Message], receive: Receive) -> Receive:
+    """`receive` as it was before `messages` were taken from it."""
     rest = iter(messages)
 
     async def replayed() -> Message:

@@ -68,7 +68,7 @@ def loaded(databases: Any, server: dict[str, str], loaded_template: str) -> Iter
 @pytest.fixture(scope="session")
 def rich_template(databases: Any, server: dict[str, str], loaded_template: str) -> Iterator[str]:
     """A database like `loaded_template` with the objects and rows of feast_objects.py besides."""
-    from api.tests import feast_objects
+    from api.tests.feast import feast_objects
     from streamflow.feast.registry.open import open_store
 
     with (

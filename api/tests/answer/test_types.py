@@ -9,7 +9,7 @@ from streamflow.catalog.model import StoredFeature
 
 
 def test_every_type_is_answered_as_plain_json(rich_client: httpx.Client) -> None:
-    from api.tests.feast_objects import TYPES
+    from api.tests.feast.feast_objects import TYPES
 
     for _ in range(2):
         found = rich_client.get("/features/all?service=types_v1").json()["features"]
@@ -17,7 +17,7 @@ def test_every_type_is_answered_as_plain_json(rich_client: httpx.Client) -> None
 
 
 def test_every_type_is_answered_as_feasts_server_does(rich_client: httpx.Client) -> None:
-    from api.tests.feast_objects import TYPES
+    from api.tests.feast.feast_objects import TYPES
 
     body = {"feature_service": "types_v1", "entities": {"user_id": ["all", "none", "nobody"]}}
     found = rich_client.post("/get-online-features", json=body).json()
@@ -32,7 +32,7 @@ def test_every_type_is_answered_as_feasts_server_does(rich_client: httpx.Client)
 
 
 def test_nulls_of_every_type_are_null(rich_client: httpx.Client) -> None:
-    from api.tests.feast_objects import TYPES
+    from api.tests.feast.feast_objects import TYPES
 
     found = rich_client.get("/features/none?service=types_v1").json()
     assert found["features"] == {"user_id": "none", **dict.fromkeys(TYPES)}
@@ -43,7 +43,7 @@ def test_the_expected_values_are_what_feast_itself_says(rich: str) -> None:
     """So that the table of values is no invention of ours."""
     from feast.feature_server_utils import convert_response_to_dict
 
-    from api.tests.feast_objects import TYPES
+    from api.tests.feast.feast_objects import TYPES
     from streamflow.feast.registry.open import open_store
 
     with open_store() as store:

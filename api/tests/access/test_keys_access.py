@@ -13,8 +13,8 @@ import httpx
 import pytest
 
 from api.access import callers
+from api.tests.access.key_files import ONE, TWO, Mount, bearer, line
 from api.tests.conftest import assert_problem, metric, ready, serving, wait_until
-from api.tests.key_files import ONE, TWO, Mount, bearer, line
 
 USER = "/features/7590-VHVEG"
 BATCH = {"user_ids": ["7590-VHVEG", "0002-ORFBO"]}

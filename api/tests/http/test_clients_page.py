@@ -19,10 +19,10 @@ import pyarrow.parquet as pq
 import pytest
 import sqlalchemy
 
+from api.tests.access.key_files import ONE, bearer, line
 from api.tests.conftest import assert_problem, ready, rewrite, serving, wait_until
-from api.tests.key_files import ONE, bearer, line
 
-PAGE = (Path(__file__).parents[2] / "docs" / "clients.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "clients.md").read_text()
 URL = "http://streamflow-api"
 """What the page calls the API."""
 

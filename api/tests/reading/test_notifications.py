@@ -13,7 +13,7 @@ from api.postgres.session import Session
 from api.reading.cache import STALENESS_S
 from api.reading.notifications import ECHO
 from api.tests.conftest import TABLE, metric, ready, serving, statement, wait_until
-from api.tests.proxy import DeafProxy
+from api.tests.postgres.proxy import DeafProxy
 
 USER = "7590-VHVEG"
 COLUMN = '"subs_profile_fv:months_active"'

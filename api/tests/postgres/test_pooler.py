@@ -11,7 +11,7 @@ import pytest
 from api.postgres.connect import connect
 from api.postgres.session import Rows
 from api.tests.conftest import TABLE, metric, ready, serving, statement, wait_until
-from api.tests.test_notifications import ENTRIES, HITS, LISTENING, assert_bound, months
+from api.tests.reading.test_notifications import ENTRIES, HITS, LISTENING, assert_bound, months
 from drills.pooler import Pooler
 from streamflow.errors import ConfigurationError
 

@@ -16,7 +16,7 @@ from cryptography.x509.oid import NameOID
 from api.postgres.connect import connect
 from api.postgres.session import Rows
 from api.tests.conftest import assert_problem, metric, ready, serving, unready, wait_until
-from api.tests.proxy import TlsProxy
+from api.tests.postgres.proxy import TlsProxy
 from drills.proxy import Watched
 from streamflow.errors import ConfigurationError, StoreUnavailable
 

@@ -17,7 +17,7 @@ from jobs.run.ledger import last_outcome, recent, recorded
 from streamflow.postgres import embedded
 from streamflow.postgres.connect import connect
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 PRIMARY = ROOT / ".streamflow" / "tests" / "postgres"
 USER = "7590-VHVEG"
 COLUMN = '"subs_profile_fv:months_active"'

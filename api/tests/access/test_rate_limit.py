@@ -9,8 +9,8 @@ import pytest
 
 from api.access import callers
 from api.access.callers import CallersByAddress
+from api.tests.access.key_files import ONE, TWO, Mount, bearer, line
 from api.tests.conftest import assert_problem, metric, ready, rewrite, serving, wait_until
-from api.tests.key_files import ONE, TWO, Mount, bearer, line
 from api.token_bucket import TokenBucket
 
 USER = "/features/7590-VHVEG"

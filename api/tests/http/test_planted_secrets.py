@@ -16,8 +16,8 @@ import httpx
 import pytest
 
 from api.reading.features import Features
+from api.tests.access.key_files import bearer, line
 from api.tests.conftest import ready, serving, wait_until
-from api.tests.key_files import bearer, line
 from api.tests.test_command import process
 from streamflow.logs import FieldsFormatter
 

@@ -9,8 +9,8 @@ import httpx
 import pytest
 
 from api.reading.features import Features
+from api.tests.access.key_files import ONE, bearer, line
 from api.tests.conftest import ready, serving, wait_until
-from api.tests.key_files import ONE, bearer, line
 from api.tests.test_command import process
 
 ONLINE = {"feature_service": "churn_v1", "entities": {"user_id": ["7590-VHVEG"]}}

@@ -8,8 +8,8 @@ import httpx
 import pytest
 import yaml
 
+from api.tests.access.key_files import ONE, TWO, line
 from api.tests.conftest import metric, ready, serving, wait_until
-from api.tests.key_files import ONE, TWO, line
 
 if TYPE_CHECKING:
     from feast import FeatureStore

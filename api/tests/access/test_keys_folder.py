@@ -7,7 +7,7 @@ import pytest
 
 from api.__main__ import main
 from api.access import api_keys as bearer
-from api.tests.key_files import ONE, TWO, Mount, line
+from api.tests.access.key_files import ONE, TWO, Mount, line
 from streamflow.errors import ConfigurationError
 
 HASH = line(ONE).strip()

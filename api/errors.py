@@ -7,7 +7,7 @@ StreamflowError
 ├── Forbidden               the key is known, but not for what is asked
 ├── RateLimited             the caller asked for more users than its limit allows
 ├── InvalidRequest          parts of a request that no catalog could make sense of
-└── RefusedByCatalog        what is asked is not what the catalog has
+└── RefusedByCatalog        the catalog does not have what a request asks for
     ├── ContractMismatch    the caller expects other features than there are
     ├── OtherKeys           the features are found by other keys than one user's id
     └── Unservable          the online tables alone cannot answer the service
@@ -37,7 +37,7 @@ class Unauthorized(StreamflowError):
 
     def __init__(self, why: str, was_given: bool) -> None:
         self.was_given = was_given
-        """Whether there was a header that could have been one with a key."""
+        """True if there was a header that could have held a key."""
         super().__init__(why)
 
 
@@ -61,12 +61,12 @@ class InvalidRequest(StreamflowError):
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
         self.faults = tuple(faults)
-        """Where in the request, as `body.user_ids.0`, and what is wrong there."""
+        """Pairs of a place in the request, like `body.user_ids.0`, and the fault there."""
         super().__init__("; ".join(f"{where}: {what}" for where, what in faults))
 
 
 class RefusedByCatalog(StreamflowError):
-    """What is asked is not what the catalog has."""
+    """The catalog does not have what a request asks for."""
 
 
 class ContractMismatch(RefusedByCatalog):

@@ -176,7 +176,7 @@ class CallersByKey(BackgroundTask):
         self._buckets: dict[str, TokenBucket | None] = {}
         self._known = self._callers()
         self.fault: str | None = None
-        """Why the folder cannot be read now; the keys that it had before stay."""
+        """The reason that the folder cannot be read now; the keys of before stay meanwhile."""
 
     def caller_of(self, scope: Scope) -> Caller:
         """The caller whose key a request has; raises Unauthorized."""

@@ -41,6 +41,6 @@ def rfc3339(instant: int) -> str:
 
 @lru_cache(4096)
 def as_protobuf(instant: int) -> str:
-    """As protobuf writes a Timestamp: with three decimals where those are enough."""
+    """The text of a protobuf Timestamp: three decimals where those are enough, else six."""
     text = rfc3339(instant)
     return f"{text[:-4]}Z" if text.endswith("000Z") and "." in text else text

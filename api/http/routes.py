@@ -159,7 +159,7 @@ async def services(request: Request) -> Response:
     responses=problem_responses(404, 503),
 )
 async def service(request: Request, name: Annotated[str, Path(examples=["churn_v1"])]) -> Response:
-    """What a feature service promises: its features in order, each with type and meaning."""
+    """The contract of a feature service: its features in order, each with type and meaning."""
     try:
         found, contract = await request.state.features.service(name)
     except UnknownName as error:
@@ -182,7 +182,7 @@ async def registry(request: Request) -> Response:
 
 @router.get("/livez", tags=["operations"], response_model=schemas.Status)
 async def livez() -> Response:
-    """Whether the process answers; the database plays no part."""
+    """Answers as long as the process runs; the database plays no part."""
     return json({"status": "alive"})
 
 
@@ -190,7 +190,7 @@ async def livez() -> Response:
     "/readyz", tags=["operations"], response_model=schemas.Status, responses=problem_responses(503)
 )
 async def readyz(request: Request) -> Response:
-    """Whether the default service is in the catalog and a read of its features succeeds.
+    """Answers 200 if the default service is in the catalog and a read of its features succeeds.
 
     The read began after the question; all who ask meanwhile share it.
     """

@@ -29,11 +29,11 @@ class State:
         self.catalog: Catalog | None = None
         """The catalog that is served; None until one was read, and after it was taken away."""
         self.unreadable_reason: str | None = None
-        """Why the catalog in the database, another one than `catalog`, cannot be read."""
+        """The reason that another catalog in the database than `catalog` cannot be read."""
         self.away_reason: str | None = STARTING
-        """Why no request can be answered, when that is known without trying."""
+        """The reason that no request can be answered, when that is known without trying."""
         self.unready_reason: str | None = STARTING
-        """Why the service is not ready; None when the last probe succeeded."""
+        """The reason that the service is not ready; None when the last probe succeeded."""
         self.is_connected = False
         """True while the database answers the heartbeat."""
         self.heartbeat_wanted = asyncio.Event()

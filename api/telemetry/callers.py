@@ -16,7 +16,7 @@ class KeyFolder(Protocol):
 
     @property
     def fault(self) -> str | None:
-        """Why the folder cannot be read now."""
+        """The reason that the folder cannot be read now; else None."""
 
     def __len__(self) -> int:
         """The number of keys."""

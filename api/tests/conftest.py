@@ -22,7 +22,7 @@ from api.settings import ApiSettings
 from streamflow.catalog.model import FORMAT, READ, Catalog, parse
 
 TABLE = 'online."streamflow:user_id"'
-"""Where the values of all views are that have user_id alone as join key."""
+"""The online table of all views that have user_id alone as join key."""
 
 
 @pytest.fixture(scope="session")
@@ -183,12 +183,12 @@ def held(
 
 
 def ready(client: httpx.Client) -> bool:
-    """Whether /readyz says so."""
+    """True if /readyz answers 200."""
     return client.get("/readyz").status_code == 200
 
 
 def unready(client: httpx.Client, detail: str) -> Callable[[], bool]:
-    """Whether /readyz gives that reason, as a condition to wait for."""
+    """A condition to wait for: /readyz gives that reason."""
     return lambda: detail in client.get("/readyz").json().get("detail", "")
 
 

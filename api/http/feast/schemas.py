@@ -9,7 +9,7 @@ from api.http.schemas import USER, Answered
 
 
 class OnlineRequest(BaseModel):
-    """What a Feast SDK asks for."""
+    """The request of a Feast SDK."""
 
     model_config = ConfigDict(
         frozen=True,
@@ -52,7 +52,7 @@ class OnlineColumn(Answered):
 
 
 class OnlineFeatures(Answered):
-    """What Feast's own feature server answers."""
+    """The answer of Feast's own feature server."""
 
     model_config = ConfigDict(
         json_schema_extra={

@@ -8,7 +8,7 @@ ONE, TWO = "sfk_" + "1" * 43, "sfk_" + "2" * 43
 
 
 def line(key: str, *services: str) -> str:
-    """What a file says of `key`."""
+    """The line of a file for `key`."""
     return " ".join([sha256(key.encode()).hexdigest(), *services]) + "\n"
 
 

@@ -106,7 +106,7 @@ def test_without_a_key_nothing_is_told(
     ],
 )
 def test_no_way_around_leads_to_features(guarded: httpx.Client, path: str) -> None:
-    """As it is on the wire: httpx would tidy dots and slashes up."""
+    """Paths are sent as bytes, since httpx would tidy dots and slashes up."""
     connection = http.client.HTTPConnection(guarded.base_url.host, guarded.base_url.port)
     with contextlib.closing(connection):
         connection.request("GET", path)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 ROWS = {"user_id": ["7590-VHVEG", "nobody"]}
 TOKEN = {"type": "oidc", "token_env_var": "STREAMFLOW_API_KEY"}
-"""How docs/operations.md says it; Feast calls every bearer token OIDC and sends it as it is."""
+"""The configuration of docs/operations.md; Feast sends any bearer token, which it calls OIDC."""
 
 
 @pytest.fixture(scope="module")
@@ -53,7 +53,7 @@ def sdk(server: httpx.Client, auth: dict[str, str] | None) -> Iterator["FeatureS
 
 
 def read(store: "FeatureStore", service: str = "churn_v1") -> dict[str, Any]:
-    """What the SDK reads."""
+    """The values that the SDK reads."""
     found: dict[str, Any] = store.get_online_features(
         store.get_feature_service(service), ROWS
     ).to_dict()

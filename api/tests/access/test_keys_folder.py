@@ -1,4 +1,4 @@
-"""What a folder of keys may be; a wrong one keeps the service from starting, in one line."""
+"""A folder of keys that is wrong keeps the service from starting, with one clear line."""
 
 import re
 from pathlib import Path

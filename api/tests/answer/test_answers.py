@@ -74,7 +74,7 @@ def test_a_ttl_is_told_where_there_is_one() -> None:
 
 
 def test_the_text_of_ages_is_made_anew_exactly_when_it_changes() -> None:
-    """What is kept from one answer to the next, compared with what it would be."""
+    """The text kept from one answer to the next is compared with a new one."""
     views = [view("a", fresh_for_s=2.25), view("b", ttl_s=1.5, fresh_for_s=1.5), view("c")]
     kept = Answers(plan(*views), "user_id")
     row = (1, 1, NOW - SECOND // 2, NOW, NOW - 700_000, 1, 2, 3)

@@ -1,4 +1,4 @@
-"""What becomes of values older than their view's ttl: served, null or refused."""
+"""Values older than their view's ttl are served, null or refused, as the view says."""
 
 import time
 from collections.abc import Iterator

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROWS = {"user_id": ["7590-VHVEG"]}
 SDK = {"User-Agent": "python-requests/2.32.4", "Accept": "*/*"}
-"""What Feast's client says of itself."""
+"""The headers by which Feast's client is known."""
 UNKNOWN = {"features": ["nothing_fv:n"], "entities": ROWS}
 
 

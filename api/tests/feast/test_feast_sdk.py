@@ -63,7 +63,7 @@ def remote(rich_client: httpx.Client, tmp_path_factory: pytest.TempPathFactory) 
 def both(
     direct: "FeatureStore", remote: "FeatureStore", features: Any, rows: Any, full: bool = False
 ) -> tuple[dict[str, Any], dict[str, Any]]:
-    """What each of them says, by feature: values and statuses."""
+    """The answers of both, by feature: values and statuses."""
 
     def read(store: "FeatureStore") -> dict[str, Any]:
         asked = store.get_feature_service(features) if isinstance(features, str) else features

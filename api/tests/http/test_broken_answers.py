@@ -18,11 +18,11 @@ from drills.results import Result, choose, record
 USER = "/features/7590-VHVEG"
 SLOW_S = 5
 MARGIN_S = 2
-"""What a busy machine adds to a deadline."""
+"""Seconds that a busy machine adds to a deadline."""
 
 
 def answers(client: httpx.Client) -> list[str]:
-    """What is answered, without ages, which go on, and the requests' ids."""
+    """The answers, without ages, which go on, and the requests' ids."""
     found = [
         client.get(USER).text,
         client.post("/features", json={"user_ids": ["7590-VHVEG", "0002-ORFBO", "x"]}).text,

@@ -1,4 +1,4 @@
-"""What docs/clients.md tells the callers, done as it says."""
+"""The advice of docs/clients.md to callers, done as it says."""
 
 import json
 import os
@@ -24,7 +24,7 @@ from api.tests.conftest import assert_problem, ready, rewrite, serving, wait_unt
 
 PAGE = (Path(__file__).parents[3] / "docs" / "clients.md").read_text()
 URL = "http://streamflow-api"
-"""What the page calls the API."""
+"""The API's address on the page."""
 
 
 def block(language: str, beginning: str) -> str:
@@ -168,7 +168,7 @@ def trained(
 
 
 def cast(answer: dict[str, Any], manifest: dict[str, Any]) -> pd.DataFrame:
-    """What the page's two lines make of an answer."""
+    """An answer, cast by the page's two lines."""
     found: dict[str, Any] = {"answer": answer, "manifest": manifest, "pd": pd}
     exec(block("python", "single = "), found)
     frame: pd.DataFrame = found["frame"]

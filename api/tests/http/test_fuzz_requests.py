@@ -228,13 +228,13 @@ def test_any_path_and_query(api: Api) -> None:
 
 
 def quoted(text: str | bytes) -> bytes:
-    """As a part of a URL; half a character goes as the bytes that it would be."""
+    """A text as a part of a URL; half a character goes as the bytes that it would be."""
     data = text.encode("utf-8", "surrogatepass") if isinstance(text, str) else text
     return quote_from_bytes(data, safe="").encode()
 
 
 def test_any_headers(api: Api) -> None:
-    """What is no HTTP at all is refused by the server's parser."""
+    """The server's parser refuses bytes that are no HTTP at all."""
 
     @SETTINGS
     @given(HEADERS, st.sampled_from([*POSTS, "/features/7590-VHVEG"]))

@@ -39,7 +39,7 @@ OPERATIONS = [
 
 
 def takes(operation: tuple[str, str], mode: GenerationMode) -> bool:
-    """Whether there is such a request; where nothing is asked for, nothing can be wrong."""
+    """True if there can be such a request: a part without parameters cannot be wrong."""
     return mode is GenerationMode.POSITIVE or "/features" in operation[1] or operation[0] == "POST"
 
 

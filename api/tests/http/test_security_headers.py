@@ -1,4 +1,4 @@
-"""What every answer tells a browser and whoever is on the way, and what it does not tell."""
+"""Security headers of all answers, and the headers that none has."""
 
 import base64
 import hashlib

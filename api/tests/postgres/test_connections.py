@@ -22,7 +22,7 @@ from streamflow.errors import ConfigurationError, StoreUnavailable
 
 
 def answer(query: str) -> Rows:
-    """What one connection of the service answers."""
+    """The answer of a query over one connection of the service."""
 
     async def ask() -> Rows:
         session = await connect(5, 2.5)

@@ -24,7 +24,7 @@ async def connect() -> Session:
 
 
 def run(work: Callable[[Pool], Awaitable[Any]], limit: int, open_session: Open = connect) -> Any:
-    """What `work` gives with a pool that is closed in the end."""
+    """The result of `work` with a pool, which is closed in the end."""
 
     async def worked() -> Any:
         pool = Pool(limit, open_session)

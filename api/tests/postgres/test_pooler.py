@@ -81,7 +81,7 @@ def test_thousands_of_requests_at_once_are_answered_right(
 
 
 def test_several_services_share_the_servers(pooler: Pooler) -> None:
-    """Whether or not one of them was told of the pooler, none meets another one's statements."""
+    """No service meets another's statements, though a setting names the pooler to one alone."""
     with pytest.MonkeyPatch.context() as patch, serving() as told:
         wait_until(lambda: ready(told))
         patch.delenv("STREAMFLOW_POOLER")
@@ -143,7 +143,7 @@ def test_a_connection_that_comes_and_goes_leaves_nothing_behind(pooler: Pooler) 
 
 
 def answers(queries: list[str], seconds: float) -> Rows:
-    """What the last query is answered over one connection of the service."""
+    """The answer of the last query over one connection of the service."""
 
     async def ask() -> Any:
         session = await connect(5, seconds)

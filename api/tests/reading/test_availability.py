@@ -167,7 +167,7 @@ def test_connections_that_break_again_and_again_fail_no_request(
 
 @pytest.fixture
 def proxy(server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """What PG* points at, in front of `copy`."""
+    """A proxy in front of `copy`, to which PG* points."""
     with Proxy(server) as proxy:
         monkeypatch.setenv("PGHOST", "127.0.0.1")
         monkeypatch.setenv("PGPORT", str(proxy.port))
@@ -193,7 +193,7 @@ def test_a_database_that_falls_silent_is_a_problem_and_not_for_ever(proxy: Proxy
 
 
 def test_connections_that_fall_silent_alone_are_replaced_within_the_request(proxy: Proxy) -> None:
-    """As after the death of a node, when another one answers under the same name."""
+    """The case of a node that died, when another one answers under the same name."""
     with serving(deadline_s=5, cache_users=0) as client:
         wait_until(lambda: ready(client))
         assert client.get(USER).status_code == 200

@@ -18,7 +18,7 @@ plans = [
 
 
 class Model:
-    """What the cache has to know at least: by plan and key, how often its table was written."""
+    """The least that the cache has to know: how often each table was written."""
 
     def __init__(self) -> None:
         self.written = {"a": 0, "b": 0}

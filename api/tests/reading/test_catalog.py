@@ -1,4 +1,4 @@
-"""What is applied while the service runs is served at once, and never half of it."""
+"""A catalog applied while the service runs is served at once, and never half of it."""
 
 import threading
 from collections import Counter
@@ -170,7 +170,7 @@ def test_a_schema_of_a_later_version_is_served_if_it_can_be_used(copy: str) -> N
 
 
 def test_a_schema_that_cannot_be_used_is_said(copy: str) -> None:
-    """As of a catalog: a pod that runs goes on with what it knows, a new one does not begin."""
+    """A pod that runs goes on with the catalog that it knows, a new one does not begin."""
     with serving() as running:
         wait_until(lambda: ready(running))
         schema_usable_from(newest() + 1)

@@ -231,7 +231,7 @@ def test_what_was_read_while_nobody_listened_is_not_given_later(
 
 @pytest.fixture
 def proxy(server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
-    """What the server's connections go through; the tests' own do not."""
+    """A proxy for the server's connections; the tests' own do not go through it."""
     with Proxy(server) as proxy:
         yield proxy
 

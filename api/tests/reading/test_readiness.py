@@ -35,7 +35,7 @@ class Probes:
 
 @pytest.fixture
 def probes(monkeypatch: pytest.MonkeyPatch) -> Iterator[Probes]:
-    """What becomes of probes from now on."""
+    """Probes are counted from now on, and can be held."""
     found, fetch = Probes(), Session.fetch
 
     async def watched(self: Session, query: str, arguments: Any, ends: float) -> Any:
@@ -80,7 +80,7 @@ def test_hundreds_who_ask_at_once_share_a_probe(copy: str, probes: Probes) -> No
 
 
 def in_flight(client: httpx.Client) -> float:
-    """How many requests are being answered."""
+    """Number of requests that are being answered."""
     return metric(client, "streamflow_api_requests_in_flight")
 
 

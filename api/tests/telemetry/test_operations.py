@@ -1,4 +1,4 @@
-"""What those who run the service see: ids, log lines, metrics, probes."""
+"""Request ids, log lines, metrics and probes, for those who run the service."""
 
 import asyncio
 import io

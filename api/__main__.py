@@ -98,7 +98,7 @@ def port_number(text: str) -> int:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """A socket that listens on `host` and `port`.
 
     Raises:
         ConfigurationError: there is no such address.

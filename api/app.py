@@ -92,7 +92,7 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
 
 
 def traced_reads() -> type[Reads]:
-    """Reads with spans; OpenTelemetry is imported by those alone who want it."""
+    """The class of reads with spans; OpenTelemetry is imported only where traces are on."""
     from api.telemetry.traces import TracedReads
 
     return TracedReads

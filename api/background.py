@@ -1,4 +1,4 @@
-"""Tasks that run beside the requests, from the start of the service to its end."""
+"""Background tasks, which run from the start of the service to its end."""
 
 import asyncio
 import contextlib

@@ -98,7 +98,7 @@ CERTIFICATE_FAULTS = {10: "has expired", 62: "is for another name", 64: "is for 
 """Faults for which a certificate is refused, by OpenSSL's number (X509_V_ERR_…)."""
 
 
-def public(error: Exception) -> str:
+def public_reason(error: Exception) -> str:
     """The reason for a failure in words for a client: no host, no statement, no driver's words."""
     if isinstance(error, NotReady):
         return str(error)

@@ -15,10 +15,10 @@ PREFIX = "STREAMFLOW_API_"
 
 
 class ApiSettings(BaseSettings):
-    """The settings of one API process; where PostgreSQL is, the PG* variables say.
+    """The settings of one API process; the PG* variables name its PostgreSQL server.
 
-    STREAMFLOW_POOL_SIZE is how many connections it reads with, one of them for readiness alone;
-    one more asks what there is, and one listens for changes.
+    It reads with STREAMFLOW_POOL_SIZE connections, one of them for probes of readiness alone. Two
+    more connections are for the heartbeat and for notifications.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)

@@ -66,7 +66,7 @@ def read(folder: Path) -> tuple[Key, ...]:
 
 
 def texts(folder: Path) -> list[tuple[str, str]]:
-    """Names and texts of the files, those left out whose name begins with a dot.
+    """Names and texts of the files whose names do not begin with a dot.
 
     Raises:
         ConfigurationError: one cannot be read.

@@ -26,7 +26,7 @@ OPEN_BELOW = "/docs/"
 class CallerCounts(Protocol):
     """Counts the requests of callers."""
 
-    def answered(self, name: str, status: int) -> None:
+    def count_request(self, name: str, status: int) -> None:
         """Count one answered request; `name` is the key's, empty for none."""
 
 
@@ -70,8 +70,8 @@ class Guarded(Observed):
         seconds = time.perf_counter() - began
         features = scope["state"]["features"]
         name = features.name if isinstance(features, Caller) else ""
-        self.metrics.answered(route, scope["method"], status, seconds)
-        self._counts.answered(name, status)
+        self.metrics.count_request(route, scope["method"], status, seconds)
+        self._counts.count_request(name, status)
         self.access_log.write(scope["method"], route, status, seconds, request_id, name)
 
 

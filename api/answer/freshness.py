@@ -17,8 +17,8 @@ class Freshness:
     def __init__(self, planned: PlannedView) -> None:
         view = planned.view
         self.name = planned.alias
-        self.fresh_for = instants.span(view.fresh_for_s) if view.fresh_for_s else None
-        self.ttl = instants.span(view.ttl_s) if view.ttl_s else None
+        self.fresh_for = instants.microseconds(view.fresh_for_s) if view.fresh_for_s else None
+        self.ttl = instants.microseconds(view.ttl_s) if view.ttl_s else None
         self.refuses = self.ttl is not None and view.ttl_policy == "refuse"
         ttl = b',"ttl_seconds":' + orjson.dumps(plain_number(view.ttl_s)) if view.ttl_s else b""
         name = orjson.dumps(self.name)
@@ -70,7 +70,7 @@ def positions_of(plan: Plan) -> list[list[int]]:
 def ttl_limits(plan: Plan, positions: Sequence[list[int]]) -> list[tuple[int, int, list[int]]]:
     """The views whose old values become null: number, ttl in microseconds, positions of values."""
     return [
-        (number, instants.span(one.view.ttl_s), positions[number])
+        (number, instants.microseconds(one.view.ttl_s), positions[number])
         for number, one in enumerate(plan.views)
         if one.view.ttl_s and one.view.ttl_policy == "null"
     ]

@@ -19,12 +19,12 @@ def now() -> int:
     return time.time_ns() // 1000 - _EPOCH_UNIX_US
 
 
-def span(seconds: float) -> int:
+def microseconds(seconds: float) -> int:
     """A duration in microseconds."""
     return round(seconds * SECOND)
 
 
-def of(moment: datetime) -> int:
+def from_datetime(moment: datetime) -> int:
     """The instant of an aware datetime."""
     return (moment - EPOCH) // timedelta(microseconds=1)
 

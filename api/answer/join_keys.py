@@ -113,18 +113,18 @@ def text_of(value: Any, _: str) -> str:
     return value
 
 
-TRUTHS: dict[Any, bool] = {"true": True, "false": False, 1: True, 0: False}
+TRUTH_VALUES: dict[Any, bool] = {"true": True, "false": False, 1: True, 0: False}
 
 
-def truth(value: Any, _: str) -> bool:
+def truth_value(value: Any, _: str) -> bool:
     """A truth value, also by name or as 1 or 0."""
-    if type(value) in (bool, str, int, float) and value in TRUTHS:
-        return TRUTHS[value]
+    if type(value) in (bool, str, int, float) and value in TRUTH_VALUES:
+        return TRUTH_VALUES[value]
     raise ValueError(f"should be true or false, not {shown(value)}")
 
 
-def content(value: Any, _: str) -> bytes:
-    """Bytes written in base64."""
+def decoded(value: Any, _: str) -> bytes:
+    """Bytes, from a text in base64."""
     try:
         return base64.b64decode(value, validate=True)
     except (TypeError, binascii.Error, ValueError):
@@ -150,8 +150,8 @@ CHECKS: dict[str, Check] = {
     "text": text_of,
     "bigint": whole_number,
     "integer": whole_number,
-    "boolean": truth,
-    "bytea": content,
+    "boolean": truth_value,
+    "bytea": decoded,
 }
 
 

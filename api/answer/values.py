@@ -40,7 +40,7 @@ def as_feast(feature: StoredFeature) -> Convert | None:
     if feature.column_type == "json":
         return feast_message
     convert = FEAST.get(element(feature.type))
-    return for_each(word if has_floats(feature) and is_list(feature) else convert, feature)
+    return for_each(float_or_word if has_floats(feature) and is_list(feature) else convert, feature)
 
 
 def for_each(convert: Convert | None, feature: StoredFeature) -> Convert | None:
@@ -77,10 +77,10 @@ def has_floats(feature: StoredFeature) -> bool:
 
 def finite(values: Iterable[float | None]) -> list[Any]:
     """Floats and nulls, with protobuf's words for NaN and the infinities."""
-    return list(map(word, values))
+    return list(map(float_or_word, values))
 
 
-def word(value: float | None) -> float | str | None:
+def float_or_word(value: float | None) -> float | str | None:
     """A float, or protobuf's word for one that is not finite."""
     if value is None or math.isfinite(value):
         return value
@@ -110,13 +110,13 @@ def parsed(text: str) -> Any:
 def is_json(text: str) -> bool:
     """True for a JSON text, also one with numbers that are too large for 64 bits."""
     try:
-        json.loads(text, parse_constant=no_number)
+        json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         return False
     return True
 
 
-def no_number(word: str) -> None:
+def refuse_constant(word: str) -> None:
     """Refuse NaN and Infinity, which Python takes for JSON."""
     raise ValueError(word)
 

@@ -100,7 +100,7 @@ class Observed:
     def _report(self, scope: Scope, route: str, status: int, began: float, request_id: str) -> None:
         """Count an answered request and write its line in the access log."""
         seconds = time.perf_counter() - began
-        self.metrics.answered(route, scope["method"], status, seconds)
+        self.metrics.count_request(route, scope["method"], status, seconds)
         self.access_log.write(scope["method"], route, status, seconds, request_id)
 
 

@@ -12,7 +12,7 @@ class RequestMetrics(Protocol):
     in_flight: int
     """Requests that are being answered now."""
 
-    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request; the route is its template, never the path."""
 
     def text(self) -> bytes:

@@ -42,7 +42,7 @@ class ProblemProtocol(HttpToolsProtocol):  # type: ignore[misc]  # uvicorn's typ
     """
 
     def send_400_response(self, msg: str) -> None:
-        """Answer and close the connection: where the next request begins, nobody knows."""
+        """Answer and close the connection: where the next request begins, cannot be known."""
         request_id = str(uuid.uuid4())
         log.warning("not a request", extra={"request_id": request_id})
         detail = "What came is no HTTP request."

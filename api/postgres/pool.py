@@ -14,14 +14,14 @@ import asyncpg
 
 from api.errors import NotReady
 from api.postgres.session import (
-    ANOTHER_PLAN,
-    ANOTHER_SCHEMA,
-    LOST,
+    CONNECTION_LOST,
+    SCHEMA_CHANGED,
+    STATEMENT_OUTDATED,
     Overdue,
     Rows,
     Session,
-    missing,
-    unavailable,
+    schema_missing,
+    store_unavailable,
 )
 from streamflow.errors import StoreUnavailable
 
@@ -55,11 +55,11 @@ class Pool:
         """
         try:
             return await self._attempt(query, arguments, ends, fresh=False)
-        except LOST:
+        except CONNECTION_LOST:
             try:
                 return await self._attempt(query, arguments, ends, fresh=True)
-            except LOST as error:
-                raise unavailable(error) from error
+            except CONNECTION_LOST as error:
+                raise store_unavailable(error) from error
 
     async def _attempt(
         self, query: str, arguments: Sequence[Any], ends: float, fresh: bool
@@ -69,16 +69,16 @@ class Pool:
             return await session.fetch(query, arguments, ends)
         except (Overdue, asyncpg.QueryCanceledError) as error:
             raise NotReady(NO_ANSWER) from error
-        except (*ANOTHER_SCHEMA, *ANOTHER_PLAN) as error:
+        except (*SCHEMA_CHANGED, *STATEMENT_OUTDATED) as error:
             session.forget(query)
-            raise missing(error) from error
-        except (asyncio.CancelledError, *LOST):
+            raise schema_missing(error) from error
+        except (asyncio.CancelledError, *CONNECTION_LOST):
             session.close()  # an answer that comes late would be the next one's
             raise
         except asyncpg.DataError:
             raise
         except asyncpg.PostgresError as error:
-            raise unavailable(error) from error
+            raise store_unavailable(error) from error
         finally:
             self._give_back(session)
 

@@ -18,16 +18,16 @@ MOST_STATEMENTS = 64
 NAMES, NUMBERS = f"streamflow_{secrets.token_hex(8)}", count()
 """Of prepared statements. The driver's own are the same in every process: behind a pooler that
 nobody noticed, one process's statement would run as another's, which is another query."""
-ANOTHER_PLAN = (asyncpg.FeatureNotSupportedError, asyncpg.exceptions.OutdatedSchemaCacheError)
+STATEMENT_OUTDATED = (asyncpg.FeatureNotSupportedError, asyncpg.exceptions.OutdatedSchemaCacheError)
 """The result of a prepared statement has other columns since a table was changed."""
-ANOTHER_SCHEMA = (
+SCHEMA_CHANGED = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
     asyncpg.InvalidSchemaNameError,
     asyncpg.UndefinedFunctionError,  # a key's type is another one: no operator text = bigint
 )
 """A table, column, schema or key is not there as the statement names it."""
-LOST = (
+CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # what an idle connection says that was told to end just now
@@ -85,10 +85,10 @@ class Session:
         try:
             try:
                 return await self._fetched(query, arguments)
-            except ANOTHER_PLAN:
+            except STATEMENT_OUTDATED:
                 self.forget(query)
                 return await self._fetched(query, arguments)
-        except LOST:
+        except CONNECTION_LOST:
             if self._overdue:
                 raise Overdue from None
             raise
@@ -116,7 +116,7 @@ class Session:
         timer = asyncio.get_running_loop().call_at(ends, self._give_up)
         try:
             await self.connection.add_listener(channel, lambda *event: callback(event[-1]))
-        except LOST:
+        except CONNECTION_LOST:
             if self._overdue:
                 raise Overdue from None
             raise
@@ -135,7 +135,7 @@ class Session:
         self.close()
 
 
-def unavailable(error: Exception) -> StoreUnavailable:
+def store_unavailable(error: Exception) -> StoreUnavailable:
     """A driver's error as StoreUnavailable, for the log."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if connection_options.is_of_a_pooler(lines[0]):
@@ -143,6 +143,6 @@ def unavailable(error: Exception) -> StoreUnavailable:
     return StoreUnavailable(f"PostgreSQL: {lines[0]}")
 
 
-def missing(error: Exception) -> SchemaMissing:
+def schema_missing(error: Exception) -> SchemaMissing:
     """A driver's error about a table, column or schema as SchemaMissing, for the log."""
     return SchemaMissing(f"the database is not as this version needs it ({error})")

@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from api.background import BackgroundTask
-from api.errors import public
+from api.errors import public_reason
 from api.postgres.pool import Pool
 from api.reading.catalog_reader import VERSION_TIMEOUT_S, CatalogReader
 from api.reading.readiness import Readiness
@@ -57,7 +57,7 @@ class Availability(BackgroundTask):
             async with asyncio.timeout(VERSION_TIMEOUT_S):
                 await self._readiness.probe()
         except (TimeoutError, StreamflowError):
-            self._state.set_readiness(public(error), is_away=True, cause=str(error))
+            self._state.set_readiness(public_reason(error), is_away=True, cause=str(error))
 
     def connection_was_silent(self) -> None:
         """Take in that the heartbeat's connection did not answer any more, but a new one does.
@@ -68,7 +68,7 @@ class Availability(BackgroundTask):
             pool.replace()
 
     async def _run(self) -> None:
-        """Probe whenever that is wanted; several who want it meanwhile share a probe."""
+        """Probe whenever that is wanted; a wish during a probe is fulfilled by that probe."""
         wanted = self._state.probe_wanted
         while True:
             await wanted.wait()
@@ -84,9 +84,11 @@ class Availability(BackgroundTask):
         try:
             await self._readiness.probe()
         except Exception as error:  # a request would fail as well
-            if not isinstance(error, StreamflowError) and state.unready_reason != public(error):
+            if not isinstance(error, StreamflowError) and state.unready_reason != public_reason(
+                error
+            ):
                 log.exception("features cannot be read")
-            state.set_readiness(public(error), cause=str(error.__cause__ or error))
+            state.set_readiness(public_reason(error), cause=str(error.__cause__ or error))
         else:
             duration_ms = round((time.monotonic() - began) * 1000)
             state.set_readiness(None, duration_ms=duration_ms)

@@ -1,5 +1,5 @@
-"""Reads of rows by plans. Requests for one row each share queries: what is asked while a query
-of the same selection is under way goes together in the next one."""
+"""Reads of rows by plans. Requests for one row each share queries: those that come while a query
+of the same selection is under way go together in the next one."""
 
 import asyncio
 from collections.abc import Iterator, Sequence
@@ -82,7 +82,7 @@ class Reads:
                 queue.turns[key] = [turn]
             if queue.flights < MOST_FLIGHTS:
                 queue.flights += 1
-                task = loop.create_task(self._fly(plan, queue))
+                task = loop.create_task(self._run_queries(plan, queue))
                 self._tasks.add(task)
                 task.add_done_callback(self._tasks.discard)
             return await turn
@@ -123,8 +123,8 @@ class Reads:
         if self.waiting >= self._settings.max_waiting:
             raise Busy("too many requests are waiting")
 
-    async def _fly(self, plan: Plan, queue: Queue) -> None:
-        """Query until nobody waits for a row of `plan` any more."""
+    async def _run_queries(self, plan: Plan, queue: Queue) -> None:
+        """Run queries until no request waits for a row of `plan` any more."""
         try:
             while queue.turns:
                 batch = self._next_batch(queue)
@@ -136,7 +136,7 @@ class Reads:
                 self._queues.pop(plan, None)
 
     def _next_batch(self, queue: Queue) -> dict[Any, list[Turn]]:
-        """The requests that go with the next query, without those whose time is over."""
+        """The requests of the next query, without those whose time is over."""
         most = self._settings.max_users
         if len(queue.turns) <= most:
             batch, queue.turns = queue.turns, {}
@@ -154,7 +154,7 @@ class Reads:
         except asyncio.CancelledError:
             fail_all(batch, NotReady("the service ends"))
             raise
-        except Exception as error:  # whatever it is, nobody may wait for ever
+        except Exception as error:  # whatever it is, no request may wait for ever
             fail_all(batch, error)
         else:
             now = instants.now()

@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 
-from api.errors import NotReady, public
+from api.errors import NotReady, public_reason
 from api.postgres.pool import Pool
 from api.postgres.session import deadline
 from api.reading.cache import Cache
@@ -22,7 +22,7 @@ EMPTY = "ops.catalog is empty; run: streamflow apply"
 
 
 class CatalogReader:
-    """Reads the catalog, once for all who ask at the same time. Belongs to one event loop."""
+    """Reads the catalog, once for all callers of the same time. Belongs to one event loop."""
 
     def __init__(self, settings: ApiSettings, pool: Pool, cache: Cache, state: State) -> None:
         """
@@ -59,7 +59,7 @@ class CatalogReader:
         try:
             rows = await self._pool.fetch(VERSION, (), deadline(VERSION_TIMEOUT_S))
         except (StoreUnavailable, SchemaMissing) as error:
-            raise NotReady(public(error)) from error
+            raise NotReady(public_reason(error)) from error
         if not rows or not self._state.is_known(rows[0][0]):
             await self.refresh()
 
@@ -68,7 +68,7 @@ class CatalogReader:
         if self._state.catalog is not None:
             self._cache.clear()
         self._state.forget_catalog()
-        self._state.set_readiness(public(error), is_away=True, cause=str(error))
+        self._state.set_readiness(public_reason(error), is_away=True, cause=str(error))
 
     async def close(self) -> None:
         """End a reading that is under way."""
@@ -86,10 +86,10 @@ class CatalogReader:
             version, format_, document = rows[0]
             state.serve(version, format_, document, await self._usable_from())
         except StoreUnavailable as error:
-            raise NotReady(public(error)) from error
+            raise NotReady(public_reason(error)) from error
         except SchemaMissing as error:
             self.forget(error)
-            raise NotReady(public(error)) from error
+            raise NotReady(public_reason(error)) from error
         except (CatalogTooNew, SchemaTooNew) as error:
             state.set_readiness(str(error), is_away=True)
             raise NotReady(str(error)) from error

@@ -8,7 +8,7 @@ from typing import Any
 
 from api.answer import instants, join_keys
 from api.answer.rows import Row, answers_of, is_unknown
-from api.errors import Busy, NotReady, public
+from api.errors import Busy, NotReady, public_reason
 from api.plan import Plan, Selection, service_of
 from api.postgres.connect import connect
 from api.postgres.pool import Pool
@@ -45,7 +45,7 @@ class Features:
         opened = partial(connect, own.connect_timeout_s, settings.deadline_s)
         self.state = state = State()
         self.cache = cache = Cache(settings.cache_users, settings.serve_stale)
-        # One connection is beside those of the reads, which may all be waiting.
+        # Probes have a connection of their own, since those of the reads may all be waiting.
         self._pools = (Pool(max(own.pool_size - 1, 1), opened), Pool(1, opened))
         self.reads, probes = (reads_class(settings, pool, cache, state) for pool in self._pools)
         self._plans = PlanCache(settings.service)
@@ -63,8 +63,8 @@ class Features:
         self._heartbeat = Heartbeat(
             opened, settings.retry_s, state, self._availability, notifications
         )
-        self.found = self.unknown = 0
-        """Users asked for, by whether any view had a row of them."""
+        self.users_found = self.users_unknown = 0
+        """Users asked for of whom some view had a row, and those of whom none had."""
 
     @property
     def pool(self) -> Pool:
@@ -146,9 +146,9 @@ class Features:
                 if entry is None:
                     raise
         if entry is None:
-            self.unknown += 1
+            self.users_unknown += 1
             raise UnknownUser(user_id)
-        self.found += 1
+        self.users_found += 1
         return answers_of(plan, self.settings.join_key).one(entry, now, is_kept)
 
     async def _many(
@@ -187,8 +187,8 @@ class Features:
         return service_of(catalog, name), catalog.contracts[name]
 
     def _count(self, users: int, unknown: int) -> None:
-        self.unknown += unknown
-        self.found += users - unknown
+        self.users_unknown += unknown
+        self.users_found += users - unknown
 
     @contextmanager
     def _translated(self) -> Iterator[None]:
@@ -202,4 +202,4 @@ class Features:
             raise
         except (StoreUnavailable, SchemaMissing) as error:
             self.state.doubt()
-            raise NotReady(public(error)) from error
+            raise NotReady(public_reason(error)) from error

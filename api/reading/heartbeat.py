@@ -15,13 +15,13 @@ import asyncpg
 
 from api.background import BackgroundTask
 from api.postgres.session import (
-    ANOTHER_SCHEMA,
-    LOST,
+    CONNECTION_LOST,
+    SCHEMA_CHANGED,
     Overdue,
     Session,
     deadline,
-    missing,
-    unavailable,
+    schema_missing,
+    store_unavailable,
 )
 from api.reading.availability import Availability
 from api.reading.catalog_reader import EMPTY, VERSION, VERSION_TIMEOUT_S
@@ -71,7 +71,7 @@ class Heartbeat(BackgroundTask):
                 await self._availability.connection_failed(error)
             except Exception as error:  # whatever it is, the next attempt may find it mended
                 log.exception("no connection that asks")
-                await self._availability.connection_failed(unavailable(error))
+                await self._availability.connection_failed(store_unavailable(error))
             else:
                 if was_silent:
                     self._availability.connection_was_silent()
@@ -79,7 +79,7 @@ class Heartbeat(BackgroundTask):
             await self._pause(began + self._retry_s - time.monotonic())
 
     async def _ask_on(self, session: Session) -> bool:
-        """Ask over `session` until it is lost; returns True if it fell silent."""
+        """Ask over `session` until it is lost; returns True if it stopped answering."""
         try:
             session.when_closed(self._state.heartbeat_wanted.set)
             while True:
@@ -93,16 +93,16 @@ class Heartbeat(BackgroundTask):
         except Overdue:
             log.warning("the connection that asks fell silent")
             return True
-        except LOST as error:
+        except CONNECTION_LOST as error:
             log.warning("the connection that asks was lost", extra={"cause": str(error)})
             return False
         except asyncpg.PostgresError as error:
-            await self._availability.connection_failed(unavailable(error))
+            await self._availability.connection_failed(store_unavailable(error))
             return False
         finally:
             self._state.is_connected = False
             session.close()
-            self._state.heartbeat_wanted.clear()  # its end is known
+            self._state.heartbeat_wanted.clear()  # wanted because this session was closed
             if self._notifications is not None:
                 await self._notifications.close()
 
@@ -110,8 +110,8 @@ class Heartbeat(BackgroundTask):
         """Ask for the catalog's version; returns True if the server is a standby."""
         try:
             rows = await session.fetch(VERSION, (), deadline(VERSION_TIMEOUT_S))
-        except ANOTHER_SCHEMA as error:
-            self._availability.catalog_missing(missing(error))
+        except SCHEMA_CHANGED as error:
+            self._availability.catalog_missing(schema_missing(error))
             return False
         if not rows:
             self._availability.catalog_missing(SchemaMissing(EMPTY))
@@ -121,7 +121,7 @@ class Heartbeat(BackgroundTask):
         return bool(is_standby)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait so long, or until a heartbeat is wanted."""
+        """Wait for so many seconds, or until a heartbeat is wanted."""
         wanted = self._state.heartbeat_wanted
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(max(seconds, 0)):

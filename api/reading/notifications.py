@@ -1,4 +1,4 @@
-"""Hears of writes over a connection of its own, and proves all the time that it does.
+"""Listens for notifications of writes, and proves all the time that they arrive.
 
 A query that succeeds proves nothing: a pooler or a proxy may answer every query and deliver no
 notification. So the service has the database notify the service itself, over another connection,
@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 
-from api.postgres.session import LOST, Overdue, Session, deadline
+from api.postgres.session import CONNECTION_LOST, Overdue, Session, deadline
 from api.reading.cache import STALENESS_S, Cache
 from api.reading.state import State
 from streamflow.catalog import model as catalog
@@ -36,7 +36,7 @@ PAUSE_S = STALENESS_S / 4
 
 
 class Notifications:
-    """Tells the cache of every write, and until when it has heard of all. For one event loop.
+    """Drops answers from the cache at every write, and tells it how long to trust the others.
 
     An echo costs a transaction without a page of WAL, and a moment of the lock under which the
     server orders all notifications; it wakes nobody else, having a channel of its own.
@@ -63,7 +63,7 @@ class Notifications:
         self._tried_at = float("-inf")
         self._number = 0
         self._sent: dict[int, float] = {}
-        """When each echo was sent that was not heard yet, by its number."""
+        """Moments at which the echoes were sent that were not heard yet, by number."""
         self._sent_last_at = float("-inf")
         self._is_deaf = False
 
@@ -86,7 +86,7 @@ class Notifications:
         try:
             ends = deadline(SEND_TIMEOUT_S)
             await session.fetch(ECHO, (self.channel, str(self._number)), ends)
-        except (Overdue, asyncpg.PostgresError, *LOST) as error:
+        except (Overdue, asyncpg.PostgresError, *CONNECTION_LOST) as error:
             self._sent.pop(self._number, None)
             log.info("no notification could be sent", extra={"cause": repr(error)})
 
@@ -117,7 +117,7 @@ class Notifications:
         except Exception as error:  # whatever it is, the next attempt may find it mended
             log.warning("cannot listen, no answer is kept", extra={"cause": repr(error)})
         else:
-            self._cache.distrust()  # what was read until now may be older than a write unheard
+            self._cache.distrust()  # a write before it may have gone unheard
             self._session, listening, session = session, session, None
             self._sent_last_at = float("-inf")
             listening.when_closed(lambda: self._session_closed(listening))

@@ -1,4 +1,4 @@
-"""Work that is done once for all who ask at the same time, and only so often a second."""
+"""Work that is shared by all callers of the same time, and limited to so many rounds a second."""
 
 import asyncio
 import contextlib
@@ -46,7 +46,7 @@ class Rounds(ABC):
 
     @abstractmethod
     async def _work(self) -> None:
-        """Do the work of a round; an error is raised to all who wait for the round."""
+        """Do the work of a round; its error is raised to all callers that wait for it."""
 
     async def _round(self, former: asyncio.Task[None] | None) -> None:
         if former is not None:

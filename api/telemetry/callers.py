@@ -34,7 +34,7 @@ class CallerMetrics(Collector):
         self._by_key: dict[tuple[str, int], int] = {}
         self._limited = 0
 
-    def answered(self, name: str, status: int) -> None:
+    def count_request(self, name: str, status: int) -> None:
         """Count one answered request; `name` is the key's, empty for none."""
         if name:
             self._by_key[name, status] = self._by_key.get((name, status), 0) + 1

@@ -29,14 +29,14 @@ COMMANDS = """
            extract(epoch FROM last_success_at)::float8 AS last_success,
            extract(epoch FROM last_duration)::float8 AS last_duration,
            rows_read, rows_written, rows_late, rows_unchanged, rows_refused, rows_older
-    FROM ops.status_of_commands ORDER BY command"""
+    FROM ops.status_command_metrics ORDER BY command"""
 """One row per command that ever ran; null where none of its runs has ended, or succeeded."""
 VIEWS = """
     SELECT project, view, extract(epoch FROM materialized_until)::float8 AS until,
            extract(epoch FROM newest_event)::float8 AS newest
-    FROM ops.status_of_views ORDER BY view"""
+    FROM ops.status_view_metrics ORDER BY view"""
 """One row per view that was ever materialized, also where it is served no more."""
-FEATURES = "SELECT view, feature, compared, differing FROM ops.status_of_features ORDER BY 1, 2"
+FEATURES = "SELECT view, feature, compared, differing FROM ops.status_feature_metrics ORDER BY 1, 2"
 """One row per feature of the last audit."""
 
 
@@ -99,11 +99,11 @@ class LedgerMetrics(BackgroundTask, Collector):
             "Readings of the ledger that failed, so that the metrics are those of before.",
             value=self._failures,
         )
-        yield from self._of_commands()
-        yield from self._of_views()
-        yield from self._of_features()
+        yield from self._command_metrics()
+        yield from self._view_metrics()
+        yield from self._feature_metrics()
 
-    def _of_commands(self) -> Iterator[Metric]:
+    def _command_metrics(self) -> Iterator[Metric]:
         success = GaugeMetricFamily(
             "streamflow_job_last_success_timestamp_seconds",
             "When a run of the command last succeeded.",
@@ -148,8 +148,8 @@ class LedgerMetrics(BackgroundTask, Collector):
                     rows.add_metric([command, result], one[f"rows_{result}"])
         yield from (success, duration, running, total, last, rows)
 
-    def _of_views(self) -> Iterator[Metric]:
-        """Those that the catalog has; what the ledger tells of others is of no use any more."""
+    def _view_metrics(self) -> Iterator[Metric]:
+        """Metrics of the views in the catalog; the ledger has rows of former views, too."""
         until = GaugeMetricFamily(
             "streamflow_view_materialized_until_timestamp_seconds",
             "The watermark: rows up to this instant were materialized.",
@@ -178,7 +178,7 @@ class LedgerMetrics(BackgroundTask, Collector):
                 newest.add_metric([one["view"]], one["newest"])
         yield from (until, newest, fresh)
 
-    def _of_features(self) -> Iterator[Metric]:
+    def _feature_metrics(self) -> Iterator[Metric]:
         skew = GaugeMetricFamily(
             "streamflow_skew_share",
             "Share of the users of the last audit in whom the served value is not the trained one.",

@@ -59,10 +59,10 @@ class Metrics(Collector):
         self._registry.register(self)
 
     def add(self, collector: Collector) -> None:
-        """Have another collector's metrics in the text besides."""
+        """Add the metrics of another collector to the text."""
         self._registry.register(collector)
 
-    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
+    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
         """Count one answered request."""
         if method not in METHODS:
             method = "other"
@@ -80,10 +80,10 @@ class Metrics(Collector):
 
     def collect(self) -> Iterable[Metric]:
         """The metrics as they are now."""
-        yield from self._of_requests()
-        yield from self._of_reads()
+        yield from self._request_metrics()
+        yield from self._read_metrics()
 
-    def _of_requests(self) -> Iterator[Metric]:
+    def _request_metrics(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "streamflow_api_requests", "Requests answered.", labels=["route", "method", "status"]
         )
@@ -100,7 +100,7 @@ class Metrics(Collector):
         yield duration
         yield gauge("requests_in_flight", "Requests being answered now.", self.in_flight)
 
-    def _of_reads(self) -> Iterator[Metric]:
+    def _read_metrics(self) -> Iterator[Metric]:
         features = self._features
         cache, reads, state = features.cache, features.reads, features.state
         users = CounterMetricFamily(
@@ -108,8 +108,8 @@ class Metrics(Collector):
             "Users asked for, by whether the online store had any feature of them.",
             labels=["result"],
         )
-        users.add_metric(["found"], features.found)
-        users.add_metric(["unknown"], features.unknown)
+        users.add_metric(["found"], features.users_found)
+        users.add_metric(["unknown"], features.users_unknown)
         yield users
         yield counter("queries", "Queries for rows; one may answer many requests.", reads.queries)
         yield gauge("requests_waiting", "Requests that wait for the database.", reads.waiting)

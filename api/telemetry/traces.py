@@ -18,7 +18,7 @@ from api.plan import Plan
 from api.reading.batch import Reads, Turn
 
 MOST_LINKS = 128
-"""Requests that the span of a query names, as many as OpenTelemetry keeps unless told otherwise."""
+"""Requests that the span of a query names, as many as OpenTelemetry keeps by default."""
 
 
 class Traced:

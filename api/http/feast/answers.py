@@ -198,7 +198,7 @@ def statuses_of(planned: PlannedView, as_of: Sequence[int | None], now: int) -> 
     view = planned.view
     if not view.ttl_s or view.ttl_policy == "serve":
         return [NOT_FOUND if one is None else PRESENT for one in as_of]
-    ttl = instants.span(view.ttl_s)
+    ttl = instants.microseconds(view.ttl_s)
     found = []
     for one in as_of:
         is_old = one is not None and now - one > ttl

@@ -14,7 +14,7 @@ from streamflow.catalog.model import Catalog, Key, Projection, Service, StoredFe
 from streamflow.errors import StaleFeatures
 
 SECOND, DAY = instants.SECOND, 86_400 * instants.SECOND
-NOW = instants.of(datetime(2024, 3, 1, tzinfo=UTC))
+NOW = instants.from_datetime(datetime(2024, 3, 1, tzinfo=UTC))
 VIEW: dict[str, Any] = {
     "table": "t",
     "keys": (Key("user_id", "user_id", "text"),),
@@ -133,7 +133,7 @@ def test_values_of_a_view_without_a_row_are_null_whatever_its_columns_hold() -> 
 def test_an_instant_is_written_as_rfc_3339_has_it(
     moment: datetime, text: str, protobuf: str | None
 ) -> None:
-    instant = instants.of(moment)
+    instant = instants.from_datetime(moment)
     assert instants.EPOCH + timedelta(microseconds=instant) == moment
     assert instants.rfc3339(instant) == text
     assert instants.as_protobuf(instant) == (text if protobuf is None else text[:19] + protobuf)

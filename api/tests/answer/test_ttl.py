@@ -84,7 +84,7 @@ def test_old_values_are_served_and_told(client: httpx.Client) -> None:
     assert online(client) == (
         pytest.approx(0.1),
         "PRESENT",
-        instants.as_protobuf(instants.of(as_of)),
+        instants.as_protobuf(instants.from_datetime(as_of)),
     )
 
 
@@ -95,8 +95,11 @@ def test_old_values_are_null_and_others_are_not(client: httpx.Client) -> None:
     assert body["features"]["score"] is None
     assert body["features"]["months_active"] == 1
     view = body["metadata"]["views"]["today_fv"]
-    assert (view["as_of"], view["status"]) == (instants.rfc3339(instants.of(as_of)), "stale")
-    stamp = instants.as_protobuf(instants.of(as_of))
+    assert (view["as_of"], view["status"]) == (
+        instants.rfc3339(instants.from_datetime(as_of)),
+        "stale",
+    )
+    stamp = instants.as_protobuf(instants.from_datetime(as_of))
     assert online(client) == (None, "OUTSIDE_MAX_AGE", stamp)
     age(3500)
     wait_until(lambda: client.get(PATH).json()["features"]["score"] is not None, 2)

@@ -23,12 +23,12 @@ def batch(users: int) -> dict[str, object]:
 
 
 def online(rows: int) -> dict[str, object]:
-    """The same in Feast's protocol."""
+    """A batch of so many users in Feast's protocol."""
     return {"feature_service": "churn_v1", "entities": {"user_id": ["7590-VHVEG"] * rows}}
 
 
 def the_next_is_told(client: httpx.Client, asked: dict[str, object], when: str) -> None:
-    """A batch is answered, and the same once more told when to come again."""
+    """A batch is answered; the same once more gets 429 with the time to wait."""
     assert client.post("/features", json=asked).is_success
     response = client.post("/features", json=asked)
     assert_problem(response, 429, "rate-limited", f"{DETAIL} {when}")

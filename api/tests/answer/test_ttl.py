@@ -18,7 +18,7 @@ PATH = "/features/7590-VHVEG?features=today_fv:score,subs_profile_fv:months_acti
 
 
 def limited(policy: str, ttl_s: float = 3600, fresh_for_s: float = 3600) -> None:
-    """Gives today_fv a ttl."""
+    """Set the ttl of today_fv."""
 
     def change(found: Catalog) -> Catalog:
         view = replace(
@@ -33,7 +33,7 @@ def limited(policy: str, ttl_s: float = 3600, fresh_for_s: float = 3600) -> None
 
 
 def age(seconds: float) -> datetime:
-    """Makes the values of today_fv so old; gives the instant they describe."""
+    """Make the values of today_fv so old; returns the instant that they describe."""
     as_of = datetime.now(UTC) - timedelta(seconds=seconds)
     with psycopg.connect(autocommit=True) as connection:
         connection.execute(f'UPDATE {TABLE} SET "today_fv@event_ts" = %s', [as_of])  # type: ignore[call-overload]
@@ -134,7 +134,7 @@ def test_old_values_are_refused_by_the_name_of_their_view(client: httpx.Client) 
 @pytest.mark.slow
 @pytest.mark.parametrize("policy", ["null", "refuse"])
 def test_a_value_grows_too_old_between_two_requests(client: httpx.Client, policy: str) -> None:
-    """Also where the answer is kept from the first one."""
+    """The rule holds, too, where the answer is kept from the first one."""
     limited(policy, ttl_s=4)
     as_of = age(1)
     first = client.get(PATH)

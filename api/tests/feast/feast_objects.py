@@ -160,7 +160,7 @@ everyone_fv = view("everyone_fv", [], holidays=Int64)
 
 
 def objects(profile: FeatureView) -> list[Any]:
-    """All of it and services; `profile` is subs_profile_fv."""
+    """All views and services of this module; `profile` is subs_profile_fv."""
     # Feast cannot compare a service that has a view with and without another name.
     two = profile[["months_active", "net_service"]]
     me, friend = two.with_name("me"), two.with_name("friend")
@@ -186,7 +186,7 @@ def objects(profile: FeatureView) -> list[Any]:
 
 
 def message(described: dict[str, Any]) -> Value:
-    """A protobuf Value of its field and what is in it."""
+    """A protobuf Value with one field set."""
     [(field, value)] = described.items()
     if isinstance(value, (list, dict)) and field != "zoned_timestamp_val":
         return Value(**{field: {"val": value}})

@@ -44,7 +44,7 @@ def folder(at: Path, client: httpx.Client) -> Path:
 
 @pytest.fixture
 def no_database(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Whoever asks PostgreSQL, other than the server, fails."""
+    """All but the server fail to connect to PostgreSQL."""
 
     def refused(*_: Any, **__: Any) -> None:
         pytest.fail("a client opens the database")

@@ -15,7 +15,7 @@ OTHER = "0123456789abcdef"
 def ask(
     client: httpx.Client, way: str, contract: str, *, by: str, **selection: Any
 ) -> httpx.Response:
-    """Asks for a user in one of three ways, with the contract in the header or the query."""
+    """Ask for a user in one of three ways, with the contract in the header or the query."""
     headers = {"If-Contract": contract} if by == "header" else {}
     query = {"contract": contract} if by == "query" else {}
     if way == "GET":

@@ -117,7 +117,7 @@ HEADERS = st.lists(st.tuples(NAMES, VALUES), max_size=3)
 
 
 class Api:
-    """The running server and what it says that it answers."""
+    """The running server and its OpenAPI description."""
 
     def __init__(self, client: httpx.Client) -> None:
         self.address = (client.base_url.host, client.base_url.port or 0)
@@ -127,7 +127,7 @@ class Api:
     def ask(
         self, method: str, target: bytes, body: bytes = b"", headers: bytes = b""
     ) -> tuple[int, str, bytes]:
-        """Sends these very bytes; gives status, media type and body of the answer."""
+        """Send these bytes as they are; returns status, media type and body of the answer."""
         length = b"Content-Length: %d\r\n" % len(body) if method == "POST" else b""
         with socket.create_connection(self.address, timeout=30) as connection:
             connection.sendall(HEAD % (method.encode(), target, length + headers) + body)
@@ -138,7 +138,7 @@ class Api:
         return answer.status, answer.headers.get_content_type(), found
 
     def check(self, method: str, path: str, answer: tuple[int, str, bytes]) -> None:
-        """The answer is as described: a document of the operation's, or a problem."""
+        """Require an answer as described: a document of the operation, or a problem."""
         status, media_type, body = answer
         text = body.decode("utf-8", "replace")
         assert status < 500 or (status == 503 and "stale-features" in text), text
@@ -154,7 +154,7 @@ class Api:
             self.validate(described, json.loads(body))
 
     def validate(self, schema: dict[str, Any], found: Any) -> None:
-        """`found` is what the schema says."""
+        """Require `found` to match the schema."""
         whole = {**schema, "components": self.description["components"]}
         jsonschema.Draft202012Validator(whole).validate(found)
 

@@ -16,7 +16,7 @@ from api.tests.test_command import process
 
 REQUEST = b"GET /livez HTTP/1.1\r\nHost: a\r\n\r\n"
 PROXIES_S = 60
-"""For which nginx and AWS's load balancers keep a connection that nobody uses."""
+"""Seconds for which nginx and AWS's load balancers keep an idle connection."""
 
 
 def opened(client: httpx.Client) -> socket.socket:
@@ -71,7 +71,7 @@ IDLE: dict[str, bytes] = {
 @pytest.mark.slow
 @pytest.mark.parametrize("sent", IDLE.values(), ids=IDLE)
 def test_connections_that_nobody_uses_hold_up_no_end(loaded: str, sent: bytes) -> None:
-    """Well before Kubernetes kills the pod (api.terminationGracePeriodSeconds)."""
+    """It ends well before Kubernetes kills the pod (api.terminationGracePeriodSeconds)."""
     environment: dict[str, Any] = {"STREAMFLOW_API_DEADLINE_S": "1"}
     with process(**environment) as (started, client, _):
         connections = [opened(client) for _ in range(20)]

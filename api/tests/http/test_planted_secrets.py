@@ -37,7 +37,7 @@ def keys(tmp_path: Path) -> Path:
 
 
 def assert_clean(text: str) -> None:
-    """Nothing planted is in `text`, which is something."""
+    """Require that `text` is not empty and holds nothing that was planted."""
     assert text
     found = [one for one in PLANTED if one in text or one in text.lower()]
     assert not found, text

@@ -22,7 +22,7 @@ CHECKS = [
     checks.response_schema_conformance,
     checks.negative_data_rejection,
 ]
-"""All but those that want a random name of a user or a service to be known here."""
+"""All checks but those that expect random users or services to exist."""
 EXAMPLES = choose(50, 150)
 
 

@@ -1,4 +1,4 @@
-"""Ports in front of PostgreSQL that do what is between a service and its server over a network."""
+"""Proxies in front of PostgreSQL, which stand for the network between it and the service."""
 
 import contextlib
 import socket
@@ -10,11 +10,11 @@ from pathlib import Path
 from drills.proxy import BLOCK, Proxy
 
 NOTIFICATION = b"A"
-"""The type of the message that tells of a NOTIFY."""
+"""The type of the message of a notification."""
 
 
 class TlsProxy(Proxy):
-    """A proxy with TLS between a client and the port, as of a server that asks for it."""
+    """A proxy that makes a PostgreSQL port one with TLS."""
 
     def __init__(self, server: dict[str, str], certificate: Path) -> None:
         super().__init__(server)

@@ -72,7 +72,7 @@ def test_what_cannot_be_connected_to_is_one_of_our_errors(
 def test_every_connection_ends_with_a_server_that_vanished(
     server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Those that read, probe, ask and listen: the kernel gives each up within half a minute."""
+    """Every connection is given up by the kernel within half a minute after its server vanished."""
     expected = {
         "SO_KEEPALIVE": 1,
         "TCP_KEEPIDLE": 10,
@@ -186,7 +186,7 @@ def reader(databases: Any, server: dict[str, str], copy: str) -> Iterator[str]:
 def test_a_password_may_be_in_a_file(
     reader: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, empty: bool
 ) -> None:
-    """Also beside an empty PGPASSWORD, which psql takes for none."""
+    """The password file is read even if PGPASSWORD is empty, which psql takes for none."""
     passwords = tmp_path / "pgpass"
     passwords.write_text(f'*:*:*:{reader}:pass word"\n')
     passwords.chmod(0o600)

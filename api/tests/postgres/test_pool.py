@@ -41,7 +41,7 @@ def ends(seconds: float = 5) -> float:
 
 
 def opening(*first: Callable[[], Awaitable[Session]]) -> Open:
-    """Opens connections; the first ones as it is told."""
+    """Opens connections; the first ones fail or wait as a test asks for."""
     scripted = list(first)
 
     async def opened() -> Session:

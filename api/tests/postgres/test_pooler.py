@@ -32,7 +32,7 @@ def pooler(server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch) -
 def client(
     request: pytest.FixtureRequest, pooler: Pooler, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[tuple[httpx.Client, bool]]:
-    """A server behind it, and whether it knows where PostgreSQL itself is."""
+    """A server of ours behind the pooler, which knows PostgreSQL's own address or not."""
     keeps = request.param == "with an address beside it"
     for name, value in pooler.direct.items() if keeps else ():
         monkeypatch.setenv(name, value)
@@ -47,7 +47,7 @@ def client(
 def test_thousands_of_requests_at_once_are_answered_right(
     pooler: Pooler, client: tuple[httpx.Client, bool], copy: str
 ) -> None:
-    """For single users, for many, of several services: no statement meets another one's server."""
+    """Requests for one user and many, of several services, never meet a statement of another."""
     asked, keeps = client
     with psycopg.connect() as connection:
         right = dict(connection.execute(MONTHS).fetchall())
@@ -125,7 +125,7 @@ def test_unknown_users_and_texts_are_no_errors_of_the_pooler(
 
 
 def test_a_connection_that_comes_and_goes_leaves_nothing_behind(pooler: Pooler) -> None:
-    """A query that fails or takes too long: the next client of the same server is not met by it."""
+    """A query that fails or takes too long leaves nothing behind for the server's next client."""
     import asyncpg
 
     for query in ("SELECT 1/0", "SELECT pg_sleep(5)", "DELETE FROM ops.catalog"):

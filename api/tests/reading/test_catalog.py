@@ -157,7 +157,7 @@ SCHEMA = "the database's schema is of a later version: it can be used from migra
 
 
 def schema_usable_from(number: int) -> None:
-    """Enters a later migration and lets the API look, as the version does that has it."""
+    """Enter a later migration and let the API notice it, as a later version would."""
     statement(f"INSERT INTO ops.migrations VALUES ({newest() + 1}, 'later', 'x', {number})")
     statement("UPDATE ops.catalog SET version = version + 1")
 
@@ -217,7 +217,7 @@ FEATURES = (
 
 
 def swap(number: int) -> str:
-    """Makes feature `number` the one there is, in one transaction with its column and values."""
+    """Make feature `number` the only one, in one transaction with its column and values."""
     feature = FEATURES[number]
     sql = (
         f"ALTER TABLE {TABLE} DROP COLUMN IF EXISTS swap, DROP COLUMN IF EXISTS swap_score,"

@@ -43,7 +43,7 @@ def months(client: httpx.Client, user: str = USERS[0]) -> int:
 
 
 def write(value: int, user: str = USERS[0]) -> None:
-    """Changes it, committed at the end."""
+    """Change that feature, in a transaction that is committed."""
     statement(f"UPDATE {TABLE} SET {COLUMN} = {value} WHERE user_id = '{user}'")
 
 
@@ -139,7 +139,7 @@ def test_a_write_to_another_table_leaves_answers_kept(client: httpx.Client) -> N
 def test_what_is_read_while_others_write_is_not_kept(
     copy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A row that was read before a write must not be kept after it was told."""
+    """A row that was read before a write must not be kept after its notification."""
     with serving() as client, ThreadPoolExecutor(1) as threads:
         wait_until(lambda: ready(client))
         with held(monkeypatch, "7590-VHVEG") as go_on:

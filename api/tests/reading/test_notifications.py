@@ -41,13 +41,13 @@ def months(client: httpx.Client) -> int:
 
 
 def write(value: int) -> float:
-    """Changes it; gives the moment after which no answer may be from before."""
+    """Change that feature; returns the moment after which no answer may be from before."""
     statement(f"UPDATE {TABLE} SET {COLUMN} = {value} WHERE user_id = '{USER}'")
     return time.monotonic() + STALENESS_S
 
 
 def last_old(client: httpx.Client, old: int, until: float) -> float:
-    """When a request was sent last, before `until`, that was answered by `old`."""
+    """The moment, before `until`, at which the last request was sent that got `old`."""
     last = 0.0
     while (asked := time.monotonic()) < until:
         if months(client) == old:
@@ -56,7 +56,7 @@ def last_old(client: httpx.Client, old: int, until: float) -> float:
 
 
 def assert_bound(client: httpx.Client, value: int) -> None:
-    """Writes another value than `value`, and nobody is answered the old one past the bound."""
+    """Write another value than `value`; past the bound no answer has the old one."""
     due = write(value + 1)
     assert last_old(client, value, until=due + 1.5) < due
     assert months(client) == value + 1
@@ -105,7 +105,7 @@ def test_notifications_may_fail_to_arrive_from_any_moment_on(
 def test_what_was_kept_before_notifications_were_lost_is_not_given_after(
     server: dict[str, str], copy: str, deaf_s: float
 ) -> None:
-    """They arrive again soon, perhaps before anybody missed one of the service's own."""
+    """Notifications arrive again soon, perhaps before an echo of the service was missed."""
     with DeafProxy(server) as proxy, behind(proxy, serve_stale=True) as client:
         before = months(client)
         wait_until(lambda: months(client) > 0 and metric(client, HITS) > 0)
@@ -122,7 +122,7 @@ def test_what_was_kept_before_notifications_were_lost_is_not_given_after(
 
 @pytest.mark.slow
 def test_every_write_before_one_is_heard_before_it(server: dict[str, str], copy: str) -> None:
-    """Notifications that are late keep their order, so that one tells of all before it."""
+    """Notifications that are late keep their order, so that an echo proves those before it."""
     with DeafProxy(server, late_s=0.4) as proxy, behind(proxy) as client:
         wait_until(lambda: months(client) > 0 and metric(client, HITS) > 0)
         ends = time.monotonic() + 4

@@ -76,7 +76,7 @@ class Queries:
 
     @contextmanager
     def counted(self) -> Iterator[list[int]]:
-        """A list that has the number of those in the block, after it."""
+        """A list that holds, after the block, the number of queries in it."""
         before, found = self.count, []
         yield found
         found.append(self.count - before)
@@ -97,7 +97,7 @@ def queries(monkeypatch: pytest.MonkeyPatch) -> Queries:
 
 
 def quiet(client: httpx.Client) -> None:
-    """Returns when nothing but the test asks the database."""
+    """Return when nothing but the test asks the database."""
     wait_until(lambda: ready(client))
     wait_until(lambda: metric(client, "streamflow_status_last_read_timestamp_seconds") > 0)
 
@@ -174,7 +174,7 @@ def added(name: str) -> Callable[[Catalog], Catalog]:
 
 @pytest.mark.parametrize("told", [True, False])
 def test_what_was_applied_is_served_at_once_while_others_are_refused(copy: str, told: bool) -> None:
-    """Also where the database's word of the change is lost."""
+    """The catalog is noticed even where the notification of the change is lost."""
     if not told:
         statement("ALTER TABLE ops.catalog DISABLE TRIGGER ALL")
     with serving() as client, ThreadPoolExecutor(4) as threads:
@@ -214,7 +214,7 @@ def test_a_refusal_of_just_before_is_no_reason_for_another_one(copy: str) -> Non
 
 @contextmanager
 def unanswered(monkeypatch: pytest.MonkeyPatch, query: str) -> Iterator[threading.Event]:
-    """Lets nobody's `query` through a pool until the event is set."""
+    """Hold `query` in all pools until the event is set."""
     fetch, go_on = Pool.fetch, threading.Event()
 
     async def slow(self: Pool, asked: str, arguments: Any, ends: float) -> Any:

@@ -73,7 +73,7 @@ def months(client: Any) -> int:
 
 
 def write(value: int) -> None:
-    """Changes it where PG* points."""
+    """Change that feature where PG* points."""
     statement(f"UPDATE {TABLE} SET {COLUMN} = {value} WHERE user_id = '{USER}'")
 
 

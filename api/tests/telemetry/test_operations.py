@@ -112,7 +112,7 @@ def test_probes_answer(client: httpx.Client) -> None:
 def test_a_line_of_the_access_log_is_the_one_that_logging_would_write(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The service writes it past logging, which takes longer than a kept answer."""
+    """The access log goes around logging, which takes longer than a kept answer."""
     caplog.set_level(logging.INFO, "api.access")
     written = io.StringIO()
     handler = logging.StreamHandler(written)

@@ -77,7 +77,7 @@ def test_an_empty_setting_does_not_open_the_service(
 
 
 def test_the_files_of_another_version_are_not_mixed_in(tmp_path: Path) -> None:
-    """The kubelet exchanges the folder behind the links while they are read."""
+    """Keys are read whole while the kubelet exchanges the folder behind its links."""
     mount = Mount(tmp_path / "keys", a=line(ONE), b=line(TWO))
     (mount.folder / "stray").symlink_to(Path("..data") / "stray")
     assert [key.name for key in bearer.read(mount.folder)] == ["a", "b"]

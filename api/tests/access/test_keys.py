@@ -20,7 +20,7 @@ USER = "/features/7590-VHVEG"
 BATCH = {"user_ids": ["7590-VHVEG", "0002-ORFBO"]}
 ONLINE = {"feature_service": "churn_v1", "entities": {"user_id": ["7590-VHVEG"]}}
 BOUND_S = callers.FOLDER_CHECK_S + 1
-"""Within which a change of the folder holds, as docs/operations.md says it."""
+"""Seconds in which a change of the folder takes effect, as docs/operations.md has it."""
 
 
 @contextlib.contextmanager
@@ -41,7 +41,7 @@ def guarded(loaded: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[h
 
 
 def ask(client: httpx.Client, way: str, key: str, **asked: object) -> httpx.Response:
-    """The same of one of the ways to ask."""
+    """Ask for a user in one of three ways, with a key."""
     if way == "GET":
         return client.get(USER, params=asked, headers=bearer(key))  # type: ignore[arg-type]
     if way == "POST":
@@ -280,7 +280,7 @@ def test_a_key_is_exchanged_without_a_failed_request(loaded: str, tmp_path: Path
 
 
 def test_files_are_added_and_removed_without_a_restart(loaded: str, tmp_path: Path) -> None:
-    """Also where no kubelet swaps links."""
+    """A folder without the links of a kubelet is followed, too."""
     (tmp_path / "one").write_text(line(ONE))
     with keyed(tmp_path) as client:
         assert client.get(USER, headers=bearer(TWO)).status_code == 401

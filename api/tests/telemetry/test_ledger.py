@@ -16,7 +16,7 @@ LAST_READ = "streamflow_status_last_read_timestamp_seconds"
 
 
 def read_again(client: httpx.Client) -> None:
-    """Returns when the ledger was read after this call."""
+    """Return when the ledger was read after this call."""
     began = time.time()
     wait_until(lambda: metric(client, LAST_READ) > began)
 
@@ -116,7 +116,7 @@ def test_a_ledger_that_cannot_be_read_leaves_what_was_read_and_says_so(copy: str
 
 
 def test_the_reader_sees_the_sums_and_not_the_runs(copy: str) -> None:
-    """Of what roles.sql grants, this is all that the metrics need."""
+    """The metrics need no more than this part of what roles.sql grants."""
     with psycopg.connect(autocommit=True) as connection:
         role = sql.Identifier(f"{copy}_reader")
         connection.execute(sql.SQL("CREATE ROLE {} LOGIN").format(role))

@@ -49,7 +49,7 @@ def service(name: str) -> Any:
 
 
 def write(store: "FeatureStore") -> None:
-    """Has the SDK write a row."""
+    """Let the SDK write a row."""
     from feast.protos.feast.types.EntityKey_pb2 import EntityKey
     from feast.protos.feast.types.Value_pb2 import Value
 
@@ -60,7 +60,7 @@ def write(store: "FeatureStore") -> None:
 
 
 def search(store: "FeatureStore") -> None:
-    """Has the SDK look for a vector."""
+    """Let the SDK search for a vector."""
     online = store._get_provider().online_store
     online.retrieve_online_documents(store.config, SimpleNamespace(name="odd_fv"), [], [0.5], 1)
 
@@ -178,7 +178,7 @@ def test_routes_that_are_not_feasts_answer_problems_alone(
 def test_a_body_that_makes_no_sense_is_told_in_either_form(
     client: httpx.Client, content: str
 ) -> None:
-    """Also where the framework finds it out."""
+    """Problems that the framework finds have that form, too."""
     headers = {"Content-Type": "application/json"}
     problem = client.post("/get-online-features", content=content, headers=headers)
     assert_problem(problem, 422, "invalid-request")

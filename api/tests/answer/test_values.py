@@ -40,7 +40,7 @@ def test_nulls_of_every_type_are_null(rich_client: httpx.Client) -> None:
 
 
 def test_the_expected_values_are_what_feast_itself_says(rich: str) -> None:
-    """So that the table of values is no invention of ours."""
+    """The table of expected values holds what Feast's own conversion gives."""
     from feast.feature_server_utils import convert_response_to_dict
 
     from api.tests.feast.feast_objects import TYPES
@@ -60,7 +60,7 @@ def test_the_expected_values_are_what_feast_itself_says(rich: str) -> None:
 
 
 def test_an_instant_that_no_date_can_name_is_told_in_seconds() -> None:
-    """No write stores one any more."""
+    """No write stores such an instant any more."""
     far = StoredFeature("far", "UnixTimestamp", "v:far", "bigint", "")
     convert = values.plain(far)
     assert convert is not None

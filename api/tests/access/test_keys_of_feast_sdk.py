@@ -104,7 +104,7 @@ def test_without_a_key_or_with_another_the_sdk_says_why(
 def test_the_sdk_waits_as_long_as_it_is_told(
     keyed: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It tries again by itself after what Retry-After says."""
+    """The SDK tries again by itself after the seconds of Retry-After."""
     monkeypatch.setenv("STREAMFLOW_API_KEY", ONE)
     before = metric(keyed, "streamflow_api_rate_limited_total")
     with sdk(keyed, TOKEN) as store:

@@ -46,7 +46,7 @@ def read(folder: Path) -> tuple[Key, ...]:
             line, and repeats nothing that is in it.
     """
     found: dict[bytes, Key] = {}
-    for name, text in texts(folder):
+    for name, text in read_texts(folder):
         where = f"{VARIABLE}: {folder / name}"
         if not NAME.fullmatch(name):
             raise ConfigurationError(
@@ -65,7 +65,7 @@ def read(folder: Path) -> tuple[Key, ...]:
     return tuple(found.values())
 
 
-def texts(folder: Path) -> list[tuple[str, str]]:
+def read_texts(folder: Path) -> list[tuple[str, str]]:
     """Names and texts of the files whose names do not begin with a dot.
 
     Raises:
@@ -74,9 +74,8 @@ def texts(folder: Path) -> list[tuple[str, str]]:
     here, name = folder, ""
     try:
         if (folder / MOUNTED_VERSION).exists():
-            here = (
-                folder / MOUNTED_VERSION
-            ).resolve()  # all of one version, also while it is exchanged
+            # All files of one version, also while the kubelet exchanges it.
+            here = (folder / MOUNTED_VERSION).resolve()
         names = sorted(one.name for one in here.iterdir() if not one.name.startswith("."))
         found = []
         for name in names:

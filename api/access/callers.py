@@ -30,8 +30,8 @@ log = logging.getLogger(__name__)
 FOLDER_CHECK_S = 1.0
 """Seconds between two readings of the folder of keys."""
 MOST_ADDRESSES = 10_000
-"""Client addresses whose buckets are kept, some hundred bytes each; who was away longest goes
-first, and begins with a full bucket again."""
+"""Client addresses whose buckets are kept, some hundred bytes each; the one not seen for
+longest goes first, and begins with a full bucket again."""
 NewBucket = Callable[[], TokenBucket | None]
 """Makes the bucket of a new caller; None where there is no limit."""
 

@@ -31,7 +31,7 @@ class TlsProxy(Proxy):
 
 
 class DeafProxy(Proxy):
-    """A proxy that passes everything on but notifications: those late, or not at all.
+    """A proxy that delays or drops notifications, and passes on everything else at once.
 
     Args:
         server: the PG* variables of the server.

@@ -14,7 +14,7 @@ from jobs.commands import api_key, db, features, services
 from jobs.commands import backup as backup_commands
 from jobs.commands.application import Application, RunCommand, require_at_most_one
 from jobs.commands.batch import BATCH, SETTINGS, batch
-from jobs.commands.served import audit, compare
+from jobs.commands.served import audit
 from jobs.commands.times import AsOf, End, Start, scheduled_time
 from jobs.ingest.waiting import wait_for_months
 from jobs.run import console, ledger, waiting
@@ -190,7 +190,6 @@ def materialize(
 
 app.command()(features.features)
 app.command()(services.services)
-app.command()(compare)
 app.command(cls=RunCommand)(audit)
 app.command(BATCH, context_settings=SETTINGS)(batch)
 

@@ -2,44 +2,12 @@
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from jobs.audit import comparable
-from jobs.audit.source import Seen
+from jobs.audit.served import Served
+from jobs.audit.trained import Seen
 from streamflow.catalog.contract import Contract
-
-
-@dataclass(frozen=True)
-class Served:
-    """One user's features as they are served."""
-
-    values: dict[str, Any]
-    """By reference, `view:feature`."""
-    as_of: dict[str, datetime | None]
-    """By view; None where it has no row of the user."""
-    is_json: bool = False
-    """True where the API told the values."""
-
-    @classmethod
-    def nothing(cls, contract: Contract) -> Self:
-        """Of a user that nothing is known of."""
-        return cls(
-            {one.reference: None for one in contract.features}, dict.fromkeys(contract.views)
-        )
-
-    @classmethod
-    def of_answer(cls, contract: Contract, answer: dict[str, Any]) -> Self:
-        """From one of the API's results."""
-        times = {name: view["as_of"] for name, view in answer["views"].items()}
-        found = answer["features"]
-        return cls(
-            {
-                one.reference: found.get(f"{one.view}__{one.name}", found.get(one.name))
-                for one in contract.features
-            },
-            {name: datetime.fromisoformat(at) if at else None for name, at in times.items()},
-            is_json=True,
-        )
 
 
 @dataclass

@@ -102,7 +102,9 @@ def materialize_features(
 
 
 @flow
-def audit_online(service: str, users: int, seed: int, url: Location, threshold: float) -> Summary:
+def audit_online(
+    service: str, users: int, seed: int, url: Location, threshold: float, read_only: bool = False
+) -> Summary:
     """Compares served values of users at random with what training sees."""
     work = step(commands.audit_online)
-    return published(work(service, users, seed, url.get_secret_value(), threshold))
+    return published(work(service, users, seed, url.get_secret_value(), threshold, read_only))

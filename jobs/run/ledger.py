@@ -102,30 +102,53 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
         SchemaMissing: the database was never applied, so there is no ledger.
         SchemaTooNew: it is of a later version, which this one cannot use.
     """
-    kept = shown_parameters(parameters)
-    run = Run(command, kept)
+    run = Run(command, shown_parameters(parameters))
     tracing.start("streamflow-jobs")
     with connect(autocommit=True) as connection, keeping(connection) as keeper:
         schema.require(connection)
         run.number = enter(connection, keeper, run)
         tidy(connection)
         try:
-            with tracing.span(command, **{name: str(what) for name, what in kept.items()}):
+            with observed(run):
                 yield run
-            run.outcome = "done"
-        except InputRefused as error:
-            run.outcome, run.message = "refused", str(error)
-            run.counts = Counts(read=run.counts.read, refused=error.total)
-            raise
-        except BaseException as error:
-            # The text of a KeyError is the key alone.
-            text = reason(error) if isinstance(error, KeyError) else str(error)
-            run.outcome, run.message = "failed", shown(text or type(error).__name__)
-            raise
         finally:
-            run.duration_ms = round((time.monotonic() - run.started) * 1000)
-            ended[command] = run
             close(connection, run)
+
+
+@contextmanager
+def unrecorded(command: str, **parameters: Any) -> Iterator[Run]:
+    """Begins a run that the ledger does not get, for a role that may not write; its number is 0.
+
+    Raises as `recorded` does.
+    """
+    run = Run(command, shown_parameters(parameters))
+    tracing.start("streamflow-jobs")
+    with connect() as connection:
+        schema.require(connection)
+    with observed(run):
+        yield run
+
+
+@contextmanager
+def observed(run: Run) -> Iterator[None]:
+    """Traces a run's body, and sets its outcome, message and duration by how that ends."""
+    try:
+        attributes = {name: str(value) for name, value in run.parameters.items()}
+        with tracing.span(run.command, **attributes):
+            yield
+        run.outcome = "done"
+    except InputRefused as error:
+        run.outcome, run.message = "refused", str(error)
+        run.counts = Counts(read=run.counts.read, refused=error.total)
+        raise
+    except BaseException as error:
+        # The text of a KeyError is the key alone.
+        text = reason(error) if isinstance(error, KeyError) else str(error)
+        run.outcome, run.message = "failed", shown(text or type(error).__name__)
+        raise
+    finally:
+        run.duration_ms = round((time.monotonic() - run.started) * 1000)
+        ended[run.command] = run
 
 
 def revised(revision: str, **parameters: Any) -> dict[str, Any]:

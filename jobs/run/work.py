@@ -8,7 +8,7 @@ from datetime import date, datetime
 from typing import Any
 
 from jobs.run import console, ledger
-from jobs.run.ledger import recorded
+from jobs.run.ledger import recorded, unrecorded
 
 Summary = dict[str, Any]
 
@@ -73,11 +73,14 @@ def materialize_features(
     return run.summary()
 
 
-def audit_online(service: str, users: int, seed: int, url: str, threshold: float) -> Summary:
+def audit_online(
+    service: str, users: int, seed: int, url: str, threshold: float, read_only: bool = False
+) -> Summary:
     """Compares what is served with what training sees; see `jobs/audit/audit.py`."""
     from jobs.audit.audit import audit
 
     what = {"service": service, "users": users, "seed": seed, "threshold": threshold}
-    with recorded("audit", **what) as run:
+    begun = unrecorded if read_only else recorded
+    with begun("audit", **what) as run:
         audit(run, service, users, seed, url, threshold)
     return run.summary()

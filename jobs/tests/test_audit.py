@@ -1,17 +1,23 @@
 """`streamflow audit` finds what is served otherwise than trained on, and nothing else."""
 
+import io
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
+from urllib.request import Request
 
+import pandas as pd
 import pytest
 
+from jobs.audit.served import ask
 from jobs.ingest.load import ingest
 from jobs.materialize import materialize
+from jobs.roles.set_up import Names
 from jobs.run.ledger import LOCK_CLASS, recorded
-from jobs.tests.acting import execute, streamflow
+from jobs.tests.acting import acting, db_roles, done, execute, streamflow
 from jobs.tests.conftest import serving
+from streamflow.feast.registry.open import open_store
 
 ONLINE = 'online."streamflow:user_id"'
 FEE, SKIPS = "subs_profile_fv:monthly_fee", "usage_agg_30d_fv:skips_7d"
@@ -131,6 +137,76 @@ def test_what_was_never_materialized_is_pending(database: str, small_months: Pat
     code, line, _ = audit()
     assert (code, differing(line), set(line["pending"].values())) == (0, {}, {50})
     assert execute("SELECT sum(compared), sum(pending) FROM ops.skew") == [(0, 700)]
+
+
+@pytest.mark.usefixtures("database")
+def test_what_was_pushed_to_a_view_that_was_never_materialized_is_compared(
+    small_months: Path,
+) -> None:
+    load(small_months, 0, date(2024, 1, 31))
+    pushed = {
+        "user_id": ["0002-ORFBO"],
+        "as_of": [datetime(2024, 1, 31, tzinfo=UTC)],
+        "failed_payments_90d": [0],
+        "loaded_at": [datetime(2024, 2, 1, tzinfo=UTC)],
+    }
+    with open_store("auto") as store:
+        store.write_to_online_store("payments_agg_90d_fv", pd.DataFrame(pushed))
+    failures = "payments_agg_90d_fv:failed_payments_90d"
+    code, line, _ = audit()
+    assert (code, differing(line)) == (0, {})
+    assert "50 values compared, no difference" in line["message"]
+    execute(f'UPDATE {ONLINE} SET "{failures}" = 7')
+    code, line, said = audit()
+    assert (code, differing(line)) == (1, {failures: 0.02})
+    assert "user 0002-ORFBO, failed_payments_90d: served 7, trained on 0" in said
+
+
+@pytest.mark.usefixtures("served")
+def test_one_that_only_reads_enters_nothing() -> None:
+    everything = "SELECT (SELECT count(*) FROM ops.runs), (SELECT count(*) FROM ops.skew)"
+    before = execute(everything)
+    code, line, _ = audit("--read-only")
+    assert (code, line["outcome"], line["run"]) == (0, "done", None)
+    assert line["message"] == "700 values compared, no difference"
+    execute(f'UPDATE {ONLINE} SET "{SKIPS}" = "{SKIPS}" + 1')
+    code, line, said = audit("--read-only")
+    assert (code, line["outcome"], differing(line)) == (1, "failed", {SKIPS: 1.0})
+    assert "skips_7d: served" in said
+    assert execute(everything) == before
+
+
+@pytest.mark.slow
+def test_the_trainer_may_ask_the_api(names: Names, served: None) -> None:
+    done(db_roles(names))
+    with serving() as url, acting(names.trainer):
+        code, line, said = audit("--read-only", "--url", url)
+        assert (code, line["message"]) == (0, "700 values compared, no difference"), said
+        plant = "UPDATE source.usage_agg_30d_snapshots SET skips_7d = skips_7d + 1"
+        execute(plant, role=names.writer)
+        code, line, said = audit("--read-only", "--url", url)
+    assert (code, differing(line)) == (1, {SKIPS: 1.0})
+
+
+def test_the_key_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
+    sent = []
+
+    def urlopen(request: Request, timeout: float) -> io.BytesIO:
+        sent.append(request.get_header("Authorization"))
+        return io.BytesIO(b"{}")
+
+    monkeypatch.setattr("jobs.audit.served.urlopen", urlopen)
+    ask("http://api", "churn_v1", ["a"])
+    monkeypatch.setenv("STREAMFLOW_API_KEY", "sfk_one")
+    ask("http://api", "churn_v1", ["a"])
+    assert sent == [None, "Bearer sfk_one"]
+
+
+@pytest.mark.usefixtures("served")
+def test_an_api_that_does_not_answer_is_an_error() -> None:
+    code, line, said = audit("--read-only", "--url", "http://127.0.0.1:1")
+    assert (code, line["outcome"]) == (1, "failed")
+    assert "error: http://127.0.0.1:1 does not answer" in said
 
 
 @pytest.mark.slow

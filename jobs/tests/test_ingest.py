@@ -522,7 +522,7 @@ def test_killed_halfway_leaves_nothing_and_the_next_run_succeeds(database, janua
     load(january, JANUARY)
     program = (
         "import sys; from datetime import date; from pathlib import Path;"
-        "from jobs.ledger import recorded; from jobs.ingest import ingest\n"
+        "from jobs.run.ledger import recorded; from jobs.ingest.load import ingest\n"
         "with recorded('ingest') as run: ingest(run, Path(sys.argv[1]), date(2024, 2, 29))"
     )
     before = contents()

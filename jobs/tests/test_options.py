@@ -30,7 +30,6 @@ SINGLE = {
     "training-set": ["--as-of", "--out", "--service"],
     "materialize": ["--start", "--end", "--scheduled"],
     "features": ["--service"],
-    "compare": ["--api", "--users", "--service"],
     "audit": ["--users", "--seed", "--service", "--url", "--threshold"],
     "wait": ["--for"],
     "runs": ["--limit"],

@@ -223,6 +223,7 @@ RIGHTS = {
         "source": "SELECT",
         "registry": "SELECT",
         "ops.ledger": "SELECT",
+        "ops.materializations": "SELECT",
         "ops.migrations": "SELECT",
         "ops.runs": "SELECT UPDATE",
         "ops.schema_version": "SELECT",

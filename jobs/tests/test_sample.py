@@ -112,7 +112,7 @@ def months(out: Path) -> list[pd.DataFrame]:
 def test_same_seed_gives_the_same_bytes_in_another_process(tmp_path):
     write_months(tmp_path / "here", users=500, months=2, seed=5)
     program = (
-        "import pathlib, sys, jobs.sample as s;"
+        "import pathlib, sys, jobs.sample.months as s;"
         "s.write_months(pathlib.Path(sys.argv[1]), users=500, months=2, seed=5)"
     )
     root = Path(__file__).parents[2]

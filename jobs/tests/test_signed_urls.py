@@ -74,7 +74,6 @@ def commands(url: str, folder: Path) -> list[list[str]]:
         ["ingest", url, *AS_OF],
         ["training-set", *AS_OF, "--out", url],
         ["verify", url],
-        ["compare", "--api", url],
         ["audit", "--url", url],
         ["backup", "store", str(folder), "--to", url],
         ["backup", "list", url],

@@ -71,7 +71,7 @@ COMMANDS = (
     "training-set --as-of 2024-01-31 --out OUT",
     "audit",
     "features 0002-ORFBO",
-    "compare --api http://127.0.0.1:1",
+    "audit --read-only --url http://127.0.0.1:1",
     "runs",
     "wait",
     "db roles",

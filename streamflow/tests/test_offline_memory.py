@@ -14,7 +14,7 @@ import json, sys
 from pathlib import Path
 from feature_repo import offline_arrow
 from streamflow.tests.offline_projects import store_of, view_of
-from jobs.training_file import Sink, write
+from jobs.training.file import Sink, write
 
 ROWS = "generate_series(1, {rows}) AS n"
 SOURCE = (

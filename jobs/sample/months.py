@@ -50,27 +50,22 @@ def write_months(
     be written, StreamflowError when writing fails later (a full disk).
     """
     _check_arguments(out, users, months, seed)
-    blocks: list[Columns] = []
     written = []
     for month in range(months):
         folder = out / f"month_{month:03d}"
-        made = make_month(blocks, users, month, seed)
-        written.append((folder, last_day(month), _write_month(folder, made, progress)))
+        rows = _write_month(folder, make_month(users, month, seed), progress)
+        written.append((folder, last_day(month), rows))
     return written
 
 
 def write_month(out: Path, users: int, month: int, seed: int) -> Path:
     """Write OUT/month_NNN alone, the same bytes that `write_months` writes there; give it.
 
-    A month follows from the ones before, which are made and not written. Raises as `write_months`.
+    Raises as `write_months`.
     """
     _check_arguments(out, users, month + 1, seed)
-    blocks: list[Columns] = []
-    for earlier in range(month):
-        for _ in make_month(blocks, users, earlier, seed):
-            pass
     folder = out / f"month_{month:03d}"
-    _write_month(folder, make_month(blocks, users, month, seed), None)
+    _write_month(folder, make_month(users, month, seed), None)
     return folder
 
 

@@ -6,23 +6,23 @@ was stored).
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from jobs.commands import api_key, db, features, services
 from jobs.commands import backup as backup_commands
 from jobs.commands.application import Application, RunCommand, require_at_most_one
+from jobs.commands.audit import audit
 from jobs.commands.batch import BATCH, SETTINGS, batch
-from jobs.commands.served import audit
+from jobs.commands.report import VERBOSE, reporting
+from jobs.commands.run import run
 from jobs.commands.times import AsOf, End, Start, scheduled_time
-from jobs.ingest.waiting import wait_for_months
-from jobs.run import console, ledger, waiting
-from jobs.run.earlier_runs import done_before, online_before
-from jobs.run.report import VERBOSE, reporting, run
+from jobs.commands.wait import wait
+from jobs.run import console, ledger
+from jobs.run.earlier_runs import done_before, online_before, recent
 from jobs.run.urls import shown
 from streamflow import logs
-from streamflow.errors import ConfigurationError
 
 app = Application(
     help="StreamFlow's feature store: from a month of CSV files to features over HTTP.",
@@ -150,7 +150,7 @@ def verify(
 ) -> None:
     """Build a training set again from the database and compare, byte for byte."""
     with reporting():
-        from jobs.training.build import verify as verified
+        from jobs.training.verify import verify as verified
 
         manifest = verified(path)
         console.say(f"{shown(path)}: {manifest.rows:,} rows, equal to the database")
@@ -192,25 +192,7 @@ app.command()(features.features)
 app.command()(services.services)
 app.command(cls=RunCommand)(audit)
 app.command(BATCH, context_settings=SETTINGS)(batch)
-
-
-@app.command()
-def wait(
-    need: Annotated[
-        Literal["database", "registry", "months"], typer.Option("--for", help="What for.")
-    ] = "registry",
-    loaded: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MONTH", help="'DAY REVISION SOURCE', - for none; may be repeated."),
-    ] = None,
-) -> None:
-    """Wait for what others bring, STREAMFLOW_WAIT_S seconds and as long as a month is loaded."""
-    if bool(loaded) != (need == "months"):
-        raise ConfigurationError("--loaded belongs to --for months, which needs it")
-    with reporting():
-        waiting.wait_for("database" if need == "database" else "registry")
-        if loaded:
-            wait_for_months(loaded)
+app.command()(wait)
 
 
 @app.command()
@@ -225,7 +207,7 @@ def runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.
     tables. Outcomes are running, done, failed, refused, and killed for a run that nobody could end.
     """
     with reporting():
-        console.table(ledger.recent(limit))
+        console.table(recent(limit))
 
 
 app.command("api-key")(api_key.api_key)

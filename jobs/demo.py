@@ -17,8 +17,8 @@ import typer
 
 from jobs.__main__ import app as streamflow
 from jobs.commands.application import Application
+from jobs.commands.report import reporting
 from jobs.run import console
-from jobs.run.report import reporting
 from streamflow import settings
 from streamflow.errors import StreamflowError
 

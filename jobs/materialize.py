@@ -12,12 +12,11 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import Connection
 
-from jobs.commands.times import CLOCKS_DIFFER
 from jobs.run.ledger import Counts, Run, iso
 from streamflow.errors import ConfigurationError, UnknownName
 from streamflow.feast.registry.open import open_store, translated
@@ -32,6 +31,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+CLOCKS_DIFFER = timedelta(hours=2)
+"""More than a clock is off that somebody set wrongly by an hour."""
 
 
 def materialize(

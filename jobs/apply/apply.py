@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
-from jobs.apply.definitions import load, refusals
+from jobs.apply.definitions import load, refusals, require_fit
 from jobs.apply.plan import (
     ONLINE,
     SCHEMA,
@@ -23,16 +24,16 @@ from jobs.apply.plan import (
     defined,
     registered,
 )
-from jobs.apply.sources import migrated, require_fit
 from jobs.materialize import BEGINNING, choose, through_feast
-from jobs.run.ledger import Run, last_outcome, recorded
+from jobs.run.earlier_runs import last_outcome
+from jobs.run.ledger import Run, recorded
 from streamflow import settings
 from streamflow.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
 from streamflow.feast.registry.compile import compiled, is_current
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres import migrate as schema
 from streamflow.postgres import migrations
-from streamflow.postgres.connect import connect, lock
+from streamflow.postgres.connect import connect, first_line, lock
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -54,6 +55,20 @@ def plan() -> Plan:
             if migrated(connection):
                 require_fit(connection, contents)
         return what
+
+
+def migrated(connection: Connection) -> bool:
+    """Migrates the schema for a plan, which undoes it; False where the role may not.
+
+    Sources may be tables that come with the schema.
+    """
+    try:
+        with connection.transaction():
+            schema.migrate(connection, quick=True)
+            return True
+    except (InsufficientPrivilege, ReadOnlySqlTransaction) as error:
+        log.warning("the sources were not looked at", extra={"reason": first_line(error)})
+        return False
 
 
 def apply(

@@ -1,4 +1,4 @@
-"""Loads the definitions of the feature repository, and tells what is wrong with them."""
+"""Loads the definitions of the feature repository, and refuses what cannot be applied."""
 
 import contextlib
 import copy
@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from psycopg import Connection
+
+from streamflow import settings
 from streamflow.errors import ConfigurationError, reason, shorten
 from streamflow.feast.registry.open import repo_config
 
@@ -95,6 +98,30 @@ def require_computable(contents: "RepoContents") -> None:
                 raise ConfigurationError(
                     f"on-demand feature view {view.name}: {reason(error)}; nothing was changed"
                 ) from error
+
+
+def require_fit(connection: Connection, contents: "RepoContents") -> None:
+    """Returns when the definitions fit their sources, where those are our offline store's.
+
+    Args:
+        connection: inside a transaction, in which the schema is current.
+
+    Raises:
+        SourceMismatch: naming all faults.
+    """
+    from streamflow.feast.offline import connect as offline_connection
+    from streamflow.feast.offline.store import StreamflowOfflineStoreConfig
+    from streamflow.feast.registry import source_check
+
+    config, here = repo_config(), settings.postgres()
+    store = config.offline_store
+    if not isinstance(store, StreamflowOfflineStoreConfig):
+        return
+    if (store.host, store.port, store.database) == (here.host, here.port, here.database):
+        source_check.require_fit(connection, config, contents)
+        return
+    with offline_connection.connect(store) as other:
+        source_check.require_fit(other, config, contents)
 
 
 def where_it_failed(repo: Path, error: BaseException) -> str:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from psycopg import Connection, sql
 
-from jobs.training.build import arrow_type
+from jobs.training.join import arrow_type
 from streamflow.catalog.contract import Contract
 
 if TYPE_CHECKING:

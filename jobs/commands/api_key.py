@@ -11,8 +11,8 @@ from typing import Annotated
 
 import typer
 
+from jobs.commands.report import reporting
 from jobs.run import console
-from jobs.run.report import reporting
 from streamflow.errors import ConfigurationError, shorten
 
 PREFIX = "sfk_"

@@ -12,8 +12,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from jobs.commands.report import VERBOSE, WRONG_USE, exit_code, message, tell
 from jobs.run import console, ledger
-from jobs.run.report import VERBOSE, WRONG_USE, exit_code, message, tell
 from jobs.run.urls import require_no_password, shown
 from streamflow.errors import ConfigurationError
 from streamflow.visible_text import printable

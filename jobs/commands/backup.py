@@ -3,22 +3,27 @@
 The chart's CronJob and restore Job run them; pg_dump and pg_restore are in PostgreSQL's image.
 """
 
+import logging
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.backup.ledger import noted
 from jobs.commands.application import Application, RunCommand
+from jobs.commands.report import message, reporting
 from jobs.run import console, waiting
-from jobs.run.report import message, reporting
-from streamflow.errors import ConfigurationError, shorten
+from jobs.run.ledger import Run, recorded
+from streamflow.errors import ConfigurationError, StreamflowError, shorten
+from streamflow.settings import names_a_database
 
 if TYPE_CHECKING:
     from jobs.backup.requests import Request
+
+log = logging.getLogger(__name__)
 
 backup_app = Application(help="Keep dumps as backups; list, check.")
 restore_app = Application(help="Put a backup in the database's place.")
@@ -49,6 +54,23 @@ def summed_up(command: str, database: bool = False) -> Iterator[dict[str, Any]]:
 
     with reporting(database, summary):
         yield line
+
+
+@contextmanager
+def noted(command: str) -> Iterator[Run]:
+    """A run of the ledger where the PG* variables name a database that has one.
+
+    Elsewhere, and where that does not answer, a run that nobody enters: a dump has to be stored
+    all the more when its database is gone.
+    """
+    with ExitStack() as stack:
+        run = Run(command, {})
+        if names_a_database(os.environ):
+            try:
+                run = stack.enter_context(recorded(command))
+            except StreamflowError as error:
+                log.warning("not noted in the ledger", extra={"reason": str(error)})
+        yield run
 
 
 def require_prefix(prefix: str) -> None:

@@ -10,8 +10,8 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.commands.report import FAILED, INTERRUPTED, REFUSED, WRONG_USE, exit_code, tell
 from jobs.run import waiting
-from jobs.run.report import FAILED, INTERRUPTED, REFUSED, WRONG_USE, exit_code, tell
 from jobs.run.urls import shown
 from streamflow.errors import ConfigurationError, StoreUnavailable, StreamflowError
 

@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from jobs.commands.application import Application
+from jobs.commands.report import reporting
 from jobs.roles import set_up as roles
 from jobs.roles.names import Names, passwords
 from jobs.run import console, waiting
-from jobs.run.report import reporting
 from streamflow import settings
 from streamflow.postgres import embedded
 from streamflow.postgres import migrate as schema

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs.commands.report import reporting
 from jobs.run import console
-from jobs.run.report import reporting
 from streamflow.errors import ConfigurationError, StreamflowError, shorten
 from streamflow.visible_text import printable, quoted
 

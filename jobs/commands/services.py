@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs.commands.report import reporting
 from jobs.run import console
 from jobs.run.ledger import iso
-from jobs.run.report import reporting
 from streamflow.errors import UnknownName
 
 if TYPE_CHECKING:

@@ -7,10 +7,9 @@ from typing import Annotated
 
 import typer
 
-log = logging.getLogger(__name__)
+from jobs.materialize import CLOCKS_DIFFER
 
-CLOCKS_DIFFER = timedelta(hours=2)
-"""More than a clock is off that somebody set wrongly by an hour."""
+log = logging.getLogger(__name__)
 
 
 def parse_day(text: str) -> date:

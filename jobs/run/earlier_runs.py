@@ -1,4 +1,4 @@
-"""Answers from the run ledger: whether this was done before, and by which run.
+"""Answers from the run ledger: the newest runs, and the one that did something before.
 
 The ledger is in the database, so that it goes with the data: a database that was restored from an
 earlier backup knows nothing of what was done since, and that is done again.
@@ -8,7 +8,11 @@ import json
 from datetime import datetime
 from typing import Any
 
+import psycopg
+from psycopg.rows import dict_row
+
 from jobs.run.ledger import Run, iso, shown_parameters
+from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect
 
 
@@ -54,6 +58,26 @@ def is_loading() -> bool:
         return connection.execute(LOADING).fetchone() == (True,)
 
 
+def recent(limit: int) -> list[dict[str, Any]]:
+    """The newest `limit` runs, newest first; `outcome` is "killed" where nobody ended the run."""
+    with connect() as connection:
+        schema.require(connection)
+        cursor = connection.cursor(row_factory=dict_row)
+        return cursor.execute(RECENT, [limit]).fetchall()
+
+
+def last_outcome(connection: psycopg.Connection, command: str) -> str:
+    """How the newest run of a command ended, or that it is running; empty where none ever was.
+
+    In a database that an `apply` is about to migrate, which had no ops.ledger yet, none runs.
+    """
+    has_ledger = schema.exists(connection, "ops.ledger")
+    if not has_ledger and not schema.exists(connection, "ops.runs"):
+        return ""
+    row = connection.execute(LAST_OUTCOME if has_ledger else LAST_BEFORE, [command]).fetchone()
+    return str(row[0]) if row else ""
+
+
 DONE = """
     SELECT run, finished_at FROM ops.runs
     WHERE command = %s AND parameters = %s::jsonb AND outcome = 'done'
@@ -80,3 +104,21 @@ LOADING = """
     SELECT EXISTS (
         SELECT FROM ops.ledger WHERE is_open AND command = 'ingest' AND outcome = 'running')"""
 """Runs that say so and are not killed."""
+
+LAST_OUTCOME = "SELECT outcome FROM ops.ledger WHERE command = %s ORDER BY run DESC LIMIT 1"
+"""How the newest run of a command ended."""
+
+LAST_BEFORE = """
+    SELECT CASE outcome WHEN 'running' THEN 'killed' ELSE outcome END
+    FROM ops.runs WHERE command = %s ORDER BY run DESC LIMIT 1"""
+"""The same where there is no ops.ledger."""
+
+RECENT = """
+    SELECT run, command, outcome, window_start, window_end,
+           rows_read AS read, rows_written AS written,
+           rows_late AS late, rows_unchanged AS unchanged, rows_refused AS refused,
+           rows_older AS older,
+           started_at, finished_at - started_at AS duration,
+           versions->>'streamflow' || ' ' || (versions->>'commit') AS version, message
+    FROM ops.ledger ORDER BY run DESC LIMIT %s"""
+"""The ledger for people."""

@@ -14,7 +14,6 @@ from importlib.metadata import version
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 
 from jobs.run.urls import shown
 from streamflow import settings, tracing
@@ -222,45 +221,6 @@ CLOSE = """
         rows_refused = %(refused)s, rows_older = %(older)s, finished_at = clock_timestamp()
     WHERE run = %(run)s"""
 """Ends a run in the ledger."""
-
-
-def recent(limit: int) -> list[dict[str, Any]]:
-    """The newest `limit` runs, newest first; `outcome` is "killed" where nobody ended the run."""
-    with connect() as connection:
-        schema.require(connection)
-        cursor = connection.cursor(row_factory=dict_row)
-        return cursor.execute(RECENT, [limit]).fetchall()
-
-
-def last_outcome(connection: psycopg.Connection, command: str) -> str:
-    """How the newest run of a command ended, or that it is running; empty where none ever was.
-
-    In a database that an `apply` is about to migrate, which had no ops.ledger yet, none runs.
-    """
-    has_ledger = schema.exists(connection, "ops.ledger")
-    if not has_ledger and not schema.exists(connection, "ops.runs"):
-        return ""
-    row = connection.execute(LAST_OUTCOME if has_ledger else LAST_BEFORE, [command]).fetchone()
-    return str(row[0]) if row else ""
-
-
-LAST_OUTCOME = "SELECT outcome FROM ops.ledger WHERE command = %s ORDER BY run DESC LIMIT 1"
-"""How the newest run of a command ended."""
-
-LAST_BEFORE = """
-    SELECT CASE outcome WHEN 'running' THEN 'killed' ELSE outcome END
-    FROM ops.runs WHERE command = %s ORDER BY run DESC LIMIT 1"""
-"""The same where there is no ops.ledger."""
-
-RECENT = """
-    SELECT run, command, outcome, window_start, window_end,
-           rows_read AS read, rows_written AS written,
-           rows_late AS late, rows_unchanged AS unchanged, rows_refused AS refused,
-           rows_older AS older,
-           started_at, finished_at - started_at AS duration,
-           versions->>'streamflow' || ' ' || (versions->>'commit') AS version, message
-    FROM ops.ledger ORDER BY run DESC LIMIT %s"""
-"""The ledger for people."""
 
 
 @cache

@@ -10,7 +10,7 @@ import psycopg
 
 from drills import state
 from drills.forks import Command, Ended, Forks
-from jobs.run.ledger import recent
+from jobs.run.earlier_runs import recent
 
 SEED = 20240131
 GONE_S = 15

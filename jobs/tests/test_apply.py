@@ -14,7 +14,8 @@ import pytest
 from jobs.apply.apply import apply, plan
 from jobs.ingest.load import ingest
 from jobs.materialize import materialize
-from jobs.run.ledger import recent, recorded
+from jobs.run.earlier_runs import recent
+from jobs.run.ledger import recorded
 from streamflow.catalog.contract import contract_of
 from streamflow.errors import ConfigurationError, RemovalNotAllowed
 from streamflow.feast.online.client import read

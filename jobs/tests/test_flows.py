@@ -66,7 +66,9 @@ def tracked(prefect: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
             patch.setenv("PREFECT_API_URL", prefect)
             patch.setenv("PREFECT_HOME", str(tmp_path_factory.mktemp("home")))
             patch.setenv("PREFECT_LOGGING_EXTRA_LOGGERS", "jobs,streamflow")
-            started = forks(tmp_path_factory.mktemp("output"), "prefect", "jobs.run.flows")
+            started = forks(
+                tmp_path_factory.mktemp("output"), "prefect", "jobs.flows.prefect_flows"
+            )
             found = stack.enter_context(started)
         yield found
 
@@ -194,8 +196,8 @@ def test_with_the_server_away_the_work_is_done_and_the_log_says_so(
 
 def test_without_a_server_prefect_is_not_even_imported(database: str, small_months: Path) -> None:
     code = (
-        "import sys; from datetime import date; from jobs import tracking;"
-        f"tracking.run('ingest_month', source={str(small_months / 'month_000')!r},"
+        "import sys; from datetime import date; from jobs.commands.run import tracked;"
+        f"tracked('ingest_month', source={str(small_months / 'month_000')!r},"
         " as_of=date(2024, 1, 31)); print('prefect' in sys.modules)"
     )
     done = subprocess.run(
@@ -217,9 +219,9 @@ def test_what_nobody_foresaw_ends_in_one_line_there_too(
     database: str, tmp_path: Path, prefect: str, error: str, code: int, said: str
 ) -> None:
     program = (
-        "from jobs import commands\nfrom jobs.__main__ import main\n"
+        "from jobs.flows import work\nfrom jobs.__main__ import main\n"
         f"def fails(*_): raise {error}\n"
-        "commands.ingest_month = fails\nmain()"
+        "work.ingest_month = fails\nmain()"
     )
     done = subprocess.run(
         [sys.executable, "-c", program, "ingest", ".", "--as-of", "2024-01-31"],

@@ -9,7 +9,8 @@ import pytest
 
 from api.telemetry import ledger as status
 from jobs.materialize import materialize
-from jobs.run.ledger import recent, recorded
+from jobs.run.earlier_runs import recent
+from jobs.run.ledger import recorded
 from jobs.tests.acting import execute
 from jobs.training.build import build
 from jobs.training.labels import NoLabels, require_labels

@@ -23,7 +23,8 @@ from hypothesis import strategies as st
 
 from jobs.ingest import read
 from jobs.ingest.load import TABLES, ingest
-from jobs.run.ledger import Run, recent, recorded
+from jobs.run.earlier_runs import recent
+from jobs.run.ledger import Run, recorded
 from streamflow.errors import ConfigurationError, InputRefused, StoreUnavailable
 from streamflow.postgres.connect import connect
 

@@ -15,7 +15,8 @@ import pytest
 from jobs.ingest import read
 from jobs.ingest.check import schemas
 from jobs.ingest.load import TABLES, ingest
-from jobs.run.ledger import Run, recent, recorded
+from jobs.run.earlier_runs import recent
+from jobs.run.ledger import Run, recorded
 from streamflow.errors import Fault, InputRefused
 from streamflow.postgres.connect import connect
 

@@ -9,7 +9,8 @@ import pytest
 from jobs.apply import apply as applying
 from jobs.ingest.load import ingest
 from jobs.materialize import materialize
-from jobs.run.ledger import last_outcome, recorded
+from jobs.run.earlier_runs import last_outcome
+from jobs.run.ledger import recorded
 from jobs.tests.acting import execute
 from jobs.training.scratch import scratch
 from streamflow.errors import StreamflowError

@@ -6,7 +6,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from jobs.run.ledger import LOCK_CLASS, recent, recorded
+from jobs.run.earlier_runs import recent
+from jobs.run.ledger import LOCK_CLASS, recorded
 from jobs.tests.acting import execute, streamflow
 from streamflow.errors import ConfigurationError
 from streamflow.postgres.connect import connect

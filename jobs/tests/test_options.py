@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
+from jobs.commands.report import SETTINGS
 from jobs.ingest.load import ingest
 from jobs.run.ledger import recorded
-from jobs.run.report import SETTINGS
 from jobs.tests.acting import streamflow
 from streamflow import settings
 from streamflow.settings import FEATURE_REPO

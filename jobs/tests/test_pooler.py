@@ -21,7 +21,7 @@ from drills.forks import Command, Forks
 from drills.pooler import Pooler
 from jobs.backup import databases as restore_database
 from jobs.roles.set_up import Names
-from jobs.run import ledger
+from jobs.run.earlier_runs import recent
 from jobs.run.ledger import recorded
 from jobs.tests.acting import databases_of, streamflow
 from streamflow.errors import ConfigurationError, StoreUnavailable
@@ -187,7 +187,7 @@ def test_a_source_without_a_schema_is_found_by_each_transaction(
     ):
         done = streamflow(*arguments)
         assert done.exit_code == 0, (arguments, done.output)
-    assert "50 values compared, no difference" in str(ledger.recent(2)[1]["message"])
+    assert "50 values compared, no difference" in str(recent(2)[1]["message"])
     assert leftovers() == {CLEAN}
 
 
@@ -204,7 +204,7 @@ def test_several_of_the_same_at_once(
         ended = running.run(*commands)
         assert [one.code for one in ended] == [0, 0], [one.errors for one in ended]
     no_locks()
-    outcomes = [one["outcome"] for one in ledger.recent(6)]
+    outcomes = [one["outcome"] for one in recent(6)]
     assert outcomes == ["done"] * 6
 
 
@@ -214,15 +214,15 @@ def test_a_run_holds_its_lock_as_long_as_it_lives(
 ) -> None:
     with recorded("ingest") as run:
         for _ in range(5):
-            assert ledger.recent(1)[0]["outcome"] == "running"
-    assert ledger.recent(1)[0]["outcome"] == "done"
+            assert recent(1)[0]["outcome"] == "running"
+    assert recent(1)[0]["outcome"] == "done"
     killed = Command(
         ["ingest", str(small_months / "month_000"), "--as-of", "2024-01-31"], kill_after_s=0.2
     )
     for _ in range(10):
-        if running.run(killed)[0].code == -9 and ledger.recent(1)[0]["run"] > run.number:
+        if running.run(killed)[0].code == -9 and recent(1)[0]["run"] > run.number:
             break
-    assert ledger.recent(1)[0]["outcome"] in ("killed", "done")
+    assert recent(1)[0]["outcome"] in ("killed", "done")
     no_locks()
 
 

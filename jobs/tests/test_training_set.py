@@ -17,8 +17,9 @@ from jobs.apply.apply import apply
 from jobs.ingest.load import ingest
 from jobs.run import ledger
 from jobs.run.ledger import recorded
-from jobs.training.build import build, verify
+from jobs.training.build import build
 from jobs.training.file import Manifest, Sink
+from jobs.training.verify import verify
 from streamflow.errors import ConfigurationError, StreamflowError, UnknownName, VerificationFailed
 from streamflow.offline import arrow as offline_arrow
 from streamflow.settings import FEATURE_REPO

@@ -1,7 +1,7 @@
 """The pieces of work that change data, and their audit, each recorded in the run ledger.
 
-`jobs/run/flows.py` gives the same ones to Prefect; without Prefect the command line calls these.
 Each returns the run's summary: run, outcome, window, rows, duration_ms, versions.
+`jobs/flows/prefect_flows.py` gives the same ones to Prefect.
 """
 
 from datetime import date, datetime

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.run.report import run
+from jobs.commands.run import run
 
 
 def audit(

@@ -1,14 +1,35 @@
-"""Waits until months are loaded by the Job beside this one, before something is made of them."""
+"""`streamflow wait`: ends when the database, the registry or months that others load are there."""
 
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Self
+from typing import Annotated, Literal, Self
 
+import typer
+
+from jobs.commands.report import reporting
 from jobs.run import ledger, waiting
 from jobs.run.earlier_runs import DONE, is_loading
 from streamflow.errors import ConfigurationError, StreamflowError
 from streamflow.postgres.connect import connect
+
+
+def wait(
+    need: Annotated[
+        Literal["database", "registry", "months"], typer.Option("--for", help="What for.")
+    ] = "registry",
+    loaded: Annotated[
+        list[str] | None,
+        typer.Option(metavar="MONTH", help="'DAY REVISION SOURCE', - for none; may be repeated."),
+    ] = None,
+) -> None:
+    """Wait for what others bring, STREAMFLOW_WAIT_S seconds and as long as a month is loaded."""
+    if bool(loaded) != (need == "months"):
+        raise ConfigurationError("--loaded belongs to --for months, which needs it")
+    with reporting():
+        waiting.wait_for("database" if need == "database" else "registry")
+        if loaded:
+            wait_for_months(loaded)
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,9 @@ from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
 from prefect.tasks import Task
 
-from jobs.run import work as commands
+from jobs.flows import work
+from jobs.flows.work import Summary
 from jobs.run.urls import shown
-from jobs.run.work import Summary
 from streamflow.errors import InputRefused, StoreUnavailable
 
 LOCATIONS = ("source", "out", "url")
@@ -61,8 +61,8 @@ def published(summary: Summary) -> Summary:
 def ingest_month(source: Location, as_of: date, revision: str = "") -> Summary:
     """Checks a month's six files and stores all of them or nothing."""
     try:
-        work = step(commands.ingest_month)
-        return published(work(source.get_secret_value(), as_of, revision))
+        load = step(work.ingest_month)
+        return published(load(source.get_secret_value(), as_of, revision))
     except InputRefused as refused:
         create_table_artifact(
             key="ingest-faults",
@@ -75,7 +75,7 @@ def ingest_month(source: Location, as_of: date, revision: str = "") -> Summary:
 @flow
 def apply_registry(allow_removal: bool = False) -> Summary:
     """Brings database and registry to what the feature repository says."""
-    return published(step(commands.apply_registry)(allow_removal))
+    return published(step(work.apply_registry)(allow_removal))
 
 
 @flow
@@ -83,8 +83,8 @@ def build_training_dataset(
     as_of: date, service: str, out: Location, allow_empty: bool = False
 ) -> Summary:
     """Joins a month's labels point-in-time with a service's features, as Parquet."""
-    work = step(commands.build_training_dataset)
-    return published(work(as_of, service, out.get_secret_value(), allow_empty))
+    build = step(work.build_training_dataset)
+    return published(build(as_of, service, out.get_secret_value(), allow_empty))
 
 
 @flow
@@ -97,8 +97,8 @@ def materialize_features(
     revision: str = "",
 ) -> Summary:
     """Copies the newest values of a window into the online store."""
-    work = step(commands.materialize_features)
-    return published(work(start, end, views, force, skip_if_running, revision))
+    materialize = step(work.materialize_features)
+    return published(materialize(start, end, views, force, skip_if_running, revision))
 
 
 @flow
@@ -106,5 +106,5 @@ def audit_online(
     service: str, users: int, seed: int, url: Location, threshold: float, read_only: bool = False
 ) -> Summary:
     """Compares served values of users at random with what training sees."""
-    work = step(commands.audit_online)
-    return published(work(service, users, seed, url.get_secret_value(), threshold, read_only))
+    audit = step(work.audit_online)
+    return published(audit(service, users, seed, url.get_secret_value(), threshold, read_only))

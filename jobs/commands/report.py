@@ -9,7 +9,7 @@ from typing import Any
 import typer
 
 from jobs.roles.names import Passwords
-from jobs.run import console, ledger, tracking, waiting
+from jobs.run import console
 from jobs.run.urls import shown
 from streamflow import logs, settings
 from streamflow.errors import (
@@ -62,36 +62,6 @@ def reporting(
         console.end(summary(ended_by))
     if ended_by is not None:
         raise typer.Exit(exit_code(ended_by))
-
-
-def run(
-    command: str,
-    name: str,
-    parameters: dict[str, Any],
-    needs: waiting.Need = "registry",
-    unless: Callable[[], dict[str, Any] | None] = lambda: None,
-) -> dict[str, Any]:
-    """Waits for what the work `name` needs, does it, and ends with its JSON line.
-
-    Args:
-        unless: gives the summary of an earlier run that makes this one needless, or None.
-
-    Returns:
-        The summary that the line has.
-    """
-    done: dict[str, Any] = {}
-    ledger.ended.pop(command, None)
-
-    def summary(error: BaseException | None) -> dict[str, Any]:
-        if error is None:
-            return done
-        ended = ledger.ended.get(command)
-        return ended.summary() if ended else ledger.failed(command, message(error))
-
-    with reporting(summary=summary):
-        waiting.wait_for(needs)
-        done |= unless() or tracking.run(name, **parameters)
-    return done
 
 
 def tell(error: BaseException) -> None:

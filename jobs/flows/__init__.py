@@ -1,0 +1,1 @@
+"""Work that commands do, each piece a run of the ledger: plain, and as Prefect's flows."""

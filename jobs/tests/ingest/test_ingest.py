@@ -30,7 +30,7 @@ from streamflow.postgres.connect import connect
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 MONTH_ROWS = 6 * 50
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from jobs.roles.set_up import Names
 from jobs.run import waiting
 from jobs.run.ledger import recorded
 from jobs.tests.acting import acting, db_roles, done, execute, streamflow
-from jobs.tests.test_once import commands, lines
+from jobs.tests.commands.test_once import commands, lines
 
 
 def joined(*works: tuple[str, ...]) -> list[str]:

@@ -13,7 +13,7 @@ from drills import state
 from drills.forks import Command, Forks
 from drills.results import Result, choose, is_long, record
 from jobs.tests.conftest import Place, sampled
-from jobs.tests.killed import GONE_S, JOBS, Left, different, kill, left, moments
+from jobs.tests.faults.killed import GONE_S, JOBS, Left, different, kill, left, moments
 
 pytestmark = pytest.mark.slow  # processes are killed at every moment
 

@@ -11,8 +11,8 @@ from drills.forks import Command, Forks
 from drills.results import Result, choose, record
 from jobs.backup.restore import finish, prepare
 from jobs.ingest.load import TABLES
+from jobs.tests.backup.test_restore import asking, back_up, script, well
 from jobs.tests.conftest import sampled
-from jobs.tests.test_restore import asking, back_up, script, well
 
 USERS, ROUNDS = choose(500, 2_000), choose(1, 3)
 SNAPSHOTS = [f"source.{table}" for name, table in TABLES.items() if name != "users"]

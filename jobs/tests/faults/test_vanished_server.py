@@ -18,7 +18,7 @@ from jobs.backup.place import Place
 from jobs.backup.requests import Request
 from jobs.backup.restore import prepare
 from jobs.tests.acting import streamflow
-from jobs.tests.test_restore import SCRIPTS, back_up
+from jobs.tests.backup.test_restore import SCRIPTS, back_up
 from streamflow.errors import StoreUnavailable
 from streamflow.feast.connection import connect_as_feast
 from streamflow.feast.offline import connect as offline_connection

@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from jobs.tests.acting import execute, streamflow
-from jobs.tests.test_once import age_and_tidy, lines
+from jobs.tests.commands.test_once import age_and_tidy, lines
 from jobs.training import freshness as training_freshness
 from jobs.training.freshness import definitions_of
 from streamflow import settings

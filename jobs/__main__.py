@@ -19,8 +19,8 @@ from jobs.commands.report import VERBOSE, reporting
 from jobs.commands.run import run
 from jobs.commands.times import AsOf, End, Start, scheduled_time
 from jobs.commands.wait import wait
-from jobs.run import console, ledger
-from jobs.run.earlier_runs import done_before, online_before, recent
+from jobs.run import console, earlier_runs, ledger
+from jobs.run.earlier_runs import done_before, online_before
 from jobs.run.urls import shown
 from streamflow import logs
 
@@ -207,7 +207,7 @@ def runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.
     tables. Outcomes are running, done, failed, refused, and killed for a run that nobody could end.
     """
     with reporting():
-        console.table(recent(limit))
+        console.table(earlier_runs.recent(limit))
 
 
 app.command("api-key")(api_key.api_key)

@@ -32,7 +32,7 @@ app = Application()
 
 @app.callback()
 def make() -> None:
-    """Stand for make, whose target the command is."""
+    """Group the one command, so that its usage reads `make demo`."""
 
 
 @app.command("demo")
@@ -82,7 +82,7 @@ class Failed(Exception):
 
 
 def run(*arguments: str) -> None:
-    """Shows a command and runs it in this process, which has Feast loaded already.
+    """Print a command and run it in this process, which has loaded Feast already.
 
     Raises:
         Failed: it did not end with 0.
@@ -94,7 +94,7 @@ def run(*arguments: str) -> None:
 
 @contextmanager
 def api() -> Iterator[str]:
-    """The API as a process of its own on a free port; yields its URL."""
+    """Start the API as a process of its own on a free port; yields its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -112,7 +112,7 @@ def api() -> Iterator[str]:
 
 
 def wait_ready(url: str) -> None:
-    """Returns when the API at `url` is ready, which it becomes by itself."""
+    """Wait until the API at `url` is ready, a minute at most."""
     give_up = time.monotonic() + API_START_S
     while time.monotonic() < give_up:
         try:

@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 CLOCKS_DIFFER = timedelta(hours=2)
-"""More than a clock is off that somebody set wrongly by an hour."""
+"""The largest difference between clocks to allow for: more than one set wrongly by an hour."""
 
 
 def materialize(
@@ -81,10 +81,10 @@ def materialize(
 def within(
     connection: Connection, start: datetime | None, end: datetime | None
 ) -> tuple[datetime, datetime]:
-    """The window from the first row on, or `start`, to `end` or now by the database's clock.
+    """Completes a window: from `start` or the first row to `end` or the database's time now.
 
-    That one clock is everybody's, while a client's or a scheduler's may be off: an `end` that is
-    not reached yet by less than CLOCKS_DIFFER is now.
+    The database's clock decides, since that of a client or scheduler may be off: an `end` less
+    than CLOCKS_DIFFER in the future means now.
 
     Raises:
         ConfigurationError: the window is upside down or ends in the future.
@@ -101,9 +101,9 @@ def within(
 
 
 def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:
-    """The feature views called `names`, all that are served for none.
+    """The feature views to materialize: those called `names`, or all that are served.
 
-    Of every class: also those of streams, and those on demand that are kept online.
+    Also stream feature views, and on-demand ones that are kept online.
 
     Raises:
         UnknownName: there is no such view, or it is one whose rows are pushed (labels) or
@@ -128,12 +128,12 @@ def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:
 
 
 def is_served(view: Any) -> bool:
-    """Whether a view is kept online, of those that are computed from others, too."""
+    """True if a view is kept online, also one that is computed from others."""
     return is_on_demand(view) or bool(view.online)
 
 
 def is_on_demand(view: Any) -> bool:
-    """Whether a view is computed from others, and kept online as well."""
+    """True if a view is computed on demand from others and kept online as well."""
     return bool(getattr(view, "write_to_online_store", False))
 
 
@@ -145,7 +145,7 @@ def through_feast(
     force: bool,
     run: Run | None = None,
 ) -> None:
-    """Materializes `views`, logs what became of the rows of each, and enters it in `run`.
+    """Materializes `views` by Feast, logs the counts of each, and adds them to `run`.
 
     A view that fails leaves the others done; the first error is raised when all were tried.
     """
@@ -177,7 +177,7 @@ def through_feast(
 
 
 def calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:
-    """The views by calls to Feast, which ends one at the first view on demand that fails."""
+    """Groups views into calls of Feast, which ends one at the first on-demand view that fails."""
     known = {view.name: view for view in store.list_all_feature_views()}
     computed = [name for name in views if is_on_demand(known[name])]
     stored = [name for name in views if name not in computed]
@@ -185,17 +185,17 @@ def calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:
 
 
 class Outcome(NamedTuple):
-    """What became of the rows of a view."""
+    """The result of one view's materialization."""
 
     way: str
-    """As in ops.materializations."""
+    """The way its rows took, by its name in ops.materializations."""
     counts: Counts
     held: int = 0
     """Keys whose stored row is too far ahead, and keeps all others back."""
 
 
 def outcome_of(found: "Result") -> Outcome:
-    """A view's rows as the ledger counts them; those that are too far ahead were refused."""
+    """Converts a view's result to the ledger's counts; rows dated too far ahead are refused."""
     counts = Counts(
         read=found.read + found.ahead,
         written=found.written,
@@ -208,10 +208,10 @@ def outcome_of(found: "Result") -> Outcome:
 
 
 def enter(run: Run, outcomes: dict[str, Outcome]) -> None:
-    """Adds what became of the rows of all views to a run, and says what is not as it should be.
+    """Adds the counts of all views to a run, with a warning for whatever is not as it should be.
 
-    A view without a row in the window is said, and rows that are dated too far ahead. A window of
-    somebody's own may leave a view out; one from the first row on never does.
+    Views without a row in the window are named, and rows that are dated too far ahead. A window
+    with a start may leave a view out; one from the first row on never does.
     """
     for one in outcomes.values():
         run.counts.add(one.counts)
@@ -229,11 +229,11 @@ def enter(run: Run, outcomes: dict[str, Outcome]) -> None:
 
 
 def say(run: Run, text: str) -> None:
-    """Logs a warning that the run's message has as well."""
+    """Logs a warning and adds it to the run's message."""
     run.message = f"{run.message}; {text}".removeprefix("; ")
     log.warning(text)
 
 
 def listed(numbers: dict[str, int]) -> str:
-    """Counts by view in a line."""
+    """Formats counts by view in a line."""
     return ", ".join(f"{view} {number}" for view, number in numbers.items())

@@ -43,7 +43,7 @@ log = logging.getLogger(__name__)
 
 
 def plan() -> Plan:
-    """What `apply` would do now; changes nothing.
+    """Plans what `apply` would do now, and changes nothing.
 
     Raises:
         ConfigurationError: the definitions do not load, or do not fit their sources.
@@ -58,7 +58,7 @@ def plan() -> Plan:
 
 
 def migrated(connection: Connection) -> bool:
-    """Migrates the schema for a plan, which undoes it; False where the role may not.
+    """Migrates the schema in the plan's transaction, which is undone; False without the right to.
 
     Sources may be tables that come with the schema.
     """
@@ -94,7 +94,7 @@ def apply(
 
 
 def require_owner(connection: Connection) -> None:
-    """Returns when the current role may change what is there, or nothing is there yet."""
+    """Refuses a role that may not act as the owner of the tables, if there are any yet."""
     row = connection.execute(OWNER).fetchone()
     if row is not None and not row[1]:
         raise NotAllowed(
@@ -107,7 +107,7 @@ OWNER = """
     SELECT pg_get_userbyid(relowner), pg_has_role(relowner, 'USAGE')
     FROM pg_class WHERE relname = 'runs'
       AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'ops')"""
-"""Who owns the tables, and whether the current role may act as that one.
+"""The owner of the tables, and true where the current role may act as that one.
 
 Of the ledger, whose row rules let nobody else enter an `apply`. Asked of PostgreSQL's catalogs,
 since not every role may look into the schema.
@@ -117,7 +117,7 @@ since not every role may look into the schema.
 def applied(
     connection: Connection, allow_removal: bool, show: Callable[[str], Any]
 ) -> tuple[Plan, Run]:
-    """Does it, when nobody else does."""
+    """Plans and applies under the lock that lets one `apply` run at a time."""
     with lock(connection, "apply") as got:
         if got == "waited":
             log.info("waited for another apply to end")
@@ -148,7 +148,7 @@ def applied(
 
 
 def planned(connection: Connection, contents: "RepoContents") -> Plan:
-    """The schema's change, if any, before those of the registry and of the online tables.
+    """Lists all changes: the schema's, if any, then those of the registry or the online tables.
 
     A later version's schema that this one can use stays as it is.
     """
@@ -167,14 +167,14 @@ def planned(connection: Connection, contents: "RepoContents") -> Plan:
 
 
 def unfinished(connection: Connection) -> bool:
-    """Whether the last `apply` was killed or failed, perhaps before it filled a new feature."""
+    """True if the last `apply` was killed or failed, perhaps before it filled a new feature."""
     return last_outcome(connection, "apply") in ("killed", "failed")
 
 
 def now(connection: Connection) -> tuple[Objects, bool]:
-    """What the registry has, and whether online tables and catalog are as it says.
+    """Reads the registry's objects; the second is True if online tables and catalog agree with it.
 
-    They are not where an `apply` was killed, or an earlier version applied last.
+    These do not where an `apply` was killed, or an earlier version applied last.
     """
     try:
         with open_store() as store:
@@ -200,7 +200,7 @@ def register(contents: "RepoContents", changes: Sequence[Change], again: bool) -
 
 
 def fill(store: "FeatureStore", changed: Sequence[str] | None) -> None:
-    """Materializes changed views again, all for None: a new feature is served with its values.
+    """Materializes changed views (None: all) again, so that new features are served with values.
 
     Only as far as they were materialized before; a view that never was stays empty.
     """
@@ -217,7 +217,7 @@ def fill(store: "FeatureStore", changed: Sequence[str] | None) -> None:
 
 
 def complete(again: bool) -> None:
-    """Brings online tables and catalog to what the registry says, which is right already.
+    """Updates online tables and catalog from the registry, which needs no change itself.
 
     `again`: fills all views as well, since the last run may have left some.
     """

@@ -1,8 +1,8 @@
-"""Audits what is served: users at random, each value recomputed as training would see it.
+"""Audits served values: takes users at random and recomputes each value as training sees it.
 
-What is expected of a view is the newest row that its last materialization could see. A row whose
-instant is after the view's watermark, or which was loaded after that materialization, is not yet
-materialized, which is said and no skew. Changes nothing but the ledger; may run beside all else.
+The newest row that a view's last materialization could see should be online. A row whose instant
+is after the view's watermark, or which was loaded after that materialization, is counted as not yet
+materialized, not as skew. It changes nothing but the ledger, and may run beside any other command.
 """
 
 import logging
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-"""Materializations that may come between what is served and what it is compared with."""
+"""Attempts, since a materialization may come between reading served values and recomputing them."""
 
 
 def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: float) -> None:
@@ -79,13 +79,13 @@ CHOOSE = "SELECT user_id FROM source.users ORDER BY md5(user_id || %s) LIMIT %s"
 RECORD = """
     INSERT INTO ops.skew (run, view, feature, compared, differing, pending)
     VALUES (%s, %s, %s, %s, %s, %s)"""
-"""One feature of one audit."""
+"""Enters one feature of one audit."""
 
 
 def compare(
     connection: Connection, store: "FeatureStore", contract: Contract, users: list[str], url: str
 ) -> Tally:
-    """Compares all features of all users, between two materializations."""
+    """Compares all features of the users, in a time without a materialization."""
     for _ in range(ATTEMPTS):
         marks = watermarks(connection, store, contract)
         served = from_api(url, contract, users) if url else from_store(store, contract, users)
@@ -107,7 +107,7 @@ def tallied(
     seen: dict[str, dict[str, Seen]],
     limit: datetime,
 ) -> Tally:
-    """Puts what is served beside what training sees, view by view."""
+    """Compares served with recomputed values, view by view."""
     tally = Tally(contract, limit)
     for view in contract.views:
         mark = marks.get(view, NEVER)
@@ -122,7 +122,7 @@ def tallied(
 
 
 def expected_at(view: str, served: Served, mark: Watermark, seen: Seen | None) -> datetime:
-    """The instant at which training sees what should be online of a user's view."""
+    """The instant as of which to recompute a user's view: that of the row that should be online."""
     as_of = served.as_of.get(view)
     if as_of is not None and as_of > mark.until:  # it was pushed
         return as_of

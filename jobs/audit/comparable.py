@@ -1,4 +1,4 @@
-"""Served and trained values in one form, in which only the same value is equal."""
+"""Brings served and trained values into one form, in which only identical values are equal."""
 
 import base64
 import json
@@ -13,7 +13,7 @@ SETS = re.compile(r"Set\(\w+\)")
 
 
 def trained(value: Any, feast_type: str, is_json: bool) -> Any:
-    """A value of a training set.
+    """Converts a value of a training set for the comparison.
 
     Args:
         feast_type: by name, as contracts have it.
@@ -25,14 +25,14 @@ def trained(value: Any, feast_type: str, is_json: bool) -> Any:
 
 
 def served(value: Any, feast_type: str, is_json: bool) -> Any:
-    """A value as it is served by the API (`is_json`) or by Feast's SDK."""
+    """Converts a value that the API (`is_json`) or Feast's SDK served for the comparison."""
     if isinstance(value, list) and SETS.fullmatch(feast_type):
         value = set(value)
     return comparable(value, is_json)
 
 
 def comparable(value: Any, is_json: bool) -> Any:
-    """A value of numbers, texts, lists and objects alone, the elements of a set in order."""
+    """Reduces a value to numbers, texts, lists and objects; the elements of a set get an order."""
     match value:
         case None | bool() | int() | str():
             return value
@@ -52,7 +52,7 @@ def comparable(value: Any, is_json: bool) -> Any:
 
 
 def parsed(text: str | None) -> Any:
-    """The object that a JSON text says; a text that is none as it is."""
+    """Parses a JSON text; gives back a text that is not JSON."""
     try:
         return None if text is None else json.loads(text)
     except ValueError:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 SETTLE_S = 1.0
-"""An answer of the API is at most so much older than what was committed."""
+"""The longest time for which the API may still answer with values from before a commit."""
 TIMEOUT_S = 30
 USERS_PER_REQUEST = 100
 

@@ -1,4 +1,4 @@
-"""What an audit counts: for each feature, in how many users it was compared and differs."""
+"""Counts for each feature in how many users it was compared and in how many it differs."""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -12,14 +12,14 @@ from streamflow.catalog.contract import Contract
 
 @dataclass
 class Count:
-    """Users, of one feature."""
+    """The numbers of users for one feature."""
 
     compared: int = 0
     differing: int = 0
     """Of those compared."""
     pending: int = 0
-    """With a row that was not materialized yet; compared as well, unless that row is a
-    correction of the one that is served."""
+    """Users with a row that was not materialized yet; they are compared as well, unless that row is
+    a correction of the one that is served."""
 
 
 class Tally:
@@ -36,12 +36,12 @@ class Tally:
         self.ahead = dict.fromkeys(contract.views, 0)
         """By view: users whose value is dated too far ahead, and keeps all others back."""
         self.users: set[str] = set()
-        """Those with a difference."""
+        """The users with a difference."""
         self.first = ""
-        """The first difference, in words."""
+        """A sentence about the first difference."""
 
     def leave_out(self, view: str, users: list[str]) -> None:
-        """A view that was never materialized: all that these users have is pending."""
+        """Counts all rows of these users as pending, since the view was never materialized."""
         self.pending[view] = len(users)
         for one in self._of(view):
             self.features[one].pending = len(users)
@@ -87,18 +87,18 @@ class Tally:
         return [one.reference for one in self._contract.features if one.view == view]
 
     def shares(self) -> dict[str, float]:
-        """By feature: in which share of the users compared it differs; 0 where none was."""
+        """By feature: the share of compared users in which it differs; 0 if none was compared."""
         return {
             name: one.differing / one.compared if one.compared else 0.0
             for name, one in self.features.items()
         }
 
     def worst(self) -> float:
-        """The largest share."""
+        """The largest share of any feature."""
         return max(self.shares().values(), default=0.0)
 
     def message(self) -> str:
-        """What there is to say, in one line."""
+        """Summarizes the audit in one line."""
         differing = {name: share for name, share in self.shares().items() if share}
         compared = sum(one.compared for one in self.features.values())
         parts = [f"{name} differs in {share:.1%} of the users" for name, share in differing.items()]

@@ -1,4 +1,4 @@
-"""What an audit compares with: the values that training sees, and which rows were there to see."""
+"""Recomputes values as training sees them, and finds the rows that could be materialized."""
 
 from collections.abc import Sequence
 from contextlib import suppress
@@ -20,12 +20,12 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Watermark:
-    """How far a view was materialized."""
+    """The point up to which a view was materialized."""
 
     until: datetime
     """Rows after this instant are not online yet."""
     seen_at: datetime
-    """Nor are rows that were loaded after this one."""
+    """Rows that were loaded after this instant are not online yet either."""
 
 
 @dataclass(frozen=True)
@@ -37,16 +37,16 @@ class Seen:
     late: tuple[datetime, ...]
     """Instants up to the watermark whose rows were loaded, or corrected, after it."""
     is_ahead: bool
-    """Whether there are rows after the watermark."""
+    """True if there are rows after the watermark."""
 
     @property
     def is_pending(self) -> bool:
-        """Whether there is a row that was not materialized yet."""
+        """True if there is a row that was not materialized yet."""
         return self.is_ahead or bool(self.late)
 
 
 def projected(store: "FeatureStore", contract: Contract) -> dict[str, str]:
-    """The views of a service: from the name that answers use to the registry's."""
+    """The views of a service: their names in the registry by the names that answers use."""
     service = store.get_feature_service(contract.service)
     return {one.name_to_use(): one.name for one in service.feature_view_projections}
 
@@ -54,7 +54,7 @@ def projected(store: "FeatureStore", contract: Contract) -> dict[str, str]:
 def watermarks(
     connection: Connection, store: "FeatureStore", contract: Contract
 ) -> dict[str, Watermark]:
-    """By view: how far it was materialized; those that never were are missing."""
+    """By view: its watermark; views that were never materialized are missing."""
     found = connection.execute(
         "SELECT view, max(window_end), max(seen_at) FROM ops.materializations"
         " WHERE project = %s GROUP BY view",
@@ -72,9 +72,9 @@ def seen_rows(
     users: Sequence[str],
     marks: dict[str, Watermark],
 ) -> dict[str, dict[str, Seen]]:
-    """By view, then by user: which rows its source has; users without any are missing.
+    """By view, then by user: the rows in its source; users without rows are missing.
 
-    Of a view whose rows are not in this database none is known.
+    For a view whose source is not in this database there is no user.
     """
     from feast.infra.common.materialization_job import MaterializationTask
 
@@ -98,7 +98,7 @@ def seen_rows(
 def seen_in(
     connection: Connection, source: "Source", mark: Watermark, users: Sequence[str]
 ) -> dict[str, Seen]:
-    """By user: which rows one source has."""
+    """By user: the rows in one source."""
     query = sql.SQL(ROWS).format(
         key=source.keys[0],
         event=source.event,
@@ -119,7 +119,7 @@ ROWS = """
                  coalesce({created} > %(seen_at)s, false) AS is_late
           FROM {query} AS s) AS s
     WHERE user_id = ANY(%(users)s) AND event <= now() GROUP BY user_id"""
-"""One row per user, see Seen."""
+"""One row per user with the fields of `Seen`."""
 
 
 def recomputed(
@@ -129,7 +129,7 @@ def recomputed(
     users: Sequence[str],
     times: Sequence[datetime],
 ) -> dict[str, dict[str, Any]]:
-    """By user: a view's features as a training set has them whose rows are of these times."""
+    """By user: a view's features as a training set has them as of the user's time in `times`."""
     name = projected(store, contract)[view]
     features = [one for one in contract.features if one.view == view]
     entities = sql.SQL(

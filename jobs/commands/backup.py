@@ -57,11 +57,11 @@ def summed_up(command: str, database: bool = False) -> Iterator[dict[str, Any]]:
 
 
 @contextmanager
-def noted(command: str) -> Iterator[Run]:
-    """A run of the ledger where the PG* variables name a database that has one.
+def recorded_if_possible(command: str) -> Iterator[Run]:
+    """Records a run in the ledger if the PG* variables name a database that has one.
 
-    Elsewhere, and where that does not answer, a run that nobody enters: a dump has to be stored
-    all the more when its database is gone.
+    Without one, or if it does not answer, the run is not recorded: a dump has to be stored all
+    the more when its database is gone.
     """
     with ExitStack() as stack:
         run = Run(command, {})
@@ -74,7 +74,7 @@ def noted(command: str) -> Iterator[Run]:
 
 
 def require_prefix(prefix: str) -> None:
-    """Returns when backups whose names begin with `prefix` are found again, else refuses it."""
+    """Refuses a prefix that cannot begin a backup's name."""
     from jobs.backup.place import PREFIX
 
     if not PREFIX.fullmatch(prefix):
@@ -84,7 +84,7 @@ def require_prefix(prefix: str) -> None:
 
 
 def targets_of(databases: list[str]) -> dict[str, str]:
-    """The databases to restore, by what they are.
+    """Parses the options WHAT=NAME: the databases to restore, by what they are.
 
     Raises:
         ConfigurationError: one is not WHAT=NAME, or WHAT is given twice.
@@ -110,7 +110,7 @@ def store(
     """Make a folder of dumps a backup with checksums and manifest; remove the oldest ones."""
     from jobs.backup.place import store as stored
 
-    with summed_up("backup") as line, noted("backup") as run:
+    with summed_up("backup") as line, recorded_if_possible("backup") as run:
         require_prefix(prefix)
         manifest = stored(dumps, to, prefix, keep)
         rows = sum(sum(one.rows.values()) for one in manifest.databases)
@@ -162,7 +162,7 @@ def check(place: Annotated[str, typer.Argument(metavar="PLACE", help=PLACE)]) ->
 
 
 def asked(request: str, place: str, prefix: str) -> "Request":
-    """The request of a restore, as the options have it.
+    """Makes the request of a restore from the options.
 
     Raises:
         ConfigurationError: one of them cannot be.

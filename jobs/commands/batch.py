@@ -1,7 +1,7 @@
-"""`streamflow batch`: commands one after the other in one process, as a Job of the chart runs them.
+"""`streamflow batch`: runs several commands in one process, as a Job of the chart does.
 
-One that fails keeps none of the others from being run, unless the database is away. What was done
-is for each command to know (`--once`, `--if-stale`), so that another attempt does the rest.
+A failed command does not keep the others from being run, unless the database is down. Commands find
+out themselves what was done before (`--once`, `--if-stale`); another attempt does the rest.
 """
 
 import logging
@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 
 BATCH = "batch"
 THEN = "--then"
-"""Stands between two commands; no name of a view or file looks like it."""
+"""The word between two commands, which no name of a view or file looks like."""
 SETTINGS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-"""What follows the first command's name is not for `batch`."""
+"""Leaves the options after the first command's name to that command."""
 
 
 def batch(
@@ -31,7 +31,7 @@ def batch(
     """Run commands in order; end with 1 if another attempt is of use to one, else 3, 2 or 0."""
     works = list(split(commands))
     parsed = [parse(context.find_root(), work) for work in works]
-    with waiting.together():
+    with waiting.sharing_budget():
         codes = list(run_all(parsed))
     ended = [
         f"{shown(' '.join(work))} (code {code})"
@@ -49,7 +49,7 @@ def batch(
 
 
 def split(words: Sequence[str]) -> Iterator[list[str]]:
-    """The words of each command."""
+    """Splits the words at `--then` into commands."""
     command: list[str] = []
     for word in words:
         if word == THEN:
@@ -61,10 +61,10 @@ def split(words: Sequence[str]) -> Iterator[list[str]]:
 
 
 def parse(root: Any, words: list[str]) -> Any:
-    """A command of `streamflow` with its arguments, ready to be invoked.
+    """Parses one command with its arguments to a context that can be invoked.
 
     Raises:
-        ConfigurationError: it is none that a batch may have, or its arguments are wrong.
+        ConfigurationError: it is not a command that a batch may have, or its arguments are wrong.
         typer.Exit: these are wrong, and all is said about it.
     """
     if not words:
@@ -76,7 +76,7 @@ def parse(root: Any, words: list[str]) -> Any:
 
 
 def run_all(contexts: Sequence[Any]) -> Iterator[int]:
-    """Runs each command and gives its exit code; ends early when the database is away."""
+    """Runs the commands and yields their exit codes; ends early if the database is down."""
     for place, context in enumerate(contexts, start=1):
         code = 0
         try:
@@ -93,7 +93,7 @@ def run_all(contexts: Sequence[Any]) -> Iterator[int]:
 
 
 def is_away() -> bool:
-    """Whether the database does not answer."""
+    """True if the database does not answer."""
     try:
         waiting.database()
     except StoreUnavailable:

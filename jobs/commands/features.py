@@ -60,7 +60,7 @@ def features(
 
 
 def require_found(vectors: "Sequence[Vector]", service: str) -> None:
-    """Returns when there are features of every key, else raises StreamflowError."""
+    """Raises StreamflowError if there is a key without features."""
     lacking = [vector for vector in vectors if not vector.found]
     if lacking and lacking[0].key:
         of_whom = ", ".join(quoted(vector.name) for vector in lacking)
@@ -70,7 +70,7 @@ def require_found(vectors: "Sequence[Vector]", service: str) -> None:
 
 
 def parsed(texts: Sequence[str], wanted: "Sequence[AskedBy]", service: str) -> list[dict[str, Any]]:
-    """The keys that a person wrote, as the service wants them.
+    """Parses the keys that a person wrote, by the names and types that the service is asked by.
 
     Raises:
         ConfigurationError: there are none, or one is not what the service is asked by.
@@ -91,13 +91,13 @@ def parsed(texts: Sequence[str], wanted: "Sequence[AskedBy]", service: str) -> l
 
 
 def how_asked(wanted: "Sequence[AskedBy]", service: str) -> str:
-    """Says in a clause how a person writes a key of a service."""
+    """Describes in a clause how to write a key of a service."""
     several = ",".join(f"{one.name}=…" for one in wanted)
     return f"service {service} is asked by {wanted[0].name if len(wanted) == 1 else several}"
 
 
 def named_values(text: str, names: Sequence[str], how: str) -> dict[str, str]:
-    """`driver_id=1,user_id=a` by name; a value may have commas, and a single one needs no name.
+    """Splits `driver_id=1,user_id=a` by name; values may have commas, a single one needs no name.
 
     Raises:
         ConfigurationError: a name is missing, or there twice; `how` says what is right.
@@ -122,7 +122,7 @@ def named_values(text: str, names: Sequence[str], how: str) -> dict[str, str]:
 
 
 def value_of(wanted: "AskedBy", text: str) -> Any:
-    """The value that a text names, in the type that the service wants.
+    """Converts a text to the type that the service is asked by.
 
     Raises:
         ConfigurationError: it names none of that type.
@@ -137,7 +137,7 @@ def value_of(wanted: "AskedBy", text: str) -> Any:
 
 
 def whole_number(text: str, bits: int = 64) -> int:
-    """A number in digits that a signed integer of so many bits holds, else ValueError."""
+    """Parses a whole number that fits a signed integer of so many bits, else raises ValueError."""
     if not re.fullmatch(r"[+-]?[0-9]+", text) or not -(2 ** (bits - 1)) <= int(text) < 2 ** (
         bits - 1
     ):
@@ -146,14 +146,14 @@ def whole_number(text: str, bits: int = 64) -> int:
 
 
 def truth(text: str) -> bool:
-    """True or false, else ValueError."""
+    """Parses true or false, else raises ValueError."""
     if text.lower() not in ("true", "false"):
         raise ValueError(text)
     return text.lower() == "true"
 
 
 def seconds(text: str) -> int:
-    """Seconds since 1970, of a number, a day or a time (UTC without a zone), else ValueError."""
+    """Parses a number, a day or a time to seconds since 1970, else raises ValueError."""
     try:
         return whole_number(text)
     except ValueError:
@@ -170,4 +170,4 @@ FORMS: dict[str, tuple[Any, str]] = {
     "BYTES": (str.encode, "text"),
     "UNIX_TIMESTAMP": (seconds, "seconds since 1970, or a time like 2024-02-01T00:00:00Z"),
 }
-"""By Feast's type: what makes a value of text, and how the text looks; else it is the text."""
+"""By Feast's type: the converter of a text and a description of its form; others stay text."""

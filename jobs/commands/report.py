@@ -1,4 +1,4 @@
-"""The ends of commands: any error is one line and an exit code, a run has its JSON line."""
+"""Ends commands: turns any error into one line and an exit code, and prints the JSON line."""
 
 import traceback
 from collections.abc import Callable, Iterator
@@ -25,10 +25,10 @@ from streamflow.postgres import embedded
 FAILED, WRONG_USE, REFUSED, INTERRUPTED = 1, 2, 3, 130
 
 SETTINGS = (*settings.StreamflowSettings.model_fields, *Passwords.model_fields)
-"""The settings that a command takes from variables beginning with STREAMFLOW_."""
+"""The names of all settings that commands take from variables beginning with STREAMFLOW_."""
 
 VERBOSE: ContextVar[bool] = ContextVar("verbose", default=False)
-"""True where an error that is none of ours is told with its traceback, in the log as well."""
+"""True if unexpected errors are printed and logged with their traceback."""
 
 
 @contextmanager
@@ -65,7 +65,7 @@ def reporting(
 
 
 def tell(error: BaseException) -> None:
-    """Prints an error as one line, and its traceback where that was asked for."""
+    """Prints an error as one line, with its traceback if that was asked for."""
     with suppress(OSError, ValueError):  # a standard error that is closed tells nobody
         if isinstance(error, StreamflowError):
             console.fail(error)
@@ -78,14 +78,14 @@ def tell(error: BaseException) -> None:
 
 
 def message(error: BaseException) -> str:
-    """An error as the line that tells it, and the JSON line, have it."""
+    """The text of an error for the line on standard error and for the JSON line."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
     return str(error) if isinstance(error, StreamflowError) else shown(reason(error))
 
 
 def exit_code(error: BaseException) -> int:
-    """The exit code that tells a caller what kind of error it was."""
+    """The exit code for a kind of error."""
     if isinstance(error, KeyboardInterrupt):
         return INTERRUPTED
     if isinstance(error, InputRefused | ValueRefused):

@@ -1,6 +1,6 @@
 """Runs a piece of work for a command: waits for what it needs, and ends with its JSON line.
 
-It is tracked where a Prefect server answers, and done without one all the same.
+Where a Prefect server answers, the work runs as a flow; it is done without one all the same.
 """
 
 import logging
@@ -53,7 +53,7 @@ def run(
 
 
 def tracked(name: str, **parameters: Any) -> Summary:
-    """Does the work `name` of `jobs/flows/work.py`, as the flow of that name where it can.
+    """Does the work `name` of `jobs/flows/work.py`, as a flow if a Prefect server answers.
 
     PREFECT_API_URL unset: without Prefect, which is then not even imported. Set, but nobody
     answers, or no longer: the work is done all the same, and the log says it was not tracked.

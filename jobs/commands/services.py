@@ -1,4 +1,4 @@
-"""`streamflow services`: the feature services, and what each of their features means."""
+"""`streamflow services`: lists the feature services and describes their features."""
 
 import json
 import re
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from feast import FeatureStore
 
 UNIT = re.compile(r", (?:in (?P<unit>[^,]+?)|a (?P<count>count))\.?$")
-"""The end of a description that tells the unit."""
+"""The end of a description, which names the unit."""
 NEWEST = """
     SELECT DISTINCT ON (view) view, newest_event FROM ops.materializations
     WHERE project = %s ORDER BY view, materialization DESC"""
@@ -62,7 +62,7 @@ def newest_online(project: str) -> dict[str, datetime | None]:
 def described(
     store: "FeatureStore", service: Any, newest: dict[str, datetime | None]
 ) -> dict[str, Any]:
-    """A service as it is told to programs."""
+    """Describes a service for programs."""
     from streamflow.catalog.contract import contract_of_service
     from streamflow.feast.registry.request_inputs import asked_by
 
@@ -104,7 +104,7 @@ def features_of(
 
 
 def unit_of(field: Any) -> str | None:
-    """The unit of a feature: its tag `unit`, else what its description ends in."""
+    """The unit of a feature: its tag `unit`, else the end of its description."""
     if tagged := field.tags.get("unit"):
         return str(tagged)
     found = UNIT.search(field.description)
@@ -112,7 +112,7 @@ def unit_of(field: Any) -> str | None:
 
 
 def in_short(service: dict[str, Any]) -> dict[str, Any]:
-    """A service as a row of the list."""
+    """Summarizes a service as a row of the list."""
     return {
         "service": service["service"],
         "features": len(service["features"]),

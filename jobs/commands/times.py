@@ -1,4 +1,4 @@
-"""Days and times as the command line takes them."""
+"""Parses the days and times of the command line."""
 
 import logging
 import re
@@ -13,7 +13,7 @@ log = logging.getLogger(__name__)
 
 
 def parse_day(text: str) -> date:
-    """An ISO day, e.g. 2024-01-31."""
+    """Parses an ISO day, e.g. 2024-01-31."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -21,7 +21,7 @@ def parse_day(text: str) -> date:
 
 
 def parse_instant(text: str) -> datetime:
-    """An ISO time or day, aware; UTC where it names no zone."""
+    """Parses an ISO time or day to an aware time; without a zone it is UTC."""
     try:
         parsed = datetime.fromisoformat(text)
         return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)

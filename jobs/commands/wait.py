@@ -1,4 +1,4 @@
-"""`streamflow wait`: ends when the database, the registry or months that others load are there."""
+"""`streamflow wait`: waits for the database, the registry, or months that others load."""
 
 import json
 from collections.abc import Sequence
@@ -34,7 +34,7 @@ def wait(
 
 @dataclass(frozen=True)
 class Month:
-    """A month as `ingest` is told of it."""
+    """A month by the parameters of the `ingest` that loads it."""
 
     as_of: str
     revision: str
@@ -42,7 +42,7 @@ class Month:
 
     @classmethod
     def of(cls, text: str) -> Self:
-        """`DAY REVISION SOURCE`, where the revision is a dash for none.
+        """Parses `DAY REVISION SOURCE`, in which a dash stands for no revision.
 
         Raises:
             ConfigurationError: it is written otherwise.
@@ -53,7 +53,7 @@ class Month:
         return cls(as_of, revision.removeprefix("-"), source)
 
     def parameters(self) -> str:
-        """The parameters that a run which loaded it has in the ledger, as JSON."""
+        """The ledger's parameters of a run that loaded the month, as JSON."""
         given = ledger.revised(self.revision, source=self.source, as_of=self.as_of)
         return json.dumps(ledger.shown_parameters(given))
 
@@ -63,11 +63,11 @@ class Month:
 
 
 class NotLoaded(waiting.NotThereYet):
-    """Months are not loaded yet."""
+    """Some months are not loaded yet; the message names them."""
 
 
 def wait_for_months(texts: Sequence[str]) -> None:
-    """Returns when the months are loaded.
+    """Waits until the months are loaded.
 
     Raises:
         StreamflowError: they are not after STREAMFLOW_WAIT_S seconds, and none is being loaded;
@@ -81,7 +81,7 @@ def wait_for_months(texts: Sequence[str]) -> None:
 
 
 def require_loaded(months: Sequence[Month]) -> None:
-    """Returns when all of the months are loaded, else raises NotLoaded with those that are not."""
+    """Raises NotLoaded with the months that are not loaded, if any."""
     with connect() as connection:
         missing = [
             str(month)

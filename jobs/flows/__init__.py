@@ -1,1 +1,1 @@
-"""Work that commands do, each piece a run of the ledger: plain, and as Prefect's flows."""
+"""The work of the commands, each a run in the ledger: as plain functions and as Prefect flows."""

@@ -1,4 +1,4 @@
-"""The work as Prefect flows, with retries and a table of counts as each run's artifact.
+"""Prefect flows around the work, with retries and a table of each run's counts.
 
 Imported only where PREFECT_API_URL names a server: Prefect takes seconds to import, and
 without a server it would start one of its own. A step is tried again when the database went
@@ -22,18 +22,18 @@ from jobs.run.urls import shown
 from streamflow.errors import InputRefused, StoreUnavailable
 
 LOCATIONS = ("source", "out", "url")
-"""Parameters to be wrapped in a Location: Prefect's server gets them before they are checked."""
+"""Parameters to wrap in a Location, since Prefect's server gets them before they are checked."""
 
 
 class Location(pydantic.SecretStr):
-    """A path or URL, of which Prefect's server is sent what may be shown."""
+    """A path or URL that is sent to Prefect's server without its secrets."""
 
     def _display(self) -> str:
         return shown(self.get_secret_value())
 
 
 def database_went_away(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:
-    """Whether a failed step is worth another try."""
+    """Retries a failed step if the database went away."""
     return isinstance(state.result(raise_on_failure=False), StoreUnavailable)
 
 
@@ -48,7 +48,7 @@ step = task(
 
 
 def published(summary: Summary) -> Summary:
-    """Shows the counts of a run as a table on the Prefect server; gives them back."""
+    """Shows the counts of a run as a table on the Prefect server; returns the summary."""
     create_table_artifact(
         key=f"{summary['command']}-counts",
         table=[{"rows": name, "count": count} for name, count in summary["rows"].items()],

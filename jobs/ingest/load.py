@@ -85,7 +85,7 @@ def ingest(
 
 
 def require_folder(directory: Path) -> None:
-    """Returns when `directory` is a folder that can be read; raises ConfigurationError."""
+    """Raises ConfigurationError unless `directory` is a folder that can be read."""
     try:
         with os.scandir(directory):
             pass
@@ -102,7 +102,7 @@ def stage(
     schema: pandera.DataFrameSchema,
     advance: Callable[[int], None],
 ) -> Reader:
-    """Copies a file as text into a temporary table, faults included; gives its reader."""
+    """Copies a file as text into a temporary table, faulty rows included; returns its reader."""
     columns = list(schema.columns)
     file = sql.Identifier(path.stem)
     connection.execute(
@@ -122,7 +122,7 @@ def stage(
 
 
 def as_csv(block: pd.DataFrame) -> bytes:
-    """The block as CSV for COPY: line first, nulls unquoted and empty."""
+    """Formats a block as CSV for COPY: line number first, nulls unquoted and empty."""
     table = pa.table({"line": pa.array(block.index), **{c: pa.array(block[c]) for c in block}})
     out = io.BytesIO()
     pyarrow.csv.write_csv(table, out, pyarrow.csv.WriteOptions(include_header=False))
@@ -130,7 +130,7 @@ def as_csv(block: pd.DataFrame) -> bytes:
 
 
 def refuse_faults(connection: Connection, readers: dict[str, Reader]) -> None:
-    """Raises InputRefused when a file or the files together have faults."""
+    """Raises InputRefused if a file, or the files together, have faults."""
     for name, reader in readers.items():
         reader.report.add(*faults_across_rows(connection, name, readers))
     total = sum(reader.report.total for reader in readers.values())
@@ -155,7 +155,7 @@ MISSING_FROM = """
 def faults_across_rows(
     connection: Connection, name: str, readers: dict[str, Reader]
 ) -> tuple[list[Fault], int]:
-    """Users that occur twice, or are unknown to users.csv or labels.csv: the first and how many.
+    """Finds users that occur twice or miss in users.csv or labels.csv: the first, and the count.
 
     Where a line of those two could not be read, nobody is said to be missing from it.
     """
@@ -186,7 +186,7 @@ def faults_across_rows(
 
 
 def lookalikes(connection: Connection, file: str, users: set[str]) -> dict[str, str]:
-    """By user: the one in a staged file whose id looks the same; users without one are left out."""
+    """By user: an id in a staged file that looks the same; users without one are left out."""
     wanted = {skeleton(user) for user in users}
     found: dict[str, str] = {}
     if wanted:
@@ -200,14 +200,14 @@ def lookalikes(connection: Connection, file: str, users: set[str]) -> dict[str, 
 
 
 def holds_later(connection: Connection, as_of: datetime) -> bool:
-    """Whether a later month was stored before: then it is some user's newest."""
+    """True if a later month was stored before, so that this one is not the newest of every user."""
     query = "SELECT EXISTS (SELECT FROM source.users WHERE as_of > %s)"
     row = connection.execute(query, [as_of]).fetchone()
     return bool(row and row[0])
 
 
 def merge(connection: Connection, name: str, table: str, as_of: datetime) -> Counts:
-    """Moves a staged file into its table: new rows in, differing rows corrected, others left."""
+    """Merges a staged file into its table: inserts new rows, corrects rows that differ."""
     columns = typed_columns(connection, name, table)
     values = ["as_of", *(column for column in columns if column != "user_id")]
     typed = [sql.SQL("{}::{}").format(sql.Identifier(c), sql.SQL(t)) for c, t in columns.items()]
@@ -234,7 +234,7 @@ def merge(connection: Connection, name: str, table: str, as_of: datetime) -> Cou
 
 
 def names(columns: Iterable[str], of: str | None = None) -> sql.Composed:
-    """The columns, of the table `of` where given, separated by commas."""
+    """Lists columns for SQL, separated by commas, of the table `of` if given."""
     return sql.SQL(", ").join(sql.Identifier(*([of] if of else []), column) for column in columns)
 
 

@@ -1,4 +1,4 @@
-"""Answers from the run ledger: the newest runs, and the one that did something before.
+"""Queries the run ledger: the newest runs, and runs that did the same before.
 
 The ledger is in the database, so that it goes with the data: a database that was restored from an
 earlier backup knows nothing of what was done since, and that is done again.
@@ -17,9 +17,9 @@ from streamflow.postgres.connect import connect
 
 
 def done_before(command: str, **parameters: Any) -> dict[str, Any] | None:
-    """The summary of a run that did the same before; None where none ended well.
+    """The summary of an earlier run that did the same; None if no such run ended well.
 
-    A materialization that read no row is not taken for done: what it is for came later.
+    A materialization that read no row does not count, since its rows came later.
     """
     with connect() as connection:
         wanted = json.dumps(shown_parameters(parameters), default=str)
@@ -38,13 +38,13 @@ def done_before(command: str, **parameters: Any) -> dict[str, Any] | None:
 
 
 def nothing_to_do(command: str, run: int, reason: str) -> dict[str, Any]:
-    """The summary of a command that an earlier run had done already."""
+    """The summary of a command with nothing to do, since an earlier run did it."""
     message = f"nothing to do: {reason}"
     return Run(command, {}, number=run, outcome="done", message=message).summary()
 
 
 def online_before(loaded: int, instant: datetime) -> dict[str, Any] | None:
-    """The summary of a run that brought online what the ingest `loaded` did, up to `instant`."""
+    """The summary of a materialization of `instant` after the ingest `loaded`, or None."""
     with connect() as connection:
         row = connection.execute(ONLINE, [loaded, instant, instant]).fetchone()
     if row is None:
@@ -53,7 +53,7 @@ def online_before(loaded: int, instant: datetime) -> dict[str, Any] | None:
 
 
 def is_loading() -> bool:
-    """Whether a month is being loaded at the moment."""
+    """True if a month is being loaded now."""
     with connect() as connection:
         return connection.execute(LOADING).fetchone() == (True,)
 
@@ -67,7 +67,7 @@ def recent(limit: int) -> list[dict[str, Any]]:
 
 
 def last_outcome(connection: psycopg.Connection, command: str) -> str:
-    """How the newest run of a command ended, or that it is running; empty where none ever was.
+    """The outcome of a command's newest run, or `running`; empty if there never was one.
 
     In a database that an `apply` is about to migrate, which had no ops.ledger yet, none runs.
     """
@@ -89,7 +89,7 @@ NEWEST = """
     SELECT run, parameters->>'source' FROM ops.runs
     WHERE command = 'ingest' AND parameters->>'as_of' = %s AND outcome = 'done'
     ORDER BY run DESC LIMIT 1"""
-"""What a day's month was loaded from last."""
+"""The newest load of a day, and its source."""
 
 ONLINE = """
     SELECT online.run, online.finished_at
@@ -98,20 +98,20 @@ ONLINE = """
       AND online.parameters->'views' = '[]'
       AND online.window_start <= %s AND online.window_end >= %s
     ORDER BY online.run DESC LIMIT 1"""
-"""A materialization of another window or view may have left the month out."""
+"""The newest materialization of all views, after a load, whose window has the month's instant."""
 
 LOADING = """
     SELECT EXISTS (
         SELECT FROM ops.ledger WHERE is_open AND command = 'ingest' AND outcome = 'running')"""
-"""Runs that say so and are not killed."""
+"""True if there is an ingest that runs and was not killed."""
 
 LAST_OUTCOME = "SELECT outcome FROM ops.ledger WHERE command = %s ORDER BY run DESC LIMIT 1"
-"""How the newest run of a command ended."""
+"""The outcome of a command's newest run."""
 
 LAST_BEFORE = """
     SELECT CASE outcome WHEN 'running' THEN 'killed' ELSE outcome END
     FROM ops.runs WHERE command = %s ORDER BY run DESC LIMIT 1"""
-"""The same where there is no ops.ledger."""
+"""The same in a database without ops.ledger."""
 
 RECENT = """
     SELECT run, command, outcome, window_start, window_end,
@@ -121,4 +121,4 @@ RECENT = """
            started_at, finished_at - started_at AS duration,
            versions->>'streamflow' || ' ' || (versions->>'commit') AS version, message
     FROM ops.ledger ORDER BY run DESC LIMIT %s"""
-"""The ledger for people."""
+"""The columns of `streamflow runs`."""

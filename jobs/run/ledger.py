@@ -29,7 +29,7 @@ LOCK_CLASS = 1_398_034_502
 
 
 ended: dict[str, "Run"] = {}
-"""By command: the run of this process that ended last, for the line that tells of it."""
+"""By command: the run of this process that ended last, for its JSON line."""
 
 
 @dataclass
@@ -43,11 +43,11 @@ class Counts:
     read: int = 0
     written: int = 0
     late: int = 0
-    """How many came after their time: a later month was there before them."""
+    """Rows that came after their time: a later month was loaded before them."""
     unchanged: int = 0
     refused: int = 0
     older: int = 0
-    """Materialization: not the newest of their user."""
+    """In a materialization: rows that are not the newest of their user."""
 
     def add(self, other: "Counts") -> None:
         """Adds `other` to this."""
@@ -57,7 +57,7 @@ class Counts:
 
 @dataclass
 class Run:
-    """One run as it goes; `counts`, `window` and `message` are the command's to fill in."""
+    """A run and its results; its command fills in `counts`, `window`, `message` and `details`."""
 
     command: str
     parameters: dict[str, Any]
@@ -66,7 +66,7 @@ class Run:
     outcome: str = "running"
     message: str = ""
     details: dict[str, Any] = field(default_factory=dict)
-    """What else the line that ends the command has."""
+    """Further entries of the JSON line."""
     counts: Counts = field(default_factory=Counts)
     started: float = field(default_factory=time.monotonic)
     duration_ms: int = 0
@@ -116,7 +116,7 @@ def recorded(command: str, **parameters: Any) -> Iterator[Run]:
 
 @contextmanager
 def unrecorded(command: str, **parameters: Any) -> Iterator[Run]:
-    """Begins a run that the ledger does not get, for a role that may not write; its number is 0.
+    """Begins a run that is not entered in the ledger, for roles that only read; its number is 0.
 
     Raises as `recorded` does.
     """
@@ -130,7 +130,7 @@ def unrecorded(command: str, **parameters: Any) -> Iterator[Run]:
 
 @contextmanager
 def observed(run: Run) -> Iterator[None]:
-    """Traces a run's body, and sets its outcome, message and duration by how that ends."""
+    """Traces a run's body; sets the run's outcome, message and duration when that ends."""
     try:
         attributes = {name: str(value) for name, value in run.parameters.items()}
         with tracing.span(run.command, **attributes):
@@ -151,17 +151,17 @@ def observed(run: Run) -> Iterator[None]:
 
 
 def revised(revision: str, **parameters: Any) -> dict[str, Any]:
-    """Parameters of a run, with its revision where it has one."""
+    """Adds a run's revision, if any, to its parameters."""
     return parameters | ({"revision": revision} if revision else {})
 
 
 def shown_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as the ledger keeps them: of a URL, what may be shown."""
+    """Parameters for the ledger: URLs without their secrets."""
     return {key: shown(one) if isinstance(one, str) else one for key, one in parameters.items()}
 
 
 def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:
-    """Writes the row of a run that begins; gives its number, whose lock is held from now on.
+    """Writes the row of a run that begins; returns its number, whose lock is held from now on.
 
     Nobody sees the row before its lock, since it would be that of a killed run.
     """
@@ -177,7 +177,7 @@ def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:
 
 
 def tidy(connection: psycopg.Connection) -> None:
-    """Enters which runs were killed, and removes what is older than STREAMFLOW_KEEP_RUNS_DAYS.
+    """Marks killed runs in the ledger, and removes runs older than STREAMFLOW_KEEP_RUNS_DAYS.
 
     The run that begins goes on where that cannot be done; the next one tries again.
     """
@@ -225,7 +225,7 @@ CLOSE = """
 
 @cache
 def versions() -> dict[str, str]:
-    """What ran: StreamFlow with its git commit, Feast, Python."""
+    """The versions of StreamFlow (with its git commit), Feast and Python."""
     return {
         "streamflow": version("streamflow"),
         "commit": commit(),
@@ -259,5 +259,5 @@ def failed(command: str, message: str) -> dict[str, Any]:
 
 
 def iso(instant: datetime | None) -> str | None:
-    """`2024-01-31T00:00:00Z`, or None."""
+    """Formats an instant as `2024-01-31T00:00:00Z`; None stays None."""
     return None if instant is None else instant.isoformat().replace("+00:00", "Z")

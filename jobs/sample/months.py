@@ -1,4 +1,4 @@
-"""Months that look like StreamFlow's, from a seed: for demonstrations, tests and benchmarks."""
+"""Generates months in StreamFlow's format from a seed, for demonstrations, tests and benchmarks."""
 
 import datetime
 from collections.abc import Callable, Iterable
@@ -59,7 +59,7 @@ def write_months(
 
 
 def write_month(out: Path, users: int, month: int, seed: int) -> Path:
-    """Write OUT/month_NNN alone, the same bytes that `write_months` writes there; give it.
+    """Write OUT/month_NNN alone, with the bytes that `write_months` writes there; return its path.
 
     Raises as `write_months`.
     """
@@ -94,7 +94,7 @@ def _check_arguments(out: Path, users: int, months: int, seed: int) -> None:
 def _write_month(
     folder: Path, blocks: Iterable[Columns], progress: Callable[[int], None] | None
 ) -> int:
-    """Write the six files beside their names, then rename them; gives the rows in all."""
+    """Write six files under temporary names, then rename them; return the number of all rows."""
     parts = {name: folder / f"{name}.csv.part" for name in FILES}
     try:
         folder.mkdir(exist_ok=True)
@@ -138,7 +138,7 @@ def _append(file: IO[bytes], block: Columns, columns: Iterable[str]) -> None:
 
 
 def _text(column: str, values: NDArray[Any]) -> pa.Array:
-    """The values as the real files print them: True, 16.0 and the shortest float that reads back.
+    """Formats values as the real files do: True, 16.0, and the shortest float that reads back.
 
     Arrow alone would print true and 16.
     """

@@ -1,4 +1,4 @@
-"""The users of generated months: who they are, what they subscribe to, and what they do.
+"""Makes the users of generated months: their person, subscription, activity and label.
 
 A block of users has draws of its own, and others for each month, so that any month can be made
 alone. The numbers that are written use only + - * / and rounding: numpy's vectorised exp and log
@@ -15,7 +15,7 @@ from numpy.random import Generator, default_rng
 from numpy.typing import NDArray
 
 Columns = dict[str, NDArray[Any]]
-"""Some users' values by column name, all of one length; words are kept as places in WORDS."""
+"""Values of some users by column, all of one length; words are kept as indexes into WORDS."""
 
 FLAG = ("False", "True")
 WORDS = {
@@ -142,7 +142,7 @@ def _subscriptions(rng: Generator, start: int, stop: int) -> Columns:
 
 
 def _activity(rng: Generator, rows: Columns) -> None:
-    """What the users did in a month, around what is usual of each, and whether they leave.
+    """Add a month's activity, around each user's own level, and the label.
 
     Who is bound by no contract, watches less or had trouble leaves more often.
     """

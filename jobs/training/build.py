@@ -67,7 +67,7 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
 
 
 def facts_of(contract: Contract, as_of: str) -> Facts:
-    """Describes a training set as its file says of itself.
+    """Describes a training set in the words of its own metadata.
 
     No version of the code is in it, nor a description: the same data gives the same bytes, whoever
     writes it.
@@ -83,7 +83,7 @@ def facts_of(contract: Contract, as_of: str) -> Facts:
 
 
 def describe(contract: Contract, as_of: date, written: Written, definitions: str) -> Manifest:
-    """The manifest of what was written."""
+    """Makes the manifest of a training set that was written."""
     return Manifest(
         service=contract.service,
         contract=contract.hash,

@@ -1,4 +1,4 @@
-"""Labels of a day joined point-in-time with a service's features, by Feast's offline store."""
+"""Joins the labels of a day point-in-time with a service's features, by Feast's offline store."""
 
 import re
 from collections.abc import Iterator
@@ -27,7 +27,7 @@ Sorted by the bytes of user_id, so that no locale decides the order."""
 def joined(
     store: "FeatureStore", contract: Contract, instant: datetime
 ) -> Iterator[pa.RecordBatchReader]:
-    """The point-in-time join, by Feast, in the types of the contract and sorted by user."""
+    """Yields the point-in-time join in batches, in the types of the contract and sorted by user."""
     names = registered_names(store, contract)
     job = store.get_historical_features(
         entity_df=LABELS.format(as_of=instant.isoformat()),
@@ -40,7 +40,7 @@ def joined(
 
 
 def require_no_request_data(store: "FeatureStore", service: str) -> None:
-    """Returns when all features of a service can be computed from what is stored.
+    """Refuses a service with features that need values of a request.
 
     Raises:
         ConfigurationError: an on-demand view takes values from the request; names it and them.

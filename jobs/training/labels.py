@@ -1,4 +1,4 @@
-"""Waits until there are labels of a day, of which a training set is made."""
+"""Waits for the labels of the day of a training set."""
 
 from contextlib import suppress
 from datetime import UTC, date, datetime
@@ -10,11 +10,11 @@ from streamflow.postgres.connect import connect
 
 
 class NoLabels(waiting.NotThereYet):
-    """The day has no labels, so there is nothing to train on."""
+    """A day has no labels, so there is nothing to train on."""
 
 
 def wait_for_labels(as_of: date) -> None:
-    """Returns when there are labels of a day, or none after STREAMFLOW_WAIT_S seconds.
+    """Waits until there are labels of a day, STREAMFLOW_WAIT_S seconds at most.
 
     While a month is being loaded it waits on. To be called before the run is entered in the ledger,
     so that all months which a run does not see ended after it began.
@@ -25,7 +25,7 @@ def wait_for_labels(as_of: date) -> None:
 
 
 def require_labels(instant: datetime) -> None:
-    """Returns when there are labels of `instant`, else raises NoLabels."""
+    """Raises NoLabels if there are no labels of `instant`."""
     with connect() as connection:
         if connection.execute(LAST_LABELS, [instant]).fetchone() == (instant,):
             return

@@ -52,7 +52,7 @@ def verify(out: str) -> Manifest:
 
 
 def contract_in(target: Target, manifest: Manifest) -> Contract:
-    """The contract of a training set as its manifest lists it.
+    """Rebuilds the contract of a training set from its manifest.
 
     Raises:
         VerificationFailed: the manifest is at odds with itself, or with what the file says of
@@ -75,10 +75,10 @@ def contract_in(target: Target, manifest: Manifest) -> Contract:
 
 
 def require_defined(store: "FeatureStore", contract: Contract, out: str) -> None:
-    """Returns when the registry has all features of a contract, in the same types.
+    """Refuses a contract with features that the registry lacks, or has in other types.
 
     Raises:
-        VerificationFailed: it has not; names the first one.
+        VerificationFailed: there is such a feature; names the first one.
     """
     from feast.errors import FeatureViewNotFoundException
 
@@ -108,7 +108,7 @@ def difference(stored: pq.ParquetFile, again: pa.RecordBatchReader) -> str:
 
 
 def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
-    """The rows of batches, one after the other."""
+    """Yields the rows of all batches."""
     for batch in batches:
         yield from batch.to_pylist()
 

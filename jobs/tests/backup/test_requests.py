@@ -44,7 +44,7 @@ def store_as(place: Path, name: str) -> str:
     work = place / ".job.tmp"
     manifest = backup.describe(work, "streamflow")
     manifest = type(manifest)(name, manifest.databases, manifest.versions)
-    Place(str(place)).keep(work, manifest)
+    Place(str(place)).add(work, manifest)
     return name
 
 

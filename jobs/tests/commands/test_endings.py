@@ -14,7 +14,7 @@ from typer.testing import Result
 
 from jobs.backup import place as backup
 from jobs.flows import work as commands
-from jobs.run import ledger
+from jobs.run import earlier_runs
 from jobs.tests.acting import streamflow
 from streamflow.settings import FEATURE_REPO
 
@@ -109,7 +109,7 @@ def test_so_do_commands_without_one(
     code: int,
     said: str,
 ) -> None:
-    monkeypatch.setattr(ledger, "recent", raising(error()))
+    monkeypatch.setattr(earlier_runs, "recent", raising(error()))
     done = streamflow("runs")
     assert done.exit_code == code
     assert [line.startswith(f"error: {said}") for line in told(done)] == [True]
@@ -155,7 +155,7 @@ def test_a_traceback_is_told_to_who_asks_for_it(
     def failing(_: int) -> None:
         raise ValueError("https://host/x?sig=c0ffee\x1b[2J")
 
-    monkeypatch.setattr(ledger, "recent", failing)
+    monkeypatch.setattr(earlier_runs, "recent", failing)
     done = streamflow(*arguments)
     assert done.exit_code == 1
     assert done.stderr.startswith("error: ValueError: https://host/x?***\nTraceback")

@@ -168,7 +168,7 @@ def fields_of_header(line: str) -> list[str]:
 
 
 def split(block: bytes) -> pa.Array:
-    """Splits a block into lines; NUL and bytes that are no UTF-8 become U+FFFD, which is refused."""
+    """Splits a block into lines; NUL and bytes that are not UTF-8 become the refused U+FFFD."""
     text = block.decode("utf-8", errors="replace").replace("\0", "\ufffd")
     text = text.replace("\r\n", "\n").removesuffix("\r")
     return pc.split_pattern(pa.array([text], pa.string()), "\n").flatten()

@@ -116,7 +116,7 @@ def _subscriptions(rng: Generator, start: int, stop: int) -> Columns:
     Fees are in steps of 5 cents, and watch_hours_30d are what is usual of a user.
     """
     size = stop - start
-    tenure = rng.integers(0, 73, size)
+    tenure = rng.integers(1, 73, size)
     net = rng.choice(3, size, p=[0.35, 0.45, 0.2])
     plans = np.where(net == NO_NET, UNKNOWN, rng.random((2, size)) < 0.5)
     fee = np.array([40, 70, 19])[net] + 10 * (plans == 1).sum(axis=0) + 20 * rng.random(size)

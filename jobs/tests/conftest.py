@@ -77,7 +77,7 @@ def beside(database: str) -> Iterator[None]:
 @pytest.fixture
 def new_feature(tmp_path: Path) -> dict[str, str]:
     """The environment in which subs_profile_fv has one feature more."""
-    for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
+    for name in ("feature_store.yaml", "definitions.py"):
         shutil.copy(FEATURE_REPO / name, tmp_path)
     text = (tmp_path / "definitions.py").read_text()
     more = '        Field(name="contract_type", dtype=String, description="Contract term."),\n'

@@ -28,7 +28,7 @@ from streamflow.settings import FEATURE_REPO
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the feature repository that a test may edit."""
-    for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
+    for name in ("feature_store.yaml", "definitions.py"):
         shutil.copy(FEATURE_REPO / name, tmp_path)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
     return tmp_path

@@ -24,7 +24,7 @@ PROFILE = (
 @pytest.fixture
 def definitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The definitions in a copy of the feature repository, which a test may edit."""
-    for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
+    for name in ("feature_store.yaml", "definitions.py"):
         shutil.copy(FEATURE_REPO / name, tmp_path)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
     return tmp_path / "definitions.py"

@@ -110,7 +110,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:Runtim
 def shop(place: Place, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A database with those services, their newest values online."""
     folder = tmp_path_factory.mktemp("repo")
-    for name in ("feature_store.yaml", ".feastignore"):
+    for name in ("feature_store.yaml",):
         shutil.copy(FEATURE_REPO / name, folder)
     (folder / "definitions.py").write_text(DEFINITIONS)
     with place(template), pytest.MonkeyPatch.context() as patch:

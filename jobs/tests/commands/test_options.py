@@ -149,7 +149,7 @@ def test_a_folder_is_no_name_for_a_training_set(database: str, tmp_path: Path) -
 def test_a_plan_says_what_applying_it_takes(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
+    for name in ("feature_store.yaml", "definitions.py"):
         shutil.copy(FEATURE_REPO / name, tmp_path)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
     file = tmp_path / "definitions.py"
@@ -165,7 +165,7 @@ def test_a_plan_says_what_applying_it_takes(
 def test_a_view_that_is_not_served_is_not_materialized(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
+    for name in ("feature_store.yaml", "definitions.py"):
         shutil.copy(FEATURE_REPO / name, tmp_path)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
     file = tmp_path / "definitions.py"

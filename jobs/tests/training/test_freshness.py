@@ -146,7 +146,7 @@ def test_a_day_without_labels_is_tried_again(
 def changed_definitions(folder: Path, before: str, after: str) -> dict[str, str]:
     """An environment whose definitions have `after` where ours have `before`."""
     folder.mkdir()
-    for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
+    for name in ("feature_store.yaml", "definitions.py"):
         shutil.copy(settings.FEATURE_REPO / name, folder)
     text = (folder / "definitions.py").read_text()
     assert before in text

@@ -319,7 +319,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the feature repository that a test may edit; its file of definitions."""
     folder = tmp_path / "repo"
     folder.mkdir()
-    for name in ("feature_store.yaml", "definitions.py", ".feastignore"):
+    for name in ("feature_store.yaml", "definitions.py"):
         shutil.copy(FEATURE_REPO / name, folder)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(folder))
     return folder / "definitions.py"

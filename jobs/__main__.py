@@ -49,18 +49,18 @@ app.add_typer(backup_commands.restore_app, name="restore")
 
 
 Once = Annotated[
-    bool, typer.Option("--once", help="End 0 when an earlier run did the same; see `runs`.")
+    bool, typer.Option("--once", help="Exit with 0 if an earlier run did the same; see `runs`.")
 ]
 Revision = Annotated[
-    str, typer.Option(metavar="TEXT", help="Tells --once apart what is to be done again.")
+    str, typer.Option(metavar="TEXT", help="Any text; with a new one, --once does the same again.")
 ]
 
 
 @app.command()
 def sample(
     out: Annotated[Path, typer.Option(help="Folder to write month_000, month_001, … to.")],
-    users: Annotated[int, typer.Option(help="10 to 1,000,000.")] = 7_043,
-    months: Annotated[int, typer.Option(help="From January 2024 on.")] = 2,
+    users: Annotated[int, typer.Option(help="Number of users, 10 to 1,000,000.")] = 7_043,
+    months: Annotated[int, typer.Option(help="Number of months, from January 2024 on.")] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
 ) -> None:
     """Generate months that look like StreamFlow's."""
@@ -83,7 +83,7 @@ def ingest(
     ],
     as_of: AsOf,
     materialize: Annotated[
-        bool, typer.Option("--materialize", help="Then put what was loaded online.")
+        bool, typer.Option("--materialize", help="Then put the loaded values online.")
     ] = False,
     once: Once = False,
     revision: Revision = "",
@@ -101,9 +101,11 @@ def ingest(
 
 @app.command(cls=RunCommand)
 def apply(
-    plan: Annotated[bool, typer.Option("--plan", help="Print what would change, no more.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the plan and change nothing.")
+    ] = False,
     allow_removal: Annotated[
-        bool, typer.Option("--allow-removal", help="Remove views that a service uses.")
+        bool, typer.Option("--allow-removal", help="Allow to remove views that a service uses.")
     ] = False,
 ) -> None:
     """Create or migrate the database and the feature registry; print the plan first."""
@@ -126,10 +128,10 @@ def training_set(
     out: Annotated[str, typer.Option(help="Parquet file: a path or any fsspec URL.")],
     service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Without labels of that day, say so and end 0.")
+        bool, typer.Option("--allow-empty", help="Exit with 0 if that day has no labels.")
     ] = False,
     if_stale: Annotated[
-        bool, typer.Option("--if-stale", help="End 0 when the one there is what it would be now.")
+        bool, typer.Option("--if-stale", help="Exit with 0 if the one there is up to date.")
     ] = False,
 ) -> None:
     """Join a month's labels point-in-time with a service's features; write Parquet and manifest."""
@@ -160,18 +162,18 @@ def verify(
 def materialize(
     start: Start = None,
     end: End = None,
-    view: Annotated[list[str] | None, typer.Option(help="Feature view, may be repeated.")] = None,
+    view: Annotated[list[str] | None, typer.Option(help="Feature view; may be repeated.")] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Serve this window even over newer values.")
+        bool, typer.Option("--force", help="Serve this window even in place of newer values.")
     ] = False,
     scheduled: Annotated[
-        str, typer.Option(metavar="JOB", help="Up to the time that ends a CronJob's job name.")
+        str, typer.Option(metavar="JOB", help="End at the time in the name of a CronJob's job.")
     ] = "",
     reach: Annotated[
-        int, typer.Option(min=0, metavar="SECONDS", help="The oldest time believed of JOB.")
+        int, typer.Option(min=0, metavar="SECONDS", help="How far back the time in JOB may be.")
     ] = 90_000,
     skip_if_running: Annotated[
-        bool, typer.Option("--skip-if-running", help="End 0 when another one runs.")
+        bool, typer.Option("--skip-if-running", help="Exit with 0 if another one is running.")
     ] = False,
     once: Once = False,
     revision: Revision = "",

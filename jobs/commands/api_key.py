@@ -22,7 +22,7 @@ SERVICE = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 def api_key(
-    name: Annotated[str, typer.Argument(help="Who it is for, as logs and metrics show it.")],
+    name: Annotated[str, typer.Argument(help="Name of the caller, as logs and metrics show it.")],
     service: Annotated[
         list[str] | None,
         typer.Option(help="Feature service it is limited to; may be repeated."),

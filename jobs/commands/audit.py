@@ -9,16 +9,17 @@ from jobs.commands.run import run
 
 
 def audit(
-    users: Annotated[int, typer.Option(min=1, help="How many, at random.")] = 200,
+    users: Annotated[int, typer.Option(min=1, help="Number of users, taken at random.")] = 200,
     seed: Annotated[
-        int | None, typer.Option(min=0, help="The same seed takes the same users; unset: others.")
+        int | None, typer.Option(min=0, help="The same seed takes the same users.")
     ] = None,
     service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
     url: Annotated[
-        str, typer.Option(metavar="URL", help="Ask the API there; else the online store is read.")
+        str, typer.Option(metavar="URL", help="Ask the API there; else read the online store.")
     ] = "",
     threshold: Annotated[
-        float, typer.Option(min=0, max=1, help="Largest share of users that may differ.")
+        float,
+        typer.Option(min=0, max=1, help="Largest share of users in which a feature may differ."),
     ] = 0.0,
     read_only: Annotated[
         bool,

@@ -29,15 +29,15 @@ backup_app = Application(help="Keep dumps as backups; list, check.")
 restore_app = Application(help="Put a backup in the database's place.")
 
 PLACE = "A folder, or any fsspec URL of one."
-Prefix = Annotated[str, typer.Option(help="How names begin, before the time.")]
+Prefix = Annotated[str, typer.Option(help="Beginning of the backups' names, before the time.")]
 PlanFolder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="For the plan, and for downloads.")
+    Path, typer.Argument(metavar="FOLDER", help="Folder for the plan and for downloads.")
 ]
 From = Annotated[str, typer.Option("--from", metavar="PLACE", help=PLACE)]
 Requested = Annotated[
     str,
     typer.Option(
-        metavar="TEXT", help="What asks for it; the same text again is not carried out again."
+        metavar="TEXT", help="Text that names this restore; the same one is carried out once."
     ),
 ]
 
@@ -102,10 +102,10 @@ def targets_of(databases: list[str]) -> dict[str, str]:
 
 @backup_app.command("store", cls=RunCommand)
 def store(
-    dumps: Annotated[Path, typer.Argument(metavar="FOLDER", help="With pg_dump's files.")],
+    dumps: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder with pg_dump's files.")],
     to: Annotated[str, typer.Option(metavar="PLACE", help=PLACE)],
     prefix: Prefix = "streamflow",
-    keep: Annotated[int, typer.Option(min=1, help="How many stay, the newest.")] = 7,
+    keep: Annotated[int, typer.Option(min=1, help="Number of backups to keep, the newest.")] = 7,
 ) -> None:
     """Make a folder of dumps a backup with checksums and manifest; remove the oldest ones."""
     from jobs.backup.place import store as stored
@@ -178,15 +178,15 @@ def asked(request: str, place: str, prefix: str) -> "Request":
 
 @restore_app.command("prepare")
 def prepare(
-    name: Annotated[str, typer.Argument(metavar="BACKUP", help="Its name, or `latest`.")],
+    name: Annotated[str, typer.Argument(metavar="BACKUP", help="Name of a backup, or `latest`.")],
     plan: PlanFolder,
     place: From,
     database: Annotated[
-        list[str], typer.Option(metavar="WHAT=NAME", help="Restore this one; may be repeated.")
+        list[str], typer.Option(metavar="WHAT=NAME", help="Database to restore; may be repeated.")
     ],
     request: Requested,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also where there is data, which is kept aside.")
+        bool, typer.Option("--overwrite", help="Restore over data, too, which is kept aside.")
     ] = False,
     prefix: Prefix = "streamflow",
 ) -> None:

@@ -28,7 +28,7 @@ def batch(
     context: typer.Context,
     commands: Annotated[list[str], typer.Argument(metavar="COMMAND … [--then COMMAND …]…")],
 ) -> None:
-    """Run commands in order; end with 1 if another attempt is of use to one, else 3, 2 or 0."""
+    """Run commands in order; exit with 1 if another attempt may help one, else 3, 2 or 0."""
     works = list(split(commands))
     parsed = [parse(context.find_root(), work) for work in works]
     with waiting.sharing_budget():

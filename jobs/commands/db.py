@@ -50,10 +50,10 @@ def db_create(name: Annotated[str, typer.Argument(help="Database to create.")]) 
 
 @app.command("roles")
 def db_roles(
-    owner: Annotated[str, typer.Option(help="Runs apply.")] = Names.owner,
-    writer: Annotated[str, typer.Option(help="Ingests, materializes.")] = Names.writer,
-    trainer: Annotated[str, typer.Option(help="Builds training sets.")] = Names.trainer,
-    reader: Annotated[str, typer.Option(help="The API.")] = Names.reader,
+    owner: Annotated[str, typer.Option(help="Role that runs apply.")] = Names.owner,
+    writer: Annotated[str, typer.Option(help="Role that ingests and materializes.")] = Names.writer,
+    trainer: Annotated[str, typer.Option(help="Role that builds training sets.")] = Names.trainer,
+    reader: Annotated[str, typer.Option(help="Role of the API.")] = Names.reader,
 ) -> None:
     """Create or update four roles with no more rights than their commands need.
 

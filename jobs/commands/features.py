@@ -21,8 +21,8 @@ Keys = Annotated[
     typer.Argument(
         metavar="KEY…",
         show_default=False,
-        help="Value of the service's join key; of several driver_id=1,user_id=a, as well as what "
-        "its on-demand views take of a request; none for a service without keys.",
+        help="Value of the service's join key; several as driver_id=1,user_id=a, with the values "
+        "that its on-demand views need of a request; none for a service without keys.",
     ),
 ]
 

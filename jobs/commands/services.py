@@ -25,7 +25,7 @@ NEWEST = """
 
 def services(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Tell this one feature by feature.")
+        str | None, typer.Argument(metavar="NAME", help="Describe this one feature by feature.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON.")] = False,
 ) -> None:

@@ -69,9 +69,15 @@ AsOf = Annotated[
 ]
 Start = Annotated[
     datetime | None,
-    typer.Option(parser=parse_instant, metavar="TIME", help="From here on; unset: all rows."),
+    typer.Option(
+        parser=parse_instant,
+        metavar="TIME",
+        help="Beginning of the window; without it the first row.",
+    ),
 ]
 End = Annotated[
     datetime | None,
-    typer.Option(parser=parse_instant, metavar="TIME", help="Up to here, included; unset: now."),
+    typer.Option(
+        parser=parse_instant, metavar="TIME", help="End of the window, included; without it now."
+    ),
 ]

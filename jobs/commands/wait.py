@@ -16,11 +16,13 @@ from streamflow.postgres.connect import connect
 
 def wait(
     need: Annotated[
-        Literal["database", "registry", "months"], typer.Option("--for", help="What for.")
+        Literal["database", "registry", "months"], typer.Option("--for", help="What to wait for.")
     ] = "registry",
     loaded: Annotated[
         list[str] | None,
-        typer.Option(metavar="MONTH", help="'DAY REVISION SOURCE', - for none; may be repeated."),
+        typer.Option(
+            metavar="MONTH", help="'DAY REVISION SOURCE', - for no revision; may be repeated."
+        ),
     ] = None,
 ) -> None:
     """Wait for what others bring, STREAMFLOW_WAIT_S seconds and as long as a month is loaded."""

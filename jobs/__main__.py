@@ -4,7 +4,7 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing
 was stored).
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -21,7 +21,8 @@ from jobs.commands.times import AsOf, End, Start, scheduled_time
 from jobs.commands.wait import wait
 from jobs.run import console, earlier_runs, ledger
 from jobs.run.earlier_runs import done_before, online_before
-from jobs.run.urls import shown
+from jobs.run.instants import midnight
+from jobs.run.urls import without_secrets
 from streamflow import logs
 
 app = Application(
@@ -89,11 +90,11 @@ def ingest(
     revision: Revision = "",
 ) -> None:
     """Check a month and store all of it, or refuse it and change nothing."""
-    what = ledger.revised(revision, source=source, as_of=as_of)
+    what = ledger.with_revision(revision, source=source, as_of=as_of)
     before = lambda: done_before("ingest", **what) if once else None  # noqa: E731
     loaded = run("ingest", "ingest_month", what, unless=before)
     if materialize:
-        instant = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
+        instant = midnight(as_of)
         window = {"start": instant, "end": instant, "views": []}
         online = lambda: online_before(loaded["run"], instant) if once else None  # noqa: E731
         run("materialize", "materialize_features", window, unless=online)
@@ -155,7 +156,7 @@ def verify(
         from jobs.training.verify import verify as verified
 
         manifest = verified(path)
-        console.say(f"{shown(path)}: {manifest.rows:,} rows, equal to the database")
+        console.say(f"{without_secrets(path)}: {manifest.rows:,} rows, equal to the database")
 
 
 @app.command(cls=RunCommand)
@@ -184,7 +185,7 @@ def materialize(
     end = end or scheduled_time(scheduled, timedelta(seconds=reach))
     views = list(dict.fromkeys(view or []))
     window = {"start": start, "end": end, "views": views, "force": force}
-    what = ledger.revised(revision, **window)
+    what = ledger.with_revision(revision, **window)
     before = lambda: done_before("materialize", **what) if once else None  # noqa: E731
     how = {"skip_if_running": skip_if_running}
     run("materialize", "materialize_features", {**what, **how}, unless=before)

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import Connection
 
-from jobs.run.ledger import Counts, Run, iso
+from jobs.run.instants import iso
+from jobs.run.ledger import Counts, Run
 from streamflow.errors import ConfigurationError, UnknownName
 from streamflow.feast.registry.open import open_store, translated
 from streamflow.postgres import clock as ahead
@@ -66,7 +67,7 @@ def materialize(
             are written.
     """
     with open_store() as store, connect(autocommit=True) as connection:
-        start, end = within(connection, start, end)
+        start, end = complete_window(connection, start, end)
         with lock(connection, "materialize", wait=not skip_if_running) as got:
             if got == "busy":
                 run.message = "another materialization is running, nothing to do"
@@ -75,10 +76,10 @@ def materialize(
             if got == "waited":
                 log.info("waited for another materialization to end")
             run.window = (start, end)
-            through_feast(store, start, end, choose(store, views), force, run)
+            materialize_views(store, start, end, views_to_materialize(store, views), force, run)
 
 
-def within(
+def complete_window(
     connection: Connection, start: datetime | None, end: datetime | None
 ) -> tuple[datetime, datetime]:
     """Completes a window: from `start` or the first row to `end` or the database's time now.
@@ -100,7 +101,7 @@ def within(
     return start, min(end, now)
 
 
-def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:
+def views_to_materialize(store: "FeatureStore", names: Sequence[str]) -> list[str]:
     """The feature views to materialize: those called `names`, or all that are served.
 
     Also stream feature views, and on-demand ones that are kept online.
@@ -137,7 +138,7 @@ def is_on_demand(view: Any) -> bool:
     return bool(getattr(view, "write_to_online_store", False))
 
 
-def through_feast(
+def materialize_views(
     store: "FeatureStore",
     start: datetime,
     end: datetime,
@@ -155,7 +156,7 @@ def through_feast(
     engine, online = store._get_provider().batch_engine, store._get_provider().online_store
     outcomes: dict[str, Outcome] = {}
     errors = []
-    for group in calls(store, views):
+    for group in feast_calls(store, views):
         engine.results, before = {}, dict(online.rows_written)
         try:
             with translated(), contextlib.redirect_stdout(io.StringIO()):
@@ -171,12 +172,12 @@ def through_feast(
         about = {"view": name, "way": one.way, "start": iso(start), "end": iso(end)}
         log.info("view materialized", extra={**about, **asdict(one.counts)})
     if run is not None:
-        enter(run, outcomes)
+        add_outcomes(run, outcomes)
     if errors:
         raise errors[0]
 
 
-def calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:
+def feast_calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:
     """Groups views into calls of Feast, which ends one at the first on-demand view that fails."""
     known = {view.name: view for view in store.list_all_feature_views()}
     computed = [name for name in views if is_on_demand(known[name])]
@@ -207,7 +208,7 @@ def outcome_of(found: "Result") -> Outcome:
     return Outcome(found.way, counts, found.held)
 
 
-def enter(run: Run, outcomes: dict[str, Outcome]) -> None:
+def add_outcomes(run: Run, outcomes: dict[str, Outcome]) -> None:
     """Adds the counts of all views to a run, with a warning for whatever is not as it should be.
 
     Views without a row in the window are named, and rows that are dated too far ahead. A window
@@ -218,22 +219,22 @@ def enter(run: Run, outcomes: dict[str, Outcome]) -> None:
     start, end = run.window
     empty = [name for name, one in outcomes.items() if not one.counts.read]
     if empty and (start == BEGINNING or not run.counts.read):
-        say(run, f"no row from {iso(start)} to {iso(end)} of: {', '.join(empty)}")
+        warn(run, f"no row from {iso(start)} to {iso(end)} of: {', '.join(empty)}")
     too_far = f"dated more than {ahead.allowed()} ahead of the database's clock"
     refused = {name: one.counts.refused for name, one in outcomes.items() if one.counts.refused}
     if refused:
-        say(run, f"{too_far} and left out, rows by view: {listed(refused)}")
+        warn(run, f"{too_far} and left out, rows by view: {by_view(refused)}")
     if held := {name: one.held for name, one in outcomes.items() if one.held}:
         mend = "materialize --force, or delete those rows from the online table"
-        say(run, f"kept back by values {too_far}, users by view: {listed(held)}; {mend}")
+        warn(run, f"kept back by values {too_far}, users by view: {by_view(held)}; {mend}")
 
 
-def say(run: Run, text: str) -> None:
+def warn(run: Run, text: str) -> None:
     """Logs a warning and adds it to the run's message."""
     run.message = f"{run.message}; {text}".removeprefix("; ")
     log.warning(text)
 
 
-def listed(numbers: dict[str, int]) -> str:
+def by_view(numbers: dict[str, int]) -> str:
     """Formats counts by view in a line."""
     return ", ".join(f"{view} {number}" for view, number in numbers.items())

@@ -24,7 +24,7 @@ from jobs.apply.plan import (
     defined,
     registered,
 )
-from jobs.materialize import BEGINNING, choose, through_feast
+from jobs.materialize import BEGINNING, materialize_views, views_to_materialize
 from jobs.run.earlier_runs import last_outcome
 from jobs.run.ledger import Run, recorded
 from streamflow import settings
@@ -50,7 +50,7 @@ def plan() -> Plan:
     """
     with connect(autocommit=True) as connection:
         contents = load(settings.streamflow().feature_repo)
-        what = planned(connection, contents)
+        what = whole_plan(connection, contents)
         with connection.transaction(force_rollback=True):
             if migrated(connection):
                 require_fit(connection, contents)
@@ -90,7 +90,7 @@ def apply(
     """
     with connect(autocommit=True) as connection:
         require_owner(connection)
-        return applied(connection, allow_removal, show)
+        return apply_locked(connection, allow_removal, show)
 
 
 def require_owner(connection: Connection) -> None:
@@ -114,7 +114,7 @@ since not every role may look into the schema.
 """
 
 
-def applied(
+def apply_locked(
     connection: Connection, allow_removal: bool, show: Callable[[str], Any]
 ) -> tuple[Plan, Run]:
     """Plans and applies under the lock that lets one `apply` run at a time."""
@@ -122,7 +122,7 @@ def applied(
         if got == "waited":
             log.info("waited for another apply to end")
         contents = load(settings.streamflow().feature_repo)
-        what, again = planned(connection, contents), unfinished(connection)
+        what, again = whole_plan(connection, contents), unfinished(connection)
         show(str(what))
         if what.blocked and not allow_removal:
             raise RemovalNotAllowed(
@@ -147,7 +147,7 @@ def applied(
         return what, run
 
 
-def planned(connection: Connection, contents: "RepoContents") -> Plan:
+def whole_plan(connection: Connection, contents: "RepoContents") -> Plan:
     """Lists all changes: the schema's, if any, then those of the registry or the online tables.
 
     A later version's schema that this one can use stays as it is.
@@ -159,7 +159,7 @@ def planned(connection: Connection, contents: "RepoContents") -> Plan:
     elif found == "outdated":
         details = tuple(f"migration {one.number} {one.name}" for one in schema.pending(connection))
         changes.append(Change("changed", SCHEMA, "source, registry, online, ops", details))
-    there, online_is_current = now(connection)
+    there, online_is_current = current_state(connection)
     registry = compare(there, defined(contents))
     if not registry.changes and (unfinished(connection) or not online_is_current):
         changes.append(Change("changed", ONLINE, "as the registry says"))
@@ -171,7 +171,7 @@ def unfinished(connection: Connection) -> bool:
     return last_outcome(connection, "apply") in ("killed", "failed")
 
 
-def now(connection: Connection) -> tuple[Objects, bool]:
+def current_state(connection: Connection) -> tuple[Objects, bool]:
     """Reads the registry's objects; the second is True if online tables and catalog agree with it.
 
     These do not where an `apply` was killed, or an earlier version applied last.
@@ -210,10 +210,12 @@ def fill(store: "FeatureStore", changed: Sequence[str] | None) -> None:
             " WHERE project = %s GROUP BY view ORDER BY view",
             [store.project],
         ).fetchall()
-    wanted = set(choose(store, ())) & set(changed if changed is not None else dict(ends))
+    wanted = set(views_to_materialize(store, ())) & set(
+        changed if changed is not None else dict(ends)
+    )
     for view, end in ends:
         if view in wanted:
-            through_feast(store, BEGINNING, end, [view], force=False)
+            materialize_views(store, BEGINNING, end, [view], force=False)
 
 
 def complete(again: bool) -> None:

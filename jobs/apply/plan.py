@@ -60,17 +60,19 @@ def defined(contents: "RepoContents") -> Objects:
     """The objects that the feature repository defines, by kind and name."""
     from feast.infra.registry.registry import FeastObjectType
 
-    return keyed(FeastObjectType.get_objects_from_repo_contents(contents))
+    return by_kind_and_name(FeastObjectType.get_objects_from_repo_contents(contents))
 
 
 def registered(store: "FeatureStore") -> Objects:
     """The objects that are in the registry, by kind and name."""
     from feast.infra.registry.registry import FeastObjectType
 
-    return keyed(FeastObjectType.get_objects_from_registry(store.registry, store.project))
+    return by_kind_and_name(
+        FeastObjectType.get_objects_from_registry(store.registry, store.project)
+    )
 
 
-def keyed(objects: dict[Any, list[Any]]) -> Objects:
+def by_kind_and_name(objects: dict[Any, list[Any]]) -> Objects:
     """Turns Feast's lists of objects by kind into one dictionary by kind and name."""
     return {
         (kind.value, found.name): found
@@ -84,7 +86,7 @@ def compare(now: Objects, then: Objects) -> Plan:
     """Plans the changes that turn the objects `now` into the objects `then`."""
     changes = [Change("added", *key) for key in then if key not in now]
     for key in now.keys() & then.keys():
-        if details := differences(plain(now[key]), plain(then[key])):
+        if details := differences(properties(now[key]), properties(then[key])):
             changes.append(Change("changed", *key, details))
     removed = [key for key in now if key not in then]
     changes += [Change("removed", *key) for key in removed]
@@ -104,14 +106,14 @@ def in_use(now: Objects, removed: list[tuple[str, str]]) -> tuple[str, ...]:
     )
 
 
-def plain(found: Any) -> dict[str, str]:
+def properties(found: Any) -> dict[str, str]:
     """An object's properties by their path, e.g. `features.monthly_fee.value_type`."""
     from google.protobuf.json_format import MessageToDict
 
-    return dict(flat(MessageToDict(found.to_proto(), preserving_proto_field_name=True)))
+    return dict(flattened(MessageToDict(found.to_proto(), preserving_proto_field_name=True)))
 
 
-def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+def flattened(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     """Flattens a nested value to (path, text) pairs; list entries go by their name, if any."""
     if isinstance(value, dict):
         # A view carries its whole source, a service all its views'; the source is an object
@@ -122,14 +124,14 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         if path.endswith("custom_options"):
             with contextlib.suppress(ValueError):
                 kept = json.loads(base64.b64decode(value["configuration"]))
-                yield from flat(kept, path.removesuffix("custom_options").rstrip("."))
+                yield from flattened(kept, path.removesuffix("custom_options").rstrip("."))
                 return
         for key, inner in value.items():
             if key not in FILLED_IN:
-                yield from flat(inner, key if path in ("", "spec") else f"{path}.{key}")
+                yield from flattened(inner, key if path in ("", "spec") else f"{path}.{key}")
     elif isinstance(value, list):
         for place, inner in enumerate(value):
-            yield from flat(inner, f"{path}.{entry_name(inner, place)}")
+            yield from flattened(inner, f"{path}.{entry_name(inner, place)}")
     else:
         yield path, str(value)
 

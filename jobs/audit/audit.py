@@ -13,7 +13,7 @@ from psycopg import Connection
 
 from jobs.audit.served import Served, from_api, from_store
 from jobs.audit.tally import Tally
-from jobs.audit.trained import NEVER, Seen, Watermark, recomputed, seen_rows, watermarks
+from jobs.audit.trained import NEVER, SourceRows, Watermark, recomputed, source_rows, watermarks
 from jobs.run.ledger import Run
 from streamflow.catalog.contract import Contract, contract_of
 from streamflow.errors import StreamflowError, VerificationFailed
@@ -89,22 +89,22 @@ def compare(
     for _ in range(ATTEMPTS):
         marks = watermarks(connection, store, contract)
         served = from_api(url, contract, users) if url else from_store(store, contract, users)
-        seen = seen_rows(connection, store, contract, users, marks)
+        seen = source_rows(connection, store, contract, users, marks)
         limit = ahead.limit(connection)
-        tally = tallied(store, contract, users, served, marks, seen, limit)
+        tally = tally_of(store, contract, users, served, marks, seen, limit)
         if watermarks(connection, store, contract) == marks:
             return tally
         log.info("materialized meanwhile, audited again")
     raise StreamflowError(f"materialized {ATTEMPTS} times during the audit; try again later")
 
 
-def tallied(
+def tally_of(
     store: "FeatureStore",
     contract: Contract,
     users: list[str],
     served: dict[str, Served],
     marks: dict[str, Watermark],
-    seen: dict[str, dict[str, Seen]],
+    seen: dict[str, dict[str, SourceRows]],
     limit: datetime,
 ) -> Tally:
     """Compares served with recomputed values, view by view."""
@@ -121,7 +121,7 @@ def tallied(
     return tally
 
 
-def expected_at(view: str, served: Served, mark: Watermark, seen: Seen | None) -> datetime:
+def expected_at(view: str, served: Served, mark: Watermark, seen: SourceRows | None) -> datetime:
     """The instant as of which to recompute a user's view: that of the row that should be online."""
     as_of = served.as_of.get(view)
     if as_of is not None and as_of > mark.until:  # it was pushed

@@ -7,6 +7,8 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from jobs.run.instants import iso
+
 OBJECTS = re.compile(r"(Json|Map|Struct|(Array|Set)\((Json|Map|Struct|Array|Set)\b).*")
 """Feast's types whose values are JSON text in training and objects in serving."""
 SETS = re.compile(r"Set\(\w+\)")
@@ -39,7 +41,7 @@ def comparable(value: Any, is_json: bool) -> Any:
         case float():
             return value if math.isfinite(value) or not is_json else None
         case datetime():
-            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            return iso(value.astimezone(UTC))
         case bytes():
             return base64.b64encode(value).decode()
         case list():

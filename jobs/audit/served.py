@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Self
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
-from jobs.run.urls import failure, shown
+from jobs.run.urls import url_error, without_secrets
 from streamflow.catalog.contract import Contract
 from streamflow.errors import StreamflowError
 
@@ -102,6 +102,6 @@ def ask(url: str, service: str, users: list[str]) -> dict[str, Any]:
             return content
     except HTTPError as error:
         said = f"{url} answered {error.code}: {error.read().decode(errors='replace')}"
-        raise StreamflowError(shown(said)) from None
+        raise StreamflowError(without_secrets(said)) from None
     except (OSError, ValueError, HTTPException) as error:
-        raise failure(f"{url} does not answer", error) from None
+        raise url_error(f"{url} does not answer", error) from None

@@ -6,7 +6,7 @@ from typing import Any
 
 from jobs.audit import comparable
 from jobs.audit.served import Served
-from jobs.audit.trained import Seen
+from jobs.audit.trained import SourceRows
 from streamflow.catalog.contract import Contract
 
 
@@ -52,7 +52,7 @@ class Tally:
         user: str,
         served: Served,
         trained: dict[str, Any],
-        seen: Seen | None,
+        seen: SourceRows | None,
     ) -> None:
         """Compares a user's features of one view, bit for bit.
 
@@ -60,7 +60,7 @@ class Tally:
             trained: by feature, what training sees of the row that should be online.
             seen: which rows the source has of the user.
         """
-        seen = seen or Seen(None, (), False)
+        seen = seen or SourceRows(None, (), False)
         as_of = served.as_of.get(view)
         is_missing = seen.event is not None and as_of is None
         self.pending[view] += seen.is_pending

@@ -29,7 +29,7 @@ class Watermark:
 
 
 @dataclass(frozen=True)
-class Seen:
+class SourceRows:
     """A user's rows in the source of a view."""
 
     event: datetime | None
@@ -65,13 +65,13 @@ def watermarks(
     return {alias: known[name] for alias, name in names.items() if name in known}
 
 
-def seen_rows(
+def source_rows(
     connection: Connection,
     store: "FeatureStore",
     contract: Contract,
     users: Sequence[str],
     marks: dict[str, Watermark],
-) -> dict[str, dict[str, Seen]]:
+) -> dict[str, dict[str, SourceRows]]:
     """By view, then by user: the rows in its source; users without rows are missing.
 
     For a view whose source is not in this database there is no user.
@@ -80,7 +80,7 @@ def seen_rows(
 
     from streamflow.feast.engine.plan import NotInside, is_here, source_of
 
-    found: dict[str, dict[str, Seen]] = {}
+    found: dict[str, dict[str, SourceRows]] = {}
     for alias, name in projected(store, contract).items():
         mark = marks.get(alias, NEVER)
         view = store.registry.get_any_feature_view(name, store.project)
@@ -91,13 +91,13 @@ def seen_rows(
         # In the transaction in which the source's tables are looked for.
         with suppress(NotInside), connection.transaction():
             source = source_of(connection, store.config, task, None, timedelta(0))
-            found[alias] = seen_in(connection, source, mark, users)
+            found[alias] = rows_in(connection, source, mark, users)
     return found
 
 
-def seen_in(
+def rows_in(
     connection: Connection, source: "Source", mark: Watermark, users: Sequence[str]
-) -> dict[str, Seen]:
+) -> dict[str, SourceRows]:
     """By user: the rows in one source."""
     query = sql.SQL(ROWS).format(
         key=source.keys[0],
@@ -107,7 +107,7 @@ def seen_in(
     )
     asked = {"until": mark.until, "seen_at": mark.seen_at, "users": list(users)}
     rows = connection.execute(query, asked)
-    return {user: Seen(event, tuple(late), ahead) for user, event, late, ahead in rows}
+    return {user: SourceRows(event, tuple(late), ahead) for user, event, late, ahead in rows}
 
 
 NEVER = Watermark(datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC))
@@ -119,7 +119,7 @@ ROWS = """
                  coalesce({created} > %(seen_at)s, false) AS is_late
           FROM {query} AS s) AS s
     WHERE user_id = ANY(%(users)s) AND event <= now() GROUP BY user_id"""
-"""One row per user with the fields of `Seen`."""
+"""One row per user with the fields of `SourceRows`."""
 
 
 def recomputed(

@@ -66,7 +66,7 @@ def connected(database: str, autocommit: bool = False) -> Iterator[Connection]:
             os.environ["PGDATABASE"] = before
 
 
-def server() -> None:
+def require_server() -> None:
     """Connects once, to see that the server answers, whichever databases it has."""
     with connected(ADMIN):
         pass

@@ -20,7 +20,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from jobs.backup.manifest import Manifest, describe, parse
-from jobs.run.urls import failure, shown
+from jobs.run.urls import url_error, without_secrets
 from streamflow.errors import ConfigurationError, StreamflowError, VerificationFailed
 from streamflow.visible_text import quoted
 
@@ -43,8 +43,8 @@ class Place:
         try:
             self.files, path = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
-            raise ConfigurationError(shown(f"{url}: {error}")) from None
-        self.url, self.path = shown(url), path.rstrip("/")
+            raise ConfigurationError(without_secrets(f"{url}: {error}")) from None
+        self.url, self.path = without_secrets(url), path.rstrip("/")
         self.is_local = isinstance(self.files, LocalFileSystem)
 
     @contextmanager
@@ -55,7 +55,7 @@ class Place:
         except StreamflowError:
             raise
         except Exception as error:  # each kind of file system has errors of its own
-            raise failure(f"{self.url} cannot be {what}", error) from None
+            raise url_error(f"{self.url} cannot be {what}", error) from None
 
     def names(self, prefix: str = "") -> list[str]:
         """The names of the backups, oldest first; those of all prefixes if none is given."""

@@ -59,7 +59,7 @@ class Request:
             f"{self.prefix}.restored-{words[:60]}-{sha256(self.text.encode()).hexdigest()[:8]}.json"
         )
 
-    def found(self) -> CarriedOut | None:
+    def carried_out(self) -> CarriedOut | None:
         """Reads how it was carried out from its file beside the backups; None if there is no file.
 
         Raises:
@@ -79,8 +79,8 @@ class Request:
         Raises:
             StreamflowError: it cannot be written.
         """
-        if self.found() is None:
-            now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        if self.carried_out() is None:
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             host = settings.postgres().host
             done = CarriedOut(self.text, backup, now, database, host, has_data)
             self.place.write(self.file, (json.dumps(asdict(done), indent=2) + "\n").encode())
@@ -117,7 +117,7 @@ class Request:
                 f"{self.text!r} was carried out: database {database} was restored from "
                 f"{found.backup}; nothing to do"
             )
-        before = self.found()
+        before = self.carried_out()
         if before is None:
             return ""
         if before.has_data and not found.data:

@@ -12,9 +12,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from jobs.commands.report import VERBOSE, WRONG_USE, exit_code, message, tell
+from jobs.commands.report import VERBOSE, WRONG_USE, error_text, exit_code, print_error
 from jobs.run import console, ledger
-from jobs.run.urls import require_no_password, shown
+from jobs.run.urls import require_no_password, without_secrets
 from streamflow.errors import ConfigurationError
 from streamflow.visible_text import printable
 
@@ -95,10 +95,10 @@ class Commands(TyperGroup):
             return int(stop.exit_code)
         except TyperException as error:
             if said := error.format_message():  # else the help of a group was printed
-                tell(ConfigurationError(said))
+                print_error(ConfigurationError(said))
             return WRONG_USE
         except BaseException as error:
-            tell(error)
+            print_error(error)
             return exit_code(error)
         return 0
 
@@ -128,7 +128,7 @@ def usage_explained(context: Any) -> Iterator[None]:
     except TyperException as error:
         if not (said := error.format_message()):
             raise
-        line = re.sub(r"\s*\n\s*", " ", shown(said)).rstrip(".")
+        line = re.sub(r"\s*\n\s*", " ", without_secrets(said)).rstrip(".")
         raise ConfigurationError(f"{line} (see: {context.command_path} --help)") from None
 
 
@@ -138,9 +138,9 @@ def ending_in_json(context: Any) -> Iterator[None]:
     try:
         yield
     except ConfigurationError as error:
-        tell(error)
+        print_error(error)
         group = context.parent.info_name if context.parent.parent else None
-        console.end(ledger.failed(group or context.info_name, message(error)))
+        console.end(ledger.failed(group or context.info_name, error_text(error)))
         raise typer.Exit(WRONG_USE) from None
 
 

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from jobs.commands.application import Application, RunCommand
-from jobs.commands.report import message, reporting
+from jobs.commands.report import error_text, reporting
 from jobs.run import console, waiting
 from jobs.run.ledger import Run, recorded
 from streamflow.errors import ConfigurationError, StreamflowError, shorten
@@ -43,13 +43,13 @@ Requested = Annotated[
 
 
 @contextmanager
-def summed_up(command: str, database: bool = False) -> Iterator[dict[str, Any]]:
+def summary_line(command: str, database: bool = False) -> Iterator[dict[str, Any]]:
     """Runs a command's body and ends with one JSON line, which the body may add to."""
     began = time.monotonic()
     line: dict[str, Any] = {"command": command, "outcome": "done"}
 
     def summary(error: BaseException | None) -> dict[str, Any]:
-        failed = {"outcome": "failed", "message": message(error)} if error else {}
+        failed = {"outcome": "failed", "message": error_text(error)} if error else {}
         return {**line, **failed, "duration_ms": round((time.monotonic() - began) * 1000)}
 
     with reporting(database, summary):
@@ -110,7 +110,7 @@ def store(
     """Make a folder of dumps a backup with checksums and manifest; remove the oldest ones."""
     from jobs.backup.place import store as stored
 
-    with summed_up("backup") as line, recorded_if_possible("backup") as run:
+    with summary_line("backup") as line, recorded_if_possible("backup") as run:
         require_prefix(prefix)
         manifest = stored(dumps, to, prefix, keep)
         rows = sum(sum(one.rows.values()) for one in manifest.databases)
@@ -161,7 +161,7 @@ def check(place: Annotated[str, typer.Argument(metavar="PLACE", help=PLACE)]) ->
         console.say(f"{where.url}: can be written; {len(names)} backups{newest}")
 
 
-def asked(request: str, place: str, prefix: str) -> "Request":
+def request_of(request: str, place: str, prefix: str) -> "Request":
     """Makes the request of a restore from the options.
 
     Raises:
@@ -191,13 +191,13 @@ def prepare(
     prefix: Prefix = "streamflow",
 ) -> None:
     """Verify a backup, make new databases for it, and write the plan for pg_restore."""
-    from jobs.backup.databases import server
+    from jobs.backup.databases import require_server
     from jobs.backup.restore import prepare as prepared
 
     with reporting():
-        wanted = asked(request, place, prefix)
+        wanted = request_of(request, place, prefix)
         targets = targets_of(database)
-        waiting.until(server, "the database")
+        waiting.until(require_server, "the database")
         for line in prepared(name, wanted, targets, overwrite, plan):
             console.say(line)
 
@@ -210,11 +210,11 @@ def finish(
     from jobs.backup.restore import Plan, advice
     from jobs.backup.restore import finish as finished
 
-    with summed_up("restore", database=True) as line:
+    with summary_line("restore", database=True) as line:
         line["request"] = request
         if said := Plan.read(plan).message:
             line["message"] = said
-        line["databases"] = finished(plan, asked(request, place, prefix))
+        line["databases"] = finished(plan, request_of(request, place, prefix))
         for one in advice(plan):
             console.say(one)
         for one in line["databases"]:

@@ -10,9 +10,9 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.commands.report import FAILED, INTERRUPTED, REFUSED, WRONG_USE, exit_code, tell
+from jobs.commands.report import FAILED, INTERRUPTED, REFUSED, WRONG_USE, exit_code, print_error
 from jobs.run import waiting
-from jobs.run.urls import shown
+from jobs.run.urls import without_secrets
 from streamflow.errors import ConfigurationError, StoreUnavailable, StreamflowError
 
 log = logging.getLogger(__name__)
@@ -34,7 +34,7 @@ def batch(
     with waiting.sharing_budget():
         codes = list(run_all(parsed))
     ended = [
-        f"{shown(' '.join(work))} (code {code})"
+        f"{without_secrets(' '.join(work))} (code {code})"
         for work, code in zip(works, codes, strict=False)
         if code
     ]
@@ -43,7 +43,7 @@ def batch(
         ended.append(f"{why}, {left} commands were left to the next attempt")
     if ended:
         said = f"{len(ended) - bool(left)} of {len(works)} commands did not end well: "
-        tell(StreamflowError(said + "; ".join(ended)))
+        print_error(StreamflowError(said + "; ".join(ended)))
         worst = (INTERRUPTED, FAILED, REFUSED, WRONG_USE)
         raise typer.Exit(next(one for one in worst if one in codes))
 
@@ -85,7 +85,7 @@ def run_all(contexts: Sequence[Any]) -> Iterator[int]:
         except typer.Exit as end:
             code = end.exit_code
         except Exception as error:  # of a command that says nothing of its own errors
-            tell(error)
+            print_error(error)
             code = exit_code(error)
         yield code
         if code == INTERRUPTED or (code == FAILED and place < len(contexts) and is_away()):
@@ -95,7 +95,7 @@ def run_all(contexts: Sequence[Any]) -> Iterator[int]:
 def is_away() -> bool:
     """True if the database does not answer."""
     try:
-        waiting.database()
+        waiting.require_database()
     except StoreUnavailable:
         return True
     return False

@@ -41,7 +41,7 @@ def features(
         with open_store() as store:
             contract = contract_of(store, service)
             wanted = asked_by(store, service)
-            vectors = read(store, contract, parsed(keys or [], wanted, service))
+            vectors = read(store, contract, parse_keys(keys or [], wanted, service))
         for vector in vectors:
             of_whom = f"{printable(vector.name)}, " if vector.key else ""
             console.say(f"{of_whom}{service}, contract {contract.hash}")
@@ -69,7 +69,9 @@ def require_found(vectors: "Sequence[Vector]", service: str) -> None:
         raise StreamflowError(f"no online features of service {service}")
 
 
-def parsed(texts: Sequence[str], wanted: "Sequence[AskedBy]", service: str) -> list[dict[str, Any]]:
+def parse_keys(
+    texts: Sequence[str], wanted: "Sequence[AskedBy]", service: str
+) -> list[dict[str, Any]]:
     """Parses the keys that a person wrote, by the names and types that the service is asked by.
 
     Raises:
@@ -82,15 +84,15 @@ def parsed(texts: Sequence[str], wanted: "Sequence[AskedBy]", service: str) -> l
             )
         return [{}]
     if not texts:
-        raise ConfigurationError(f"no KEY is given; {how_asked(wanted, service)}")
+        raise ConfigurationError(f"no KEY is given; {key_form(wanted, service)}")
     found = []
     for text in texts:
-        given = named_values(text, [one.name for one in wanted], how_asked(wanted, service))
+        given = named_values(text, [one.name for one in wanted], key_form(wanted, service))
         found.append({one.name: value_of(one, given[one.name]) for one in wanted})
     return found
 
 
-def how_asked(wanted: "Sequence[AskedBy]", service: str) -> str:
+def key_form(wanted: "Sequence[AskedBy]", service: str) -> str:
     """Describes in a clause how to write a key of a service."""
     several = ",".join(f"{one.name}=…" for one in wanted)
     return f"service {service} is asked by {wanted[0].name if len(wanted) == 1 else several}"

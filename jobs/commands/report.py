@@ -10,7 +10,7 @@ import typer
 
 from jobs.roles.names import Passwords
 from jobs.run import console
-from jobs.run.urls import shown
+from jobs.run.urls import without_secrets
 from streamflow import logs, settings
 from streamflow.errors import (
     ConfigurationError,
@@ -57,31 +57,31 @@ def reporting(
         raise
     except BaseException as error:
         ended_by = error
-        tell(error)
+        print_error(error)
     if summary is not None:
         console.end(summary(ended_by))
     if ended_by is not None:
         raise typer.Exit(exit_code(ended_by))
 
 
-def tell(error: BaseException) -> None:
+def print_error(error: BaseException) -> None:
     """Prints an error as one line, with its traceback if that was asked for."""
     with suppress(OSError, ValueError):  # a standard error that is closed tells nobody
         if isinstance(error, StreamflowError):
             console.fail(error)
         elif isinstance(error, KeyboardInterrupt) or VERBOSE.get():
-            console.fail(message(error))
+            console.fail(error_text(error))
         else:
-            console.fail(f"{message(error)} (run again with --verbose for the traceback)")
+            console.fail(f"{error_text(error)} (run again with --verbose for the traceback)")
         if VERBOSE.get():
-            console.details(shown("".join(traceback.format_exception(error))))
+            console.details(without_secrets("".join(traceback.format_exception(error))))
 
 
-def message(error: BaseException) -> str:
+def error_text(error: BaseException) -> str:
     """The text of an error for the line on standard error and for the JSON line."""
     if isinstance(error, KeyboardInterrupt):
         return "interrupted"
-    return str(error) if isinstance(error, StreamflowError) else shown(reason(error))
+    return str(error) if isinstance(error, StreamflowError) else without_secrets(reason(error))
 
 
 def exit_code(error: BaseException) -> int:

@@ -10,11 +10,11 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from jobs.commands.report import message, reporting
+from jobs.commands.report import error_text, reporting
 from jobs.flows import work
 from jobs.flows.work import Summary
 from jobs.run import ledger, waiting
-from jobs.run.urls import shown
+from jobs.run.urls import without_secrets
 from streamflow.errors import StreamflowError
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ def run(
         if error is None:
             return done
         ended = ledger.ended.get(command)
-        return ended.summary() if ended else ledger.failed(command, message(error))
+        return ended.summary() if ended else ledger.failed(command, error_text(error))
 
     with reporting(summary=summary):
         waiting.wait_for(needs)
@@ -64,7 +64,8 @@ def tracked(name: str, **parameters: Any) -> Summary:
         return untracked(**parameters)  # type: ignore[no-any-return]
     if reason := unreachable_reason(url):
         log.warning(
-            "run not tracked, Prefect does not answer", extra={"url": shown(url), "reason": reason}
+            "run not tracked, Prefect does not answer",
+            extra={"url": without_secrets(url), "reason": reason},
         )
         return untracked(**parameters)  # type: ignore[no-any-return]
     try:
@@ -82,7 +83,7 @@ def tracked(name: str, **parameters: Any) -> Summary:
         # Every piece of work may be done again, so doing it without Prefect is safe.
         log.warning(
             "run not tracked to its end, Prefect went away; done again without it",
-            extra={"url": shown(url), "reason": str(error)},
+            extra={"url": without_secrets(url), "reason": str(error)},
         )
         return untracked(**parameters)  # type: ignore[no-any-return]
 
@@ -101,4 +102,4 @@ def unreachable_reason(url: str) -> str:
         with urlopen(f"{url.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S) as answer:  # noqa: S310
             return "" if answer.status == 200 else f"status {answer.status}"
     except (URLError, OSError, ValueError) as error:
-        return shown(str(error))
+        return without_secrets(str(error))

@@ -9,7 +9,7 @@ import typer
 
 from jobs.commands.report import reporting
 from jobs.run import console
-from jobs.run.ledger import iso
+from jobs.run.instants import iso
 from streamflow.errors import UnknownName
 
 if TYPE_CHECKING:
@@ -43,9 +43,9 @@ def services(
         if as_json:
             print(json.dumps(found, indent=2, default=console.cell), flush=True)
         elif name is None:
-            console.table([in_short(one) for one in found])
+            console.table([summary_row(one) for one in found])
         else:
-            tell(found[0])
+            print_service(found[0])
 
 
 def newest_online(project: str) -> dict[str, datetime | None]:
@@ -111,7 +111,7 @@ def unit_of(field: Any) -> str | None:
     return (found["unit"] or found["count"]) if found else None
 
 
-def in_short(service: dict[str, Any]) -> dict[str, Any]:
+def summary_row(service: dict[str, Any]) -> dict[str, Any]:
     """Summarizes a service as a row of the list."""
     return {
         "service": service["service"],
@@ -123,7 +123,7 @@ def in_short(service: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def tell(service: dict[str, Any]) -> None:
+def print_service(service: dict[str, Any]) -> None:
     """Prints a service for people: what it is, then a row for each feature."""
     asked = ", ".join(f"{name} ({kind})" for name, kind in service["asked_by"].items())
     console.say(f"{service['service']}, contract {service['contract']}")

@@ -56,7 +56,7 @@ class Month:
 
     def parameters(self) -> str:
         """The ledger's parameters of a run that loaded the month, as JSON."""
-        given = ledger.revised(self.revision, source=self.source, as_of=self.as_of)
+        given = ledger.with_revision(self.revision, source=self.source, as_of=self.as_of)
         return json.dumps(ledger.shown_parameters(given))
 
     def __str__(self) -> str:

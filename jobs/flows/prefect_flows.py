@@ -18,7 +18,7 @@ from prefect.tasks import Task
 
 from jobs.flows import work
 from jobs.flows.work import Summary
-from jobs.run.urls import shown
+from jobs.run.urls import without_secrets
 from streamflow.errors import InputRefused, StoreUnavailable
 
 LOCATIONS = ("source", "out", "url")
@@ -29,7 +29,7 @@ class Location(pydantic.SecretStr):
     """A path or URL that is sent to Prefect's server without its secrets."""
 
     def _display(self) -> str:
-        return shown(self.get_secret_value())
+        return without_secrets(self.get_secret_value())
 
 
 def database_went_away(_task: Task[Any, Any], _run: TaskRun, state: State[Any]) -> bool:

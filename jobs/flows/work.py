@@ -22,7 +22,7 @@ def ingest_month(source: str, as_of: date, revision: str = "") -> Summary:
     from jobs.ingest.source import local_folder
 
     with (
-        recorded("ingest", **ledger.revised(revision, source=source, as_of=as_of)) as run,
+        recorded("ingest", **ledger.with_revision(revision, source=source, as_of=as_of)) as run,
         local_folder(source) as folder,
         console.progress("checking and loading", console.size(folder), True) as advance,
     ):
@@ -68,7 +68,7 @@ def materialize_features(
     from jobs.materialize import materialize
 
     window = {"start": start, "end": end, "views": views, "force": force}
-    with recorded("materialize", **ledger.revised(revision, **window)) as run:
+    with recorded("materialize", **ledger.with_revision(revision, **window)) as run:
         materialize(run, start, end, views, force, skip_if_running)
     return run.summary()
 

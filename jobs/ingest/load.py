@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +20,7 @@ from psycopg import Connection, sql
 
 from jobs.ingest.check import FAULTS_SHOWN, faults, schemas
 from jobs.ingest.read import Reader
+from jobs.run.instants import midnight
 from jobs.run.ledger import Counts, Run
 from streamflow import tracing
 from streamflow.errors import ConfigurationError, Fault, InputRefused
@@ -54,7 +55,7 @@ def ingest(
         InputRefused: the month has faults; nothing was stored.
     """
     require_folder(directory)
-    instant = datetime.combine(as_of, time(), UTC)
+    instant = midnight(as_of)
     run.window = (instant, instant)
     with connect() as connection, lock(connection, "ingest") as got:
         if connection.execute("SELECT %s > clock_timestamp()", [instant]).fetchone() == (True,):

@@ -9,7 +9,7 @@ from tempfile import TemporaryDirectory
 import fsspec
 
 from jobs.ingest.load import TABLES
-from jobs.run.urls import failure, shown
+from jobs.run.urls import url_error, without_secrets
 from streamflow.errors import ConfigurationError
 
 SAMPLE = "sample://"
@@ -37,15 +37,15 @@ def local_folder(source: str) -> Iterator[Path]:
         try:
             files, path = fsspec.core.url_to_fs(source)
         except (ImportError, ValueError) as error:
-            raise ConfigurationError(shown(f"{source}: {error}")) from None
+            raise ConfigurationError(without_secrets(f"{source}: {error}")) from None
         except OSError as error:
-            raise failure(f"{source} cannot be read", error) from None
+            raise url_error(f"{source} cannot be read", error) from None
         try:
             for name in TABLES:
                 with suppress(FileNotFoundError):
                     files.get_file(within(path, f"{name}.csv"), f"{scratch}/{name}.csv")
         except Exception as error:  # each kind of file system has errors of its own
-            raise failure(f"{source} cannot be read", error) from None
+            raise url_error(f"{source} cannot be read", error) from None
         yield Path(scratch)
 
 

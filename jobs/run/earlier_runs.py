@@ -11,7 +11,8 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from jobs.run.ledger import Run, iso, shown_parameters
+from jobs.run.instants import iso
+from jobs.run.ledger import Run, shown_parameters
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect
 

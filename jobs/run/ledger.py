@@ -15,7 +15,8 @@ from typing import Any
 
 import psycopg
 
-from jobs.run.urls import shown
+from jobs.run.instants import iso
+from jobs.run.urls import without_secrets
 from streamflow import settings, tracing
 from streamflow.errors import InputRefused, StreamflowError, reason
 from streamflow.postgres import migrate as schema
@@ -143,21 +144,24 @@ def observed(run: Run) -> Iterator[None]:
     except BaseException as error:
         # The text of a KeyError is the key alone.
         text = reason(error) if isinstance(error, KeyError) else str(error)
-        run.outcome, run.message = "failed", shown(text or type(error).__name__)
+        run.outcome, run.message = "failed", without_secrets(text or type(error).__name__)
         raise
     finally:
         run.duration_ms = round((time.monotonic() - run.started) * 1000)
         ended[run.command] = run
 
 
-def revised(revision: str, **parameters: Any) -> dict[str, Any]:
+def with_revision(revision: str, **parameters: Any) -> dict[str, Any]:
     """Adds a run's revision, if any, to its parameters."""
     return parameters | ({"revision": revision} if revision else {})
 
 
 def shown_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
     """Parameters for the ledger: URLs without their secrets."""
-    return {key: shown(one) if isinstance(one, str) else one for key, one in parameters.items()}
+    return {
+        key: without_secrets(one) if isinstance(one, str) else one
+        for key, one in parameters.items()
+    }
 
 
 def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:
@@ -256,8 +260,3 @@ def commit() -> str:
 def failed(command: str, message: str) -> dict[str, Any]:
     """The summary of a command that failed before it could enter the ledger."""
     return Run(command, {}, outcome="failed", message=message).summary()
-
-
-def iso(instant: datetime | None) -> str | None:
-    """Formats an instant as `2024-01-31T00:00:00Z`; None stays None."""
-    return None if instant is None else instant.isoformat().replace("+00:00", "Z")

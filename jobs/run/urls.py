@@ -21,21 +21,22 @@ def require_no_password(arguments: Iterable[str]) -> None:
     for one in arguments:
         if PASSWORD.search(one):
             raise ConfigurationError(
-                f"{shown(one)}: a password in a URL is kept by logs and the run ledger; give it "
-                "by a variable, e.g. FSSPEC_FTP_PASSWORD for ftp://, AWS_SECRET_ACCESS_KEY for s3://"
+                f"{without_secrets(one)}: a password in a URL is kept by logs and the run ledger; "
+                "give it by a variable, e.g. FSSPEC_FTP_PASSWORD for ftp://, AWS_SECRET_ACCESS_KEY "
+                "for s3://"
             )
 
 
-def shown(text: str) -> str:
+def without_secrets(text: str) -> str:
     """Removes user, password and query from the URLs in a text."""
     if "://" not in text:
         return text
     return QUERY.sub("?***", PASSWORD.sub(r"\1***@", text))
 
 
-def failure(what: str, error: Exception) -> StreamflowError:
+def url_error(what: str, error: Exception) -> StreamflowError:
     """Makes a StreamflowError of a library's error about a URL, to be raised `from None`.
 
     With its cause, traces and Prefect's server would get the URL in the library's words.
     """
-    return StreamflowError(shown(f"{what}: {str(error) or type(error).__name__}"))
+    return StreamflowError(without_secrets(f"{what}: {str(error) or type(error).__name__}"))

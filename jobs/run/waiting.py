@@ -29,7 +29,10 @@ def wait_for(need: Need) -> None:
     Raises:
         StoreUnavailable, SchemaMissing: it is still not there.
     """
-    checks: dict[Need, Callable[[], None]] = {"database": database, "registry": require_registry}
+    checks: dict[Need, Callable[[], None]] = {
+        "database": require_database,
+        "registry": require_registry,
+    }
     until(checks[need], f"the {need}")
 
 
@@ -84,7 +87,7 @@ class NotThereYet(ConfigurationError):
     """The data that a job needs has not been loaded."""
 
 
-def database() -> None:
+def require_database() -> None:
     """Connects once, to see that PostgreSQL answers; the role needs no rights."""
     with connect():
         pass

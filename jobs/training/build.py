@@ -7,9 +7,9 @@ in its own metadata what it is, should it be parted from its manifest.
 """
 
 import logging
-from datetime import UTC, date, datetime
-from datetime import time as midnight
+from datetime import date
 
+from jobs.run.instants import midnight
 from jobs.run.ledger import Run, versions
 from jobs.training.file import Facts, Manifest, Sink, Target, Written, write
 from jobs.training.freshness import definitions_of
@@ -42,7 +42,7 @@ def build(run: Run, as_of: date, service: str, out: str) -> Manifest:
     with open_store() as store:
         contract = contract_of(store, service)
         require_no_request_data(store, service)
-        instant = datetime.combine(as_of, midnight(), UTC)
+        instant = midnight(as_of)
         require_labels(instant)
 
         def fill(sink: Sink) -> Manifest:

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from jobs.run.urls import failure, shown
+from jobs.run.urls import url_error, without_secrets
 from jobs.training.scratch import alone, scratch
 from streamflow.errors import ConfigurationError
 from streamflow.visible_text import quoted
@@ -118,8 +118,8 @@ class Target:
         try:
             self.files, self.path = fsspec.core.url_to_fs(out)
         except (ImportError, ValueError, OSError) as error:
-            raise ConfigurationError(shown(f"--out {out}: {error}")) from None
-        self.out = shown(out)
+            raise ConfigurationError(without_secrets(f"--out {out}: {error}")) from None
+        self.out = without_secrets(out)
         self.manifest = f"{self.path}.manifest.json"
 
     def require_parquet(self) -> None:
@@ -162,7 +162,7 @@ class Target:
         except NotImplementedError:  # what fsspec's file systems that only read say
             raise ConfigurationError(f"--out {self.out}: can only be read") from None
         except OSError as error:
-            raise failure(f"{self.out} cannot be written", error) from None
+            raise url_error(f"{self.out} cannot be written", error) from None
         return manifest
 
     def size(self) -> int:
@@ -201,8 +201,8 @@ class Target:
         """Makes the error that says why no training set can be read here."""
         if isinstance(error, FileNotFoundError):
             said = f"{quoted(self.out)}: no training set there ({error})"
-            return ConfigurationError(shown(said))
-        return ConfigurationError(shown(f"{self.out}: no readable training set: {error}"))
+            return ConfigurationError(without_secrets(said))
+        return ConfigurationError(without_secrets(f"{self.out}: no readable training set: {error}"))
 
     def facts(self) -> Facts | None:
         """Reads the data's own description of itself; None if an earlier version wrote it."""

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamflow
-from jobs.apply.plan import plain, registered
+from jobs.apply.plan import properties, registered
 from jobs.run.earlier_runs import nothing_to_do
-from jobs.run.ledger import iso, shown_parameters, versions
+from jobs.run.instants import iso
+from jobs.run.ledger import shown_parameters, versions
 from jobs.training.file import Target
 from streamflow.catalog.contract import contract_of
 from streamflow.errors import ConfigurationError
@@ -83,7 +84,7 @@ def definitions_of(store: "FeatureStore", service: str) -> str:
     That is the registry's entries of its views, of views that these are computed from, and of their
     sources, without the intervals that were materialized. 16 hex digits.
     """
-    objects = {key: plain(one) for key, one in registered(store).items()}
+    objects = {key: properties(one) for key, one in registered(store).items()}
     found: dict[str, dict[str, str]] = {}
     names = {service}
     while names:

@@ -1,11 +1,11 @@
 """Waits for the labels of the day of a training set."""
 
 from contextlib import suppress
-from datetime import UTC, date, datetime
-from datetime import time as midnight
+from datetime import date, datetime
 
 from jobs.run import waiting
 from jobs.run.earlier_runs import is_loading
+from jobs.run.instants import midnight
 from streamflow.postgres.connect import connect
 
 
@@ -19,7 +19,7 @@ def wait_for_labels(as_of: date) -> None:
     While a month is being loaded it waits on. To be called before the run is entered in the ledger,
     so that all months which a run does not see ended after it began.
     """
-    instant = datetime.combine(as_of, midnight(), UTC)
+    instant = midnight(as_of)
     with suppress(NoLabels):
         waiting.until(lambda: require_labels(instant), f"the labels of {as_of}", is_loading)
 

@@ -1,14 +1,14 @@
 """Verifies a training set: builds it again from the database, and names the first difference."""
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, date, datetime
-from datetime import time as midnight
+from datetime import date
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from jobs.run.instants import midnight
 from jobs.training.build import facts_of
 from jobs.training.file import Manifest, Sink, Target, write
 from jobs.training.join import columns, joined
@@ -41,7 +41,7 @@ def verify(out: str) -> Manifest:
     facts = target.facts()
     with open_store() as store:
         require_defined(store, contract, target.out)
-        instant = datetime.combine(date.fromisoformat(manifest.as_of), midnight(), UTC)
+        instant = midnight(date.fromisoformat(manifest.as_of))
         require_labels(instant)
         with joined(store, contract, instant) as batches:
             again = write(batches, columns(contract), Sink(), facts)

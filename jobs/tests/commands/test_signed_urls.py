@@ -15,7 +15,7 @@ import pytest
 from drills.forks import Command, Forks
 from jobs.backup.place import Place
 from jobs.ingest.load import TABLES
-from jobs.run.urls import shown
+from jobs.run.urls import without_secrets
 from streamflow.tests.collector import collecting
 
 pytestmark = pytest.mark.slow  # every command as a process, and all that it leaves is searched
@@ -154,14 +154,16 @@ def test_the_signature_is_sent_where_it_belongs(database: str, running: Forks) -
 
 
 def test_what_is_no_url_is_shown_as_it_is() -> None:
-    assert shown("a?b=c /d/e?f") == "a?b=c /d/e?f"
-    assert shown("s3://b/k cannot be read") == "s3://b/k cannot be read"
+    assert without_secrets("a?b=c /d/e?f") == "a?b=c /d/e?f"
+    assert without_secrets("s3://b/k cannot be read") == "s3://b/k cannot be read"
 
 
 @pytest.mark.parametrize("query", QUERIES)
 def test_an_error_is_shown_without_the_query_in_it(query: str) -> None:
     said = f"403, url='https://h/x?{query}', and /x?{query}, zip://a.csv::https://h/x?{query}"
-    assert shown(said) == "403, url='https://h/x?*** and /x?*** zip://a.csv::https://h/x?***"
+    assert (
+        without_secrets(said) == "403, url='https://h/x?*** and /x?*** zip://a.csv::https://h/x?***"
+    )
 
 
 @pytest.mark.parametrize("url", ["http://127.0.0.1:1/x", "https://127.0.0.1:1/x"])

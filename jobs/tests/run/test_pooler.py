@@ -291,7 +291,7 @@ def test_what_needs_a_session_is_refused_without_an_address(
         for name, value in pooler.environment.items():
             monkeypatch.setenv(name, value)
         with pytest.raises(ConfigurationError, match="set STREAMFLOW_DIRECT_HOST"):
-            restore_database.server()
+            restore_database.require_server()
         monkeypatch.setenv("PGOPTIONS", "-c work_mem=5MB")
         done = streamflow("runs")
         assert done.exit_code == 2

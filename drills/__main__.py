@@ -17,7 +17,7 @@ from typing import TextIO
 
 from drills import report, results
 from drills.report import Section
-from jobs.run.ledger import commit
+from jobs.run.versions import commit
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "reliability.md"

@@ -1,8 +1,8 @@
 """Brings database and registry to what the feature repository says: the plan, then the change.
 
 Idempotent: a second run finds nothing to do. One run at a time, under an advisory lock; the
-others wait and then find nothing to do. What a run leaves that is killed or fails, the next one
-completes: every step may be done again, and all of them are then.
+others wait and then find nothing to do. After a run that was killed or failed, the next one does
+all steps again, each of which may be repeated.
 """
 
 import logging
@@ -50,11 +50,11 @@ def plan() -> Plan:
     """
     with connect(autocommit=True) as connection:
         contents = load(settings.streamflow().feature_repo)
-        what = whole_plan(connection, contents)
+        planned = whole_plan(connection, contents)
         with connection.transaction(force_rollback=True):
             if migrated(connection):
                 require_fit(connection, contents)
-        return what
+        return planned
 
 
 def migrated(connection: Connection) -> bool:
@@ -109,8 +109,8 @@ OWNER = """
       AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'ops')"""
 """The owner of the tables, and true where the current role may act as that one.
 
-Of the ledger, whose row rules let nobody else enter an `apply`. Asked of PostgreSQL's catalogs,
-since not every role may look into the schema.
+The table is the ledger, whose row rules let nobody else enter an `apply`. PostgreSQL's catalogs are
+read, since not every role may look into the schema.
 """
 
 
@@ -122,11 +122,11 @@ def apply_locked(
         if got == "waited":
             log.info("waited for another apply to end")
         contents = load(settings.streamflow().feature_repo)
-        what, again = whole_plan(connection, contents), unfinished(connection)
-        show(str(what))
-        if what.blocked and not allow_removal:
+        planned, fill_all = whole_plan(connection, contents), unfinished(connection)
+        show(str(planned))
+        if planned.blocked and not allow_removal:
             raise RemovalNotAllowed(
-                f"{'; '.join(what.blocked)}; nothing was changed, --allow-removal removes it"
+                f"{'; '.join(planned.blocked)}; nothing was changed, --allow-removal removes it"
             )
         with connection.transaction():  # the schema comes with sources that fit, or not at all
             migrated = schema.migrate(connection)
@@ -134,17 +134,17 @@ def apply_locked(
         if migrated:
             log.info("schema migrated", extra={"migration": migrations.newest()})
         with recorded("apply", allow_removal=allow_removal) as run:
-            objects = [one for one in what.changes if one.kind not in (SCHEMA, ONLINE)]
+            objects = [one for one in planned.changes if one.kind not in (SCHEMA, ONLINE)]
             run.counts.read = len(defined(contents))
             run.counts.written = len(objects)
             run.counts.unchanged = run.counts.read - len(
                 [one for one in objects if one.action != "removed"]
             )
             if objects:
-                register(contents, objects, again)
-            elif any(one.kind == ONLINE for one in what.changes):
-                complete(again)
-        return what, run
+                register(contents, objects, fill_all)
+            elif any(one.kind == ONLINE for one in planned.changes):
+                complete(fill_all)
+        return planned, run
 
 
 def whole_plan(connection: Connection, contents: "RepoContents") -> Plan:
@@ -184,19 +184,21 @@ def current_state(connection: Connection) -> tuple[Objects, bool]:
         return {}, True
 
 
-def register(contents: "RepoContents", changes: Sequence[Change], again: bool) -> None:
+def register(contents: "RepoContents", changes: Sequence[Change], fill_all: bool) -> None:
     """Applies all definitions through Feast and removes what is no longer defined.
 
-    Changed views are filled; `again`: all, since the last run may have left some.
+    Changed views are filled again; with `fill_all` all, since the last run may have left some.
     """
     with open_store("auto") as store:
         there = registered(store)
-        gone = [there[one.kind, one.name] for one in changes if one.action == "removed"]
+        removed = [there[one.kind, one.name] for one in changes if one.action == "removed"]
         with refusals():
-            store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
+            store.apply(list(defined(contents).values()), objects_to_delete=removed, partial=False)
         actions = [one.action for one in changes]
         log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})
-        fill(store, None if again else [one.name for one in changes if one.kind == "feature view"])
+        fill(
+            store, None if fill_all else [one.name for one in changes if one.kind == "feature view"]
+        )
 
 
 def fill(store: "FeatureStore", changed: Sequence[str] | None) -> None:
@@ -218,13 +220,13 @@ def fill(store: "FeatureStore", changed: Sequence[str] | None) -> None:
             materialize_views(store, BEGINNING, end, [view], force=False)
 
 
-def complete(again: bool) -> None:
+def complete(fill_all: bool) -> None:
     """Updates online tables and catalog from the registry, which needs no change itself.
 
-    `again`: fills all views as well, since the last run may have left some.
+    With `fill_all` all views are filled again, since the last run may have left some.
     """
     with open_store() as store:
         store._get_provider().online_store.update(store.config, [], [], [], [], partial=True)
-        if again:
+        if fill_all:
             fill(store, None)
     log.info("online tables and catalog completed")

@@ -7,7 +7,7 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-from jobs.run.ledger import versions
+from jobs.run.versions import versions
 from streamflow.errors import StreamflowError
 
 TIME = "%Y%m%dT%H%M%SZ"

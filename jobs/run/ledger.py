@@ -2,21 +2,18 @@
 
 import json
 import logging
-import platform
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import psycopg
 
 from jobs.run.instants import iso
 from jobs.run.urls import without_secrets
+from jobs.run.versions import versions
 from streamflow import settings, tracing
 from streamflow.errors import InputRefused, StreamflowError, reason
 from streamflow.postgres import migrate as schema
@@ -225,36 +222,6 @@ CLOSE = """
         rows_refused = %(refused)s, rows_older = %(older)s, finished_at = clock_timestamp()
     WHERE run = %(run)s"""
 """Ends a run in the ledger."""
-
-
-@cache
-def versions() -> dict[str, str]:
-    """The versions of StreamFlow (with its git commit), Feast and Python."""
-    return {
-        "streamflow": version("streamflow"),
-        "commit": commit(),
-        "feast": version("feast"),
-        "python": platform.python_version(),
-    }
-
-
-def commit() -> str:
-    """The git commit of this code, with "+" after it when files differ, or "unknown"."""
-    given = settings.streamflow().commit
-    if given:
-        return given
-    git = ["git", "-C", str(settings.FEATURE_REPO), "describe", "--always", "--abbrev=12"]
-    try:
-        found = subprocess.run(  # noqa: S603  # a fixed command
-            [*git, "--dirty=+", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return found.stdout.strip()
 
 
 def failed(command: str, message: str) -> dict[str, Any]:

@@ -10,7 +10,8 @@ import logging
 from datetime import date
 
 from jobs.run.instants import midnight
-from jobs.run.ledger import Run, versions
+from jobs.run.ledger import Run
+from jobs.run.versions import versions
 from jobs.training.file import Facts, Manifest, Sink, Target, Written, write
 from jobs.training.freshness import definitions_of
 from jobs.training.join import LABEL, columns, joined, require_no_request_data

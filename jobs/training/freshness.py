@@ -14,7 +14,8 @@ import streamflow
 from jobs.apply.plan import properties, registered
 from jobs.run.earlier_runs import nothing_to_do
 from jobs.run.instants import iso
-from jobs.run.ledger import shown_parameters, versions
+from jobs.run.ledger import shown_parameters
+from jobs.run.versions import versions
 from jobs.training.file import Target
 from streamflow.catalog.contract import contract_of
 from streamflow.errors import ConfigurationError

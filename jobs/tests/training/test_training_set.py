@@ -15,8 +15,8 @@ import pytest
 
 from jobs.apply.apply import apply
 from jobs.ingest.load import ingest
-from jobs.run import ledger
 from jobs.run.ledger import recorded
+from jobs.run.versions import versions
 from jobs.training.build import build
 from jobs.training.file import Manifest, Sink
 from jobs.training.verify import verify
@@ -442,10 +442,10 @@ def test_the_bytes_do_not_depend_on_the_version_of_the_code(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     before = make(tmp_path / "1.parquet")
-    ledger.versions.cache_clear()
+    versions.cache_clear()
     monkeypatch.setenv("STREAMFLOW_COMMIT", "another")
     after = make(tmp_path / "2.parquet")
-    ledger.versions.cache_clear()
+    versions.cache_clear()
     assert (before.versions["commit"], after.versions["commit"]) != ("another", "another")
     assert after.versions["commit"] == "another"
     assert before.sha256 == after.sha256

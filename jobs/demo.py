@@ -60,7 +60,7 @@ def demonstrate(data: Path | None) -> None:
         training = str(out / "january.parquet")
         run("training-set", "--as-of", "2024-01-31", "--service", "churn_v1", "--out", training)
         run("verify", training)
-        # --force: a month further may have been materialized since the last demo.
+        # --force, since a later month may have been materialized after the last demo.
         run("materialize", "--start", "2024-01-01", "--end", "2024-02-01", "--force")
         wait_ready(url)
         for user in USERS:

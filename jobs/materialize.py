@@ -150,7 +150,7 @@ def materialize_views(
 
     A view that fails leaves the others done; the first error is raised when all were tried.
     """
-    # Feast prints its progress; on a terminal its bar is welcome, a log has ours.
+    # Feast prints its progress: useful on a terminal, noise in a log.
     os.environ.setdefault("TQDM_DISABLE", "" if sys.stderr.isatty() else "1")
     store.config.online_store.force = force
     engine, online = store._get_provider().batch_engine, store._get_provider().online_store

@@ -128,7 +128,7 @@ def apply_locked(
             raise RemovalNotAllowed(
                 f"{'; '.join(planned.blocked)}; nothing was changed, --allow-removal removes it"
             )
-        with connection.transaction():  # the schema comes with sources that fit, or not at all
+        with connection.transaction():  # no schema without sources that fit
             migrated = schema.migrate(connection)
             require_fit(connection, contents)
         if migrated:

@@ -33,7 +33,7 @@ def load(repo: Path) -> "RepoContents":
             for file in get_repo_files(repo.resolve()):
                 sys.modules.pop(py_path_to_module(file), None)
             contents = parse_repo(repo.resolve())
-            if not contents.projects:  # then it is the one of feature_store.yaml, as with Feast
+            if not contents.projects:  # then Feast takes that of feature_store.yaml
                 contents.projects.append(Project(name=repo_config(repo).project))
     except (Exception, SystemExit) as error:
         raise ConfigurationError(

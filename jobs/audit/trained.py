@@ -88,7 +88,7 @@ def source_rows(
         found[alias] = {}
         if not is_here(store.config):
             continue
-        # In the transaction in which the source's tables are looked for.
+        # `source_of` sets the search path of this transaction, by which the query finds its tables.
         with suppress(NotInside), connection.transaction():
             source = source_of(connection, store.config, task, None, timedelta(0))
             found[alias] = rows_in(connection, source, mark, users)

@@ -146,7 +146,7 @@ def switch(database: str, into: str, backup: str, request: str, keeps: bool) -> 
                     rename(connection, into, database)
                     connection.execute(mark)
                 break
-            except psycopg.errors.ObjectInUse:  # somebody connected anew in between
+            except psycopg.errors.ObjectInUse:  # a client has reconnected in between
                 if time.monotonic() > give_up:
                     raise
         if former and not keeps:

@@ -61,7 +61,7 @@ class Place:
         """The names of the backups, oldest first; those of all prefixes if none is given."""
         with self.errors_explained("read"):
             self.files.invalidate_cache()
-            try:  # not `exists`, which is False as well for a server that does not answer
+            try:  # `exists` would be False for a server that does not answer, too
                 found = self.files.ls(self.path, False)
             except FileNotFoundError:
                 return []

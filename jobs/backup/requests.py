@@ -1,9 +1,9 @@
 """Remembers which restores were carried out, so that none repeats by itself.
 
-A restore is asked for by a text that none before had, its request. It is written down twice: in the
+A restore has a request, a text that no earlier one had. It is written down twice: in the
 comment of the restored database, in the transaction that puts it in place, and in a file beside the
-backups, which survives a lost volume. Either is enough: what asks for the same again, such as a
-rollback to earlier values or an entry that stays in them, is told so.
+backups, which survives a lost volume. Either is enough to refuse the same request again, as of a
+rollback to earlier values or of an entry that stays in them.
 """
 
 import json
@@ -109,7 +109,7 @@ class Request:
             StreamflowError: the place cannot be read, and the database does not know either.
         """
         if found.request == self.text:
-            try:  # which it may not have come to
+            try:  # a killed restore may not have written it
                 self.write_down(found.backup, database, bool(found.data))
             except StreamflowError as error:
                 log.warning("not written down beside the backups", extra={"reason": str(error)})

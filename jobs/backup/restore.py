@@ -128,7 +128,7 @@ def prepare(
         raise ConfigurationError(f"{manifest.name} has no database {MAIN}")
     unknown = sorted(targets.keys() - {one.what for one in manifest.databases})
     steps, left_out = [], [f"{what}: {manifest.name} has none, left out" for what in unknown]
-    # The main one comes last: when its mark is there, all is done.
+    # The main database comes last: once it is marked as restored, all are.
     for one in sorted(manifest.databases, key=lambda dump: dump.what == MAIN):
         path = str(dumps[one.what].resolve())
         try:

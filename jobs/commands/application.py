@@ -94,7 +94,7 @@ class Commands(TyperGroup):
         except typer.Exit as stop:
             return int(stop.exit_code)
         except TyperException as error:
-            if said := error.format_message():  # else the help of a group was printed
+            if said := error.format_message():  # without a text, the help of a group was printed
                 print_error(ConfigurationError(said))
             return WRONG_USE
         except BaseException as error:

@@ -84,7 +84,7 @@ def run_all(contexts: Sequence[Any]) -> Iterator[int]:
                 context.command.invoke(context)
         except typer.Exit as end:
             code = end.exit_code
-        except Exception as error:  # of a command that says nothing of its own errors
+        except Exception as error:  # commands without `reporting` do not print their errors
             print_error(error)
             code = exit_code(error)
         yield code

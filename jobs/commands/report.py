@@ -66,7 +66,7 @@ def reporting(
 
 def print_error(error: BaseException) -> None:
     """Prints an error as one line, with its traceback if that was asked for."""
-    with suppress(OSError, ValueError):  # a standard error that is closed tells nobody
+    with suppress(OSError, ValueError):  # standard error may be closed
         if isinstance(error, StreamflowError):
             console.fail(error)
         elif isinstance(error, KeyboardInterrupt) or VERBOSE.get():

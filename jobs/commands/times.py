@@ -25,7 +25,10 @@ def parse_instant(text: str) -> datetime:
     try:
         parsed = datetime.fromisoformat(text)
         return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # the first or last day of all, in another zone
+    except (
+        ValueError,
+        OverflowError,
+    ):  # OverflowError: the first or last day of all, in another zone
         raise typer.BadParameter(
             f"{text!r} is not a time; write it like 2024-02-01 or 2024-02-01T00:00:00Z"
         ) from None
@@ -34,9 +37,9 @@ def parse_instant(text: str) -> datetime:
 def scheduled_time(job: str, reach: timedelta, now: datetime | None = None) -> datetime | None:
     """The time for which a CronJob made `job`: its name ends in it, as minutes since 1970.
 
-    Anybody may name a job that is made by hand, so that its digits are believed only where they
-    can be such a time: at most `reach` before now and not after it, by a clock that may be off
-    by CLOCKS_DIFFER. Else None, for now, and the log says why; an empty name is no job.
+    A job that is made by hand may have any name, so that digits count only if they can be such a
+    time: at most `reach` before now and not after it, by a clock that may be off by CLOCKS_DIFFER.
+    Otherwise None, which means now, and the log says why; an empty name is no job.
 
     Args:
         reach: how long after its scheduled time a job of this CronJob may still begin or be

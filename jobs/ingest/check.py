@@ -123,7 +123,7 @@ def day(latest: date) -> pandera.Check:
 
 def identifier() -> pandera.Check:
     """Any printable text of 1 to 128 characters without blanks around it."""
-    around = r"[\pZ\p{Cf}]"  # blanks of all scripts, and marks that nobody sees
+    around = r"[\pZ\p{Cf}]"  # blanks of all scripts, and invisible marks
     anywhere = r"[\p{Cc}\p{Zl}\p{Zp}\x{fffd}]"  # controls, line breaks, unreadable bytes
     strange = f"^{around}|{around}$|{anywhere}"
 

@@ -75,13 +75,13 @@ def ingest(
         for name, table in TABLES.items():
             with tracing.span("store file", file=name):
                 stored[name] = merge(connection, name, table, instant)
-        for table in TABLES.values():  # a join before the statistics come by themselves is slow
+        for table in TABLES.values():  # joins without statistics are slow
             connection.execute(sql.SQL("ANALYZE source.{}").format(sql.Identifier(table)))
         connection.commit()
     for name, counts in stored.items():
         counts.late = counts.written if late else 0
         run.counts.add(counts)
-        read = {"read": readers[name].rows}  # which the run has counted already
+        read = {"read": readers[name].rows}  # the run has counted them already
         log.info("file stored", extra={"file": f"{name}.csv", **asdict(counts), **read})
 
 

@@ -93,7 +93,7 @@ class Reader:
                 lines = split(block)
                 yield from not_blank(lines, number)
                 number += len(lines)
-            rest = rest[: 4 * LONGEST_LINE + 4]  # in bytes; it is too long, whatever follows
+            rest = rest[: 4 * LONGEST_LINE + 4]  # bytes; such a line is too long already
         if rest:
             self._fault("the last line has no line end, the file may be cut off there", number)
             yield from not_blank(split(rest), number)

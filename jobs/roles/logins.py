@@ -35,7 +35,7 @@ def make(connection: Connection, login: Login) -> str:
         names = {"role": sql.Identifier(role), "login": sql.Identifier(name)}
         for statement in (
             "GRANT {role} TO {login} WITH INHERIT TRUE, SET TRUE",
-            "ALTER ROLE {login} SET role = {role}",  # what it makes is the role's
+            "ALTER ROLE {login} SET role = {role}",  # so that the role owns what it creates
         ):
             connection.execute(sql.SQL(statement).format(**names))
     expiries = [expire(connection, login, one) for one in former_logins(connection, login)]

@@ -55,7 +55,7 @@ def set_up(names: Names, given: Passwords) -> list[str]:
 
 def attempt(names: Names, logins: dict[str, Login]) -> list[str]:
     """Sets up roles and rights in one transaction, or changes nothing."""
-    # The lock of `apply`, which makes tables that would otherwise be missed.
+    # The lock of `apply`, whose new tables would otherwise be missed.
     with (
         connect(autocommit=True) as connection,
         lock(connection, "apply"),
@@ -138,7 +138,7 @@ def grant(connection: Connection, names: Names) -> None:
     """Runs roles.sql with these names."""
     row = connection.execute("SELECT current_database()").fetchone()
     assert row is not None  # noqa: S101  # a SELECT without FROM gives one row
-    database = sql.Identifier(row[0])  # a pooler may have another name for it
+    database = sql.Identifier(row[0])  # a pooler may call it by another name
     roles = {part: sql.Identifier(name) for part, name in asdict(names).items()}
     connection.execute(sql.SQL(ROLES_SQL.read_text()).format(database=database, **roles))
 

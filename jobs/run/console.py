@@ -61,7 +61,7 @@ def table(rows: list[dict[str, Any]]) -> None:
         grid.add_column(Text(printable(name)), justify=justify, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(printable(cell(value))) for value in row.values()))
-    with console.capture() as drawn:  # when its reader is gone, rich itself ends the process
+    with console.capture() as drawn:  # rich would end the process if the reader is gone
         console.print(grid)
     print(drawn.get(), end="", flush=True)
 

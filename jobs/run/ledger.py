@@ -89,11 +89,11 @@ class Run:
 def recorded(command: str, **parameters: Any) -> Iterator[Run]:
     """Enters a run in the ledger and closes it with its outcome, whatever happens.
 
-    Of a URL among the parameters, ledger and trace get what may be shown of it.
+    Ledger and trace get the parameters without the secrets of URLs.
 
     The row is written on a connection of its own, so that it stays when the work rolls back.
-    An advisory lock is held as long: a row that says "running" without it was killed. Runs of
-    before are tidied first.
+    An advisory lock is held as long: a row that says "running" without it was killed. Earlier
+    runs are tidied first.
 
     Raises:
         SchemaMissing: the database was never applied, so there is no ledger.

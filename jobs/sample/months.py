@@ -80,7 +80,7 @@ def _check_arguments(out: Path, users: int, months: int, seed: int) -> None:
         raise ConfigurationError(f"--seed {seed} is not allowed: give 0 or a larger whole number")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out):  # permission bits do not tell: root, read-only mounts
+        with TemporaryFile(dir=out):  # permissions do not say it: root, read-only mounts
             pass
     except FileExistsError as error:
         raise ConfigurationError(f"--out {out} is a file: give a folder, new or old") from error
@@ -107,7 +107,7 @@ def _write_month(
         for part in parts.values():
             with suppress(OSError):
                 part.unlink()
-        with suppress(OSError):  # only an empty folder goes; it would look like a month
+        with suppress(OSError):  # only an empty folder is removed, which would look like a month
             folder.rmdir()
     return rows
 

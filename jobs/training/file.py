@@ -159,7 +159,7 @@ class Target:
                     self.files.pipe_file(described, manifest.text())
                     self.files.mv(data, self.path)
                     self.files.mv(described, self.manifest)
-        except NotImplementedError:  # what fsspec's file systems that only read say
+        except NotImplementedError:  # raised by fsspec's read-only file systems
             raise ConfigurationError(f"--out {self.out}: can only be read") from None
         except OSError as error:
             raise url_error(f"{self.out} cannot be written", error) from None

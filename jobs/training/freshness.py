@@ -47,7 +47,7 @@ def built_before(as_of: date, service: str, out: str) -> dict[str, Any] | None:
         return None
     try:
         manifest = target.description()
-    except ConfigurationError:  # none, or of a version that wrote another form
+    except ConfigurationError:  # there is none, or one in the form of another version
         return None
     with open_store() as store:
         now = (service, as_of.isoformat(), contract_of(store, service).hash)

@@ -110,8 +110,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:Runtim
 def shop(place: Place, template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """A database with those services, their newest values online."""
     folder = tmp_path_factory.mktemp("repo")
-    for name in ("feature_store.yaml",):
-        shutil.copy(FEATURE_REPO / name, folder)
+    shutil.copy(FEATURE_REPO / "feature_store.yaml", folder)
     (folder / "definitions.py").write_text(DEFINITIONS)
     with place(template), pytest.MonkeyPatch.context() as patch:
         patch.setenv("STREAMFLOW_FEATURE_REPO", str(folder))

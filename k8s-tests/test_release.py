@@ -182,7 +182,8 @@ def test_helm_test_proves_the_release_and_fails_on_a_planted_difference(
     namespace.kubectl(*psql, plant.format("+"))
     with pytest.raises(CommandFailedError):
         namespace.helm("test", "streamflow")
-    assert "skips_7d as of 2024-01-31T00:00:00Z" in namespace.kubectl("logs", "streamflow-test")
+    said = namespace.kubectl("logs", "streamflow-test")
+    assert "usage_agg_30d_fv:skips_7d differs in 100.0% of the users" in said
     namespace.kubectl(*psql, plant.format("-"))
     namespace.helm("test", "streamflow")
 

@@ -80,7 +80,7 @@ def audit_online(
     from jobs.audit.audit import audit
 
     what = {"service": service, "users": users, "seed": seed, "threshold": threshold}
-    begun = unrecorded if read_only else recorded
-    with begun("audit", **what) as run:
+    begin = unrecorded if read_only else recorded
+    with begin("audit", **what) as run:
         audit(run, service, users, seed, url, threshold)
     return run.summary()

@@ -17,7 +17,7 @@ from typing import TextIO
 
 from drills import report, results
 from drills.report import Section
-from jobs.run.ledger import commit
+from jobs.run.versions import commit
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "reliability.md"
@@ -36,13 +36,13 @@ GROUPS = {
     "local": Group(
         "On one machine",
         (
-            "jobs/tests/test_killed.py",
-            "jobs/tests/test_at_once.py",
-            "jobs/tests/test_at_once_backup.py",
-            "jobs/tests/test_broken_database.py",
-            "jobs/tests/test_broken_disk.py",
-            "jobs/tests/test_broken_months.py",
-            "jobs/tests/test_broken_time.py",
+            "jobs/tests/faults/test_killed.py",
+            "jobs/tests/faults/test_at_once.py",
+            "jobs/tests/faults/test_at_once_backup.py",
+            "jobs/tests/faults/test_broken_database.py",
+            "jobs/tests/faults/test_broken_disk.py",
+            "jobs/tests/faults/test_broken_months.py",
+            "jobs/tests/faults/test_broken_time.py",
             "api/tests/http/test_broken_answers.py",
             "api/tests/http/test_fuzz_requests.py",
             "api/tests/http/test_schemathesis.py",

@@ -1,4 +1,4 @@
-"""What a month's files must be, as pandera schemas over the text of the CSV fields.
+"""Checks the fields of a month's files, by pandera schemas over the text of the CSV.
 
 Fields are checked as text, before anything converts them, so that a fault shows the value
 as it stands in the file. What needs several rows or files at once (unique keys, known
@@ -23,9 +23,9 @@ EARLIEST_DAY = date(1900, 1, 1)
 FAULTS_SHOWN = 10
 
 SMALLEST_REAL = 1.2e-38
-"""Nearer to zero, PostgreSQL's `real` loses digits and in the end refuses the number."""
+"""The smallest positive number that PostgreSQL's `real` holds with all its digits."""
 SMALLEST_DOUBLE = 2.3e-308
-"""The same of `double precision`."""
+"""The same for `double precision`."""
 
 Accepts = Callable[[pa.Array], pa.Array]
 Rules = pandera.Check | list[pandera.Check]
@@ -65,7 +65,7 @@ def numbers(pattern: str, kind: pa.DataType) -> Callable[[pa.Array], pa.Array]:
 
 
 def whole_number(low: int, high: int) -> pandera.Check:
-    """Digits only, within [low, high]."""
+    """A whole number in digits, within [low, high]."""
     parse = numbers(r"^-?[0-9]{1,18}$", pa.int64())
 
     def accepts(fields: pa.Array) -> pa.Array:
@@ -100,7 +100,7 @@ def number(low: int, high: int, smallest: float = SMALLEST_REAL) -> list[pandera
 
 
 def one_of(*values: str) -> pandera.Check:
-    """Exactly one of `values`."""
+    """Exactly one of the texts `values`."""
     allowed = pa.array(values, pa.string())
     return rule(f"one of {', '.join(values)}", lambda fields: pc.is_in(fields, value_set=allowed))
 
@@ -124,7 +124,7 @@ def day(latest: date) -> pandera.Check:
 
 def identifier() -> pandera.Check:
     """Any printable text of 1 to 128 characters without blanks around it."""
-    around = r"[\pZ\p{Cf}]"  # blanks of all scripts, and marks that nobody sees
+    around = r"[\pZ\p{Cf}]"  # blanks of all scripts, and invisible marks
     anywhere = r"[\p{Cc}\p{Zl}\p{Zp}\x{fffd}]"  # controls, line breaks, unreadable bytes
     strange = f"^{around}|{around}$|{anywhere}"
 
@@ -173,7 +173,7 @@ def rules(column: Column, as_of: date) -> Rules:
 
 
 def faults(schema: pandera.DataFrameSchema, file: str, rows: pd.DataFrame) -> Report:
-    """The fields of `rows` that break their rule, by line and in a line by column.
+    """Finds the fields of `rows` that break their rule, in order of line and column.
 
     Args:
         rows: one text column per field, empty fields null, indexed by line in the file.

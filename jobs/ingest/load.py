@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -20,6 +20,7 @@ from psycopg import Connection, sql
 
 from jobs.ingest.check import FAULTS_SHOWN, faults, schemas
 from jobs.ingest.read import Reader
+from jobs.run.instants import midnight
 from jobs.run.ledger import Counts, Run
 from streamflow import settings, snapshots, tracing
 from streamflow.errors import ConfigurationError, Fault, InputRefused
@@ -46,7 +47,7 @@ def ingest(
     """
     require_folder(directory)
     declared = snapshots.load(settings.streamflow().feature_repo)
-    instant = datetime.combine(as_of, time(), UTC)
+    instant = midnight(as_of)
     run.window = (instant, instant)
     with connect() as connection, lock(connection, "ingest") as got:
         if connection.execute("SELECT %s > clock_timestamp()", [instant]).fetchone() == (True,):
@@ -66,18 +67,18 @@ def ingest(
         for one in declared.files:
             with tracing.span("store file", file=one.file):
                 stored[one.file] = merge(connection, one, instant)
-        for one in declared.files:  # a join before the statistics come by themselves is slow
+        for one in declared.files:  # joins without statistics are slow
             connection.execute(sql.SQL("ANALYZE {}").format(table_of(one)))
         connection.commit()
     for name, counts in stored.items():
         counts.late = counts.written if late else 0
         run.counts.add(counts)
-        read = {"read": readers[name].rows}  # which the run has counted already
+        read = {"read": readers[name].rows}  # the run has counted them already
         log.info("file stored", extra={"file": f"{name}.csv", **asdict(counts), **read})
 
 
 def require_folder(directory: Path) -> None:
-    """Returns when `directory` is a folder that can be read; raises ConfigurationError."""
+    """Raises ConfigurationError unless `directory` is a folder that can be read."""
     try:
         with os.scandir(directory):
             pass
@@ -94,7 +95,7 @@ def stage(
     schema: pandera.DataFrameSchema,
     advance: Callable[[int], None],
 ) -> Reader:
-    """Copies a file as text into a temporary table, faults included; gives its reader."""
+    """Copies a file as text into a temporary table, faulty rows included; returns its reader."""
     columns = list(schema.columns)
     file = sql.Identifier(path.stem)
     connection.execute(
@@ -114,7 +115,7 @@ def stage(
 
 
 def as_csv(block: pd.DataFrame) -> bytes:
-    """The block as CSV for COPY: line first, nulls unquoted and empty."""
+    """Formats a block as CSV for COPY: line number first, nulls unquoted and empty."""
     table = pa.table({"line": pa.array(block.index), **{c: pa.array(block[c]) for c in block}})
     out = io.BytesIO()
     pyarrow.csv.write_csv(table, out, pyarrow.csv.WriteOptions(include_header=False))
@@ -122,7 +123,7 @@ def as_csv(block: pd.DataFrame) -> bytes:
 
 
 def refuse_faults(connection: Connection, declared: Snapshots, readers: dict[str, Reader]) -> None:
-    """Raises InputRefused when a file or the files together have faults."""
+    """Raises InputRefused if a file, or the files together, have faults."""
     for name, reader in readers.items():
         reader.report.add(*faults_across_rows(connection, declared, name, readers))
     total = sum(reader.report.total for reader in readers.values())
@@ -147,9 +148,7 @@ MISSING_FROM = """
 def faults_across_rows(
     connection: Connection, declared: Snapshots, name: str, readers: dict[str, Reader]
 ) -> tuple[list[Fault], int]:
-    """Users that occur twice, or are unknown to the file of users, or to that of labels.
-
-    Gives the first and how many there are.
+    """Finds users that occur twice or miss in the file of users or of labels: first ones and count.
 
     Where a line of those two could not be read, nobody is said to be missing from it.
     """
@@ -181,7 +180,7 @@ def faults_across_rows(
 
 
 def lookalikes(connection: Connection, file: str, users: set[str]) -> dict[str, str]:
-    """By user: the one in a staged file whose id looks the same; users without one are left out."""
+    """By user: an id in a staged file that looks the same; users without one are left out."""
     wanted = {skeleton(user) for user in users}
     found: dict[str, str] = {}
     if wanted:
@@ -195,7 +194,7 @@ def lookalikes(connection: Connection, file: str, users: set[str]) -> dict[str, 
 
 
 def holds_later(connection: Connection, declared: Snapshots, as_of: datetime) -> bool:
-    """Whether a later month was stored before: then it is some user's newest."""
+    """True if a later month was stored before, so that this one is not the newest of every user."""
     query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE as_of > %s)")
     row = connection.execute(query.format(table_of(declared.users)), [as_of]).fetchone()
     return bool(row and row[0])
@@ -207,7 +206,7 @@ def table_of(snapshot: Snapshot) -> sql.Identifier:
 
 
 def merge(connection: Connection, snapshot: Snapshot, as_of: datetime) -> Counts:
-    """Moves a staged file into its table: new rows in, differing rows corrected, others left."""
+    """Merges a staged file into its table: inserts new rows, corrects rows that differ."""
     columns = {KEY: "text"} | {name: one.type for name, one in snapshot.columns.items()}
     values = [TIME, *snapshot.columns]
     typed = [sql.SQL("{}::{}").format(sql.Identifier(c), sql.SQL(t)) for c, t in columns.items()]
@@ -235,5 +234,5 @@ def merge(connection: Connection, snapshot: Snapshot, as_of: datetime) -> Counts
 
 
 def names(columns: Iterable[str], of: str | None = None) -> sql.Composed:
-    """The columns, of the table `of` where given, separated by commas."""
+    """Lists columns for SQL, separated by commas, of the table `of` if given."""
     return sql.SQL(", ").join(sql.Identifier(*([of] if of else []), column) for column in columns)

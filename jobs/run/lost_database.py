@@ -1,5 +1,8 @@
 """Tells why the database may be lost in run after run of a command."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 import psycopg
 
 from streamflow.errors import StoreUnavailable
@@ -26,8 +29,12 @@ def was_lost_before(connection: psycopg.Connection, command: str, run: int) -> b
     return row == (RUNS - 1,)
 
 
-def with_advice(error: BaseException) -> BaseException:
-    """The error of a run in which the database was lost again, with why; others as they are."""
-    if isinstance(error, StoreUnavailable | psycopg.OperationalError):
-        return StoreUnavailable(f"{error}; {ADVICE}")
-    return error
+@contextmanager
+def explaining_losses(lost_before: bool) -> Iterator[None]:
+    """Adds the advice to an error with which the database is lost, where it was lost before."""
+    try:
+        yield
+    except (StoreUnavailable, psycopg.OperationalError) as error:
+        if not lost_before:
+            raise
+        raise StoreUnavailable(f"{error}; {ADVICE}") from error

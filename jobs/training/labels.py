@@ -1,34 +1,34 @@
-"""Waits until there are labels of a day, of which a training set is made."""
+"""Waits for the labels of the day of a training set."""
 
 from contextlib import suppress
-from datetime import UTC, date, datetime
-from datetime import time as midnight
+from datetime import date, datetime
 
 from psycopg import sql
 
 from jobs.run import waiting
 from jobs.run.earlier_runs import is_loading
+from jobs.run.instants import midnight
 from streamflow import settings, snapshots
 from streamflow.postgres.connect import connect
 
 
 class NoLabels(waiting.NotThereYet):
-    """The day has no labels, so there is nothing to train on."""
+    """A day has no labels, so there is nothing to train on."""
 
 
 def wait_for_labels(as_of: date) -> None:
-    """Returns when there are labels of a day, or none after STREAMFLOW_WAIT_S seconds.
+    """Waits until there are labels of a day, STREAMFLOW_WAIT_S seconds at most.
 
     While a month is being loaded it waits on. To be called before the run is entered in the ledger,
     so that all months which a run does not see ended after it began.
     """
-    instant = datetime.combine(as_of, midnight(), UTC)
+    instant = midnight(as_of)
     with suppress(NoLabels):
         waiting.until(lambda: require_labels(instant), f"the labels of {as_of}", is_loading)
 
 
 def require_labels(instant: datetime) -> None:
-    """Returns when there are labels of `instant`, else raises NoLabels."""
+    """Raises NoLabels if there are no labels of `instant`."""
     with connect() as connection:
         declared = snapshots.load(settings.streamflow().feature_repo)
         table = sql.Identifier("source", declared.labels.table)

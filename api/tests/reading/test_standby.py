@@ -13,7 +13,8 @@ import psycopg
 import pytest
 
 from api.tests.conftest import TABLE, metric, ready, serving, statement, wait_until
-from jobs.run.ledger import last_outcome, recent, recorded
+from jobs.run.earlier_runs import last_outcome, recent
+from jobs.run.ledger import recorded
 from streamflow.postgres import embedded
 from streamflow.postgres.connect import connect
 

@@ -285,10 +285,9 @@ def test_a_new_feature_is_added_and_rolled_back_without_a_failed_request(
 def image_with_another_feature(namespace: Namespace) -> str:
     """The jobs image with `contract_type` as a feature, on the nodes; its tag."""
     edit = (
-        "import pathlib; f = pathlib.Path('/app/feature_repo/definitions.py'); t = f.read_text();"
-        "t = t.replace('plan_stream_movies, net_service', 'plan_stream_movies, net_service, "
-        "contract_type').replace('schema=[', 'schema=[Field(name=\\'contract_type\\', dtype=String,"
-        " description=\\'Contract term.\\'),', 1); f.write_text(t)"
+        "import pathlib; f = pathlib.Path('/app/feature_repo/definitions.py'); q = chr(34);"
+        "name = q + 'net_service' + q + ','; more = q + 'contract_type' + q + ',';"
+        "f.write_text(f.read_text().replace(name, name + more))"
     )
     base = f"streamflow-jobs:{namespace.images.jobs}"
     dockerfile = f'FROM {base}\nUSER 0\nRUN python -c "{edit}"\nUSER 10001:10001\n'

@@ -11,7 +11,7 @@ import pytest
 from jobs.apply.apply import apply, plan
 from jobs.ingest.load import ingest
 from jobs.run.ledger import recorded
-from streamflow import snapshots
+from streamflow import data_dictionary, snapshots
 from streamflow.errors import ConfigurationError, SourceMismatch
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres import snapshot_tables
@@ -175,3 +175,8 @@ def test_a_name_that_no_file_has_is_told(database: str, repo: Path) -> None:
     edit(repo / "definitions.py", '    "net_service",\n', '    "net_servise",\n')
     with pytest.raises(ConfigurationError, match=r"has no column net_servise; it has months_act"):
         plan()
+
+
+def test_the_data_dictionary_is_as_make_docs_writes_it() -> None:
+    written = (FEATURE_REPO.parent / "docs" / "data.md").read_text()
+    assert written == data_dictionary.page(), "run: make docs"

@@ -1,7 +1,6 @@
 """`apply`: the plan, the change, nothing twice, nothing removed by accident."""
 
 import os
-import shutil
 import subprocess
 import sys
 import textwrap
@@ -16,20 +15,19 @@ from jobs.ingest.load import ingest
 from jobs.materialize import materialize
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import recorded
+from jobs.tests.acting import copy_repository
 from streamflow.errors import ConfigurationError, RemovalNotAllowed
 from streamflow.feast.online.client import read
 from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect
-from streamflow.settings import FEATURE_REPO
 
 
 @pytest.fixture
 def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the feature repository that a test may edit."""
-    for name in ("feature_store.yaml", "definitions.py"):
-        shutil.copy(FEATURE_REPO / name, tmp_path)
+    copy_repository(tmp_path)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
     return tmp_path
 

@@ -1,7 +1,6 @@
 """`apply` looks at every source first, and refuses definitions that one of them does not fit."""
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +10,8 @@ from psycopg import sql
 
 from jobs.apply.apply import apply, plan
 from jobs.run import ledger
-from jobs.tests.acting import streamflow
+from jobs.tests.acting import copy_repository, streamflow
 from streamflow.errors import SourceMismatch
-from streamflow.settings import FEATURE_REPO
 
 PROFILE = (
     "as_of, loaded_at, months_active, monthly_fee, paperless_billing, plan_stream_tv,"
@@ -24,8 +22,7 @@ PROFILE = (
 @pytest.fixture
 def definitions(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """The definitions in a copy of the feature repository, which a test may edit."""
-    for name in ("feature_store.yaml", "definitions.py"):
-        shutil.copy(FEATURE_REPO / name, tmp_path)
+    copy_repository(tmp_path)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
     return tmp_path / "definitions.py"
 

@@ -2,7 +2,6 @@
 
 import json
 import os
-import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -15,8 +14,7 @@ from typer.testing import Result
 from jobs.backup import place as backup
 from jobs.flows import work as commands
 from jobs.run import earlier_runs
-from jobs.tests.acting import streamflow
-from streamflow.settings import FEATURE_REPO
+from jobs.tests.acting import copy_repository, streamflow
 
 INGEST = ("ingest", ".", "--as-of", "2024-01-31")
 ON_DEMAND = """
@@ -219,8 +217,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the feature repository that a test may edit."""
     folder = tmp_path / "repo"
     folder.mkdir()
-    for name in ("feature_store.yaml", "definitions.py"):
-        shutil.copy(FEATURE_REPO / name, folder)
+    copy_repository(folder)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(folder))
     return folder
 
@@ -314,7 +311,7 @@ def test_an_on_demand_view_that_feast_refuses_is_named_and_nothing_changed(
     (line,) = told(done)
     assert said in line
     assert json_line(done)["outcome"] == "failed"
-    shutil.copy(FEATURE_REPO / "definitions.py", repo)
+    copy_repository(repo)
     assert "nothing to do" in streamflow("apply", "--plan").stdout
 
 

@@ -15,7 +15,7 @@ import pytest
 from jobs.commands.report import SETTINGS
 from jobs.ingest.load import ingest
 from jobs.run.ledger import recorded
-from jobs.tests.acting import streamflow
+from jobs.tests.acting import copy_repository, streamflow
 from streamflow import settings
 from streamflow.settings import FEATURE_REPO
 
@@ -149,8 +149,7 @@ def test_a_folder_is_no_name_for_a_training_set(database: str, tmp_path: Path) -
 def test_a_plan_says_what_applying_it_takes(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("feature_store.yaml", "definitions.py"):
-        shutil.copy(FEATURE_REPO / name, tmp_path)
+    copy_repository(tmp_path)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
     file = tmp_path / "definitions.py"
     text = file.read_text()
@@ -165,8 +164,7 @@ def test_a_plan_says_what_applying_it_takes(
 def test_a_view_that_is_not_served_is_not_materialized(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for name in ("feature_store.yaml", "definitions.py"):
-        shutil.copy(FEATURE_REPO / name, tmp_path)
+    copy_repository(tmp_path)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
     file = tmp_path / "definitions.py"
     file.write_text(

@@ -10,7 +10,7 @@ import pytest
 from drills.forks import Command, Forks
 from drills.results import Result, choose, record
 from jobs.backup.restore import finish, prepare
-from jobs.ingest.load import TABLES
+from jobs.tests.acting import TABLES
 from jobs.tests.backup.test_restore import asking, back_up, script, well
 from jobs.tests.conftest import sampled
 

@@ -8,8 +8,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from drills.results import Result, choose, record
-from jobs.ingest.load import TABLES
-from jobs.tests.acting import execute, streamflow
+from jobs.tests.acting import TABLES, execute, streamflow
 
 pytestmark = pytest.mark.slow  # months spoiled at random
 

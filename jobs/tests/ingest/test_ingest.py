@@ -22,9 +22,10 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from jobs.ingest import read
-from jobs.ingest.load import TABLES, ingest
+from jobs.ingest.load import ingest
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import Run, recorded
+from jobs.tests.acting import TABLES
 from streamflow.errors import ConfigurationError, InputRefused, StoreUnavailable
 from streamflow.postgres.connect import connect
 

@@ -7,11 +7,10 @@ from typing import Any
 import psycopg
 import pytest
 
-from jobs.tests.acting import execute, streamflow
+from jobs.tests.acting import EXPLICIT, copy_repository, execute, streamflow
 from jobs.tests.commands.test_once import age_and_tidy, lines
 from jobs.training import freshness as training_freshness
 from jobs.training.freshness import definitions_of
-from streamflow import settings
 from streamflow.feast.registry.open import open_store
 
 JANUARY, FEBRUARY = "2024-01-31", "2024-02-29"
@@ -146,8 +145,7 @@ def test_a_day_without_labels_is_tried_again(
 def changed_definitions(folder: Path, before: str, after: str) -> dict[str, str]:
     """An environment whose definitions have `after` where ours have `before`."""
     folder.mkdir()
-    for name in ("feature_store.yaml", "definitions.py"):
-        shutil.copy(settings.FEATURE_REPO / name, folder)
+    copy_repository(folder)
     text = (folder / "definitions.py").read_text()
     assert before in text
     (folder / "definitions.py").write_text(text.replace(before, after))
@@ -184,7 +182,7 @@ def test_definitions_are_a_services_own(
     lines(streamflow("materialize"))
     assert hashes() == [churn, profile]
     source = "support_tickets_90d"
-    text = (settings.FEATURE_REPO / "definitions.py").read_text()
+    text = EXPLICIT.read_text()
     query = next(line for line in text.splitlines() if source in line and "SELECT" in line.upper())
     new = changed_definitions(tmp_path / "repo", query, query.replace(source, f"0 AS {source}"))
     for name, value in new.items():

@@ -2,7 +2,6 @@
 
 import hashlib
 import json
-import shutil
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -17,12 +16,12 @@ from jobs.apply.apply import apply
 from jobs.ingest.load import ingest
 from jobs.run.ledger import recorded
 from jobs.run.versions import versions
+from jobs.tests.acting import copy_repository
 from jobs.training.build import build
 from jobs.training.file import Manifest, Sink
 from jobs.training.verify import verify
 from streamflow.errors import ConfigurationError, StreamflowError, UnknownName, VerificationFailed
 from streamflow.offline import arrow as offline_arrow
-from streamflow.settings import FEATURE_REPO
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 
@@ -319,8 +318,7 @@ def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A copy of the feature repository that a test may edit; its file of definitions."""
     folder = tmp_path / "repo"
     folder.mkdir()
-    for name in ("feature_store.yaml", "definitions.py"):
-        shutil.copy(FEATURE_REPO / name, folder)
+    copy_repository(folder)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(folder))
     return folder / "definitions.py"
 

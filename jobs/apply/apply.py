@@ -24,7 +24,7 @@ from jobs.apply.plan import (
     defined,
     registered,
 )
-from jobs.apply.tables import bring_tables, table_changes
+from jobs.apply.tables import applied_queries, bring_tables, table_changes
 from jobs.materialize import BEGINNING, materialize_views, views_to_materialize
 from jobs.run.earlier_runs import last_outcome
 from jobs.run.ledger import Run, recorded
@@ -52,13 +52,14 @@ def plan() -> Plan:
     with connect(autocommit=True) as connection:
         contents = load(settings.streamflow().feature_repo)
         planned = whole_plan(connection, contents)
+        read_before = applied_queries()
         with connection.transaction(force_rollback=True):
-            if migrated(connection):
+            if migrated(connection, read_before):
                 require_fit(connection, contents)
         return planned
 
 
-def migrated(connection: Connection) -> bool:
+def migrated(connection: Connection, read_before: Sequence[str]) -> bool:
     """Migrates the schema in the plan's transaction, which is undone; False without the right to.
 
     Sources may be tables that come with the schema.
@@ -66,7 +67,7 @@ def migrated(connection: Connection) -> bool:
     try:
         with connection.transaction():
             schema.migrate(connection, quick=True)
-            bring_tables(connection)
+            bring_tables(connection, read_before)
             return True
     except (InsufficientPrivilege, ReadOnlySqlTransaction) as error:
         log.warning("the sources were not looked at", extra={"reason": first_line(error)})
@@ -130,9 +131,10 @@ def apply_locked(
             raise RemovalNotAllowed(
                 f"{'; '.join(planned.blocked)}; nothing was changed, --allow-removal removes it"
             )
+        read_before = applied_queries()
         with connection.transaction():  # no schema without sources that fit
             migrated = schema.migrate(connection)
-            bring_tables(connection)
+            bring_tables(connection, read_before)
             require_fit(connection, contents)
         if migrated:
             log.info("schema migrated", extra={"migration": migrations.newest()})

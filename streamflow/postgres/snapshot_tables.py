@@ -4,6 +4,9 @@ A table or column that is missing is added, and a type grows where every value s
 nothing is ever removed. Idempotent; to be called in a transaction, beside the migrations.
 """
 
+import re
+from collections.abc import Iterable
+
 from psycopg import Connection, sql
 
 from streamflow.errors import SourceMismatch
@@ -19,8 +22,14 @@ WIDER = {
 """Types that may become another one: its values are all of the first one's."""
 
 
-def changes(connection: Connection, declared: Snapshots) -> dict[str, list[str]]:
+def changes(
+    connection: Connection, declared: Snapshots, read_before: Iterable[str] = ()
+) -> dict[str, list[str]]:
     """The differences between declaration and database, as a person reads them, by table.
+
+    Args:
+        read_before: queries that could be read once. A table or column that they name was there
+            and is gone, renamed perhaps, so that a new and empty one in its place would be wrong.
 
     Raises:
         SourceMismatch: a column is of a type that its table's values do not all fit in.
@@ -28,25 +37,33 @@ def changes(connection: Connection, declared: Snapshots) -> dict[str, list[str]]
     return {
         f"{SCHEMA}.{one.table}": [text for text, _ in found]
         for one in declared.files
-        if (found := differences(connection, one))
+        if (found := differences(connection, one, read_before))
     }
 
 
-def bring(connection: Connection, declared: Snapshots) -> None:
+def bring(connection: Connection, declared: Snapshots, read_before: Iterable[str] = ()) -> None:
     """Makes the tables as they are declared, and their comments.
+
+    Args:
+        read_before: as in `changes`.
 
     Raises:
         SourceMismatch: as in `changes`.
     """
     for one in declared.files:
-        for _, statement in differences(connection, one):
+        for _, statement in differences(connection, one, read_before):
             connection.execute(statement)
 
 
-def differences(connection: Connection, snapshot: Snapshot) -> list[tuple[str, sql.Composed]]:
+def differences(
+    connection: Connection, snapshot: Snapshot, read_before: Iterable[str]
+) -> list[tuple[str, sql.Composed]]:
     """Each difference of a table, with the statement that ends it."""
     there = columns_of(connection, snapshot)
+    was_read = {word for query in read_before for word in words_about(snapshot, query)}
     if not there:
+        if snapshot.table in was_read:
+            return []
         commented = [
             comment(snapshot, name, column) for name, column in snapshot.every_column().items()
         ]
@@ -55,6 +72,8 @@ def differences(connection: Connection, snapshot: Snapshot) -> list[tuple[str, s
     for name, column in snapshot.every_column().items():
         kind, said = there.get(name, ("", None))
         if not kind:
+            if name in was_read:
+                continue
             # The rows of earlier months have no value of it.
             added = altered(snapshot, "ADD COLUMN {} {}", name, column)
             found.append((f"+ {name} {column.type}", added))
@@ -72,6 +91,12 @@ def differences(connection: Connection, snapshot: Snapshot) -> list[tuple[str, s
         if said != column.meaning:
             found.append((f"{name}: another meaning", comment(snapshot, name, column)))
     return found
+
+
+def words_about(snapshot: Snapshot, query: str) -> set[str]:
+    """The names in a query of the table, nothing of another's query."""
+    found = set(re.findall(r"\w+", query))
+    return found if snapshot.table in found else set()
 
 
 def created(snapshot: Snapshot) -> sql.Composed:

@@ -14,9 +14,10 @@ import pytest
 
 from jobs.ingest import read
 from jobs.ingest.check import schemas
-from jobs.ingest.load import TABLES, ingest
+from jobs.ingest.load import ingest
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import Run, recorded
+from jobs.tests.acting import TABLES
 from streamflow.errors import Fault, InputRefused
 from streamflow.postgres.connect import connect
 

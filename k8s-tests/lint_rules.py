@@ -18,6 +18,8 @@ KINDS = {
     "secretRef": "Secret",
 }
 """What is referred to, by the key of the reference."""
+MEANT = ("emptyDir", "namespaceSelector", "podSelector")
+"""What is said by an empty map."""
 NAMES = ("name", "secretName", "claimName")
 """What a reference may call the name."""
 
@@ -25,7 +27,7 @@ NAMES = ("name", "secretName", "claimName")
 def lint(manifests: list[Manifest], values: Any) -> list[str]:
     """What is wrong with these manifests, a line each; what `values` name is there already."""
     there = {f"{one['kind']}/{one['metadata']['name']}" for one in manifests}
-    found = [*of_services(manifests), *of_targets(manifests, there)]
+    found = [*of_services(manifests), *of_targets(manifests, there), *of_empties(manifests)]
     given = set(texts(values))
     for name, pod in pods(manifests).items():
         for fault in (*of_references(pod["spec"], there, given), *of_pod(pod["spec"])):
@@ -78,6 +80,18 @@ def of_targets(manifests: list[Manifest], there: set[str]) -> Iterator[str]:
             known = {port.get(key) for port in service["spec"]["ports"] for key in ("name", "port")}
             if not known & set(backend["port"].values()):
                 yield f"Ingress/{name}: there is no Service {backend['name']} with such a port"
+
+
+def of_empties(part: Any, path: str = "") -> Iterator[str]:
+    """Lists and maps without anything, of which the server keeps none: each apply is a change."""
+    if isinstance(part, dict):
+        for key, value in part.items():
+            if value in (None, [], {}) and key not in MEANT:
+                yield f"{path}.{key} is empty"
+            yield from of_empties(value, f"{path}.{key}")
+    elif isinstance(part, list):
+        for index, one in enumerate(part):
+            yield from of_empties(one, f"{path}[{index}]")
 
 
 def of_references(spec: Manifest, there: set[str], given: set[str]) -> Iterator[str]:

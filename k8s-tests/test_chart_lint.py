@@ -137,6 +137,10 @@ BROKEN: dict[str, tuple[Callable[[list[Manifest]], Any], str]] = {
         ),
         "there is no Service streamflow-api with such a port",
     ),
+    "empty": (
+        lambda all_: named(all_, "NetworkPolicy")["streamflow-api"]["spec"].update(egress=[]),
+        ".spec.egress is empty",
+    ),
     "account": (
         lambda all_: spec(all_).update(serviceAccountName="a"),
         "there is no ServiceAccount a",

@@ -11,7 +11,12 @@ from gitops import as_argo_cd, of_argo_cd, prunable
 from namespace import Namespace
 from render import CHART, Manifest
 
-USERS = {"jobs.ingest.sample.users": 50}
+QUICK: dict[str, Any] = {
+    "prefect.enabled": False,
+    **{f"{part}.resources.requests.cpu": "50m" for part in ("api", "jobs", "feast", "postgres")},
+    "jobs.ingest.sample.users": 50,
+}
+"""Beside the example's values, so that this takes a minute; test_examples.py has Prefect."""
 JANUARY = {"asOf": "2024-01-31", "source": "sample", "month": "month_000"}
 FEBRUARY = {"asOf": "2024-02-29", "source": "sample", "month": "month_001"}
 APPLY = ("--server-side", "--force-conflicts", "--field-manager=argocd-controller")
@@ -28,6 +33,7 @@ class ArgoCd:
         """The manifests, rendered for this cluster."""
         cluster, images = self.namespace.cluster, self.namespace.images
         own = {
+            **QUICK,
             "image.registry": "",
             "api.image.tag": images.api,
             "jobs.image.tag": images.jobs,
@@ -101,13 +107,13 @@ def argo_cd(namespace: Namespace) -> Iterator[ArgoCd]:
 
 
 def test_a_sync_makes_a_release_that_answers(argo_cd: ArgoCd) -> None:
-    argo_cd.sync({**USERS, "jobs.ingest.months": [JANUARY]})
+    argo_cd.sync({"jobs.ingest.months": [JANUARY]})
     argo_cd.wait()
     assert argo_cd.namespace.ask("/readyz")["status"] == "ready"
 
 
 def test_the_same_values_are_the_same_text_and_change_nothing(argo_cd: ArgoCd) -> None:
-    values = {**USERS, "jobs.ingest.months": [JANUARY]}
+    values = {"jobs.ingest.months": [JANUARY]}
     assert argo_cd.render(values) == argo_cd.render(values)
     assert argo_cd.out_of_sync() == ""
     before = argo_cd.identity()
@@ -119,7 +125,7 @@ def test_the_same_values_are_the_same_text_and_change_nothing(argo_cd: ArgoCd) -
 def test_another_month_takes_the_place_of_the_job_and_of_nothing_else(argo_cd: ArgoCd) -> None:
     before = argo_cd.identity()
     (former,) = argo_cd.jobs("-ingest-")
-    argo_cd.sync({**USERS, "jobs.ingest.months": [JANUARY, FEBRUARY]})
+    argo_cd.sync({"jobs.ingest.months": [JANUARY, FEBRUARY]})
     argo_cd.wait()
     (ingest,) = argo_cd.jobs("-ingest-")
     assert ingest != former
@@ -135,7 +141,7 @@ def test_another_month_takes_the_place_of_the_job_and_of_nothing_else(argo_cd: A
 
 def test_backups_outlive_values_without_them(argo_cd: ArgoCd) -> None:
     claims = {one["metadata"]["name"] for one in argo_cd.namespace.get("PersistentVolumeClaim")}
-    argo_cd.sync({**USERS, "jobs.backup.enabled": False})
+    argo_cd.sync({"jobs.backup.enabled": False})
     assert "PersistentVolumeClaim/streamflow-backups" not in argo_cd.applied
     assert "streamflow-backups" in claims
     left = {one["metadata"]["name"] for one in argo_cd.namespace.get("PersistentVolumeClaim")}

@@ -9,8 +9,10 @@ from namespace import Namespace
 from pages import GUIDE, RUNBOOKS, UPGRADING, Block, blocks
 from typist import Typist
 
-LAST = "Remove"
-"""The guide's section that ends the release, which the other pages need."""
+FIRST = (f"{GUIDE.stem}: Install", f"{GUIDE.stem}: Load a month")
+"""Without these nothing else can be tried."""
+LAST = f"{GUIDE.stem}: Remove"
+"""What ends the release that the other pages need."""
 
 
 def story() -> dict[str, list[Block]]:
@@ -18,9 +20,9 @@ def story() -> dict[str, list[Block]]:
     sections: dict[str, list[Block]] = {}
     for block in blocks(GUIDE):
         sections.setdefault(f"{GUIDE.stem}: {block.section}", []).append(block)
-    last = sections.pop(f"{GUIDE.stem}: {LAST}")
+    last = sections.pop(LAST)
     pages = {page.stem: blocks(page) for page in (UPGRADING, *RUNBOOKS)}
-    found = {**sections, **pages, f"{GUIDE.stem}: {LAST}": last}
+    found = {**sections, **pages, LAST: last}
     run_alone = {where: [one for one in each if one.is_run] for where, each in found.items()}
     return {where: each for where, each in run_alone.items() if each}
 
@@ -46,24 +48,21 @@ def built() -> dict[str, str]:
 
 
 @pytest.fixture(scope="module")
-def failed() -> list[str]:
-    """Where the guide did not work; what follows there would fail for that alone."""
+def begun() -> list[str]:
+    """The sections that worked so far."""
     return []
 
 
 @pytest.mark.parametrize("where", list(story()))
 def test_every_command_of_the_pages_works_as_it_is_written(
-    typist: Typist, failed: list[str], where: str
+    typist: Typist, begun: list[str], where: str
 ) -> None:
-    if failed:
-        pytest.skip(f"after {failed[0]}")
-    if where.startswith(GUIDE.stem):
-        failed.append(where)
+    if where not in FIRST and not {*FIRST} <= {*begun}:
+        pytest.skip("there is no release with a month")
     typist.open()
     for block in story()[where]:
         typist.work_through(block)
-    if where.startswith(GUIDE.stem):
-        failed.remove(where)
+    begun.append(where)
 
 
 def test_every_block_that_may_be_run_is() -> None:

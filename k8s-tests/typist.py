@@ -158,14 +158,18 @@ class Typist:
         stays = text.startswith("kubectl port-forward") and "&" not in text
         before = self.screen.stat().st_size
         end = f"typed-{time.monotonic_ns()}"
-        line = re.sub(r"( *#.*)?$", " &", text) if stays else text
+        line = text.partition("#")[0] + "&" if stays else text
         self.shell.stdin.write(f'{line}\necho "\n{end} $? ${{PIPESTATUS[0]}}"\n')
         self.shell.stdin.flush()
 
         def printed() -> str:
             return self.screen.read_bytes()[before:].decode(errors="replace")
 
-        until(printed, lambda said: bool(re.search(rf"^{end} \d+ \d+$", said, re.M)), SECONDS)
+        give_up = time.monotonic() + SECONDS
+        while not re.search(rf"^{end} \d+ \d+$", printed(), re.MULTILINE):
+            assert time.monotonic() < give_up, f"after {SECONDS} s still: $ {text}\n{printed()}"
+            assert self.shell.poll() is None, f"the shell ended: $ {text}\n{printed()}"
+            time.sleep(0.05)
         said, codes = printed().split(f"\n{end} ", 1)
         if stays:
             until(printed, lambda now: "Forwarding from" in now, 30)

@@ -143,8 +143,8 @@ class Typist:
         """The release's own server as one outside of the cluster, with its administrator."""
         url = self.forwards.enter_context(self.namespace.forwarded("svc/streamflow-postgres", 5432))
         host, port = url.removeprefix("http://").split(":")
-        secret = self.namespace.get("Secret", "streamflow-postgres")["data"]["password"]
-        password = f"$(echo {secret} | base64 -d)"
+        read = "-o go-template='{{.data.password | base64decode}}'"
+        password = f"$(kubectl get secret streamflow-postgres {read})"
         text = text.replace("=postgres.example.com", f"={host}").replace("=5432", f"={port}")
         return text.replace("=ADMIN", "=streamflow").replace("=PASSWORD", f"={password}")
 
@@ -159,7 +159,7 @@ class Typist:
         before = self.screen.stat().st_size
         end = f"typed-{time.monotonic_ns()}"
         line = text.partition("#")[0] + "&" if stays else text
-        self.shell.stdin.write(f'{line}\necho "\n{end} $? ${{PIPESTATUS[0]}}"\n')
+        self.shell.stdin.write(f'{line}\necho "\n{end} $? ${{PIPESTATUS[0]:-0}}"\n')
         self.shell.stdin.flush()
 
         def printed() -> str:

@@ -6,7 +6,7 @@ import shutil
 import signal
 import subprocess
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Self
@@ -29,6 +29,8 @@ PRINTED = {
     "REVISION": r"^(\d+) +\t.*(?:superseded|deployed)",
 }
 """What a person reads in what was printed before, and puts in: the last that looks like it."""
+OTHERS = {"HASH", "OLD-HASH", "VIEW", "ADMIN", "PASSWORD"}
+"""What is put in otherwise."""
 SECONDS = 300
 """How long a command may take."""
 
@@ -65,10 +67,12 @@ class Typist:
     def close(self) -> None:
         """Ends the shell and what still runs in it."""
         if self.shell is not None:
-            os.killpg(self.shell.pid, signal.SIGKILL)
+            with suppress(ProcessLookupError):  # a syntax error has ended it
+                os.killpg(self.shell.pid, signal.SIGKILL)
             self.shell.wait(timeout=10)
             assert self.shell.stdin is not None
-            self.shell.stdin.close()
+            with suppress(BrokenPipeError):  # of what it did not read any more
+                self.shell.stdin.close()
             self.shell = None
 
     def open(self) -> None:
@@ -108,7 +112,9 @@ class Typist:
 
     def fill(self, command: Command) -> str:
         """A command with what a person puts in, and the namespace and ports of this test."""
-        text = command.text.replace("--namespace streamflow", f"--namespace {self.namespace.name}")
+        text = command.text
+        if "--namespace streamflow" in text:
+            text = text.replace("--namespace streamflow", f"--namespace {self.namespace.name}")
         text = re.sub(r"(port-forward \S+) (\d+)(?::(\d+))?", self.own_port, text)
         for theirs, own in self.ports.items():
             text = text.replace(f"127.0.0.1:{theirs}", f"127.0.0.1:{own}")

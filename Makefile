@@ -27,8 +27,8 @@ $(foreach name,$(filter-out $(TAKEN),$(GIVEN)),$(error \
 TESTS := $(BIN)/pytest --numprocesses 3 --dist worksteal --durations 10
 ON_CLUSTER := STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly --durations 10 k8s-tests
 
-.PHONY: help setup demo serve wheel test test-all coverage check audit format bench lock docs clean cluster \
-	cluster-test cluster-down drill drills
+.PHONY: help setup demo serve wheel test test-all coverage check audit format bench lock docs schema \
+	clean cluster cluster-test cluster-down drill drills
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  %-13s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -110,6 +110,9 @@ lock: $(STAMP) ## Resolve requirements/*.txt anew from pyproject.toml
 	$(LOCK) pyproject.toml --extra jobs --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/jobs.txt
 	echo uv | $(LOCK) -c requirements/dev.txt - -o requirements/uv.txt
 	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
+
+schema: $(STAMP) ## Make the chart's values.schema.json of values.yaml and values.schema.yaml
+	@$(BIN)/python charts/schema.py
 
 clean: ## Stop the embedded PostgreSQL and remove what the other targets made
 	@test ! -x $(BIN)/streamflow || $(BIN)/streamflow db stop

@@ -167,7 +167,8 @@ def of_networks(manifests: list[Manifest]) -> Iterator[str]:
     for one in manifests:
         if one["kind"] != "NetworkPolicy":
             continue
-        for rules, side in ((one["spec"]["ingress"], "from"), (one["spec"]["egress"], "to")):
+        for direction, side in (("ingress", "from"), ("egress", "to")):
+            rules = one["spec"].get(direction, [])
             for peer in (peer for rule in rules for peer in rule.get(side) or []):
                 if not peer or ("ipBlock" in peer and len(peer) > 1):
                     yield f"{one['metadata']['name']}: {peer}"

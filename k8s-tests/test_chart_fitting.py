@@ -23,7 +23,7 @@ def test_what_is_said_twice_in_metadata_is_once_there() -> None:
     (monitor,) = named(manifests, "ServiceMonitor").values()
     assert monitor["metadata"]["labels"]["app.kubernetes.io/version"] == "7"
     claim = named(manifests, "PersistentVolumeClaim")["streamflow-backups"]
-    assert claim["metadata"]["annotations"] == {"helm.sh/resource-policy": "delete"}
+    assert claim["metadata"]["annotations"]["helm.sh/resource-policy"] == "delete"
 
 
 @pytest.mark.parametrize(

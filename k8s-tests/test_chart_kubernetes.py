@@ -40,6 +40,11 @@ def test_what_is_rendered_is_valid_for_every_version(case: Path | dict[str, Any]
     }
 
 
+@pytest.mark.parametrize("version", ["1.30.0-eks-1", "v1.33.2+k3s1", "v1.37.1-gke.1829001"])
+def test_a_vendor_s_version_is_taken_and_changes_nothing(version: str) -> None:
+    assert template({}, "--kube-version", version) == template({})
+
+
 def test_an_older_kubernetes_is_refused() -> None:
     with pytest.raises(AssertionError, match="kubeVersion"):
         template({}, "--kube-version", "1.29.9")

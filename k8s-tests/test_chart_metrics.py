@@ -119,11 +119,61 @@ def test_what_is_off_has_no_alert(values: dict[str, Any], gone: set[str]) -> Non
     assert every.keys() - found.keys() == gone
 
 
-def test_the_dashboard_is_the_file() -> None:
-    found = named(render(switched(True)), "ConfigMap")["streamflow-api-dashboard"]
-    assert found["metadata"]["labels"]["grafana_dashboard"] == "1"
-    file = CHART / "files" / "dashboard.json"
-    assert json.loads(found["data"]["streamflow.json"]) == json.loads(file.read_text())
+def dashboard(values: dict[str, Any], *options: str, **where: Any) -> tuple[str, dict[str, Any]]:
+    """The name of the file that Grafana's sidecar makes, and what is in it."""
+    found = render({**switched(True), **values}, *options, **where)
+    (data,) = (one["data"] for name, one in named(found, "ConfigMap").items() if "dashb" in name)
+    ((file, text),) = data.items()
+    return file, json.loads(text)
+
+
+def test_the_dashboard_has_the_panels_of_the_file() -> None:
+    file = json.loads((CHART / "files" / "dashboard.json").read_text())
+    _, found = dashboard({})
+    assert found["panels"] == file["panels"]
+    config = named(render(switched(True)), "ConfigMap")["streamflow-api-dashboard"]
+    assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
+
+
+def test_releases_beside_each_other_have_dashboards_of_their_own() -> None:
+    releases = [("a", "b-c"), ("a-b", "c"), ("a", "streamflow"), ("b", "streamflow")]
+    boards = [
+        dashboard({}, f"--namespace={namespace}", release=release)
+        for namespace, release in releases
+    ]
+    boards += [dashboard({"fullnameOverride": name}) for name in ("one", "n" * 40)]
+    for told in (
+        [file for file, _ in boards],
+        [found["uid"] for _, found in boards],
+        [found["title"] for _, found in boards],
+    ):
+        assert len(set(told)) == len(boards)
+    for file, found in boards:
+        assert re.fullmatch(r"[a-zA-Z0-9_-]{1,40}", found["uid"])
+        assert re.fullmatch(r"[-._a-zA-Z0-9]{1,253}", file)
+    assert boards == [
+        *(dashboard({}, f"--namespace={one}", release=two) for one, two in releases),
+        *boards[-2:],
+    ]  # the same at every upgrade
+
+
+def test_a_dashboard_opens_at_its_release() -> None:
+    _, found = dashboard({}, "--namespace=features", release="other")
+    shown = {one["name"]: one.get("current", {}) for one in found["templating"]["list"]}
+    assert shown["namespace"]["value"] == "features"
+    assert shown["job"]["value"] == "other-streamflow-api"
+
+
+def test_a_rate_is_over_several_scrapes_however_seldom_these_are() -> None:
+    _, found = dashboard({"metrics.serviceMonitor.interval": "2m"})
+    rated = [
+        target
+        for panel in found["panels"]
+        for target in panel["targets"]
+        if "$__rate_interval" in target["expr"]
+    ]
+    assert rated
+    assert {one.get("interval") for one in rated} == {"2m"}
 
 
 def test_prometheus_is_let_in_by_name_and_the_notes_say_if_it_is_not(tmp_path: Path) -> None:

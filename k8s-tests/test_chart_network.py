@@ -9,9 +9,12 @@ PEER = {"podSelector": {"matchLabels": {"app": "witness"}}}
 
 
 def policies(values: dict[str, Any] | None = None) -> dict[str, Manifest]:
-    """The spec of each part's NetworkPolicy."""
+    """The spec of each part's NetworkPolicy, with no rule where none is said."""
     found = named(render(values), "NetworkPolicy")
-    return {name.removeprefix("streamflow-"): one["spec"] for name, one in found.items()}
+    return {
+        name.removeprefix("streamflow-"): {"ingress": [], "egress": [], **one["spec"]}
+        for name, one in found.items()
+    }
 
 
 def reached(rules: list[Manifest], side: str) -> dict[str, set[int]]:

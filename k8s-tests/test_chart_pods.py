@@ -1,43 +1,14 @@
-"""Every pod of the chart: restricted, bounded, probed; and what kube-score finds."""
+"""Every pod of the chart: restricted, bounded, probed."""
 
-import json
 import subprocess
 import sys
 from typing import Any
 
 import pytest
-from render import FULL, containers, named, pods, render, require, template
+from render import FULL, containers, named, pods, render
 
 PARTS = ["api", "feast", "jobs", "postgres", "prefect"]
 VALUES = FULL
-
-# What kube-score may complain about, by check: in which objects and why.
-EXEMPT = {
-    "container-image-pull-policy": (
-        "",
-        "IfNotPresent: images are named by version or digest, and kind has them on its nodes only.",
-    ),
-    "container-resources": (
-        "",
-        "No CPU limit: it would slow a pod down while its node idles. All else has limits.",
-    ),
-    "container-security-context-user-group-id": (
-        "StatefulSet/streamflow-postgres",
-        "999 is the user of the public postgres image.",
-    ),
-    "deployment-has-host-podantiaffinity": (
-        "Deployment/streamflow-api",
-        "A topology spread constraint does it, softly: on one node all pods must run there.",
-    ),
-    "deployment-replicas": (
-        "Deployment/streamflow-(feast|prefect)",
-        "A UI nobody's requests depend on; Prefect's server cannot be two.",
-    ),
-    "deployment-strategy": (
-        "Deployment/streamflow-(feast|prefect)",
-        "Recreate: one of them at a time, feast for its volume, prefect for its queues.",
-    ),
-}
 
 
 @pytest.fixture(scope="module")
@@ -246,31 +217,3 @@ def test_what_has_to_outlive_the_release_is_kept() -> None:
         "PersistentVolumeClaim/streamflow-backups",
         "PersistentVolumeClaim/streamflow-training",
     }
-
-
-def test_kube_score_finds_nothing_but_what_is_exempt() -> None:
-    require("kube-score", always=False)
-    done = subprocess.run(
-        ["kube-score", "score", "--kubernetes-version", "v1.30", "--output-format", "json", "-"],
-        input=template(VALUES),
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    complaints: dict[str, set[str]] = {}
-    for scored in json.loads(done.stdout):
-        name = f"{scored['type_meta']['kind']}/{scored['object_meta']['name']}"
-        for check in scored["checks"]:
-            if check["grade"] < 10 and not check["skipped"]:
-                complaints.setdefault(check["check"]["id"], set()).add(name)
-    assert complaints.keys() == EXEMPT.keys()
-    for check, names in complaints.items():
-        where = EXEMPT[check][0]
-        assert not where or names == set(expand(where)), check
-
-
-def expand(where: str) -> list[str]:
-    """`a-(b|c)` as a-b and a-c."""
-    head, _, rest = where.partition("(")
-    return [head + one for one in rest.rstrip(")").split("|")] if rest else [where]

@@ -236,6 +236,43 @@ def test_the_notes_say_who_uses_the_database_as_whom(tmp_path: Path) -> None:
     assert "Nobody creates the roles" in notes(tmp_path, {"postgres.roles.create": False})
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        {},
+        {"postgres.roles.prefix": "churn", "postgres.roles.reader.passwordKey": "a.password"},
+        {**EXTERNAL, **ON},
+        {
+            **EXTERNAL,
+            **ON,
+            "prefect.enabled": False,
+            "postgres.external.pooler.mode": "transaction",
+            "postgres.external.pooler.direct": {"host": "itself.example.com", "port": 5433},
+        },
+    ],
+    ids=["bundled", "own names", "external", "pooler"],
+)
+def test_who_creates_the_roles_by_hand_is_told_what_the_job_would_run(
+    tmp_path: Path, values: dict[str, Any]
+) -> None:
+    said = notes(tmp_path, {**values, "postgres.roles.create": False})
+    assert "streamflow db roles" not in notes(tmp_path, values)
+    jobs = named(render({**values, "postgres.roles.create": True}), "Job")
+    (job,) = (one for name, one in jobs.items() if "-roles-" in name)
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert f"streamflow {' '.join(container['args'])}\n" in said
+    for one in container["env"]:
+        if one["name"].endswith(("_LOGIN", "_PASSWORD")) and one["name"].startswith("STREAMFLOW"):
+            found = one["valueFrom"]["secretKeyRef"]
+            read = f"""{{{{index .data "{found["key"]}" | base64decode}}}}"""
+            secret = f"get secret {found['name']} -o go-template='{read}'"
+            assert f"""export {one["name"]}="$(kubectl -n default {secret})"\n""" in said
+        elif one["name"] == "PGPORT" and "postgres.external.host" in values:
+            assert f"PGPORT={one['value']} " in said
+        elif one["name"] == "PGHOST" and "postgres.external.host" in values:
+            assert f"PGHOST={one['value']} " in said
+
+
 def one_secret(keys: dict[str, str]) -> dict[str, Any]:
     """Values with which all roles' logins are in one Secret, under keys of their own."""
     return {

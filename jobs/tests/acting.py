@@ -25,7 +25,8 @@ from streamflow.catalog import model as catalogs
 from streamflow.settings import FEATURE_REPO
 
 EXPLICIT = FEATURE_REPO.parent / "streamflow" / "tests" / "explicit_definitions.py"
-TABLES = {one.file: one.table for one in snapshots.load(FEATURE_REPO).files}
+DECLARED = snapshots.load(FEATURE_REPO)
+TABLES = {one.file: one.table for one in DECLARED.files}
 """File of a month to table of schema `source`, in the order they are loaded."""
 SCHEMAS = ["source", "registry", "online", "ops"]
 PASSWORDS = {

@@ -18,10 +18,15 @@ spec:
     matchLabels:
       {{- include "streamflow.selectorLabels" . | nindent 6 }}
   policyTypes: [Ingress, Egress]
+  {{- /* No empty list: the server keeps none, so that each apply would be a change. */}}
+  {{- with .ingress }}
   ingress:
-    {{- toYaml .ingress | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+  {{- with .egress }}
   egress:
-    {{- toYaml .egress | nindent 4 }}
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
 {{- end }}
 
 {{/* The pods of a part of this release, as a peer. Call with root and part. */}}

@@ -17,12 +17,12 @@ from jobs.ingest.check import schemas
 from jobs.ingest.load import ingest
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import Run, recorded
-from jobs.tests.acting import TABLES
+from jobs.tests.acting import DECLARED, TABLES
 from streamflow.errors import Fault, InputRefused
 from streamflow.postgres.connect import connect
 
 JANUARY = date(2024, 1, 31)
-COLUMNS = {name: list(schema.columns) for name, schema in schemas(JANUARY).items()}
+COLUMNS = {name: list(schema.columns) for name, schema in schemas(DECLARED, JANUARY).items()}
 IDENTIFIER = "must be 1 to 128 printable characters in UTF-8, no blanks around"
 TRUTH = "must be one of True, False"
 DAY = "must be a day from 1900-01-01 to 2024-01-31 as YYYY-MM-DD"

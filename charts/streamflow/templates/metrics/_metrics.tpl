@@ -68,3 +68,27 @@ the runbooks' place before their names, and no alert of what is off.
 {{- end -}}
 {{- toYaml $groups -}}
 {{- end }}
+
+{{/*
+files/dashboard.json for this release: a uid and a title of its own, since Grafana takes no two dashboards of the
+same, its release chosen, and rates over several scrapes.
+*/}}
+{{- define "streamflow.metrics.dashboard" -}}
+{{- $name := include "streamflow.fullname" . -}}
+{{- $board := .Files.Get "files/dashboard.json" | fromJson -}}
+{{- $_ := set $board "uid" (printf "streamflow-%s" (printf "%s/%s" .Release.Namespace $name | sha256sum | trunc 12)) -}}
+{{- $_ := set $board "title" (printf "StreamFlow: %s in %s" $name .Release.Namespace) -}}
+{{- $chosen := dict "namespace" .Release.Namespace "job" (include "streamflow.api.name" .) -}}
+{{- range $board.templating.list -}}
+{{- if hasKey $chosen .name -}}
+{{- $value := get $chosen .name -}}
+{{- $_ := set . "current" (dict "text" $value "value" $value) -}}
+{{- end -}}
+{{- end -}}
+{{- range $panel := $board.panels -}}
+{{- range $panel.targets -}}
+{{- if hasKey . "interval" }}{{ $_ := set . "interval" $.Values.metrics.serviceMonitor.interval }}{{ end -}}
+{{- end -}}
+{{- end -}}
+{{- toPrettyJson $board -}}
+{{- end }}

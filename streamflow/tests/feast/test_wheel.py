@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from streamflow.settings import FEATURE_REPO
-from streamflow.tests.feast.test_own_repository import PAGE, folder  # noqa: F401  # a fixture
+from streamflow.tests.feast.test_own_repository import folder, written  # noqa: F401  # folder is a fixture
 
 ROOT = FEATURE_REPO.parent
 FOUND = """
@@ -67,9 +67,7 @@ def test_a_script_beside_a_folder_called_feature_repo_finds_it(
 ) -> None:
     """By the script of docs/your-own-repository.md."""
     (folder / "__init__.py").touch()  # which `feast init` makes
-    script = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert script is not None
-    (folder.parent / "quickstart.py").write_text(script[1])
+    (folder.parent / "quickstart.py").write_text(written("python"))
 
     def run(*arguments: str) -> str:
         command = [python, "-W", "ignore", *arguments]

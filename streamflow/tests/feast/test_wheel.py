@@ -1,6 +1,7 @@
 """The wheel: the library alone, which an ordinary project finds beside its own feature_repo."""
 
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -82,3 +83,17 @@ def test_a_script_beside_a_folder_called_feature_repo_finds_it(
     said = run("quickstart.py")
     assert re.search(r"1001 .* 0\.5 +1\n.*1002 .* 0\.5 +2\n", said)
     assert "'conv_rate': [0.5], 'avg_daily_trips': [1]" in said
+
+
+def test_the_command_of_a_clone_and_of_the_image_finds_its_package_anywhere(tmp_path: Path) -> None:
+    """Beside a Python, as in .venv/bin; whatever is called `jobs` where it is run."""
+    command, python = tmp_path / "streamflow", tmp_path / "python"
+    shutil.copy(ROOT / "images" / "streamflow", command)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "jobs.py").write_text("raise SystemExit('another one')\n")
+    done = subprocess.run(
+        [command, "runs", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "streamflow runs" in done.stdout

@@ -27,7 +27,7 @@ $(foreach name,$(filter-out $(TAKEN),$(GIVEN)),$(error \
 TESTS := $(BIN)/pytest --numprocesses 3 --dist worksteal --durations 10
 ON_CLUSTER := STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly --durations 10 k8s-tests
 
-.PHONY: help setup demo serve wheel test test-all coverage check audit format bench lock clean cluster \
+.PHONY: help setup demo serve wheel test test-all coverage check audit format bench lock docs clean cluster \
 	cluster-test cluster-down drill drills
 
 help: ## List the targets
@@ -100,6 +100,9 @@ cluster-down: $(STAMP) ## Remove the cluster that `make cluster` made, with its 
 wheel: $(STAMP) ## Build dist/streamflow-VERSION-py3-none-any.whl, the library for other Feast projects
 	@$(BIN)/python -m hatchling build -t wheel -d dist >/dev/null 2>&1
 	@ls dist/*.whl
+docs: $(STAMP) ## Write docs/cli.md from the commands, and docs/data.md from the declared tables
+	@$(BIN)/python -m jobs.reference > docs/cli.md
+	@$(BIN)/python -m streamflow.data_dictionary > docs/data.md
 
 lock: $(STAMP) ## Resolve requirements/*.txt anew from pyproject.toml
 	$(LOCK) pyproject.toml --extra api --extra jobs --group dev -o requirements/dev.txt

@@ -8,15 +8,13 @@ import socket
 import sys
 import traceback
 from collections.abc import Sequence
-from math import ceil
 from types import FrameType
 from typing import Any
 
 import uvicorn
-from starlette.types import ASGIApp
 
 from api.app import create_app
-from api.http.malformed import Protocol
+from api.http.server import server_of
 from api.settings import PREFIX, ApiSettings, load
 from streamflow import logs, settings
 from streamflow.errors import ConfigurationError, StoreUnavailable, reason
@@ -28,7 +26,7 @@ FAILED, MISCONFIGURED = 1, 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Serves until SIGTERM or Ctrl-C; gives the exit code."""
+    """Serve until SIGTERM or Ctrl-C; returns the exit code."""
     options = parser().parse_args(arguments)
     logs.configure()
     settings.warn_of_misspelt(settings.StreamflowSettings.model_fields)
@@ -59,18 +57,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def parser() -> argparse.ArgumentParser:
     """The command line."""
-    found = argparse.ArgumentParser(prog="python -m api", description=__doc__, allow_abbrev=False)
-    found.add_argument(
+    command_line = argparse.ArgumentParser(
+        prog="python -m api", description=__doc__, allow_abbrev=False
+    )
+    command_line.add_argument(
         "--host", action=Once, default="127.0.0.1", help="address to listen on (%(default)s)"
     )
-    found.add_argument(
+    command_line.add_argument(
         "--port",
         action=Once,
         type=port_number,
         default=8000,
         help="port to listen on, 0 for any free one (%(default)s)",
     )
-    return found
+    return command_line
 
 
 class Once(argparse.Action):
@@ -83,7 +83,7 @@ class Once(argparse.Action):
         values: Any,
         option: str | None = None,
     ) -> None:
-        """Takes the value, and ends the program at a second one."""
+        """Take the value, and end the program at a second one."""
         if hasattr(namespace, f"{self.dest} was given"):
             parser.error(f"{option} is given more than once")
         setattr(namespace, f"{self.dest} was given", True)
@@ -98,7 +98,7 @@ def port_number(text: str) -> int:
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens there.
+    """A socket that listens on `host` and `port`.
 
     Raises:
         ConfigurationError: there is no such address.
@@ -116,7 +116,7 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def prepare() -> None:
-    """Finds the database, the embedded one where none is named.
+    """Make sure that there is a database: the embedded one where no variable names another.
 
     Raises:
         ConfigurationError: a variable is missing or wrong.
@@ -132,31 +132,14 @@ def prepare() -> None:
 
 
 def serve(server: uvicorn.Server, listener: socket.socket) -> None:
-    """Answers requests on `listener` until a signal ends it."""
+    """Answer requests on `listener` until a signal ends the server."""
     host, port = listener.getsockname()[:2]
     log.info("listening", extra={"host": host, "port": port})
     server.run(sockets=[listener])
 
 
-def server_of(app: ASGIApp, chosen: ApiSettings) -> uvicorn.Server:
-    """The HTTP server of `app`, as it is configured everywhere."""
-    config = uvicorn.Config(
-        app,
-        http=Protocol,
-        log_config=None,
-        access_log=False,
-        server_header=False,
-        proxy_headers=False,  # nothing here depends on who asks
-        ws="none",
-        timeout_keep_alive=chosen.keep_alive_s,
-        # A request whose body never comes would hold up the end until the process is killed.
-        timeout_graceful_shutdown=ceil(chosen.deadline_s) + 1,
-    )
-    return uvicorn.Server(config)
-
-
 def leave(_: int, __: FrameType | None) -> None:
-    """Ends the process with 0, its exit handlers included."""
+    """End the process with exit code 0, after its exit handlers."""
     raise SystemExit(0)
 
 

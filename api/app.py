@@ -1,4 +1,4 @@
-"""The application and how it is wired."""
+"""The application, wired from its parts."""
 
 import gc
 from collections.abc import AsyncIterator
@@ -10,14 +10,15 @@ from starlette.types import ASGIApp
 
 from api import settings
 from api.access import guard
-from api.http import middleware, problems, routes
-from api.http import openapi as docs
-from api.http.fast import Direct
+from api.access.callers import CallersByKey
+from api.http import middleware, openapi, problems, routes
+from api.http.fast_path import FastPath
 from api.reading.batch import Reads
 from api.reading.features import Features
 from api.settings import ApiSettings
 from api.telemetry.access_log import AccessLog
-from api.telemetry.ledger import Status
+from api.telemetry.callers import CallerMetrics
+from api.telemetry.ledger import LedgerMetrics
 from api.telemetry.metrics import Metrics
 from streamflow import tracing
 
@@ -47,24 +48,24 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
     is_traced = tracing.start("streamflow-api")
     features = Features(chosen, traced_reads() if is_traced else Reads)
     callers = guard.callers_of(chosen, features)
-    direct = Direct(chosen.max_body_bytes, chosen.deadline_s)
-    metrics, access = Metrics(features), AccessLog()
-    status = Status(features)
-    metrics.add(status)
+    fast_path = FastPath(chosen.max_body_bytes, chosen.deadline_s)
+    metrics, access_log = Metrics(features), AccessLog()
+    ledger = LedgerMetrics(features)
+    metrics.add(ledger)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[routes.State]:
         features.start()  # returns at once: /livez answers while there is no database
-        status.start()
+        ledger.start()
         if callers is not None:
             callers.start()
         gc.freeze()  # what the imports made stays, and need not be looked through
-        yield routes.State(features=features, metrics=metrics, direct=direct)
+        yield routes.State(features=features, metrics=metrics, fast_path=fast_path)
         if callers is not None:
             await callers.close()
-        await status.close()
+        await ledger.close()
         await features.close()
-        access.flush()
+        access_log.flush()
 
     app = FastAPI(
         title="StreamFlow features",
@@ -76,20 +77,22 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
     )
     app.include_router(routes.router)
     problems.register(app)
-    docs.register(app, needs_keys=chosen.keys_dir is not None, has_limit=chosen.rate_per_s > 0)
+    openapi.register(app, needs_keys=chosen.keys_dir is not None, has_limit=chosen.rate_per_s > 0)
     app.add_middleware(
         middleware.LimitedBody, limit=chosen.max_body_bytes, seconds=chosen.deadline_s
     )
     app.add_middleware(middleware.Crashes)  # the last one added comes first
     # In front of all that a framework wraps around its routes, which costs as much as an answer.
-    entrance: ASGIApp = middleware.Observed(app, direct, metrics, access)
+    outermost: ASGIApp = middleware.Observed(app, fast_path, metrics, access_log)
     if callers is not None:
-        entrance = guard.Guarded(app, direct, metrics, access, callers)
-    return traced(entrance) if is_traced else entrance
+        counts = CallerMetrics(callers if isinstance(callers, CallersByKey) else None)
+        metrics.add(counts)
+        outermost = guard.Guarded(app, fast_path, metrics, access_log, callers, counts)
+    return traced(outermost) if is_traced else outermost
 
 
 def traced_reads() -> type[Reads]:
-    """Reads with spans; OpenTelemetry is imported by those alone who want it."""
+    """The class of reads with spans; OpenTelemetry is imported only where traces are on."""
     from api.telemetry.traces import TracedReads
 
     return TracedReads

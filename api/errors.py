@@ -1,4 +1,4 @@
-"""What is answered instead of features; the tree goes on from streamflow/errors.py.
+"""Errors that are answered instead of features; the tree goes on from streamflow/errors.py.
 
 StreamflowError
 ├── NotReady                the service cannot answer now
@@ -7,7 +7,7 @@ StreamflowError
 ├── Forbidden               the key is known, but not for what is asked
 ├── RateLimited             the caller asked for more users than its limit allows
 ├── InvalidRequest          parts of a request that no catalog could make sense of
-└── RefusedByCatalog        what is asked is not what the catalog has
+└── RefusedByCatalog        the catalog does not have what a request asks for
     ├── ContractMismatch    the caller expects other features than there are
     ├── OtherKeys           the features are found by other keys than one user's id
     └── Unservable          the online tables alone cannot answer the service
@@ -25,7 +25,7 @@ from streamflow.errors import (
 
 
 class NotReady(StreamflowError):
-    """The service cannot answer now; why not is said without anything internal."""
+    """The service cannot answer now; the message says why, without anything internal."""
 
 
 class Busy(NotReady):
@@ -37,7 +37,7 @@ class Unauthorized(StreamflowError):
 
     def __init__(self, why: str, was_given: bool) -> None:
         self.was_given = was_given
-        """Whether there was a header that could have been one with a key."""
+        """True if there was a header that could have held a key."""
         super().__init__(why)
 
 
@@ -61,12 +61,12 @@ class InvalidRequest(StreamflowError):
 
     def __init__(self, faults: Sequence[tuple[str, str]]) -> None:
         self.faults = tuple(faults)
-        """Where in the request, as `body.user_ids.0`, and what is wrong there."""
+        """Pairs of a place in the request, like `body.user_ids.0`, and the fault there."""
         super().__init__("; ".join(f"{where}: {what}" for where, what in faults))
 
 
 class RefusedByCatalog(StreamflowError):
-    """What is asked is not what the catalog has."""
+    """The catalog does not have what a request asks for."""
 
 
 class ContractMismatch(RefusedByCatalog):
@@ -94,19 +94,19 @@ class Outdated(Exception):
         super().__init__(f"catalog {version} is not the one there is")
 
 
-AMISS = {10: "has expired", 62: "is for another name", 64: "is for another name"}
-"""By OpenSSL's number (X509_V_ERR_…): what keeps a certificate from being taken."""
+CERTIFICATE_FAULTS = {10: "has expired", 62: "is for another name", 64: "is for another name"}
+"""Faults for which a certificate is refused, by OpenSSL's number (X509_V_ERR_…)."""
 
 
-def public(error: Exception) -> str:
-    """Why the service is not ready, for a client: no host, no statement, no driver's words."""
+def public_reason(error: Exception) -> str:
+    """The reason for a failure in words for a client: no host, no statement, no driver's words."""
     if isinstance(error, NotReady):
         return str(error)
     if isinstance(error, SchemaMissing):
         return "nothing was applied to the database"
     if isinstance(error.__cause__, ssl.SSLCertVerificationError):
-        amiss = AMISS.get(error.__cause__.verify_code, "is not trusted")
-        return f"the database's certificate {amiss}"
+        fault = CERTIFICATE_FAULTS.get(error.__cause__.verify_code, "is not trusted")
+        return f"the database's certificate {fault}"
     if isinstance(error, StoreUnavailable):
         return "the database does not answer"
     if isinstance(error, ConfigurationError):

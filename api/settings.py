@@ -1,4 +1,4 @@
-"""What the HTTP service can be told, from environment variables."""
+"""The settings of the HTTP service, from environment variables."""
 
 import logging
 from typing import Any
@@ -15,10 +15,10 @@ PREFIX = "STREAMFLOW_API_"
 
 
 class ApiSettings(BaseSettings):
-    """The settings of one API process; where PostgreSQL is, the PG* variables say.
+    """The settings of one API process; the PG* variables name its PostgreSQL server.
 
-    STREAMFLOW_POOL_SIZE is how many connections it reads with, one of them for readiness alone;
-    one more asks what there is, and one listens for changes.
+    It reads with STREAMFLOW_POOL_SIZE connections, one of them for probes of readiness alone. Two
+    more connections are for the heartbeat and for notifications.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -55,17 +55,17 @@ class ApiSettings(BaseSettings):
     """Answers of GET /features that are kept, the least recently used given up first; each has
     about the size of its features as JSON. 0 keeps none."""
     serve_stale: bool = False
-    """Whether a kept answer is given, marked `"source": "cache"`, while the database is away."""
+    """True to give kept answers, marked `"source": "cache"`, while the database is away."""
     keys_dir: str | None = Field(None, min_length=1)
-    """Folder with the keys that callers need, see bearer.py; without it everybody may ask."""
+    """Folder with the keys that callers need (access/api_keys.py); without it everybody may ask."""
     rate_per_s: float = Field(0, ge=0)
     """Users that one caller may ask for each second in the long run: one key, or one client address
-    where no keys are needed. Of this process; 0 for no limit."""
+    where no keys are needed. Counted by each process for itself; 0 for no limit."""
     rate_burst: int = Field(1000, ge=1)
-    """Users that a caller who has been silent may ask for at once."""
+    """Users that a caller may ask for at once after a pause."""
     registry_refresh_s: float = Field(5, gt=0)
-    """Seconds between two looks whether the default service can be read; changes of the catalog
-    and of rows are told by the database and do not wait for it."""
+    """Seconds between two probes of the default service; the database notifies of changes of the
+    catalog and of rows, which do not wait for it."""
     status_refresh_s: float = Field(15, gt=0)
     """Seconds between two readings of the run ledger for /metrics; a reading takes a connection
     for some milliseconds."""

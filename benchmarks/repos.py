@@ -52,6 +52,7 @@ def make(folder: Path) -> None:
             shutil.rmtree(target, ignore_errors=True)
             target.mkdir(parents=True)
             (target / "definitions.py").write_text(text)
+            shutil.copy(repo / "snapshots.py", target)
         (folder / f"stock-{shape}" / "feature_store.yaml").write_text(STOCK_YAML)
         shutil.copy(repo / "feature_store.yaml", folder / f"ours-{shape}")
 

@@ -17,7 +17,7 @@ from typing import TextIO
 
 from drills import report, results
 from drills.report import Section
-from jobs.run.ledger import commit
+from jobs.run.versions import commit
 
 ROOT = Path(__file__).parent.parent
 DOCUMENT = ROOT / "docs" / "reliability.md"
@@ -36,22 +36,23 @@ GROUPS = {
     "local": Group(
         "On one machine",
         (
-            "jobs/tests/test_killed.py",
-            "jobs/tests/test_at_once.py",
-            "jobs/tests/test_at_once_backup.py",
-            "jobs/tests/test_broken_database.py",
-            "jobs/tests/test_broken_disk.py",
-            "jobs/tests/test_broken_months.py",
-            "jobs/tests/test_broken_time.py",
-            "api/tests/test_broken_answers.py",
-            "api/tests/test_fuzz_requests.py",
-            "api/tests/test_schemathesis.py",
+            "jobs/tests/faults/test_killed.py",
+            "jobs/tests/faults/test_at_once.py",
+            "jobs/tests/faults/test_at_once_backup.py",
+            "jobs/tests/faults/test_broken_database.py",
+            "jobs/tests/faults/test_broken_disk.py",
+            "jobs/tests/faults/test_broken_months.py",
+            "jobs/tests/faults/test_broken_time.py",
+            "api/tests/http/test_broken_answers.py",
+            "api/tests/http/test_fuzz_requests.py",
+            "api/tests/http/test_schemathesis.py",
         ),
     ),
     "faults": Group("In a cluster, under load", ("k8s-tests/test_faults.py",)),
     "upkeep": Group(
         "In a cluster, by its operator", ("k8s-tests/test_roles.py", "k8s-tests/test_backup.py")
     ),
+    "size": Group("In a cluster, with a million users", ("k8s-tests/test_size.py",)),
     "long-run": Group("In a cluster, for half an hour", ("k8s-tests/test_long_run.py",)),
 }
 """In the order of the document."""
@@ -90,6 +91,7 @@ def everything(folder: Path) -> list[Section]:
         print(f"{GROUPS['long-run'].title}: runs beside what follows", flush=True)
         beside = Drill(GROUPS["long-run"], folder / "long-run", keep=True, output=said)
         found["upkeep"] = Drill(GROUPS["upkeep"], folder / "upkeep", keep=True).ended()
+        found["size"] = Drill(GROUPS["size"], folder / "size", keep=True).ended()
         found["local"] = Drill(GROUPS["local"], folder / "local").yielding().ended()
         found["long-run"] = beside.ended()
         said.seek(0)

@@ -39,7 +39,7 @@ LOADED = (
         "jobs.apply.apply",
         "jobs.ingest.load",
         "jobs.materialize",
-        "jobs.training.build",
+        "jobs.training.verify",
     ),
 )
 

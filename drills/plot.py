@@ -2,11 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from itertools import accumulate
 from xml.sax.saxutils import escape
 
 WIDTH, PANEL, GAP, LEFT, RIGHT, TOP = 720, 130, 62, 70, 20, 40
+LEGEND, ROW = 4, 18
 COLORS = ("#1f5fbf", "#c2410c", "#15803d", "#7c3aed", "#525252")
-DASHES = ("", "6 3", "2 3", "8 3 2 3", "1 4")
+DASHES = ("", "6 3", "2 3", "8 3 2 3")
 """Lines are told apart without their color, too."""
 
 Line = Sequence[tuple[float, float]]
@@ -20,17 +22,22 @@ def draw(title: str, panels: Mapping[str, Mapping[str, Line]]) -> str:
         title: above all panels.
         panels: by what it shows and its unit, the lines by what they belong to; none is empty.
     """
-    height = TOP + len(panels) * (PANEL + GAP)
+    tops = list(accumulate(map(height, panels.values()), initial=TOP))
     last = max(at for lines in panels.values() for line in lines.values() for at, _ in line)
     parts = [
-        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {height}"'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {tops[-1]}"'
         f' font-family="sans-serif" font-size="12" role="img" aria-label="{escape(title)}">',
-        f'<rect width="{WIDTH}" height="{height}" fill="#ffffff"/>',
+        f'<rect width="{WIDTH}" height="{tops[-1]}" fill="#ffffff"/>',
         f'<text x="{LEFT}" y="20" font-size="15">{escape(title)}</text>',
     ]
-    for number, (name, lines) in enumerate(panels.items()):
-        parts += panel(TOP + number * (PANEL + GAP), name, lines, last)
+    for top, (name, lines) in zip(tops, panels.items(), strict=False):
+        parts += panel(top, name, lines, last)
     return "\n".join([*parts, "</svg>"]) + "\n"
+
+
+def height(lines: Mapping[str, Line]) -> int:
+    """The height of a panel with the legend below it, a row of which has four lines' names."""
+    return PANEL + GAP + (len(lines) - 1) // LEGEND * ROW
 
 
 def panel(top: float, name: str, lines: Mapping[str, Line], last: float) -> list[str]:
@@ -48,11 +55,11 @@ def panel(top: float, name: str, lines: Mapping[str, Line], last: float) -> list
         at = f"{LEFT + minute * 60 * across:.1f}"
         parts.append(f'<text x="{at}" y="{bottom + 16}" text-anchor="middle">{minute} min</text>')
     for number, (what, line) in enumerate(lines.items()):
-        stroke = f'stroke="{COLORS[number % 5]}" stroke-dasharray="{DASHES[number % 5]}"'
+        stroke = f'stroke="{COLORS[number % 5]}" stroke-dasharray="{DASHES[number % 4]}"'
         path = "M" + "L".join(
             f"{LEFT + at * across:.1f} {bottom - share(figure) * PANEL:.1f}" for at, figure in line
         )
-        left, legend = LEFT + number * 160, bottom + 34
+        left, legend = LEFT + number % LEGEND * 160, bottom + 34 + number // LEGEND * ROW
         parts.append(f'<path d="{path}" fill="none" stroke-width="1.5" {stroke}/>')
         parts.append(f'<path d="M{left} {legend}h28" stroke-width="2" {stroke}/>')
         parts.append(f'<text x="{left + 34}" y="{legend + 4}">{escape(what)}</text>')

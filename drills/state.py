@@ -10,7 +10,7 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-from jobs.apply.plan import plain, registered
+from jobs.apply.plan import properties, registered
 from streamflow.feast.registry.open import open_store
 
 LEFT_OUT = ("loaded_at", "applied_at", "version")
@@ -50,7 +50,7 @@ def definitions() -> dict[str, Any]:
     with open_store() as store:
         objects = registered(store)
     return {
-        f"{kind} {name}": (plain(one), sorted(getattr(one, "materialization_intervals", ())))
+        f"{kind} {name}": (properties(one), sorted(getattr(one, "materialization_intervals", ())))
         for (kind, name), one in objects.items()
     }
 

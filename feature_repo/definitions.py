@@ -1,16 +1,16 @@
 """StreamFlow's features in Feast's own terms: entity, sources, views and services.
 
-Feast imports this file by its path (`feast apply`, `streamflow apply`); nothing else does,
-and it imports Feast alone. To add a feature, see "Add a feature" in the README.
+Feast imports this file by its path (`feast apply`, `streamflow apply`); nothing else does. Types
+and meanings of features are those of their columns in snapshots.py. To add a feature, see "Add a
+feature" in the README.
 """
 
 from datetime import timedelta
 
-from feast import Entity, FeatureService, FeatureView, Field, Project, ValueType
-from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
-    PostgreSQLSource,
-)
-from feast.types import Bool, Float32, Int64, String
+from feast import Entity, FeatureService, FeatureView, Project, ValueType
+from snapshots import payments_agg_90d, subscriptions, support_agg_90d, usage_agg_30d
+
+from streamflow.feast.snapshots import fields, source
 
 streamflow = Project(name="streamflow", description="Churn features of StreamFlow's users")
 
@@ -28,48 +28,15 @@ user = Entity(
 ALWAYS = timedelta(0)
 MONTHLY = {"fresh_for_days": "38"}
 
-subs_profile_source = PostgreSQLSource(
-    name="subs_profile_source",
-    query="""
-        SELECT user_id, as_of, loaded_at, months_active, monthly_fee, paperless_billing,
-               plan_stream_tv, plan_stream_movies, net_service
-        FROM source.subscriptions_profile_snapshots""",
-    timestamp_field="as_of",
-    created_timestamp_column="loaded_at",
-    description="Subscription profile, one row per user and month.",
+SUBS_PROFILE = (
+    "months_active",
+    "monthly_fee",
+    "paperless_billing",
+    "plan_stream_tv",
+    "plan_stream_movies",
+    "net_service",
 )
-
-usage_agg_30d_source = PostgreSQLSource(
-    name="usage_agg_30d_source",
-    query="""
-        SELECT user_id, as_of, loaded_at, watch_hours_30d, avg_session_mins_7d,
-               unique_devices_30d, skips_7d, rebuffer_events_7d
-        FROM source.usage_agg_30d_snapshots""",
-    timestamp_field="as_of",
-    created_timestamp_column="loaded_at",
-    description="Usage over the 30 days before as_of, one row per user and month.",
-)
-
-payments_agg_90d_source = PostgreSQLSource(
-    name="payments_agg_90d_source",
-    query="""
-        SELECT user_id, as_of, loaded_at, failed_payments_90d
-        FROM source.payments_agg_90d_snapshots""",
-    timestamp_field="as_of",
-    created_timestamp_column="loaded_at",
-    description="Payments over the 90 days before as_of, one row per user and month.",
-)
-
-support_agg_90d_source = PostgreSQLSource(
-    name="support_agg_90d_source",
-    query="""
-        SELECT user_id, as_of, loaded_at, support_tickets_90d, ticket_avg_resolution_hrs_90d
-        FROM source.support_agg_90d_snapshots""",
-    timestamp_field="as_of",
-    created_timestamp_column="loaded_at",
-    description="Support contacts over the 90 days before as_of, one row per user and month.",
-)
-
+subs_profile_source = source("subs_profile_source", subscriptions, SUBS_PROFILE)
 subs_profile_fv = FeatureView(
     name="subs_profile_fv",
     entities=[user],
@@ -77,40 +44,17 @@ subs_profile_fv = FeatureView(
     tags=MONTHLY,
     source=subs_profile_source,
     description="Subscription profile at the month's end.",
-    schema=[
-        Field(
-            name="months_active",
-            dtype=Int64,
-            description="Full months since the subscription began, in months.",
-        ),
-        Field(
-            name="monthly_fee",
-            dtype=Float32,
-            description="Fee of the current plan, in US dollars per month.",
-        ),
-        Field(
-            name="paperless_billing",
-            dtype=Bool,
-            description="Whether bills are sent electronically.",
-        ),
-        Field(
-            name="plan_stream_tv",
-            dtype=Bool,
-            description="Whether the plan includes TV streaming; null when unknown.",
-        ),
-        Field(
-            name="plan_stream_movies",
-            dtype=Bool,
-            description="Whether the plan includes movie streaming; null when unknown.",
-        ),
-        Field(
-            name="net_service",
-            dtype=String,
-            description="Internet access of the household: DSL, Fiber optic or No.",
-        ),
-    ],
+    schema=fields(subscriptions, SUBS_PROFILE),
 )
 
+USAGE_AGG_30D = (
+    "watch_hours_30d",
+    "avg_session_mins_7d",
+    "unique_devices_30d",
+    "skips_7d",
+    "rebuffer_events_7d",
+)
+usage_agg_30d_source = source("usage_agg_30d_source", usage_agg_30d, USAGE_AGG_30D)
 usage_agg_30d_fv = FeatureView(
     name="usage_agg_30d_fv",
     entities=[user],
@@ -118,35 +62,11 @@ usage_agg_30d_fv = FeatureView(
     tags=MONTHLY,
     source=usage_agg_30d_source,
     description="Usage over the last 30 and 7 days.",
-    schema=[
-        Field(
-            name="watch_hours_30d",
-            dtype=Float32,
-            description="Time watched in the last 30 days, in hours.",
-        ),
-        Field(
-            name="avg_session_mins_7d",
-            dtype=Float32,
-            description="Mean length of a viewing session in the last 7 days, in minutes.",
-        ),
-        Field(
-            name="unique_devices_30d",
-            dtype=Int64,
-            description="Distinct devices used in the last 30 days, a count.",
-        ),
-        Field(
-            name="skips_7d",
-            dtype=Int64,
-            description="Titles skipped in the last 7 days, a count.",
-        ),
-        Field(
-            name="rebuffer_events_7d",
-            dtype=Int64,
-            description="Playback stalls in the last 7 days, a count.",
-        ),
-    ],
+    schema=fields(usage_agg_30d, USAGE_AGG_30D),
 )
 
+PAYMENTS_AGG_90D = ("failed_payments_90d",)
+payments_agg_90d_source = source("payments_agg_90d_source", payments_agg_90d, PAYMENTS_AGG_90D)
 payments_agg_90d_fv = FeatureView(
     name="payments_agg_90d_fv",
     entities=[user],
@@ -154,15 +74,14 @@ payments_agg_90d_fv = FeatureView(
     tags=MONTHLY,
     source=payments_agg_90d_source,
     description="Payments over the last 90 days.",
-    schema=[
-        Field(
-            name="failed_payments_90d",
-            dtype=Int64,
-            description="Payments that failed in the last 90 days, a count.",
-        ),
-    ],
+    schema=fields(payments_agg_90d, PAYMENTS_AGG_90D),
 )
 
+SUPPORT_AGG_90D = (
+    "support_tickets_90d",
+    "ticket_avg_resolution_hrs_90d",
+)
+support_agg_90d_source = source("support_agg_90d_source", support_agg_90d, SUPPORT_AGG_90D)
 support_agg_90d_fv = FeatureView(
     name="support_agg_90d_fv",
     entities=[user],
@@ -170,18 +89,7 @@ support_agg_90d_fv = FeatureView(
     tags=MONTHLY,
     source=support_agg_90d_source,
     description="Support contacts over the last 90 days.",
-    schema=[
-        Field(
-            name="support_tickets_90d",
-            dtype=Int64,
-            description="Support tickets opened in the last 90 days, a count.",
-        ),
-        Field(
-            name="ticket_avg_resolution_hrs_90d",
-            dtype=Float32,
-            description="Mean time to resolve those tickets, in hours.",
-        ),
-    ],
+    schema=fields(support_agg_90d, SUPPORT_AGG_90D),
 )
 
 churn_v1 = FeatureService(

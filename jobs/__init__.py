@@ -1,1 +1,1 @@
-"""The writer: everything that changes data."""
+"""The writer: the command line `streamflow` and all work that changes data."""

@@ -4,25 +4,26 @@ Exit codes: 0 done, 1 failed, 2 usage or configuration, 3 input refused (nothing
 was stored).
 """
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any
 
 import typer
 
 from jobs.commands import api_key, db, features, services
 from jobs.commands import backup as backup_commands
 from jobs.commands.application import Application, RunCommand, require_at_most_one
+from jobs.commands.audit import audit
 from jobs.commands.batch import BATCH, SETTINGS, batch
-from jobs.commands.served import audit, compare
+from jobs.commands.report import VERBOSE, reporting
+from jobs.commands.run import run
 from jobs.commands.times import AsOf, End, Start, scheduled_time
-from jobs.ingest.waiting import wait_for_months
-from jobs.run import console, ledger, waiting
+from jobs.commands.wait import wait
+from jobs.run import console, earlier_runs, ledger
 from jobs.run.earlier_runs import done_before, online_before
-from jobs.run.report import VERBOSE, reporting, run
-from jobs.run.urls import shown
+from jobs.run.instants import midnight
+from jobs.run.urls import without_secrets
 from streamflow import logs
-from streamflow.errors import ConfigurationError
 
 app = Application(
     help="StreamFlow's feature store: from a month of CSV files to features over HTTP.",
@@ -49,18 +50,18 @@ app.add_typer(backup_commands.restore_app, name="restore")
 
 
 Once = Annotated[
-    bool, typer.Option("--once", help="End 0 when an earlier run did the same; see `runs`.")
+    bool, typer.Option("--once", help="Exit with 0 if an earlier run did the same; see `runs`.")
 ]
 Revision = Annotated[
-    str, typer.Option(metavar="TEXT", help="Tells --once apart what is to be done again.")
+    str, typer.Option(metavar="TEXT", help="Any text; with a new one, --once does the same again.")
 ]
 
 
 @app.command()
 def sample(
     out: Annotated[Path, typer.Option(help="Folder to write month_000, month_001, … to.")],
-    users: Annotated[int, typer.Option(help="10 to 1,000,000.")] = 7_043,
-    months: Annotated[int, typer.Option(help="From January 2024 on.")] = 2,
+    users: Annotated[int, typer.Option(help="Number of users, 10 to 1,000,000.")] = 7_043,
+    months: Annotated[int, typer.Option(help="Number of months, from January 2024 on.")] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
 ) -> None:
     """Generate months that look like StreamFlow's."""
@@ -83,17 +84,17 @@ def ingest(
     ],
     as_of: AsOf,
     materialize: Annotated[
-        bool, typer.Option("--materialize", help="Then put what was loaded online.")
+        bool, typer.Option("--materialize", help="Then put the loaded values online.")
     ] = False,
     once: Once = False,
     revision: Revision = "",
 ) -> None:
     """Check a month and store all of it, or refuse it and change nothing."""
-    what = ledger.revised(revision, source=source, as_of=as_of)
+    what = ledger.with_revision(revision, source=source, as_of=as_of)
     before = lambda: done_before("ingest", **what) if once else None  # noqa: E731
     loaded = run("ingest", "ingest_month", what, unless=before)
     if materialize:
-        instant = datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC)
+        instant = midnight(as_of)
         window = {"start": instant, "end": instant, "views": []}
         online = lambda: online_before(loaded["run"], instant) if once else None  # noqa: E731
         run("materialize", "materialize_features", window, unless=online)
@@ -101,9 +102,11 @@ def ingest(
 
 @app.command(cls=RunCommand)
 def apply(
-    plan: Annotated[bool, typer.Option("--plan", help="Print what would change, no more.")] = False,
+    plan: Annotated[
+        bool, typer.Option("--plan", help="Print the plan and change nothing.")
+    ] = False,
     allow_removal: Annotated[
-        bool, typer.Option("--allow-removal", help="Remove views that a service uses.")
+        bool, typer.Option("--allow-removal", help="Allow to remove views that a service uses.")
     ] = False,
 ) -> None:
     """Create or migrate the database and the feature registry; print the plan first."""
@@ -126,10 +129,10 @@ def training_set(
     out: Annotated[str, typer.Option(help="Parquet file: a path or any fsspec URL.")],
     service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
     allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Without labels of that day, say so and end 0.")
+        bool, typer.Option("--allow-empty", help="Exit with 0 if that day has no labels.")
     ] = False,
     if_stale: Annotated[
-        bool, typer.Option("--if-stale", help="End 0 when the one there is what it would be now.")
+        bool, typer.Option("--if-stale", help="Exit with 0 if the one there is up to date.")
     ] = False,
 ) -> None:
     """Join a month's labels point-in-time with a service's features; write Parquet and manifest."""
@@ -150,28 +153,28 @@ def verify(
 ) -> None:
     """Build a training set again from the database and compare, byte for byte."""
     with reporting():
-        from jobs.training.build import verify as verified
+        from jobs.training.verify import verify as verified
 
         manifest = verified(path)
-        console.say(f"{shown(path)}: {manifest.rows:,} rows, equal to the database")
+        console.say(f"{without_secrets(path)}: {manifest.rows:,} rows, equal to the database")
 
 
 @app.command(cls=RunCommand)
 def materialize(
     start: Start = None,
     end: End = None,
-    view: Annotated[list[str] | None, typer.Option(help="Feature view, may be repeated.")] = None,
+    view: Annotated[list[str] | None, typer.Option(help="Feature view; may be repeated.")] = None,
     force: Annotated[
-        bool, typer.Option("--force", help="Serve this window even over newer values.")
+        bool, typer.Option("--force", help="Serve this window even in place of newer values.")
     ] = False,
     scheduled: Annotated[
-        str, typer.Option(metavar="JOB", help="Up to the time that ends a CronJob's job name.")
+        str, typer.Option(metavar="JOB", help="End at the time in the name of a CronJob's job.")
     ] = "",
     reach: Annotated[
-        int, typer.Option(min=0, metavar="SECONDS", help="The oldest time believed of JOB.")
+        int, typer.Option(min=0, metavar="SECONDS", help="How far back the time in JOB may be.")
     ] = 90_000,
     skip_if_running: Annotated[
-        bool, typer.Option("--skip-if-running", help="End 0 when another one runs.")
+        bool, typer.Option("--skip-if-running", help="Exit with 0 if another one is running.")
     ] = False,
     once: Once = False,
     revision: Revision = "",
@@ -182,7 +185,7 @@ def materialize(
     end = end or scheduled_time(scheduled, timedelta(seconds=reach))
     views = list(dict.fromkeys(view or []))
     window = {"start": start, "end": end, "views": views, "force": force}
-    what = ledger.revised(revision, **window)
+    what = ledger.with_revision(revision, **window)
     before = lambda: done_before("materialize", **what) if once else None  # noqa: E731
     how = {"skip_if_running": skip_if_running}
     run("materialize", "materialize_features", {**what, **how}, unless=before)
@@ -190,28 +193,9 @@ def materialize(
 
 app.command()(features.features)
 app.command()(services.services)
-app.command()(compare)
 app.command(cls=RunCommand)(audit)
 app.command(BATCH, context_settings=SETTINGS)(batch)
-
-
-@app.command()
-def wait(
-    need: Annotated[
-        Literal["database", "registry", "months"], typer.Option("--for", help="What for.")
-    ] = "registry",
-    loaded: Annotated[
-        list[str] | None,
-        typer.Option(metavar="MONTH", help="'DAY REVISION SOURCE', - for none; may be repeated."),
-    ] = None,
-) -> None:
-    """Wait for what others bring, STREAMFLOW_WAIT_S seconds and as long as a month is loaded."""
-    if bool(loaded) != (need == "months"):
-        raise ConfigurationError("--loaded belongs to --for months, which needs it")
-    with reporting():
-        waiting.wait_for("database" if need == "database" else "registry")
-        if loaded:
-            wait_for_months(loaded)
+app.command()(wait)
 
 
 @app.command()
@@ -226,7 +210,7 @@ def runs(limit: Annotated[int, typer.Option(min=1, help="How many, newest first.
     tables. Outcomes are running, done, failed, refused, and killed for a run that nobody could end.
     """
     with reporting():
-        console.table(ledger.recent(limit))
+        console.table(earlier_runs.recent(limit))
 
 
 app.command("api-key")(api_key.api_key)

@@ -1,6 +1,5 @@
 """`make demo`: the whole pipeline, command by command, ending with answers of the running API."""
 
-import argparse
 import os
 import signal
 import socket
@@ -10,14 +9,16 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
 from urllib.error import URLError
 from urllib.request import urlopen
 
 import typer
 
-from jobs.__main__ import app
+from jobs.__main__ import app as streamflow
+from jobs.commands.application import Application
+from jobs.commands.report import reporting
 from jobs.run import console
-from jobs.run.report import reporting
 from streamflow import settings
 from streamflow.errors import StreamflowError
 
@@ -26,37 +27,41 @@ USERS = ("7590-VHVEG", "0002-ORFBO")
 API_START_S = 60
 
 
-def main() -> int:
-    """Runs the demo; gives the exit code of the first command that fails, or 0."""
-    parser = argparse.ArgumentParser(prog="make demo")
-    parser.add_argument("--data", type=Path, help="folder with month_000 and month_001")
-    data = parser.parse_args().data
-    try:
-        with reporting():
-            return demonstrate(data)
-    except typer.Exit as stop:
-        return stop.exit_code
+app = Application()
 
 
-def demonstrate(data: Path | None) -> int:
-    """Runs the demo with the months in the folder `data`, or with generated ones."""
+@app.callback()
+def make() -> None:
+    """Group the one command, so that its usage reads `make demo`."""
+
+
+@app.command("demo")
+def demo(
+    data: Annotated[Path | None, typer.Option(help="Folder with month_000 and month_001.")] = None,
+) -> None:
+    """Run the whole pipeline and ask the API, with generated months or those in a folder."""
+    with reporting():
+        try:
+            demonstrate(data)
+        except Failed as failed:
+            raise typer.Exit(failed.code) from None
+
+
+def demonstrate(data: Path | None) -> None:
+    """Run the demo with the months in the folder `data`, or with generated ones."""
     out = settings.streamflow().home / "demo"
     with api() as url:
-        try:
-            if data is None:
-                data = out / "months"
-                run("sample", "--out", str(data))
-            run("apply")
-            for month, as_of in MONTHS.items():
-                run("ingest", str(data / month), "--as-of", as_of)
-            training = str(out / "january.parquet")
-            run("training-set", "--as-of", "2024-01-31", "--service", "churn_v1", "--out", training)
-            run("verify", training)
-            # --force: a month further may have been materialized since the last demo.
-            window = ("--start", "2024-01-01", "--end", "2024-02-01", "--force")
-            run("materialize", *window)
-        except Failed as failed:
-            return failed.code
+        if data is None:
+            data = out / "months"
+            run("sample", "--out", str(data))
+        run("apply")
+        for month, as_of in MONTHS.items():
+            run("ingest", str(data / month), "--as-of", as_of)
+        training = str(out / "january.parquet")
+        run("training-set", "--as-of", "2024-01-31", "--service", "churn_v1", "--out", training)
+        run("verify", training)
+        # --force, since a later month may have been materialized after the last demo.
+        run("materialize", "--start", "2024-01-01", "--end", "2024-02-01", "--force")
         wait_ready(url)
         for user in USERS:
             path = f"/features/{user}"
@@ -66,7 +71,6 @@ def demonstrate(data: Path | None) -> int:
     console.say(
         "\nDone. `make serve` keeps the API running; `.venv/bin/streamflow runs` lists the runs."
     )
-    return 0
 
 
 class Failed(Exception):
@@ -78,19 +82,19 @@ class Failed(Exception):
 
 
 def run(*arguments: str) -> None:
-    """Shows a command and runs it in this process, which has Feast loaded already.
+    """Print a command and run it in this process, which has loaded Feast already.
 
     Raises:
         Failed: it did not end with 0.
     """
     console.say(f"\n$ streamflow {' '.join(arguments)}")
-    if code := app(list(arguments), prog_name="streamflow", standalone_mode=False):
+    if code := streamflow(list(arguments), prog_name="streamflow", standalone_mode=False):
         raise Failed(code)
 
 
 @contextmanager
 def api() -> Iterator[str]:
-    """The API as a process of its own on a free port; yields its URL."""
+    """Start the API as a process of its own on a free port; yields its URL."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
@@ -108,7 +112,7 @@ def api() -> Iterator[str]:
 
 
 def wait_ready(url: str) -> None:
-    """Returns when the API at `url` is ready, which it becomes by itself."""
+    """Wait until the API at `url` is ready, a minute at most."""
     give_up = time.monotonic() + API_START_S
     while time.monotonic() < give_up:
         try:
@@ -118,6 +122,11 @@ def wait_ready(url: str) -> None:
             time.sleep(0.2)
     log = settings.streamflow().home / "demo" / "api.log"
     raise StreamflowError(f"the API did not become ready; see {os.path.relpath(log)}")
+
+
+def main() -> int:
+    """Run the demo with the options that `make demo` gives; gives its exit code."""
+    return int(app(["demo", *sys.argv[1:]], prog_name="make", standalone_mode=False))
 
 
 if __name__ == "__main__":

@@ -12,13 +12,13 @@ import os
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import Connection
 
-from jobs.commands.times import CLOCKS_DIFFER
-from jobs.run.ledger import Counts, Run, iso
+from jobs.run.instants import iso
+from jobs.run.ledger import Counts, Run
 from streamflow.errors import ConfigurationError, UnknownName
 from streamflow.feast.registry.open import open_store, translated
 from streamflow.postgres import clock as ahead
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
+CLOCKS_DIFFER = timedelta(hours=2)
+"""The largest difference between clocks to allow for: more than one set wrongly by an hour."""
 
 
 def materialize(
@@ -65,7 +67,7 @@ def materialize(
             are written.
     """
     with open_store() as store, connect(autocommit=True) as connection:
-        start, end = within(connection, start, end)
+        start, end = complete_window(connection, start, end)
         with lock(connection, "materialize", wait=not skip_if_running) as got:
             if got == "busy":
                 run.message = "another materialization is running, nothing to do"
@@ -74,16 +76,16 @@ def materialize(
             if got == "waited":
                 log.info("waited for another materialization to end")
             run.window = (start, end)
-            through_feast(store, start, end, choose(store, views), force, run)
+            materialize_views(store, start, end, views_to_materialize(store, views), force, run)
 
 
-def within(
+def complete_window(
     connection: Connection, start: datetime | None, end: datetime | None
 ) -> tuple[datetime, datetime]:
-    """The window from the first row on, or `start`, to `end` or now by the database's clock.
+    """Completes a window: from `start` or the first row to `end` or the database's time now.
 
-    That one clock is everybody's, while a client's or a scheduler's may be off: an `end` that is
-    not reached yet by less than CLOCKS_DIFFER is now.
+    The database's clock decides, since that of a client or scheduler may be off: an `end` less
+    than CLOCKS_DIFFER in the future means now.
 
     Raises:
         ConfigurationError: the window is upside down or ends in the future.
@@ -99,10 +101,10 @@ def within(
     return start, min(end, now)
 
 
-def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:
-    """The feature views called `names`, all that are served for none.
+def views_to_materialize(store: "FeatureStore", names: Sequence[str]) -> list[str]:
+    """The feature views to materialize: those called `names`, or all that are served.
 
-    Of every class: also those of streams, and those on demand that are kept online.
+    Also stream feature views, and on-demand ones that are kept online.
 
     Raises:
         UnknownName: there is no such view, or it is one whose rows are pushed (labels) or
@@ -127,16 +129,16 @@ def choose(store: "FeatureStore", names: Sequence[str]) -> list[str]:
 
 
 def is_served(view: Any) -> bool:
-    """Whether a view is kept online, of those that are computed from others, too."""
+    """True if a view is kept online, also one that is computed from others."""
     return is_on_demand(view) or bool(view.online)
 
 
 def is_on_demand(view: Any) -> bool:
-    """Whether a view is computed from others, and kept online as well."""
+    """True if a view is computed on demand from others and kept online as well."""
     return bool(getattr(view, "write_to_online_store", False))
 
 
-def through_feast(
+def materialize_views(
     store: "FeatureStore",
     start: datetime,
     end: datetime,
@@ -144,17 +146,17 @@ def through_feast(
     force: bool,
     run: Run | None = None,
 ) -> None:
-    """Materializes `views`, logs what became of the rows of each, and enters it in `run`.
+    """Materializes `views` by Feast, logs the counts of each, and adds them to `run`.
 
     A view that fails leaves the others done; the first error is raised when all were tried.
     """
-    # Feast prints its progress; on a terminal its bar is welcome, a log has ours.
+    # Feast prints its progress: useful on a terminal, noise in a log.
     os.environ.setdefault("TQDM_DISABLE", "" if sys.stderr.isatty() else "1")
     store.config.online_store.force = force
     engine, online = store._get_provider().batch_engine, store._get_provider().online_store
     outcomes: dict[str, Outcome] = {}
     errors = []
-    for group in calls(store, views):
+    for group in feast_calls(store, views):
         engine.results, before = {}, dict(online.rows_written)
         try:
             with translated(), contextlib.redirect_stdout(io.StringIO()):
@@ -170,13 +172,13 @@ def through_feast(
         about = {"view": name, "way": one.way, "start": iso(start), "end": iso(end)}
         log.info("view materialized", extra={**about, **asdict(one.counts)})
     if run is not None:
-        enter(run, outcomes)
+        add_outcomes(run, outcomes)
     if errors:
         raise errors[0]
 
 
-def calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:
-    """The views by calls to Feast, which ends one at the first view on demand that fails."""
+def feast_calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:
+    """Groups views into calls of Feast, which ends one at the first on-demand view that fails."""
     known = {view.name: view for view in store.list_all_feature_views()}
     computed = [name for name in views if is_on_demand(known[name])]
     stored = [name for name in views if name not in computed]
@@ -184,17 +186,17 @@ def calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:
 
 
 class Outcome(NamedTuple):
-    """What became of the rows of a view."""
+    """The result of one view's materialization."""
 
     way: str
-    """As in ops.materializations."""
+    """The way its rows took, by its name in ops.materializations."""
     counts: Counts
     held: int = 0
     """Keys whose stored row is too far ahead, and keeps all others back."""
 
 
 def outcome_of(found: "Result") -> Outcome:
-    """A view's rows as the ledger counts them; those that are too far ahead were refused."""
+    """Converts a view's result to the ledger's counts; rows dated too far ahead are refused."""
     counts = Counts(
         read=found.read + found.ahead,
         written=found.written,
@@ -206,33 +208,33 @@ def outcome_of(found: "Result") -> Outcome:
     return Outcome(found.way, counts, found.held)
 
 
-def enter(run: Run, outcomes: dict[str, Outcome]) -> None:
-    """Adds what became of the rows of all views to a run, and says what is not as it should be.
+def add_outcomes(run: Run, outcomes: dict[str, Outcome]) -> None:
+    """Adds the counts of all views to a run, with a warning for whatever is not as it should be.
 
-    A view without a row in the window is said, and rows that are dated too far ahead. A window of
-    somebody's own may leave a view out; one from the first row on never does.
+    Views without a row in the window are named, and rows that are dated too far ahead. A window
+    with a start may leave a view out; one from the first row on never does.
     """
     for one in outcomes.values():
         run.counts.add(one.counts)
     start, end = run.window
     empty = [name for name, one in outcomes.items() if not one.counts.read]
     if empty and (start == BEGINNING or not run.counts.read):
-        say(run, f"no row from {iso(start)} to {iso(end)} of: {', '.join(empty)}")
+        warn(run, f"no row from {iso(start)} to {iso(end)} of: {', '.join(empty)}")
     too_far = f"dated more than {ahead.allowed()} ahead of the database's clock"
     refused = {name: one.counts.refused for name, one in outcomes.items() if one.counts.refused}
     if refused:
-        say(run, f"{too_far} and left out, rows by view: {listed(refused)}")
+        warn(run, f"{too_far} and left out, rows by view: {by_view(refused)}")
     if held := {name: one.held for name, one in outcomes.items() if one.held}:
         mend = "materialize --force, or delete those rows from the online table"
-        say(run, f"kept back by values {too_far}, users by view: {listed(held)}; {mend}")
+        warn(run, f"kept back by values {too_far}, users by view: {by_view(held)}; {mend}")
 
 
-def say(run: Run, text: str) -> None:
-    """Logs a warning that the run's message has as well."""
+def warn(run: Run, text: str) -> None:
+    """Logs a warning and adds it to the run's message."""
     run.message = f"{run.message}; {text}".removeprefix("; ")
     log.warning(text)
 
 
-def listed(numbers: dict[str, int]) -> str:
-    """Counts by view in a line."""
+def by_view(numbers: dict[str, int]) -> str:
+    """Formats counts by view in a line."""
     return ", ".join(f"{view} {number}" for view, number in numbers.items())

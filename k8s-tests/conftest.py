@@ -18,7 +18,8 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--keep-cluster", action="store_true", help="leave the kind cluster running")
 
 
-CLUSTER = Cluster("streamflow-test")
+CLUSTER = Cluster(os.environ.get("STREAMFLOW_TEST_CLUSTER", "streamflow-test"))
+"""Another name keeps two checkouts from sharing a cluster."""
 
 
 @pytest.fixture(scope="session")

@@ -1,9 +1,9 @@
 """Runs inside the cluster: asks the API at a steady rate for a while, then says how it went.
 
-Usage: load.py URL RATE SECONDS. Prints one JSON line: rate, requests, failed (by reason), contracts
-seen, when it began, the slowest request, the longest time in which nothing succeeded, and when that
-was, and the first and the last failure, in seconds from the beginning. A refused connection counts
-as failed: that is what a client sees.
+Usage: load.py URL RATE SECONDS. It ends sooner where there is a file /tmp/enough. Prints one JSON
+line: rate, requests, failed (by reason), contracts seen, when it began, the slowest request, the
+longest time in which nothing succeeded, and when that was, and the first and the last failure, in
+seconds from the beginning. A refused connection counts as failed: that is what a client sees.
 """
 
 import asyncio
@@ -12,8 +12,11 @@ import itertools
 import json
 import sys
 import time
+from pathlib import Path
 
 import httpx
+
+ENOUGH = Path("/tmp/enough")
 
 
 async def main(url: str, rate: float, seconds: float) -> None:
@@ -52,11 +55,13 @@ async def main(url: str, rate: float, seconds: float) -> None:
         for number in range(int(rate * seconds)):
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
             group.create_task(one(client))
+            if number % int(rate) == 0 and ENOUGH.exists():
+                break
     moments = sorted([began, *succeeded, time.monotonic()])
     gaps = [(later - earlier, earlier - began) for earlier, later in itertools.pairwise(moments)]
     summary = {
         "rate": rate,
-        "requests": int(rate * seconds),
+        "requests": len(durations),
         "failed": dict(failed),
         "contracts": dict(contracts),
         "wrong": wrong,

@@ -33,6 +33,7 @@ SAMPLE = [
     *("--set", "api.autoscaling.enabled=false", "--set", "api.replicaCount=1"),
 ]
 """Options of helm for a release that several modules share."""
+AFTERWARDS_S = 5
 LOAD = Path(__file__).with_name("load.py").read_text()
 
 
@@ -176,14 +177,22 @@ class Namespace:
 
     def load(
         self, rate: float, seconds: float, node: str = "", host: str = "streamflow-api"
-    ) -> Callable[[], dict[str, Any]]:
-        """Starts a bounded load on the API from inside; call the result for its summary."""
+    ) -> Callable[..., dict[str, Any]]:
+        """Starts a load on the API from inside, for so many seconds at most.
+
+        Call the result for its summary: the load goes on for AFTERWARDS_S, which shows what a fault
+        leaves behind, and ends; with `whole` it goes on for all its seconds.
+        """
         name = f"load-{uuid.uuid4().hex[:6]}"
         url = f"http://{host}/features/0002-ORFBO"
         self.run_pod(name, "python", "-c", LOAD, url, str(rate), str(seconds), node=node)
         self.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
 
-        def summary() -> dict[str, Any]:
+        def summary(whole: bool = False) -> dict[str, Any]:
+            if not whole:
+                time.sleep(AFTERWARDS_S)
+                with suppress(CommandFailedError):  # where its time was up already
+                    self.kubectl("exec", name, "--", "touch", "/tmp/enough")
             found: dict[str, Any] = json.loads(self.finished(name, seconds + 120).splitlines()[-1])
             return found
 

@@ -28,7 +28,7 @@ ROLES: dict[str, Any] = {
 FULL: dict[str, Any] = {
     "postgres.auth.existingSecret": "known",
     **ROLES,
-    "postgres.parameters.max_connections": 500,
+    "postgres.parameters.max_connections": 180,
     "api.ingress.enabled": True,
     "api.ingress.hosts": ["features.example.com"],
     "jobs.ingest.months": MONTHS,

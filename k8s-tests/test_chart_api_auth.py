@@ -29,7 +29,7 @@ def api(values: dict[str, Any] | None = None) -> tuple[Manifest, dict[str, str]]
     )
 
 
-def compare(values: dict[str, Any] | None = None) -> Manifest:
+def auditing(values: dict[str, Any] | None = None) -> Manifest:
     """The container of `helm test`."""
     (found,) = named(render(values), "Pod")["streamflow-test"]["spec"]["containers"]
     return dict(found)
@@ -147,14 +147,14 @@ def test_the_notes_say_who_may_ask(tmp_path: Path) -> None:
 
 
 def test_the_test_compares_with_a_key_of_its_own() -> None:
-    plain, keyed = compare(), compare({**KEYS, "api.auth.testKeySecret": "own"})
+    plain, keyed = auditing(), auditing({**KEYS, "api.auth.testKeySecret": "own"})
     variable = {
         "name": "STREAMFLOW_API_KEY",
         "valueFrom": {"secretKeyRef": {"name": "own", "key": "key"}},
     }
     assert keyed["env"] == [*plain["env"], variable]
     assert keyed["args"] == plain["args"]
-    assert keyed["args"][0] == "compare"
+    assert keyed["args"][:3] == ["audit", "--read-only", "--url"]
     assert "command" not in keyed
 
 
@@ -170,7 +170,7 @@ def test_the_test_compares_with_a_key_of_its_own() -> None:
 def test_without_one_it_sees_that_nobody_is_answered(
     answers: dict[str, int], code: int, said: str
 ) -> None:
-    found = compare(KEYS)
+    found = auditing(KEYS)
     assert found["command"][:2] == ["python", "-c"]
     assert found["args"] == ["http://streamflow-api.default", "set api.auth.testKeySecret"]
     assert found["command"][2].strip() == (CHART / "files" / "expect_keys.py").read_text().strip()

@@ -90,7 +90,7 @@ def test_it_uses_the_database_that_is_there_and_brings_none(namespace: Namespace
     assert namespace.get("PersistentVolumeClaim") == []
     found = namespace.ask("/features/0002-ORFBO")
     assert found["features"]["monthly_fee"] == 65.5999984741211
-    assert "served as trained on" in namespace.helm("test", "streamflow", "--logs")
+    assert "280 values compared, no difference" in namespace.helm("test", "streamflow", "--logs")
 
 
 def test_a_refused_month_says_why_at_once_and_changes_nothing(namespace: Namespace) -> None:

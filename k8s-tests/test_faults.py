@@ -147,7 +147,7 @@ def test_a_lost_node_costs_what_it_had_in_hand(release: Namespace) -> None:
     time.sleep(5)
     run("docker", "kill", lost)
     try:
-        by_service, by_pods = (load() for load in loads)
+        by_service, by_pods = (load(whole=True) for load in loads)
     finally:
         run("docker", "start", lost)
     began = time.monotonic()

@@ -100,7 +100,7 @@ def test_an_empty_release_is_ready_and_knows_nobody(namespace: Namespace) -> Non
     assert namespace.summary(job_of(namespace, "apply"))["outcome"] == "done"
     with pytest.raises(CommandFailedError, match="HTTP Error 404"):
         namespace.ask("/features/0002-ORFBO")
-    assert "nothing to compare" in namespace.helm("test", "streamflow", "--logs")
+    assert "nothing to audit" in namespace.helm("test", "streamflow", "--logs")
     log = namespace.kubectl("logs", "streamflow-postgres-0")
     assert 'role "postgres" does not exist' not in log  # as the probes would have it
 
@@ -176,13 +176,14 @@ def test_a_consumer_in_another_namespace_gets_the_known_answers(namespace: Names
 def test_helm_test_proves_the_release_and_fails_on_a_planted_difference(
     namespace: Namespace,
 ) -> None:
-    assert "served as trained on" in namespace.helm("test", "streamflow", "--logs")
+    assert "280 values compared, no difference" in namespace.helm("test", "streamflow", "--logs")
     plant = "UPDATE source.usage_agg_30d_snapshots SET skips_7d = skips_7d {} 1"
     psql = ["exec", "streamflow-postgres-0", "--", "psql", "-U", "streamflow", "-c"]
     namespace.kubectl(*psql, plant.format("+"))
     with pytest.raises(CommandFailedError):
         namespace.helm("test", "streamflow")
-    assert "skips_7d as of 2024-01-31T00:00:00Z" in namespace.kubectl("logs", "streamflow-test")
+    said = namespace.kubectl("logs", "streamflow-test")
+    assert "usage_agg_30d_fv:skips_7d differs in 100.0% of the users" in said
     namespace.kubectl(*psql, plant.format("-"))
     namespace.helm("test", "streamflow")
 
@@ -284,10 +285,9 @@ def test_a_new_feature_is_added_and_rolled_back_without_a_failed_request(
 def image_with_another_feature(namespace: Namespace) -> str:
     """The jobs image with `contract_type` as a feature, on the nodes; its tag."""
     edit = (
-        "import pathlib; f = pathlib.Path('/app/feature_repo/definitions.py'); t = f.read_text();"
-        "t = t.replace('plan_stream_movies, net_service', 'plan_stream_movies, net_service, "
-        "contract_type').replace('schema=[', 'schema=[Field(name=\\'contract_type\\', dtype=String,"
-        " description=\\'Contract term.\\'),', 1); f.write_text(t)"
+        "import pathlib; f = pathlib.Path('/app/feature_repo/definitions.py'); q = chr(34);"
+        "name = q + 'net_service' + q + ','; more = q + 'contract_type' + q + ',';"
+        "f.write_text(f.read_text().replace(name, name + more))"
     )
     base = f"streamflow-jobs:{namespace.images.jobs}"
     dockerfile = f'FROM {base}\nUSER 0\nRUN python -c "{edit}"\nUSER 10001:10001\n'

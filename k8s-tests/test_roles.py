@@ -143,7 +143,7 @@ def test_people_work_as_the_writer_and_only_the_job_applies(namespace: Namespace
         namespace.kubectl(*feast, "streamflow", "apply")
     with pytest.raises(CommandFailedError, match="permission denied for table projects"):
         namespace.kubectl(*feast, "feast", "apply")
-    assert "served as trained on" in namespace.helm("test", "streamflow", "--logs")
+    assert "280 values compared, no difference" in namespace.helm("test", "streamflow", "--logs")
 
 
 def rotated(namespace: Namespace, *roles: str) -> list[str]:
@@ -190,7 +190,7 @@ def test_another_password_of_the_others_runs_no_other_job(namespace: Namespace) 
     assert logged_in(namespace) == {"streamflow_reader_b"}
     namespace.kubectl("create", "job", "--from=cronjob/streamflow-materialize", "again")
     namespace.complete("again")
-    assert "served as trained on" in namespace.helm("test", "streamflow", "--logs")
+    assert "280 values compared, no difference" in namespace.helm("test", "streamflow", "--logs")
     used = "SELECT rolname FROM pg_roles WHERE rolvaliduntil = 'infinity' ORDER BY 1"
     assert psql(namespace, used) == [f"streamflow_{one}_b" for one in sorted(ROLES)]
 
@@ -214,7 +214,7 @@ def test_a_restored_database_has_the_roles_rights(namespace: Namespace) -> None:
     assert set(found["failed"]) <= {"503"}
     assert found["longest_gap_s"] < 5
     until(lambda: logged_in(namespace), lambda logins: logins == {"streamflow_reader_b"}, 30)
-    assert "served as trained on" in namespace.helm("test", "streamflow", "--logs")
+    assert "280 values compared, no difference" in namespace.helm("test", "streamflow", "--logs")
     (job,) = jobs_of(namespace, "restore")
     summary: dict[str, Any] = namespace.summary(job)
     assert summary["command"] == "restore"

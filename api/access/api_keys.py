@@ -1,9 +1,9 @@
-"""Bearer keys: what a folder of them says, and whose key a request has.
+"""API keys: reads a folder of them, and finds the owner of the key that a request has.
 
 The folder is a mounted Secret. A file is a key: its name the key's, each line the SHA-256 of a key
 as 64 hex digits, then the feature services it is for; none are all. Several lines are several
 keys of one name, the old and the new one while a caller changes over. A key has 256 random bits,
-so that nobody finds it by trying, and a slow hash, as a password needs it, would add nothing.
+so that nobody finds it by trying, and a slow hash, which a password needs, would add nothing.
 """
 
 import re
@@ -21,7 +21,7 @@ NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 """A name that may stand in a log line and in a metric as it is."""
 DIGEST = re.compile(r"[0-9A-Fa-f]{64}")
 SERVICE = re.compile(r"\w[\w.-]*", re.ASCII)
-SWAPPED = "..data"
+MOUNTED_VERSION = "..data"
 """The link that the kubelet sets anew when the Secret has changed, all files at once."""
 LONGEST = 256
 """Bytes of a header with a key; ours have 54."""
@@ -30,7 +30,7 @@ T = TypeVar("T")
 
 
 class Key(NamedTuple):
-    """A key as it is known: not the key itself."""
+    """An API key as the folder has it: its hash, not the key itself."""
 
     name: str
     digest: bytes
@@ -42,11 +42,11 @@ def read(folder: Path) -> tuple[Key, ...]:
     """The keys of `folder`, in the order of their names.
 
     Raises:
-        ConfigurationError: there is none, or a file is not as it should be; names it and the
+        ConfigurationError: there is no key, or a file cannot be read; names the file and the
             line, and repeats nothing that is in it.
     """
     found: dict[bytes, Key] = {}
-    for name, text in texts(folder):
+    for name, text in read_texts(folder):
         where = f"{VARIABLE}: {folder / name}"
         if not NAME.fullmatch(name):
             raise ConfigurationError(
@@ -65,16 +65,17 @@ def read(folder: Path) -> tuple[Key, ...]:
     return tuple(found.values())
 
 
-def texts(folder: Path) -> list[tuple[str, str]]:
-    """Names and texts of the files, those left out whose name begins with a dot.
+def read_texts(folder: Path) -> list[tuple[str, str]]:
+    """Names and texts of the files whose names do not begin with a dot.
 
     Raises:
         ConfigurationError: one cannot be read.
     """
     here, name = folder, ""
     try:
-        if (folder / SWAPPED).exists():
-            here = (folder / SWAPPED).resolve()  # all of one version, also while it is exchanged
+        if (folder / MOUNTED_VERSION).exists():
+            # All files of one version, also while the kubelet exchanges it.
+            here = (folder / MOUNTED_VERSION).resolve()
         names = sorted(one.name for one in here.iterdir() if not one.name.startswith("."))
         found = []
         for name in names:
@@ -120,7 +121,7 @@ def digest_of(headers: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def owner_of(digest: bytes, known: Sequence[tuple[bytes, T]]) -> T:
-    """What belongs to the key with `digest`; takes as long for any, so that time tells nothing.
+    """The owner of the key with `digest`; takes as long for any key, so that time tells nothing.
 
     Raises:
         Unauthorized: no key has it.

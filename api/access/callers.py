@@ -1,6 +1,6 @@
-"""Who asks, and what of the online features that caller may have.
+"""Callers: API keys or client addresses, each with the features that it may ask for.
 
-Only there where keys or a limit are configured; else every request has the features themselves.
+They are used only where keys or a limit are configured; else every request reads all features.
 """
 
 import asyncio
@@ -13,65 +13,67 @@ from typing import Any, Protocol
 
 from starlette.types import Scope
 
-from api.access import api_keys as bearer
-from api.access.rate_limit import Bucket
-from api.answer import join_keys as keys
+from api.access import api_keys
+from api.answer.join_keys import require_few
 from api.answer.rows import Row
+from api.background import BackgroundTask
 from api.errors import Forbidden, RateLimited
-from api.reading.background import Background
-from api.reading.features import Entities, Features
-from api.reading.plan import Plan, Selection
+from api.plan import Plan, Selection
+from api.reading.reader import Entities, FeatureReader
+from api.token_bucket import TokenBucket
 from streamflow.catalog.contract import Contract
 from streamflow.catalog.model import Catalog, Service
 from streamflow.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
-LOOK_S = 1.0
-"""Between two looks into the folder of keys."""
+FOLDER_CHECK_S = 1.0
+"""Seconds between two readings of the folder of keys."""
 MOST_ADDRESSES = 10_000
-"""Client addresses whose buckets are kept, some hundred bytes each; who was away longest goes
-first, and begins with a full bucket again."""
+"""Client addresses whose buckets are kept, some hundred bytes each; the one not seen for
+longest goes first, and begins with a full bucket again."""
+NewBucket = Callable[[], TokenBucket | None]
+"""Makes the bucket of a new caller; None where there is no limit."""
 
 
 class Caller:
-    """The online features as one caller may read them; the methods are those of `Features`.
+    """The online features as one caller may read them, a FeatureReader.
 
-    What is asked for is paid for, also where the answer is a problem.
+    Users that are asked for count against the limit, also where the answer is a problem.
     """
 
-    __slots__ = ("_bucket", "_features", "follower", "name", "services", "settings")
+    __slots__ = ("_bucket", "_features", "name", "services", "settings")
 
     def __init__(
         self,
-        features: Features,
+        features: FeatureReader,
         name: str = "",
         services: frozenset[str] = frozenset(),
-        bucket: Bucket | None = None,
+        bucket: TokenBucket | None = None,
     ) -> None:
         """
         Args:
             features: all of them.
             name: of the caller's key, empty where keys are not asked for.
             services: feature services it may ask for; empty for everything.
-            bucket: what limits it.
+            bucket: limits the users that it asks for; None for no limit.
         """
         self._features, self._bucket = features, bucket
         self.name, self.services = name, services
-        self.settings, self.follower = features.settings, features.follower
+        self.settings = features.settings
 
     async def one(self, user_id: str, selection: Selection, expected: Sequence[str] = ()) -> bytes:
-        """As `Features.one`; raises Forbidden and RateLimited besides."""
-        self._require(selection)
+        """The answer for one user; see FeatureReader."""
+        self._require_allowed(selection)
         self._pay(1)
         return await self._features.one(user_id, selection, expected)
 
     async def many(
         self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str] = ()
     ) -> bytes:
-        """As `Features.many`; raises Forbidden and RateLimited besides."""
-        self._require(selection)
-        keys.require_few(len(user_ids), self.settings.max_users, "body.user_ids", "users")
+        """The answer for many users; see FeatureReader."""
+        self._require_allowed(selection)
+        require_few(len(user_ids), self.settings.max_users, "body.user_ids", "users")
         self._pay(len(user_ids))
         return await self._features.many(user_ids, selection, expected)
 
@@ -81,16 +83,24 @@ class Caller:
         expected: Sequence[str],
         entities: Entities,
     ) -> tuple[Plan, Catalog, list[Row]]:
-        """As `Features.rows`; raises Forbidden and RateLimited besides."""
-        self._require(selection)
+        """The plan of a selection, the catalog, and the rows of `entities`; see FeatureReader."""
+        self._require_allowed(selection)
         self._pay(len(entities))
         return await self._features.rows(selection, expected, entities)
 
     async def service(self, name: str) -> tuple[Service, Contract]:
-        """As `Features.service`; every caller may know what there is."""
+        """A feature service with its contract, which every caller may know."""
         return await self._features.service(name)
 
-    def _require(self, selection: Selection) -> None:
+    def catalog(self) -> Catalog:
+        """The catalog that is served, which every caller may know."""
+        return self._features.catalog()
+
+    async def ready(self) -> str | None:
+        """Return when the default service can be read, which every caller may know."""
+        return await self._features.ready()
+
+    def _require_allowed(self, selection: Selection) -> None:
         if not self.services:
             return
         whole = ", ".join(sorted(self.services))
@@ -110,39 +120,35 @@ class Caller:
             raise RateLimited(ceil(seconds))
 
 
-Readable = Features | Caller
-"""What a request reads from; the state of the request has it as `features`."""
-
-
 class Callers(Protocol):
-    """Finds out who asks."""
+    """All callers there are."""
 
-    def of(self, scope: Scope) -> Caller:
-        """Who sends this request; raises Unauthorized."""
+    def caller_of(self, scope: Scope) -> Caller:
+        """The caller that sends a request; raises Unauthorized."""
 
     def start(self) -> None:
-        """Begins to follow what changes."""
+        """Begin to follow changes of the callers."""
 
     async def close(self) -> None:
-        """Ends that."""
+        """Stop following them."""
 
 
-class Addresses:
-    """Callers by the address that they come from, each with a bucket. For one event loop."""
+class CallersByAddress:
+    """Callers by client address, each with a limit. Belongs to one event loop."""
 
-    def __init__(self, features: Features, bucket: Callable[[], Bucket | None]) -> None:
-        self._features, self._bucket = features, bucket
+    def __init__(self, features: FeatureReader, new_bucket: NewBucket) -> None:
+        self._features, self._new_bucket = features, new_bucket
         self._known: OrderedDict[str, Caller] = OrderedDict()
 
-    def of(self, scope: Scope) -> Caller:
-        """Who sends this request."""
+    def caller_of(self, scope: Scope) -> Caller:
+        """The caller at the address that a request comes from."""
         client = scope.get("client")
         address = client[0] if client else ""
         found = self._known.get(address)
         if found is not None:
             self._known.move_to_end(address)
             return found
-        found = self._known[address] = Caller(self._features, bucket=self._bucket())
+        found = self._known[address] = Caller(self._features, bucket=self._new_bucket())
         if len(self._known) > MOST_ADDRESSES:
             self._known.popitem(last=False)
         return found
@@ -151,43 +157,41 @@ class Addresses:
         return len(self._known)
 
     def start(self) -> None:
-        """Nothing is followed."""
+        """Do nothing, since addresses are not followed."""
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Do nothing, since nothing was started."""
 
 
-class Keyed(Background):
-    """Callers by their keys, read anew when the folder changes. Belongs to one event loop.
+class CallersByKey(BackgroundTask):
+    """Callers by API key, read anew when the folder changes. Belongs to one event loop.
 
     Raises:
         ConfigurationError: the folder has no keys, or a file is not as it should be.
     """
 
-    def __init__(
-        self, features: Features, folder: Path, bucket: Callable[[], Bucket | None]
-    ) -> None:
-        self._features, self._folder, self._bucket = features, folder, bucket
-        self._keys = bearer.read(folder)
-        self._buckets: dict[str, Bucket | None] = {}
+    def __init__(self, features: FeatureReader, folder: Path, new_bucket: NewBucket) -> None:
+        self._features, self._folder, self._new_bucket = features, folder, new_bucket
+        self._keys = api_keys.read(folder)
+        self._buckets: dict[str, TokenBucket | None] = {}
         self._known = self._callers()
         self.fault: str | None = None
-        """Why the folder cannot be read now; the keys that it had before stay."""
+        """The reason that the folder cannot be read now; the keys of before stay meanwhile."""
 
-    def of(self, scope: Scope) -> Caller:
-        """Whose key a request has; raises Unauthorized."""
-        return bearer.owner_of(bearer.digest_of(scope["headers"]), self._known)
+    def caller_of(self, scope: Scope) -> Caller:
+        """The caller whose key a request has; raises Unauthorized."""
+        return api_keys.owner_of(api_keys.digest_of(scope["headers"]), self._known)
 
     def __len__(self) -> int:
         return len(self._keys)
 
-    async def _follow(self) -> None:
-        """Looks into the folder every LOOK_S seconds."""
+    async def _run(self) -> None:
+        """Read the folder every FOLDER_CHECK_S seconds."""
         while True:
-            await asyncio.sleep(LOOK_S)
+            await asyncio.sleep(FOLDER_CHECK_S)
             try:
                 # In a thread, since a folder may be behind a network.
-                found = await asyncio.to_thread(bearer.read, self._folder)
+                found = await asyncio.to_thread(api_keys.read, self._folder)
             except ConfigurationError as error:
                 if self.fault != str(error):
                     log.warning("API keys not read, those of before stay", extra={"reason": error})
@@ -202,7 +206,7 @@ class Keyed(Background):
     def _callers(self) -> list[tuple[bytes, Caller]]:
         """A caller for each key; keys of one name share a bucket, which outlives the reading."""
         names = dict.fromkeys(key.name for key in self._keys)
-        self._buckets = {name: self._buckets.get(name) or self._bucket() for name in names}
+        self._buckets = {name: self._buckets.get(name) or self._new_bucket() for name in names}
         return [
             (key.digest, Caller(self._features, key.name, key.services, self._buckets[key.name]))
             for key in self._keys

@@ -1,4 +1,4 @@
-"""How old the values of a view are, and what becomes of those that are too old."""
+"""Ages of values: their text in an answer, and the nulls in place of values that are too old."""
 
 from collections.abc import Sequence
 from datetime import timedelta
@@ -7,19 +7,18 @@ from typing import Any
 import orjson
 
 from api.answer import instants
-from api.reading.plan import Plan
-from api.reading.query import Viewed
+from api.plan import Plan, PlannedView
 from streamflow.errors import StaleFeatures
 
 
 class Freshness:
-    """How one view's age is said."""
+    """Writes the age of one view's values."""
 
-    def __init__(self, viewed: Viewed) -> None:
-        view = viewed.view
-        self.name = viewed.alias
-        self.fresh_for = instants.span(view.fresh_for_s) if view.fresh_for_s else None
-        self.ttl = instants.span(view.ttl_s) if view.ttl_s else None
+    def __init__(self, planned: PlannedView) -> None:
+        view = planned.view
+        self.name = planned.alias
+        self.fresh_for = instants.microseconds(view.fresh_for_s) if view.fresh_for_s else None
+        self.ttl = instants.microseconds(view.ttl_s) if view.ttl_s else None
         self.refuses = self.ttl is not None and view.ttl_policy == "refuse"
         ttl = b',"ttl_seconds":' + orjson.dumps(plain_number(view.ttl_s)) if view.ttl_s else b""
         name = orjson.dumps(self.name)
@@ -44,7 +43,7 @@ class Freshness:
             self._stale if is_stale else self._fresh,
         )
 
-    def changes(self, as_of: int | None, now: int) -> int:
+    def changes_at(self, as_of: int | None, now: int) -> int:
         """The next instant after `now` at which the text, or the refusal, may be another one."""
         if as_of is None:
             return instants.FOREVER
@@ -54,46 +53,46 @@ class Freshness:
         return as_of + min([next_second, *(limit + 1 for limit in limits if limit >= age)])
 
     def require(self, as_of: int | None, now: int) -> None:
-        """Returns when the values are not too old; raises StaleFeatures."""
+        """Raise StaleFeatures if the view refuses values as old as these."""
         if self.refuses and self.ttl is not None and as_of is not None and now - as_of > self.ttl:
             age = timedelta(microseconds=now - as_of)
             raise StaleFeatures(self.name, age, timedelta(microseconds=self.ttl))
 
 
-def numbers(plan: Plan) -> list[list[int]]:
-    """The numbers of each view's values."""
-    found: list[list[int]] = [[] for _ in plan.views]
+def positions_of(plan: Plan) -> list[list[int]]:
+    """For each view of a plan, the positions of its values among those of a row."""
+    positions: list[list[int]] = [[] for _ in plan.views]
     for at, column in enumerate(plan.columns):
-        found[column.viewed].append(at)
-    return found
+        positions[column.view_number].append(at)
+    return positions
 
 
-def nulls(plan: Plan, values_of: Sequence[list[int]]) -> list[tuple[int, int, list[int]]]:
-    """The views whose old values are null: number, ttl in microseconds, numbers of values."""
+def ttl_limits(plan: Plan, positions: Sequence[list[int]]) -> list[tuple[int, int, list[int]]]:
+    """The views whose old values become null: number, ttl in microseconds, positions of values."""
     return [
-        (number, instants.span(one.view.ttl_s), values_of[number])
+        (number, instants.microseconds(one.view.ttl_s), positions[number])
         for number, one in enumerate(plan.views)
         if one.view.ttl_s and one.view.ttl_policy == "null"
     ]
 
 
-def without_missing(
-    found: list[Any], as_of: Sequence[int | None], values_of: Sequence[list[int]]
+def clear_missing(
+    values: list[Any], as_of: Sequence[int | None], positions: Sequence[list[int]]
 ) -> None:
-    """Makes the values null of views that have no row."""
-    for instant, own in zip(as_of, values_of, strict=True):
+    """Set the values of each view that has no row for the user to None."""
+    for instant, own in zip(as_of, positions, strict=True):
         if instant is None:
             for at in own:
-                found[at] = None
+                values[at] = None
 
 
-def without_old(
-    found: list[Any],
+def clear_old(
+    values: list[Any],
     as_of: Sequence[int | None],
     limits: Sequence[tuple[int, int, list[int]]],
     now: int,
 ) -> tuple[int, int]:
-    """Makes values null that are older than their view's ttl at `now`.
+    """Set the values that are older than their view's ttl at `now` to None.
 
     Returns:
         The instants after which, and up to which, the same values are null.
@@ -106,12 +105,12 @@ def without_old(
         if now - instant > ttl:
             begins = max(begins, instant + ttl)
             for at in own:
-                found[at] = None
+                values[at] = None
         else:
             ends = min(ends, instant + ttl)
     return begins, ends
 
 
 def plain_number(value: float) -> float:
-    """A whole number without a point."""
+    """`value` as an int if it is whole, so that JSON writes it without a point."""
     return int(value) if value == int(value) else value

@@ -1,7 +1,7 @@
-"""Instants as PostgreSQL has them: microseconds since 2000, UTC; an integer each.
+"""Instants as PostgreSQL stores them: whole microseconds since 2000-01-01 UTC.
 
-Ages of many views are computed for every answer, which costs a third of what it does with
-`datetime`, and the text of an instant is made once for all users of a month.
+Ages of many views are computed for every answer, which takes a third of the time that it takes
+with `datetime`, and the text of an instant is made once for all users of a month.
 """
 
 import time
@@ -19,12 +19,12 @@ def now() -> int:
     return time.time_ns() // 1000 - _EPOCH_UNIX_US
 
 
-def span(seconds: float) -> int:
+def microseconds(seconds: float) -> int:
     """A duration in microseconds."""
     return round(seconds * SECOND)
 
 
-def of(moment: datetime) -> int:
+def from_datetime(moment: datetime) -> int:
     """The instant of an aware datetime."""
     return (moment - EPOCH) // timedelta(microseconds=1)
 
@@ -41,6 +41,6 @@ def rfc3339(instant: int) -> str:
 
 @lru_cache(4096)
 def as_protobuf(instant: int) -> str:
-    """As protobuf writes a Timestamp: with three decimals where those are enough."""
+    """The text of a protobuf Timestamp: three decimals where those are enough, else six."""
     text = rfc3339(instant)
     return f"{text[:-4]}Z" if text.endswith("000Z") and "." in text else text

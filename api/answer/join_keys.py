@@ -1,4 +1,4 @@
-"""Join keys as requests give them: checked, and made what the tables' key columns hold.
+"""Join keys of requests: checked, and converted into the types of the tables' key columns.
 
 One rule for a path, for a body and for Feast's protocol: what is the key without a loss is taken,
 in the forms in which pandas and Feast hand it over (`"1"` and `1.0` for 1, 7 for `"7"`); all else
@@ -18,15 +18,21 @@ EXACT = 1 << 53
 """Up to here a 64-bit float is one whole number and not several."""
 LONGEST = 40
 """Digits and letters of a value that a refusal shows."""
-SHOWN = 10
-"""Faults of one request that are told."""
+FAULTS_SHOWN = 10
+"""Faults of one request that are named in its refusal."""
 
 
 def require_few(count: int, most: int, where: str, noun: str) -> None:
-    """Returns when one request may ask for so many `noun`.
+    """Refuse a request for more than `most` users or rows.
+
+    Args:
+        count: how many it asks for.
+        most: how many it may ask for.
+        where: the place in the request, for the message.
+        noun: `users` or `rows`, for the message.
 
     Raises:
-        InvalidRequest: they are more than `most`; says what to do.
+        InvalidRequest: says what to do.
     """
     if count > most:
         what = (
@@ -60,7 +66,7 @@ def from_json(values: Sequence[Any], type_: str, where: str) -> list[Any]:
             found.append(check(value, type_))
         except ValueError as error:
             faults.append((f"{where}.{at}", str(error)))
-            if len(faults) == SHOWN:
+            if len(faults) == FAULTS_SHOWN:
                 break
     if faults:
         raise InvalidRequest(faults)
@@ -72,15 +78,15 @@ def whole_number(value: Any, type_: str) -> int:
     number = value
     if type(value) is not int:
         if not is_whole(value):
-            raise ValueError(f"should be a whole number ({type_}), not {told(value)}")
+            raise ValueError(f"should be a whole number ({type_}), not {shown(value)}")
         number = int(value)
     if not -RANGES[type_] <= number < RANGES[type_]:
-        raise ValueError(f"is a larger number than the key can be ({type_}): {told(value)}")
+        raise ValueError(f"is a larger number than the key can be ({type_}): {shown(value)}")
     return int(number)
 
 
 def is_whole(value: Any) -> bool:
-    """Whether a float is one whole number, or a text is the digits of one."""
+    """True if a float is one whole number, or a text is the digits of one."""
     if type(value) is float:
         return abs(value) <= EXACT and value.is_integer()
     if type(value) is not str or len(value) > LONGEST:
@@ -97,7 +103,7 @@ def text_of(value: Any, _: str) -> str:
     if type(value) is int:
         return str(value)
     if type(value) is not str:
-        raise ValueError(f"should be a text, not {told(value)}")
+        raise ValueError(f"should be a text, not {shown(value)}")
     if "\0" in value:
         raise ValueError("a NUL character cannot be in a key")
     try:
@@ -107,25 +113,25 @@ def text_of(value: Any, _: str) -> str:
     return value
 
 
-TRUTHS: dict[Any, bool] = {"true": True, "false": False, 1: True, 0: False}
+TRUTH_VALUES: dict[Any, bool] = {"true": True, "false": False, 1: True, 0: False}
 
 
-def truth(value: Any, _: str) -> bool:
-    """True or false, also by name or as 1 or 0."""
-    if type(value) in (bool, str, int, float) and value in TRUTHS:
-        return TRUTHS[value]
-    raise ValueError(f"should be true or false, not {told(value)}")
+def truth_value(value: Any, _: str) -> bool:
+    """A truth value, also by name or as 1 or 0."""
+    if type(value) in (bool, str, int, float) and value in TRUTH_VALUES:
+        return TRUTH_VALUES[value]
+    raise ValueError(f"should be true or false, not {shown(value)}")
 
 
-def content(value: Any, _: str) -> bytes:
-    """Bytes written in base64."""
+def decoded(value: Any, _: str) -> bytes:
+    """Bytes, from a text in base64."""
     try:
         return base64.b64decode(value, validate=True)
     except (TypeError, binascii.Error, ValueError):
-        raise ValueError(f"should be bytes in base64, not {told(value)}") from None
+        raise ValueError(f"should be bytes in base64, not {shown(value)}") from None
 
 
-def told(value: Any) -> str:
+def shown(value: Any) -> str:
     """A value of JSON with its type, as a refusal shows it."""
     if value is None:
         return "null"
@@ -144,8 +150,8 @@ CHECKS: dict[str, Check] = {
     "text": text_of,
     "bigint": whole_number,
     "integer": whole_number,
-    "boolean": truth,
-    "bytea": content,
+    "boolean": truth_value,
+    "bytea": decoded,
 }
 
 

@@ -1,4 +1,4 @@
-"""Rows as answers of /features: bytes, of which all that can be is made once per selection."""
+"""Answers of /features as bytes, written from rows; what is the same in all is written once."""
 
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -7,20 +7,20 @@ from typing import Any, NamedTuple
 import orjson
 
 from api.answer import instants, values
-from api.answer import join_keys as keys
-from api.answer.freshness import Freshness, nulls, numbers, without_missing, without_old
-from api.reading.plan import Plan
+from api.answer.freshness import Freshness, clear_missing, clear_old, positions_of, ttl_limits
+from api.answer.join_keys import as_text
+from api.plan import Plan
 from streamflow.catalog.contract import Contract
-from streamflow.catalog.model import Service
+from streamflow.catalog.model import Service, StoredFeature
 
 Row = Any
-"""What a plan's query gives: a driver's record, or in tests a tuple."""
-VALUES = 2
-"""Where in a row the event times of the views begin, which the values follow."""
+"""A row of a plan's query: a driver's record, or in tests a tuple."""
+FIRST_EVENT_TIME = 2
+"""The place in a row at which the event times of the views begin, which the values follow."""
 
 
 class Entry(NamedTuple):
-    """One user's answer but for what depends on the moment: ages and what they decide."""
+    """The part of one user's answer that stays the same while time goes on: all but the ages."""
 
     values: bytes
     """`{"user_id":…,"features":{…}`, without the closing brace."""
@@ -36,13 +36,12 @@ class Answers:
     """Writes the answers of one selection."""
 
     def __init__(self, plan: Plan, join_key: str) -> None:
-        views = len(plan.views)
-        self._as_of = slice(VALUES, VALUES + views)
-        self._values = slice(VALUES + views, None)
+        self._as_of = event_times(plan)
+        self._values = slice(self._as_of.stop, None)
         self._names = (join_key, *names_of(plan.contract))
-        self._converts = converts(plan, values.plain)
-        self._numbers = numbers(plan)
-        self._nulls = nulls(plan, self._numbers)
+        self._conversions = conversions(plan, values.plain)
+        self._positions = positions_of(plan)
+        self._ttl_limits = ttl_limits(plan, self._positions)
         self._views = [Freshness(one) for one in plan.views]
         self._refuses = any(one.refuses for one in self._views)
         about = orjson.dumps({"service": plan.service or None, "contract": plan.hash})
@@ -54,7 +53,7 @@ class Answers:
         """A row as an entry; None where no view has the user.
 
         Args:
-            row: as the plan's query gives it.
+            row: of the plan's query.
             user_id: as it was asked for.
             key: the same as it is stored.
             now: the moment that decides which values are too old.
@@ -63,15 +62,15 @@ class Answers:
         if as_of.count(None) == len(as_of):
             return None
         found, begins, ends = row[self._values], -instants.FOREVER, instants.FOREVER
-        if self._converts:
+        if self._conversions:
             found = list(found)
-            for at, convert in self._converts:
+            for at, convert in self._conversions:
                 if found[at] is not None:
                     found[at] = convert(found[at])
-        if self._nulls or None in as_of:
+        if self._ttl_limits or None in as_of:
             found = list(found)
-            without_missing(found, as_of, self._numbers)
-            begins, ends = without_old(found, as_of, self._nulls, now)
+            clear_missing(found, as_of, self._positions)
+            begins, ends = clear_old(found, as_of, self._ttl_limits, now)
         content = dict(zip(self._names, (key, *found), strict=True))
         body = orjson.dumps({"user_id": user_id, "features": content})
         return Entry(body[:-1], as_of, begins, ends)
@@ -92,9 +91,7 @@ class Answers:
         )
         unknown = []
         if len(found) < len(entries):
-            unknown = [
-                keys.as_text(key) for key, one in zip(asked, entries, strict=True) if one is None
-            ]
+            unknown = [as_text(key) for key, one in zip(asked, entries, strict=True) if one is None]
         tail = (b'],"unknown":', orjson.dumps(unknown), self._batch_about)
         return b"".join((b'{"results":[', results, *tail))
 
@@ -114,17 +111,35 @@ class Answers:
             [view.text(instant, now) for view, instant in zip(self._views, as_of, strict=True)]
         )
         ends = min(
-            view.changes(instant, now) for view, instant in zip(self._views, as_of, strict=True)
+            view.changes_at(instant, now) for view, instant in zip(self._views, as_of, strict=True)
         )
         self._last = (as_of, now, ends, text)
         return text
 
 
-def converts(
-    plan: Plan, form: Callable[[Any], values.Convert | None]
+def answers_of(plan: Plan, join_key: str) -> Answers:
+    """The writer of a plan's answers, made at its first use and kept with the plan."""
+    answers: Answers | None = plan.writers.get(Answers)
+    if answers is None:
+        answers = plan.writers[Answers] = Answers(plan, join_key)
+    return answers
+
+
+def event_times(plan: Plan) -> slice:
+    """The place of the views' event times in a row of a plan's query."""
+    return slice(FIRST_EVENT_TIME, FIRST_EVENT_TIME + len(plan.views))
+
+
+def is_unknown(plan: Plan, row: Row) -> bool:
+    """True if no view of the plan has a row for the key that `row` is of."""
+    return bool(row[event_times(plan)].count(None) == len(plan.views))
+
+
+def conversions(
+    plan: Plan, conversion_of: Callable[[StoredFeature], values.Convert | None]
 ) -> list[tuple[int, values.Convert]]:
-    """Which values of a row have to be made others, by their number."""
-    found = ((at, form(column.feature)) for at, column in enumerate(plan.columns))
+    """The functions that convert values of a row, each with the position of its value."""
+    found = ((at, conversion_of(column.feature)) for at, column in enumerate(plan.columns))
     return [(at, convert) for at, convert in found if convert is not None]
 
 
@@ -138,7 +153,7 @@ def names_of(contract: Contract) -> list[str]:
 
 
 def summary(service: Service, contract: Contract) -> dict[str, Any]:
-    """A service in the list of all."""
+    """A feature service as the list of all services shows it."""
     unservable = {"unservable": service.unservable} if service.unservable else {}
     return {
         "name": service.name,
@@ -150,5 +165,5 @@ def summary(service: Service, contract: Contract) -> dict[str, Any]:
 
 
 def described(service: Service, contract: Contract) -> dict[str, Any]:
-    """A service with its features in order."""
+    """A feature service with its features in order."""
     return {**summary(service, contract), "features": contract.described()}

@@ -1,4 +1,4 @@
-"""From what a column holds to what an answer says, where the two are not the same.
+"""Conversions of column values into values of an answer, where the two differ.
 
 Two forms: the plain one of /features, and the one that Feast's own feature server writes.
 They differ in instants (RFC 3339 or whole seconds), in JSON texts (parsed or as they are) and in
@@ -22,17 +22,17 @@ from streamflow.catalog.model import StoredFeature
 Convert = Callable[[Any], Any]
 
 NO_INSTANT = -(2**63)
-"""What Feast stores for an instant that is none."""
+"""Stored by Feast in place of an instant that is null."""
 TYPE = re.compile(r"(?:Array|Set)\((\w+)\)|(\w+)")
 OFFSET = re.compile(r"(?:UTC|GMT)?([+-])(\d\d):?(\d\d)")
 SINGLE = Struct("f")
 
 
 def plain(feature: StoredFeature) -> Convert | None:
-    """What makes a value of `feature` one for /features; None where it is one already."""
+    """The conversion of a feature's values for /features; None where none is needed."""
     if feature.column_type == "json":
         return plain_message
-    return each(PLAIN.get(element(feature.type)), feature)
+    return for_each(PLAIN.get(element(feature.type)), feature)
 
 
 def as_feast(feature: StoredFeature) -> Convert | None:
@@ -40,10 +40,10 @@ def as_feast(feature: StoredFeature) -> Convert | None:
     if feature.column_type == "json":
         return feast_message
     convert = FEAST.get(element(feature.type))
-    return each(word if has_floats(feature) and is_list(feature) else convert, feature)
+    return for_each(float_or_word if has_floats(feature) and is_list(feature) else convert, feature)
 
 
-def each(convert: Convert | None, feature: StoredFeature) -> Convert | None:
+def for_each(convert: Convert | None, feature: StoredFeature) -> Convert | None:
     """`convert` for a value, or for every element where the column is an array.
 
     No feature can be an array with a null, or with arrays in it; an earlier version stored some.
@@ -71,16 +71,16 @@ def element(feast_type: str) -> str:
 
 
 def has_floats(feature: StoredFeature) -> bool:
-    """Whether values may be numbers that JSON has not."""
+    """True where values may be NaN or infinite, for which JSON has no number."""
     return feature.column_type.startswith(("real", "double"))
 
 
 def finite(values: Iterable[float | None]) -> list[Any]:
-    """Floats and nulls, with words for what is no number in JSON."""
-    return list(map(word, values))
+    """Floats and nulls, with protobuf's words for NaN and the infinities."""
+    return list(map(float_or_word, values))
 
 
-def word(value: float | None) -> float | str | None:
+def float_or_word(value: float | None) -> float | str | None:
     """A float, or protobuf's word for one that is not finite."""
     if value is None or math.isfinite(value):
         return value
@@ -108,16 +108,16 @@ def parsed(text: str) -> Any:
 
 
 def is_json(text: str) -> bool:
-    """True for a JSON text, also with numbers that are too large for 64 bits."""
+    """True for a JSON text, also one with numbers that are too large for 64 bits."""
     try:
-        json.loads(text, parse_constant=no_number)
+        json.loads(text, parse_constant=refuse_constant)
     except (ValueError, RecursionError):
         return False
     return True
 
 
-def no_number(word: str) -> None:
-    """NaN and Infinity, which Python takes for JSON."""
+def refuse_constant(word: str) -> None:
+    """Refuse NaN and Infinity, which Python takes for JSON."""
     raise ValueError(word)
 
 
@@ -132,7 +132,7 @@ FEAST: dict[str, Convert] = {**BYTES}
 
 
 def plain_message(text: str) -> Any:
-    """What a protobuf Value, given as its JSON, says; in the form of /features."""
+    """The value in a protobuf Value, given as its JSON; in the form of /features."""
     return unwrapped(orjson.loads(text), as_plain=True)
 
 

@@ -27,8 +27,8 @@ POLICY = (
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
     "frame-ancestors 'none'"
 )
-"""What the page may load, and that nobody may frame it; the script in it by its hash. Swagger UI
-styles its elements one by one."""
+"""The page's Content-Security-Policy: it loads our files and its own script, by hash, and may not
+be framed. Swagger UI styles its elements one by one."""
 INLINE = re.compile(r"<script>(.*?)</script>", re.DOTALL)
 INSTANCE = "urn:uuid:3f6f2a0e-5d0c-4f6e-9a35-9e2b8c1d7a10"
 EXAMPLES: dict[int, dict[str, Any]] = {
@@ -131,7 +131,7 @@ async def openapi(request: Request) -> JSONResponse:
 
 
 def register(app: FastAPI, needs_keys: bool, has_limit: bool) -> None:
-    """Adds the documentation of all routes that `app` has, and of what is asked of callers."""
+    """Add the documentation of all routes that `app` has, with the keys and limits of callers."""
     described = partial(description, app, needs_keys, has_limit)
     app.openapi = described  # type: ignore[method-assign]  # FastAPI's own way
     app.include_router(router)
@@ -154,7 +154,7 @@ def description(app: FastAPI, needs_keys: bool, has_limit: bool) -> dict[str, An
     for operation in operations:
         if "application/json" in operation["responses"].get("422", {}).get("content", {}):
             del operation["responses"]["422"]
-        guarded(operation, needs_keys, has_limit)
+        add_access_problems(operation, needs_keys, has_limit)
     if needs_keys:
         bearer = {"type": "http", "scheme": "bearer", "description": "A key of this service."}
         schema["components"]["securitySchemes"] = {"key": bearer}
@@ -166,8 +166,8 @@ def description(app: FastAPI, needs_keys: bool, has_limit: bool) -> dict[str, An
     return app.openapi_schema
 
 
-def guarded(operation: dict[str, Any], needs_keys: bool, has_limit: bool) -> None:
-    """Adds to an operation what is asked of its callers, and the problems that follow from it."""
+def add_access_problems(operation: dict[str, Any], needs_keys: bool, has_limit: bool) -> None:
+    """Add the need of a key to an operation, and the problems that follow from keys and limits."""
     if operation["tags"] == ["operations"]:  # open to everybody, see guard.py
         return
     reads = operation["tags"] == ["features"]

@@ -1,4 +1,4 @@
-"""The one table from error to HTTP: every failure is an RFC 9457 application/problem+json."""
+"""Problems: the table from errors to RFC 9457 application/problem+json answers."""
 
 import uuid
 from collections.abc import Mapping, Sequence
@@ -34,7 +34,7 @@ WORDS = {
     "model_attributes_type": "is not a JSON object sent as application/json",
     "extra_forbidden": "is not known here",
 }
-"""Faults that pydantic names in words of its own inside."""
+"""Words for faults that pydantic describes by its own terms, by pydantic's name of the fault."""
 
 
 class NoSuchResource(UnknownName):
@@ -72,26 +72,26 @@ KINDS: dict[type[StreamflowError], Kind] = {
     Forbidden: Kind(HTTPStatus.FORBIDDEN, "forbidden", "Not for this key"),
     RateLimited: Kind(HTTPStatus.TOO_MANY_REQUESTS, "rate-limited", "Too many users asked for"),
 }
-"""What a client is told of our errors; of all others it learns the request's id alone."""
+"""The kind of problem of each of our errors; of all others a client gets the request's id alone."""
 
 
 def register(app: FastAPI) -> None:
-    """Makes every error that a request raises a problem; crashes are the middleware's."""
-    app.add_exception_handler(StreamflowError, of_streamflow)
-    app.add_exception_handler(RequestValidationError, of_validation)
-    app.add_exception_handler(HTTPException, of_http)
+    """Have the errors that requests raise answered by problems; crashes are the middleware's."""
+    app.add_exception_handler(StreamflowError, streamflow_response)
+    app.add_exception_handler(RequestValidationError, validation_response)
+    app.add_exception_handler(HTTPException, http_response)
 
 
-def of_streamflow(request: Request, error: Exception) -> Response:
-    """One of our errors, by the table; those that are not in it crash."""
-    return of_error(error, request.state.request_id).response()
+def streamflow_response(request: Request, error: Exception) -> Response:
+    """The problem of one of our errors; one that is not in the table is a crash."""
+    return error_problem(error, request.state.request_id).response()
 
 
-def of_error(error: Exception, request_id: str) -> Reply:
-    """The same for a request without a framework."""
+def error_problem(error: Exception, request_id: str) -> Reply:
+    """The same before any framework; raises `error` if it is not in the table."""
     if isinstance(error, InvalidRequest):
         faults = [{"where": where, "what": what} for where, what in error.faults]
-        return of_faults(faults, len(faults), request_id)
+        return invalid_problem(faults, len(faults), request_id)
     for kind in (KINDS.get(base) for base in type(error).__mro__):
         if kind is not None:
             headers = headers_of(error, kind.status)
@@ -103,7 +103,7 @@ def of_error(error: Exception, request_id: str) -> Reply:
 
 
 def headers_of(error: Exception, status: HTTPStatus) -> dict[str, str]:
-    """What a problem says in headers: when to try again, or what is asked of the caller."""
+    """The headers of a problem: when to try again, or which key is needed."""
     if isinstance(error, Unauthorized):
         given = ', error="invalid_token"' if error.was_given else ""
         return {"WWW-Authenticate": CHALLENGE + given}
@@ -113,12 +113,12 @@ def headers_of(error: Exception, status: HTTPStatus) -> dict[str, str]:
 
 
 def detail_of(error: Exception) -> str:
-    """What a client is told of an error; how to mend it is for those who run the service."""
+    """The detail of a problem; advice for those who run the service is left out."""
     return str(error).partition("; run: ")[0] if isinstance(error, StaleFeatures) else str(error)
 
 
 def members_of(error: Exception) -> dict[str, Any]:
-    """What a problem has besides its words."""
+    """The further members of a problem."""
     if isinstance(error, UnknownName):
         return {"kind": error.kind, "known": error.known}
     if isinstance(error, ContractMismatch):
@@ -126,19 +126,19 @@ def members_of(error: Exception) -> dict[str, Any]:
     return {}
 
 
-def of_validation(request: Request, error: Exception) -> Response:
-    """A parameter or body that is not as described: each fault with its place, no values."""
+def validation_response(request: Request, error: Exception) -> Response:
+    """The problem of a parameter or body that is not valid: faults with their places, no values."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  # as registered
     found = error.errors()
     faults = [
-        {"where": place(one["loc"]), "what": WORDS.get(one["type"], one["msg"])}
-        for one in found[:ERRORS_SHOWN]
+        {"where": place(fault["loc"]), "what": WORDS.get(fault["type"], fault["msg"])}
+        for fault in found[:ERRORS_SHOWN]
     ]
-    return of_faults(faults, len(found), request.state.request_id).response()
+    return invalid_problem(faults, len(found), request.state.request_id).response()
 
 
-def of_faults(faults: Sequence[Mapping[str, str]], total: int, request_id: str) -> Reply:
-    """The first faults of `total` in a request that is not valid."""
+def invalid_problem(faults: Sequence[Mapping[str, str]], total: int, request_id: str) -> Reply:
+    """The problem of a request that is not valid, with the first of `total` faults."""
     detail = "; ".join(f"{fault['where']}: {fault['what']}" for fault in faults)
     if total > len(faults):
         detail += f"; and {total - len(faults)} more"
@@ -147,13 +147,13 @@ def of_faults(faults: Sequence[Mapping[str, str]], total: int, request_id: str) 
     )
 
 
-def of_http(request: Request, error: Exception) -> Response:
-    """What the framework refuses: an unknown path, another method, a body too large."""
+def http_response(request: Request, error: Exception) -> Response:
+    """The problem of a refusal by the framework: unknown path, other method, body too large."""
     assert isinstance(error, HTTPException)  # noqa: S101  # as registered
     status = HTTPStatus(error.status_code)
     if status == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that is no UTF-8
         faults = [{"where": "body", "what": "is not JSON"}]
-        return of_faults(faults, 1, request.state.request_id).response()
+        return invalid_problem(faults, 1, request.state.request_id).response()
     detail = error.detail if error.detail != status.phrase else status.description
     return problem(
         request.state.request_id,
@@ -165,16 +165,16 @@ def of_http(request: Request, error: Exception) -> Response:
     ).response()
 
 
-def of_late_body(request_id: str) -> Reply:
-    """A request whose body does not come; the connection ends with it."""
+def late_body_problem(request_id: str) -> Reply:
+    """The problem of a request whose body does not come; the connection ends with it."""
     status = HTTPStatus.REQUEST_TIMEOUT
     headers = {"Connection": "close"}
     detail = sentence(LATE_BODY)
     return problem(request_id, status, "about:blank", status.phrase, detail, headers)
 
 
-def of_crash(request_id: str) -> Reply:
-    """A mistake of ours: the id under which the log has it, and nothing else."""
+def crash_problem(request_id: str) -> Reply:
+    """The problem of a mistake of ours: the id under which the log has it, and nothing else."""
     status = HTTPStatus.INTERNAL_SERVER_ERROR
     detail = "The service made a mistake; its log has it under this request's id."
     return problem(request_id, status, "about:blank", status.phrase, detail)
@@ -189,7 +189,7 @@ def problem(
     headers: Mapping[str, str] | None = None,
     **members: Any,
 ) -> Reply:
-    """The problem as an answer; `instance` is the request's id."""
+    """The answer of a problem; its `instance` is the request's id."""
     body = {
         "type": type_,
         "title": title,

@@ -1,4 +1,4 @@
-"""An answer as bytes, before any framework has it."""
+"""An HTTP answer as bytes, which needs no framework."""
 
 from typing import NamedTuple
 
@@ -6,11 +6,11 @@ from starlette.responses import Response
 
 JSON = b"application/json"
 SAFE = ((b"x-content-type-options", b"nosniff"), (b"cache-control", b"no-store"))
-"""Headers of every answer: it is what it says it is, and nobody on the way keeps it."""
+"""Headers of every answer: no client guesses its type, and nobody on the way keeps it."""
 
 
 class Reply(NamedTuple):
-    """Status, content type, body and further headers."""
+    """An answer: status, content type, body and further headers."""
 
     status: int
     media_type: bytes
@@ -18,7 +18,7 @@ class Reply(NamedTuple):
     headers: tuple[tuple[bytes, bytes], ...] = ()
 
     def response(self) -> Response:
-        """The same for Starlette."""
-        found = Response(self.body, self.status)
-        found.raw_headers += [(b"content-type", self.media_type), *self.headers]
-        return found
+        """The same answer for Starlette."""
+        response = Response(self.body, self.status)
+        response.raw_headers += [(b"content-type", self.media_type), *self.headers]
+        return response

@@ -1,4 +1,4 @@
-"""What can be asked, over HTTP: handlers translate, everything else decides."""
+"""The routes: handlers translate requests and answers, and leave all decisions to others."""
 
 from base64 import b64decode
 from http import HTTPStatus
@@ -12,26 +12,26 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from api.answer import rows as answers
-from api.http import fast as direct
-from api.http import feast_protocol, schemas
-from api.http.fast import Direct, contracts_of, selection_of
-from api.http.feast_errors import UNSERVED
-from api.http.feast_schemas import OnlineFeatures, OnlineRequest
+from api.http import fast_path, schemas
+from api.http.fast_path import FastPath, contracts_of, selection_of
+from api.http.feast import answers as feast_answers
+from api.http.feast.errors import UNSERVED
+from api.http.feast.schemas import OnlineFeatures, OnlineRequest
+from api.http.observers import METHODS, RequestMetrics
 from api.http.openapi import problem_responses
 from api.http.problems import NoSuchResource, sentence
 from api.http.reply import JSON, Reply
 from api.http.user_ids import UserId
-from api.reading.features import Features
-from api.telemetry.metrics import METHODS, Metrics
+from api.reading.reader import FeatureReader
 from streamflow.errors import UnknownName
 
 
 class State(TypedDict):
-    """What the lifespan opens and `request.state` has."""
+    """The state of a request, as the lifespan makes it; access control may exchange `features`."""
 
-    features: Features
-    metrics: Metrics
-    direct: Direct
+    features: FeatureReader
+    metrics: RequestMetrics
+    fast_path: FastPath
 
 
 class AnyText(Convertor[str]):
@@ -81,14 +81,14 @@ async def features_of_user(
     if_contract: IfContract = None,
 ) -> Response:
     """The newest values of one user, in the contract's order, with the age of each view."""
-    request.state.direct.remember(request.scope["query_string"], asked)
+    request.state.fast_path.remember(request.scope["query_string"], asked)
     expected = contracts_of(asked.contract, if_contract)
     body = await request.state.features.one(user_id, selection_of(asked), expected)
     return Reply(200, JSON, body).response()
 
 
 @router.post(
-    direct.USERS,
+    fast_path.USERS,
     tags=["features"],
     summary="Features of many users",
     response_model=schemas.BatchFeatures,
@@ -107,7 +107,7 @@ async def features_of_users(
 
 
 @router.post(
-    direct.ONLINE,
+    fast_path.ONLINE,
     tags=["features"],
     summary="Features as Feast's own server answers them",
     response_model=OnlineFeatures,
@@ -121,11 +121,11 @@ async def online_features(
 ) -> Response:
     """For a Feast SDK whose online store is `remote`, and for views with any join keys."""
     expected = contracts_of(contract, if_contract)
-    return (await feast_protocol.answer(request.state.features, asked, expected)).response()
+    return (await feast_answers.answer(request.state.features, asked, expected)).response()
 
 
 async def unserved(request: Request) -> Response:
-    """What Feast's own server is asked for as well: says why not, whatever the method."""
+    """Refuse a route of Feast's own server, whatever the method, and say why."""
     why = UNSERVED[request.scope["route"].path]
     raise HTTPException(HTTPStatus.METHOD_NOT_ALLOWED, why, {"Allow": ""})
 
@@ -143,9 +143,11 @@ for path in UNSERVED:
 )
 async def services(request: Request) -> Response:
     """The feature services that can be asked for, by name."""
-    catalog = request.state.features.follower.require()
-    found = [catalog.services[name] for name in sorted(catalog.services)]
-    listed = [answers.summary(one, catalog.contracts[one.name]) for one in found]
+    catalog = request.state.features.catalog()
+    listed = [
+        answers.summary(one, catalog.contracts[name])
+        for name, one in sorted(catalog.services.items())
+    ]
     return json({"services": listed})
 
 
@@ -157,7 +159,7 @@ async def services(request: Request) -> Response:
     responses=problem_responses(404, 503),
 )
 async def service(request: Request, name: Annotated[str, Path(examples=["churn_v1"])]) -> Response:
-    """What a feature service promises: its features in order, each with type and meaning."""
+    """The contract of a feature service: its features in order, each with type and meaning."""
     try:
         found, contract = await request.state.features.service(name)
     except UnknownName as error:
@@ -168,7 +170,7 @@ async def service(request: Request, name: Annotated[str, Path(examples=["churn_v
 @router.get("/registry.pb", include_in_schema=False)
 async def registry(request: Request) -> Response:
     """A registry file for Feast's SDK, with the names and types of all that is served."""
-    found = request.state.features.follower.require().registry
+    found = request.state.features.catalog().registry
     if not found:
         raise HTTPException(
             HTTPStatus.NOT_FOUND,
@@ -180,7 +182,7 @@ async def registry(request: Request) -> Response:
 
 @router.get("/livez", tags=["operations"], response_model=schemas.Status)
 async def livez() -> Response:
-    """Whether the process answers; the database plays no part."""
+    """Answers as long as the process runs; the database plays no part."""
     return json({"status": "alive"})
 
 
@@ -188,7 +190,7 @@ async def livez() -> Response:
     "/readyz", tags=["operations"], response_model=schemas.Status, responses=problem_responses(503)
 )
 async def readyz(request: Request) -> Response:
-    """Whether the default service is in the catalog and a read of its features succeeds.
+    """Answers 200 if the default service is in the catalog and a read of its features succeeds.
 
     The read began after the question; all who ask meanwhile share it.
     """
@@ -209,10 +211,10 @@ async def metrics(request: Request) -> Response:
 
 @router.get("/", include_in_schema=False)
 async def root() -> Any:
-    """The way to the documentation."""
+    """Redirect to the documentation."""
     return RedirectResponse("docs")
 
 
 def json(content: Any) -> Response:
-    """An answer that is not made of rows."""
+    """An answer with `content` as JSON."""
     return Reply(200, JSON, orjson.dumps(content)).response()

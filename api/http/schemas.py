@@ -1,4 +1,4 @@
-"""What is asked and answered, as pydantic models; their examples are the documentation's."""
+"""Requests and answers as pydantic models; their examples stand in the documentation."""
 
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
@@ -23,7 +23,7 @@ EXPECTED = "The features' contract as the caller knows it; with any other one th
 
 
 class Selection(BaseModel):
-    """Which features: a service's, or single ones."""
+    """The features that a request asks for: a service's, or single ones."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
@@ -45,7 +45,7 @@ class Selection(BaseModel):
     @field_validator("features")
     @classmethod
     def references(cls, given: list[str] | None) -> list[str] | None:
-        """Each `view:name` on its own, commas taken apart."""
+        """Split at commas, and check that each part is `view:name`."""
         if given is None:
             return None
         found = [one.strip() for some in given for one in some.split(",")]
@@ -58,15 +58,15 @@ class Selection(BaseModel):
         return found
 
     @model_validator(mode="after")
-    def one_of_both(self) -> Self:
-        """A service and single features exclude each other."""
+    def service_or_features(self) -> Self:
+        """Refuse a service together with single features."""
         if self.service is not None and self.features is not None:
             raise PydanticCustomError("both", "give service or features, not both")
         return self
 
 
 class Asked(Selection):
-    """Which features, as the query of a URL says it."""
+    """The features that the query of a URL asks for."""
 
     contract: Annotated[str | None, Field(pattern=HASH, description=EXPECTED)] = None
 
@@ -89,13 +89,13 @@ class Batch(Selection):
 
 
 class Answered(BaseModel):
-    """An answer: exactly these members."""
+    """The base of all answers, which have exactly their members."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 class ViewStatus(Answered):
-    """How old the values of one feature view are."""
+    """The age of the values of one feature view."""
 
     as_of: Annotated[datetime | None, Field(description="The instant they describe, UTC.")]
     age_seconds: Annotated[int | None, Field(description="Whole seconds since then.")]
@@ -110,7 +110,7 @@ class ViewStatus(Answered):
 
 
 class Metadata(Answered):
-    """What the features of one user are, and how old."""
+    """The contract of one user's features, and the ages of their values."""
 
     service: Annotated[str | None, Field(description="Null when single features were asked for.")]
     contract: Annotated[
@@ -157,7 +157,7 @@ class Result(Answered):
 
 
 class BatchMetadata(Answered):
-    """What the features of all users of a batch are."""
+    """The contract of the features of all users of a batch."""
 
     service: str | None
     contract: str
@@ -209,7 +209,7 @@ class FeatureDescription(Answered):
 
 
 class ServiceContract(Answered):
-    """What a feature service promises: its features in order."""
+    """The contract of a feature service: its features in order."""
 
     name: Annotated[str, Field(examples=["churn_v1"])]
     description: str
@@ -221,7 +221,7 @@ class ServiceContract(Answered):
 
 
 class Status(Answered):
-    """That it is."""
+    """The state of the service."""
 
     status: Annotated[str, Field(examples=["ready"])]
     detail: Annotated[
@@ -230,7 +230,7 @@ class Status(Answered):
 
 
 class Problem(BaseModel):
-    """RFC 9457: what went wrong."""
+    """A problem by RFC 9457."""
 
     type: Annotated[str, Field(description="Identifies the kind of problem.")]
     title: str

@@ -1,4 +1,4 @@
-"""Users' ids as paths and bodies give them, before it is known what the join key is."""
+"""User ids in paths and bodies, as far as they can be checked without the join key's type."""
 
 from collections.abc import Callable
 from typing import Annotated, Any
@@ -10,15 +10,15 @@ MIN_ID, MAX_ID = 1, 128
 
 
 def without_nul(text: str) -> str:
-    """`text`, which PostgreSQL can store: it has no NUL character."""
+    """`text` as it is; refuses a NUL character, which PostgreSQL cannot store."""
     if "\0" in text:
         raise PydanticCustomError("nul", "a NUL character cannot be in a user id")
     return text
 
 
-def key_of(value: Any, text: Callable[[Any], str]) -> Any:
-    """A number or truth value as it is, for a join key that is one; anything else as `text`."""
-    return value if type(value) in (int, float, bool) else text(value)
+def key_of(value: Any, as_text: Callable[[Any], str]) -> Any:
+    """A number or truth value as it is, for a join key that is one; else `as_text` of it."""
+    return value if type(value) in (int, float, bool) else as_text(value)
 
 
 UserId = Annotated[str, Field(min_length=MIN_ID, max_length=MAX_ID), AfterValidator(without_nul)]
@@ -36,4 +36,4 @@ UserKey = Annotated[
         }
     ),
 ]
-"""An id in a body; keys.py decides whether it can be one."""
+"""An id in a body; answer/join_keys.py checks it by the join key's type."""

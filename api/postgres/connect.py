@@ -1,4 +1,4 @@
-"""The one module that opens connections to PostgreSQL, to a server or through a pooler."""
+"""Opens connections to PostgreSQL, to a server or through a pooler."""
 
 import asyncio
 import contextlib
@@ -11,8 +11,8 @@ from typing import Any
 
 import asyncpg
 
-from api.postgres.session import Rows, Session, unavailable
-from streamflow import settings
+from api.postgres.session import Rows, Session, store_unavailable
+from streamflow import settings as shared
 from streamflow.errors import ConfigurationError, StoreUnavailable
 from streamflow.postgres import options as connection_options
 from streamflow.postgres.options import Setting
@@ -37,12 +37,12 @@ class PooledSession(Session):
     async def _fetched(self, query: str, arguments: Sequence[Any]) -> Rows:
         await self.connection.execute(self._begin)
         try:
-            found: Rows = await self.connection.fetch(query, *arguments)
+            rows: Rows = await self.connection.fetch(query, *arguments)
         except asyncpg.PostgresError:
             await self.connection.execute("ROLLBACK")
             raise
         await self.connection.execute("COMMIT")
-        return found
+        return rows
 
 
 async def connect(timeout_s: float, statement_timeout_s: float, direct: bool = False) -> Session:
@@ -57,10 +57,10 @@ async def connect(timeout_s: float, statement_timeout_s: float, direct: bool = F
         ConfigurationError: a PG* variable is missing or wrong.
         StoreUnavailable: the server does not answer, or refuses the login.
     """
-    where = settings.postgres()
+    where = shared.postgres()
     if not where.password:  # else asyncpg takes the empty one and does not look into PGPASSFILE
         os.environ.pop("PGPASSWORD", None)
-    session = [
+    settings_of_session = [
         ("statement_timeout", str(max(1, round(statement_timeout_s * 1000)))),
         # A plan of its own for each array of keys would cost more than the read.
         ("plan_cache_mode", "force_generic_plan"),
@@ -68,11 +68,11 @@ async def connect(timeout_s: float, statement_timeout_s: float, direct: bool = F
     ]
     try:
         async with asyncio.timeout(timeout_s):
-            connection = await asyncpg.connect(**arguments(where, direct))
+            connection = await asyncpg.connect(**connect_arguments(where, direct))
             try:
                 keep_alive(connection)
                 is_pooled = connection_options.is_pooled(direct) or await is_relayed(connection)
-                return await prepared(connection, session, is_pooled)
+                return await session_of(connection, settings_of_session, is_pooled)
             except BaseException:
                 connection.terminate()
                 raise
@@ -81,16 +81,16 @@ async def connect(timeout_s: float, statement_timeout_s: float, direct: bool = F
     except TimeoutError as error:
         raise StoreUnavailable(f"PostgreSQL: no connection in {timeout_s:g} s") from error
     except (OSError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
-        raise unavailable(error) from error
+        raise store_unavailable(error) from error
 
 
-def arguments(where: settings.PostgresSettings, direct: bool) -> dict[str, Any]:
-    """What asyncpg is given; all else it takes from the PG* variables itself, as libpq does.
+def connect_arguments(where: shared.PostgresSettings, direct: bool) -> dict[str, Any]:
+    """The arguments of asyncpg.connect; all else it takes from the PG* variables, as libpq does.
 
-    Those are PGHOST with several names, PGSSLMODE and its files, PGPASSFILE, PGTARGETSESSIONATTRS.
+    It takes PGHOST with several names, PGSSLMODE and its files, PGPASSFILE, PGTARGETSESSIONATTRS.
     """
     startup = {"application_name": os.environ["PGAPPNAME"], "TimeZone": "UTC"}
-    found: dict[str, Any] = {
+    common: dict[str, Any] = {
         "host": os.environ.get("PGHOSTADDR") or None,
         "password": where.password or None,
         "server_settings": startup,
@@ -100,13 +100,13 @@ def arguments(where: settings.PostgresSettings, direct: bool) -> dict[str, Any]:
         connection_options.require_no_options()
     elif options := os.environ.get("PGOPTIONS"):
         startup["options"] = options
-    return found | connection_options.beside(direct)
+    return common | connection_options.beside(direct)
 
 
 async def is_relayed(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
-    """Whether somebody between lends the connection a server: another process than had the login.
+    """True if statements reach another server process than the login did.
 
-    Nobody said so, but it is treated as a pooler in transaction mode, which it may be.
+    No setting names a pooler then, but there is one, and it is treated as one in transaction mode.
     """
     pid = connection.get_server_pid()
     try:
@@ -118,23 +118,23 @@ async def is_relayed(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:
     return False
 
 
-async def prepared(
-    connection: "asyncpg.Connection[asyncpg.Record]", session: Sequence[Setting], is_pooled: bool
+async def session_of(
+    connection: "asyncpg.Connection[asyncpg.Record]", settings: Sequence[Setting], is_pooled: bool
 ) -> Session:
-    """The session of a new connection; poolers refuse settings in the login itself."""
+    """A new connection as a Session with these settings, which poolers refuse in the login."""
     if is_pooled:
         await connection.execute("BEGIN")  # asyncpg asks for the type in two steps
-        await with_plain_instants(connection)
+        await read_instants_as_numbers(connection)
         await connection.execute("COMMIT")
-        return PooledSession(connection, session)
-    own = [("default_transaction_read_only", "on"), *session]
+        return PooledSession(connection, settings)
+    own = [("default_transaction_read_only", "on"), *settings]
     await connection.execute(connection_options.set_session(own))
-    await with_plain_instants(connection)
+    await read_instants_as_numbers(connection)
     return Session(connection)
 
 
-async def with_plain_instants(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Has instants read as numbers, see instants.py."""
+async def read_instants_as_numbers(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
+    """Have timestamps read as numbers, see answer/instants.py."""
     await connection.set_type_codec(
         "timestamptz",
         schema="pg_catalog",
@@ -145,10 +145,10 @@ async def with_plain_instants(connection: "asyncpg.Connection[asyncpg.Record]") 
 
 
 def keep_alive(connection: "asyncpg.Connection[asyncpg.Record]") -> None:
-    """Lets the kernel notice a server that vanished from a network without a word."""
-    found = connection._transport.get_extra_info("socket")
-    if found is None or found.family == socket.AF_UNIX:
+    """Have the kernel notice a server that vanished from the network."""
+    sock = connection._transport.get_extra_info("socket")
+    if sock is None or sock.family == socket.AF_UNIX:
         return
     for option in connection_options.socket_options():
         with contextlib.suppress(OSError):
-            found.setsockopt(*option)
+            sock.setsockopt(*option)

@@ -1,4 +1,9 @@
-"""Connections for reads: so many at a time, none for longer than so long, lost ones replaced."""
+"""A pool of connections for reads, with deadlines; connections that are lost are replaced.
+
+asyncpg's own pool resets each connection that is given back, by a round trip that takes as long as
+a read. It does not run a query again over a fresh connection, and reads that wait for a connection
+go on waiting while the server is away.
+"""
 
 import asyncio
 from collections import deque
@@ -9,38 +14,38 @@ import asyncpg
 
 from api.errors import NotReady
 from api.postgres.session import (
-    ANOTHER_PLAN,
-    ANOTHER_SCHEMA,
-    LOST,
+    CONNECTION_LOST,
+    SCHEMA_CHANGED,
+    STATEMENT_OUTDATED,
     Overdue,
     Rows,
     Session,
-    missing,
-    unavailable,
+    schema_missing,
+    store_unavailable,
 )
 from streamflow.errors import StoreUnavailable
 
-Open = Callable[[], Awaitable[Session]]
+Connect = Callable[[], Awaitable[Session]]
 
 NO_ANSWER = "the database did not answer in time"
-ENDED = StoreUnavailable("the service ends")
+CLOSED = StoreUnavailable("the service ends")
 
 
 class Pool:
-    """At most `limit` connections. All methods belong to one event loop."""
+    """At most `limit` connections. Belongs to one event loop."""
 
-    def __init__(self, limit: int, open_session: Open) -> None:
-        self.limit, self._open = limit, open_session
+    def __init__(self, limit: int, connect: Connect) -> None:
+        self.limit, self._connect = limit, connect
         self._idle: list[Session] = []
         self._busy: set[Session] = set()
         self._opening = 0
         self._waiting: deque[asyncio.Future[Session | None]] = deque()
 
     async def fetch(self, query: str, arguments: Sequence[Any], ends: float) -> Rows:
-        """The rows of `query`, done once again where a connection turns out to be lost.
+        """The rows of `query`, which is run once again if the connection turns out to be lost.
 
         Args:
-            ends: until when, by the loop's clock.
+            ends: until when, by the clock of the event loop.
 
         Raises:
             NotReady: no connection was free, or the database did not answer, in time.
@@ -50,11 +55,11 @@ class Pool:
         """
         try:
             return await self._attempt(query, arguments, ends, fresh=False)
-        except LOST:
+        except CONNECTION_LOST:
             try:
                 return await self._attempt(query, arguments, ends, fresh=True)
-            except LOST as error:
-                raise unavailable(error) from error
+            except CONNECTION_LOST as error:
+                raise store_unavailable(error) from error
 
     async def _attempt(
         self, query: str, arguments: Sequence[Any], ends: float, fresh: bool
@@ -64,34 +69,34 @@ class Pool:
             return await session.fetch(query, arguments, ends)
         except (Overdue, asyncpg.QueryCanceledError) as error:
             raise NotReady(NO_ANSWER) from error
-        except (*ANOTHER_SCHEMA, *ANOTHER_PLAN) as error:
+        except (*SCHEMA_CHANGED, *STATEMENT_OUTDATED) as error:
             session.forget(query)
-            raise missing(error) from error
-        except (asyncio.CancelledError, *LOST):
+            raise schema_missing(error) from error
+        except (asyncio.CancelledError, *CONNECTION_LOST):
             session.close()  # an answer that comes late would be the next one's
             raise
         except asyncpg.DataError:
             raise
         except asyncpg.PostgresError as error:
-            raise unavailable(error) from error
+            raise store_unavailable(error) from error
         finally:
             self._give_back(session)
 
     def replace(self) -> None:
-        """Closes all connections, since one of them was found silent; reads go to new ones."""
+        """Close all connections, since one of them was found silent; reads go to new ones."""
         for session in (*self._idle, *self._busy):
             session.close()
 
     def close(self) -> None:
-        """Closes all connections for good."""
+        """Close all connections for good."""
         self.limit = 0
         self.replace()
-        self._fail(ENDED)
+        self._fail_waiting(CLOSED)
 
     async def _borrow(self, ends: float, fresh: bool) -> Session:
         while (session := self._take_idle(fresh)) is None:
             if not self.limit:
-                raise ENDED
+                raise CLOSED
             if self._opened < self.limit:
                 session = await self._open_one(ends)
             else:
@@ -107,13 +112,13 @@ class Pool:
 
     @property
     def states(self) -> dict[str, int]:
-        """How many connections are idle, busy with a read, or being opened."""
+        """Numbers of connections that are idle, busy with a read, and being opened."""
         return {"idle": len(self._idle), "busy": len(self._busy), "opening": self._opening}
 
     @property
     def waiting(self) -> int:
-        """How many reads wait for a connection."""
-        return sum(not one.done() for one in self._waiting)
+        """Number of reads that wait for a connection."""
+        return sum(not turn.done() for turn in self._waiting)
 
     def _take_idle(self, fresh: bool) -> Session | None:
         while self._idle:
@@ -131,7 +136,7 @@ class Pool:
         session: Session | None = None
         try:
             async with asyncio.timeout_at(ends):
-                session = await self._open()
+                session = await self._connect()
         except TimeoutError:
             raise NotReady(NO_ANSWER) from None
         except StoreUnavailable as error:
@@ -144,7 +149,7 @@ class Pool:
             return session
         if self._opened and self.limit:  # the server may have no more for us
             return await self._wait(ends)
-        self._fail(failed)
+        self._fail_waiting(failed)
         raise failed
 
     async def _wait(self, ends: float) -> Session | None:
@@ -175,8 +180,8 @@ class Pool:
         if session is not None:
             self._idle.append(session)
 
-    def _fail(self, error: StoreUnavailable) -> None:
-        """Nobody waits for a connection that there cannot be."""
+    def _fail_waiting(self, error: StoreUnavailable) -> None:
+        """Raise `error` to all reads that wait for a connection, since there can be none."""
         while self._waiting:
             turn = self._waiting.popleft()
             if not turn.done():
@@ -184,6 +189,6 @@ class Pool:
 
 
 def expire(turn: "asyncio.Future[Any]") -> None:
-    """Ends a wait whose time is over."""
+    """End a wait whose time is over with NotReady."""
     if not turn.done():
         turn.set_exception(NotReady(NO_ANSWER))

@@ -1,4 +1,4 @@
-"""Connections to PostgreSQL in use, and what their errors mean."""
+"""Connections to PostgreSQL in use, and the driver's errors as ours."""
 
 import asyncio
 import secrets
@@ -18,15 +18,16 @@ MOST_STATEMENTS = 64
 NAMES, NUMBERS = f"streamflow_{secrets.token_hex(8)}", count()
 """Of prepared statements. The driver's own are the same in every process: behind a pooler that
 nobody noticed, one process's statement would run as another's, which is another query."""
-ANOTHER_PLAN = (asyncpg.FeatureNotSupportedError, asyncpg.exceptions.OutdatedSchemaCacheError)
-"""A prepared statement's result is another one since a table was changed."""
-ANOTHER_SCHEMA = (
+STATEMENT_OUTDATED = (asyncpg.FeatureNotSupportedError, asyncpg.exceptions.OutdatedSchemaCacheError)
+"""The result of a prepared statement has other columns since a table was changed."""
+SCHEMA_CHANGED = (
     asyncpg.UndefinedTableError,
     asyncpg.UndefinedColumnError,
     asyncpg.InvalidSchemaNameError,
     asyncpg.UndefinedFunctionError,  # a key's type is another one: no operator text = bigint
 )
-LOST = (
+"""A table, column, schema or key is not there as the statement names it."""
+CONNECTION_LOST = (
     asyncpg.PostgresConnectionError,
     asyncpg.InterfaceError,
     asyncpg.InternalClientError,  # what an idle connection says that was told to end just now
@@ -35,12 +36,18 @@ LOST = (
     asyncpg.CannotConnectNowError,
     OSError,
 )
+"""The connection cannot be used any more."""
 
 Rows = list[asyncpg.Record]
 
 
 class Overdue(Exception):
-    """No answer until the time that was given."""
+    """The database did not answer until the deadline of a statement."""
+
+
+def deadline(seconds: float) -> float:
+    """The moment in so many seconds, by the clock of the running event loop."""
+    return asyncio.get_running_loop().time() + seconds
 
 
 class Session:
@@ -53,22 +60,22 @@ class Session:
 
     @property
     def is_closed(self) -> bool:
-        """Whether the connection is known to be gone."""
+        """True if the connection is known to be gone."""
         return bool(self.connection.is_closed())
 
     def close(self) -> None:
-        """Ends the connection without a word, which also ends a statement that waits."""
+        """Drop the connection at once; a statement that waits on it fails."""
         self.connection.terminate()
 
     def forget(self, query: str) -> None:
-        """Prepares `query` anew the next time."""
+        """Prepare `query` anew the next time."""
         self._statements.pop(query, None)
 
     async def fetch(self, query: str, arguments: Sequence[Any], ends: float) -> Rows:
         """The rows of `query`; a connection that does not answer in time is closed.
 
         Args:
-            ends: by the loop's clock.
+            ends: until when, by the clock of the event loop.
 
         Raises:
             Overdue: it took longer.
@@ -78,10 +85,10 @@ class Session:
         try:
             try:
                 return await self._fetched(query, arguments)
-            except ANOTHER_PLAN:
+            except STATEMENT_OUTDATED:
                 self.forget(query)
                 return await self._fetched(query, arguments)
-        except LOST:
+        except CONNECTION_LOST:
             if self._overdue:
                 raise Overdue from None
             raise
@@ -94,22 +101,22 @@ class Session:
             statement = await self._prepared(query)
         else:
             self._statements.move_to_end(query)
-        found: Rows = await statement.fetch(*arguments)
-        return found
+        rows: Rows = await statement.fetch(*arguments)
+        return rows
 
-    def when_closed(self, told: Callable[[], None]) -> None:
-        """Calls `told` as soon as the connection is known to be gone."""
-        self.connection.add_termination_listener(lambda _: told())
+    def when_closed(self, callback: Callable[[], None]) -> None:
+        """Call `callback` as soon as the connection is known to be gone."""
+        self.connection.add_termination_listener(lambda _: callback())
 
-    async def listen(self, channel: str, heard: Callable[[str], None], ends: float) -> None:
-        """Calls `heard` with every payload that is notified on `channel` from now on.
+    async def listen(self, channel: str, callback: Callable[[str], None], ends: float) -> None:
+        """Call `callback` with every payload that is notified on `channel` from now on.
 
-        They come in the order of the commits that they tell of. Raises as `fetch` does.
+        They come in the order of the commits that sent them. Raises as `fetch` does.
         """
         timer = asyncio.get_running_loop().call_at(ends, self._give_up)
         try:
-            await self.connection.add_listener(channel, lambda *found: heard(found[-1]))
-        except LOST:
+            await self.connection.add_listener(channel, lambda *event: callback(event[-1]))
+        except CONNECTION_LOST:
             if self._overdue:
                 raise Overdue from None
             raise
@@ -128,14 +135,14 @@ class Session:
         self.close()
 
 
-def unavailable(error: Exception) -> StoreUnavailable:
-    """A driver's error as ours, for the log."""
+def store_unavailable(error: Exception) -> StoreUnavailable:
+    """A driver's error as StoreUnavailable, for the log."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
     if connection_options.is_of_a_pooler(lines[0]):
         lines[0] += f"; {connection_options.NAME_THE_POOLER}"
     return StoreUnavailable(f"PostgreSQL: {lines[0]}")
 
 
-def missing(error: Exception) -> SchemaMissing:
-    """A driver's error about a table, column or schema as ours, for the log."""
+def schema_missing(error: Exception) -> SchemaMissing:
+    """A driver's error about a table, column or schema as SchemaMissing, for the log."""
     return SchemaMissing(f"the database is not as this version needs it ({error})")

@@ -1,1 +1,1 @@
-"""Reading: plans, queries, kept answers, and how the database's changes are followed."""
+"""Reading: answers from the cache or the database, and the watch on the database's changes."""

@@ -1,6 +1,6 @@
-"""Answers that are kept, and when they are not true any more.
+"""The cache of answers, and when they may still be given.
 
-The database tells of every commit that wrote to an online table; the answers read from it are
+The database notifies of every commit that wrote to an online table; the answers read from it are
 then dropped. An answer is given only while it is known that such notifications arrive, and until
 when all of them did: `notifications.py` has the service notified twice a second by itself. So no
 answer is from before a commit that is STALENESS_S old.
@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import Any
 
 from api.answer.rows import Entry
-from api.reading.plan import Plan
+from api.plan import Plan
 
 STALENESS_S = 1.0
 """Seconds after a commit from which on no answer is from before it: of notifications, queries or
@@ -25,29 +25,34 @@ class Cache:
     """At most `limit` entries of all selections, the least recently used given up first."""
 
     def __init__(self, limit: int, keeps_untrusted: bool) -> None:
+        """
+        Args:
+            limit: entries, 0 to keep none.
+            keeps_untrusted: whether entries are kept for `last_resort` that `get` may not give.
+        """
         self.limit, self.keeps_untrusted = limit, keeps_untrusted
         self.hits = self.misses = self.invalidations = 0
         self._tables: dict[str, OrderedDict[Key, tuple[Entry, Generation]]] = {}
         self._count = 0
-        self._written: dict[str, int] = {}
+        self._writes: dict[str, int] = {}
         self._era = 0
-        self._heard = float("-inf")
+        self._heard_until = float("-inf")
 
     def __len__(self) -> int:
         return self._count
 
-    def heard(self, moment: float) -> None:
-        """All commits before `moment` (of time.monotonic) were told."""
-        self._heard = moment
+    def trust_until(self, moment: float) -> None:
+        """Note that all commits before `moment` (of time.monotonic) were heard of."""
+        self._heard_until = moment
 
     @property
     def is_trusted(self) -> bool:
-        """Whether entries may be given."""
-        return time.monotonic() - self._heard <= STALENESS_S
+        """True while it is known that notifications arrive, so that entries may be given."""
+        return time.monotonic() - self._heard_until <= STALENESS_S
 
     def generation(self, plan: Plan) -> Generation:
-        """To be taken before a query is sent; `put` wants it."""
-        return self._era, sum(self._written.get(table, 0) for table in plan.tables)
+        """A mark of this moment, to be taken before a query is sent; `put` wants it."""
+        return self._era, sum(self._writes.get(table, 0) for table in plan.tables)
 
     def get(self, plan: Plan, key: Any, now: int) -> Entry | None:
         """The entry of a row's key, where it is known to be what a query would give."""
@@ -74,7 +79,7 @@ class Cache:
         return found
 
     def put(self, plan: Plan, key: Any, entry: Entry, generation: Generation) -> None:
-        """Keeps an entry unless one of its tables was written to since `generation`.
+        """Keep an entry unless one of its tables was written to since `generation`.
 
         Nor is one kept that nobody could be given, because writes may go unheard.
         """
@@ -91,25 +96,25 @@ class Cache:
             crowded.popitem(last=False)
             self._count -= 1
 
-    def written(self, table: str) -> None:
-        """Somebody wrote to `table`: drops what was read from it."""
-        self._written[table] = self._written.get(table, 0) + 1
+    def drop_table(self, table: str) -> None:
+        """Drop what was read from `table`, since it was written to."""
+        self._writes[table] = self._writes.get(table, 0) + 1
         self.invalidations += 1
         self._count -= len(self._tables.pop(table, ()))
 
     def distrust(self) -> None:
-        """Writes may have gone unheard: no entry is given any more.
+        """Give no entry any more, since writes may have gone unheard.
 
         They are dropped, unless they are kept for the time that the database is away.
         """
-        self._heard = float("-inf")
+        self._heard_until = float("-inf")
         self._era += 1
         self.invalidations += 1
         if not self.keeps_untrusted:
             self.clear()
 
     def clear(self) -> None:
-        """Drops all entries; those of queries under way, too."""
+        """Drop all entries; those of queries under way, too."""
         self._era += 1
         self._tables.clear()
         self._count = 0

@@ -1,10 +1,10 @@
-"""Hears of writes over a connection of its own, and proves all the time that it does.
+"""Listens for notifications of writes, and proves all the time that they arrive.
 
 A query that succeeds proves nothing: a pooler or a proxy may answer every query and deliver no
 notification. So the service has the database notify the service itself, over another connection,
-and what it keeps is given only for STALENESS_S after such an echo was sent that was heard. The
-database queues notifications in the order of the commits and a connection is told of them in that
-order, so that an echo that is heard proves that all commits before it were told.
+and kept answers are given only for STALENESS_S after such an echo was sent that was heard. The
+database queues notifications in the order of the commits and delivers them to a connection in that
+order, so that an echo that is heard proves that those of all commits before it were heard.
 
 The connection says nothing after its LISTEN: a pooler that gives it a server for each transaction
 would deliver by chance what happens while a statement of it runs, an echo among it, and lose the
@@ -19,8 +19,9 @@ from collections.abc import Awaitable, Callable
 
 import asyncpg
 
-from api.postgres.session import LOST, Overdue, Session
+from api.postgres.session import CONNECTION_LOST, Overdue, Session, deadline
 from api.reading.cache import STALENESS_S, Cache
+from api.reading.state import State
 from streamflow.catalog import model as catalog
 
 log = logging.getLogger(__name__)
@@ -28,14 +29,14 @@ log = logging.getLogger(__name__)
 ECHO = "SELECT pg_notify($1, $2) FROM set_config('lock_timeout', '200ms', true)"
 """Commits that notify queue up behind one lock of the whole server, which one of them may hold
 for long: while it waits for a standby, say. That makes an echo late and nothing else."""
-ANSWER_S = 0.5
+SEND_TIMEOUT_S = 0.5
 """Seconds for the database to take an echo."""
 PAUSE_S = STALENESS_S / 4
 """Between two echoes at least, whatever is the occasion for more."""
 
 
 class Notifications:
-    """Tells `cache` of every write and until when all were heard. Belongs to one event loop.
+    """Drops answers from the cache at every write, and tells it how long to trust the others.
 
     An echo costs a transaction without a page of WAL, and a moment of the lock under which the
     server orders all notifications; it wakes nobody else, having a channel of its own.
@@ -46,61 +47,57 @@ class Notifications:
         connect: Callable[[], Awaitable[Session]],
         retry_s: float,
         cache: Cache,
-        wake: Callable[[], None],
+        state: State,
     ) -> None:
         """
         Args:
             connect: opens a connection that is a session of the server.
-            retry_s: between two attempts at that.
-            cache: what is told.
-            wake: what is called when the catalog was written, and when an echo may be sent.
+            retry_s: seconds between two attempts at that.
+            cache: drops the answers that a write made old.
+            state: a heartbeat is wanted when the catalog was written, or an echo may be sent.
         """
-        self._connect, self._retry_s, self._cache, self._wake = connect, retry_s, cache, wake
+        self._connect, self._retry_s, self._cache, self._state = connect, retry_s, cache, state
         self.channel = f"streamflow_echo_{secrets.token_hex(8)}"
         self._session: Session | None = None
         self._opening: asyncio.Task[None] | None = None
-        self._tried = float("-inf")
+        self._tried_at = float("-inf")
         self._number = 0
         self._sent: dict[int, float] = {}
-        """When each echo was sent that was not heard yet, by its number."""
-        self._last = float("-inf")
+        """Moments at which the echoes were sent that were not heard yet, by number."""
+        self._sent_last_at = float("-inf")
         self._is_deaf = False
 
-    @property
-    def are_heard(self) -> bool:
-        """Whether an echo was heard within the bound, so that kept answers may be given."""
-        return self._session is not None and self._cache.is_trusted
-
-    async def echo(self, session: Session) -> None:
-        """Has the database notify this service over `session`, unless it just did.
+    async def send_echo(self, session: Session) -> None:
+        """Have the database notify this service over `session`, unless it just did.
 
         Where nothing listens yet, a connection that does is opened meanwhile.
         """
         now = time.monotonic()
         if self._session is None:
-            if self._opening is None and now - self._tried >= self._retry_s:
-                self._tried = now
+            if self._opening is None and now - self._tried_at >= self._retry_s:
+                self._tried_at = now
                 self._opening = asyncio.create_task(self._open())
             return
-        if now - self._last < PAUSE_S:
+        if now - self._sent_last_at < PAUSE_S:
             return
-        self._miss(now)
-        self._last, self._number = now, self._number + 1
+        self._give_up_late_echoes(now)
+        self._sent_last_at, self._number = now, self._number + 1
         self._sent[self._number] = now
         try:
-            await session.fetch(ECHO, (self.channel, str(self._number)), ends(ANSWER_S))
-        except (Overdue, asyncpg.PostgresError, *LOST) as error:
+            ends = deadline(SEND_TIMEOUT_S)
+            await session.fetch(ECHO, (self.channel, str(self._number)), ends)
+        except (Overdue, asyncpg.PostgresError, *CONNECTION_LOST) as error:
             self._sent.pop(self._number, None)
             log.info("no notification could be sent", extra={"cause": repr(error)})
 
     async def close(self) -> None:
-        """Listens no longer, and has nothing given that was kept."""
+        """Stop listening; no answer that was kept until now is given any more."""
         if self._opening is not None:
             self._opening.cancel()
             await asyncio.gather(self._opening, return_exceptions=True)
-        self._drop()
+        self._drop_session()
 
-    def _drop(self) -> None:
+    def _drop_session(self) -> None:
         session, self._session, self._opening = self._session, None, None
         self._sent.clear()
         self._cache.distrust()
@@ -108,36 +105,37 @@ class Notifications:
             session.close()
 
     async def _open(self) -> None:
-        """Opens the connection that listens; where that fails, the next echo is the occasion."""
+        """Open the connection that listens; where that fails, the next echo is the occasion."""
         session: Session | None = None
         try:
             session = await self._connect()
-            at_last = ends(self._retry_s + ANSWER_S)
-            await session.listen(catalog.CHANNEL, lambda _: self._wake(), at_last)
-            await session.listen(catalog.ONLINE_CHANNEL, self._cache.written, at_last)
-            await session.listen(self.channel, self._heard, at_last)
+            ends = deadline(self._retry_s + SEND_TIMEOUT_S)
+            wanted = self._state.heartbeat_wanted
+            await session.listen(catalog.CHANNEL, lambda _: wanted.set(), ends)
+            await session.listen(catalog.ONLINE_CHANNEL, self._cache.drop_table, ends)
+            await session.listen(self.channel, self._echo_heard, ends)
         except Exception as error:  # whatever it is, the next attempt may find it mended
             log.warning("cannot listen, no answer is kept", extra={"cause": repr(error)})
         else:
-            self._cache.distrust()  # what was read until now may be older than a write unheard
+            self._cache.distrust()  # a write before it may have gone unheard
             self._session, listening, session = session, session, None
-            self._last = float("-inf")
-            listening.when_closed(lambda: self._closed(listening))
-            self._wake()
+            self._sent_last_at = float("-inf")
+            listening.when_closed(lambda: self._session_closed(listening))
+            self._state.heartbeat_wanted.set()
         finally:
             self._opening = None
             if session is not None:
                 session.close()
 
-    def _closed(self, session: Session) -> None:
-        """The connection was lost; does not wait for the next echo to notice."""
+    def _session_closed(self, session: Session) -> None:
+        """Give up a connection that was lost, without waiting for the next echo to notice."""
         if self._session is session:
             log.warning("the connection that listens was lost")
-            self._drop()
-            self._wake()
+            self._drop_session()
+            self._state.heartbeat_wanted.set()
 
-    def _heard(self, number: str) -> None:
-        """An echo came, and with it all that was committed before it was sent."""
+    def _echo_heard(self, number: str) -> None:
+        """Trust kept answers up to when this echo was sent: all notifications before it came."""
         sent = self._sent.pop(int(number), None) if number.isdecimal() else None
         if sent is None or time.monotonic() - sent > STALENESS_S:
             return
@@ -149,11 +147,11 @@ class Notifications:
         if self._is_deaf:
             log.info("notifications arrive again")
         self._is_deaf = False
-        self._cache.heard(sent)
+        self._cache.trust_until(sent)
 
-    def _miss(self, now: float) -> None:
-        """Gives up what is kept once an echo is so late that a write may be, too."""
-        late = [one for one, at in self._sent.items() if now - at > STALENESS_S]
+    def _give_up_late_echoes(self, now: float) -> None:
+        """Distrust kept answers once an echo is so late that a write may be, too."""
+        late = [number for number, at in self._sent.items() if now - at > STALENESS_S]
         if not late:
             return
         if not self._is_deaf:
@@ -165,8 +163,3 @@ class Notifications:
             self._cache.distrust()
         for number in late:
             del self._sent[number]
-
-
-def ends(seconds: float) -> float:
-    """The end of so many seconds by the loop's clock."""
-    return asyncio.get_running_loop().time() + seconds

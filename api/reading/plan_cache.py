@@ -1,18 +1,18 @@
-"""The plans of selections that were asked for, for as long as their catalog is the current one."""
+"""The plans of selections that were asked for, kept while their catalog is the one served."""
 
 from collections import OrderedDict
 from collections.abc import Sequence
 
 from api.errors import ContractMismatch
-from api.reading.plan import Plan, Selection, plan_of
+from api.plan import Plan, Selection, plan_of
 from streamflow.catalog.model import Catalog
 
-MOST = 64
+MOST_PLANS = 64
 """The least recently used goes first; each may be as large as its selection."""
 
 
-class Plans:
-    """Plans by selection; an empty one is the service `default`."""
+class PlanCache:
+    """Plans by selection; an empty selection is the service `default`."""
 
     def __init__(self, default: str) -> None:
         self._default = Selection(default)
@@ -24,7 +24,7 @@ class Plans:
 
         Raises:
             UnknownName, Unservable: as plan_of does.
-            ContractMismatch: it has another one.
+            ContractMismatch: the contract has another hash.
         """
         if catalog is not self._catalog:
             self._plans.clear()
@@ -34,11 +34,11 @@ class Plans:
             is_empty = not selection.service and not selection.features
             plan = plan_of(catalog, self._default if is_empty else selection)
             self._plans[selection] = plan
-            if len(self._plans) > MOST:
+            if len(self._plans) > MOST_PLANS:
                 self._plans.popitem(last=False)
         else:
             self._plans.move_to_end(selection)
-        for one in expected:
-            if one != plan.hash:
-                raise ContractMismatch(one, plan.hash)
+        for contract_hash in expected:
+            if contract_hash != plan.hash:
+                raise ContractMismatch(contract_hash, plan.hash)
         return plan

@@ -1,4 +1,4 @@
-"""One log line per answered request, in the shape of streamflow/logs.py.
+"""The access log: one line per answered request, in the shape of all log lines.
 
 Python's logging takes twelve microseconds for a line, a third of what a kept answer takes in
 all. So the formatter writes one line of each kind, whose time, duration and id are then exchanged,
@@ -21,7 +21,7 @@ Kind = tuple[str, str, int, str]
 
 
 class AccessLog:
-    """Writes the lines. Belongs to one event loop."""
+    """Writes the lines of requests. Belongs to one event loop."""
 
     def __init__(self) -> None:
         self._logger = logging.getLogger("api.access")
@@ -39,7 +39,7 @@ class AccessLog:
         request_id: str,
         key: str = "",
     ) -> None:
-        """One line; it is out after FLUSH_S at the latest. `key` is the name of the caller's."""
+        """Write a line, at the latest in FLUSH_S; `key` is the name of the caller's API key."""
         if not self._logger.isEnabledFor(logging.INFO):
             return
         handler = self._only_handler()
@@ -64,7 +64,7 @@ class AccessLog:
             self.flush()
 
     def flush(self) -> None:
-        """Writes what is waiting."""
+        """Write the lines that wait."""
         handler, lines = self._handler, self._lines
         if handler is None or not lines:
             return
@@ -83,9 +83,9 @@ class AccessLog:
         handlers = logging.root.handlers
         if len(handlers) != 1 or self._logger.handlers:
             return None
-        found = handlers[0]
-        if type(found) is logging.StreamHandler and type(found.formatter) is FieldsFormatter:
-            return found
+        handler = handlers[0]
+        if type(handler) is logging.StreamHandler and type(handler.formatter) is FieldsFormatter:
+            return handler
         return None
 
     def _template(self, handler: logging.Handler, kind: Kind) -> tuple[str, str, str]:
@@ -110,7 +110,7 @@ class AccessLog:
 def fields(
     method: str, route: str, status: int, duration: float | str, request_id: str, key: str
 ) -> dict[str, object]:
-    """The data of a line, in its order; no key where none was needed."""
+    """The fields of a line, in their order; without the key where none was needed."""
     return {
         "method": method,
         "route": route,

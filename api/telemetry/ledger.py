@@ -1,6 +1,6 @@
-"""What the run ledger says, as metrics: read in the background, never when they are asked for.
+"""Metrics of the run ledger: read in the background, never when they are asked for.
 
-Every process tells the same of it; in a query `max by (command)` makes one of them.
+Every process has the same ones; in a query `max by (command)` makes one of them.
 """
 
 import asyncio
@@ -12,15 +12,15 @@ from dataclasses import dataclass
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from api.background import BackgroundTask
 from api.postgres.session import Rows
-from api.reading.background import Background
 from api.reading.features import Features
 from streamflow.errors import StreamflowError
 
 log = logging.getLogger(__name__)
 
-WITHIN_S = 2.0
-"""For one read. It waits behind requests for a connection, and gives up before they would."""
+TIMEOUT_S = 2.0
+"""Seconds for one read. It waits for a connection behind requests, and gives up before they do."""
 OUTCOMES = ("done", "failed", "refused", "killed")
 RESULTS = ("read", "written", "late", "unchanged", "refused", "older")
 
@@ -29,57 +29,57 @@ COMMANDS = """
            extract(epoch FROM last_success_at)::float8 AS last_success,
            extract(epoch FROM last_duration)::float8 AS last_duration,
            rows_read, rows_written, rows_late, rows_unchanged, rows_refused, rows_older
-    FROM ops.status_of_commands ORDER BY command"""
+    FROM ops.status_command_metrics ORDER BY command"""
 """One row per command that ever ran; null where none of its runs has ended, or succeeded."""
 VIEWS = """
     SELECT project, view, extract(epoch FROM materialized_until)::float8 AS until,
            extract(epoch FROM newest_event)::float8 AS newest
-    FROM ops.status_of_views ORDER BY view"""
+    FROM ops.status_view_metrics ORDER BY view"""
 """One row per view that was ever materialized, also where it is served no more."""
-FEATURES = "SELECT view, feature, compared, differing FROM ops.status_of_features ORDER BY 1, 2"
+FEATURES = "SELECT view, feature, compared, differing FROM ops.status_feature_metrics ORDER BY 1, 2"
 """One row per feature of the last audit."""
 
 
 @dataclass(frozen=True)
-class Found:
-    """The rows of one reading."""
+class Reading:
+    """The rows of one reading of the ledger."""
 
     commands: Rows
     views: Rows
     features: Rows
 
 
-class Status(Background, Collector):
+class LedgerMetrics(BackgroundTask, Collector):
     """The ledger as it was at the last reading that succeeded. Belongs to one event loop."""
 
     def __init__(self, features: Features) -> None:
         self._features, self._every_s = features, features.settings.status_refresh_s
-        self._found = Found([], [], [])
+        self._reading = Reading([], [], [])
         self._read_at = 0.0
         self._failures = 0
         self._reason: str | None = None
 
-    async def _follow(self) -> None:
-        """Reads every `status_refresh_s` seconds while the database is there."""
+    async def _run(self) -> None:
+        """Read every `status_refresh_s` seconds while the database is there."""
         while True:
-            if self._features.follower.away is None:
+            if self._features.state.away_reason is None:
                 await self._read()
             # At the start nothing is known of the database yet, but soon.
             has_tried = self._read_at or self._failures
             await asyncio.sleep(self._every_s if has_tried else min(1.0, self._every_s))
 
     async def _read(self) -> None:
-        """Reads all of it, or leaves what was read before."""
+        """Read all of it; if that fails, the last reading stays."""
         try:
             ask = self._features.ask
-            found = [await ask(query, WITHIN_S) for query in (COMMANDS, VIEWS, FEATURES)]
+            rows = [await ask(query, TIMEOUT_S) for query in (COMMANDS, VIEWS, FEATURES)]
         except StreamflowError as error:
             self._fail(str(error))
         except Exception as error:  # whatever it is, the next reading may do better
             log.exception("ledger not read")
             self._fail(repr(error))
         else:
-            self._found, self._read_at, self._reason = Found(*found), time.time(), None
+            self._reading, self._read_at, self._reason = Reading(*rows), time.time(), None
 
     def _fail(self, reason: str) -> None:
         self._failures += 1
@@ -99,11 +99,11 @@ class Status(Background, Collector):
             "Readings of the ledger that failed, so that the metrics are those of before.",
             value=self._failures,
         )
-        yield from self._of_commands()
-        yield from self._of_views()
-        yield from self._of_features()
+        yield from self._command_metrics()
+        yield from self._view_metrics()
+        yield from self._feature_metrics()
 
-    def _of_commands(self) -> Iterator[Metric]:
+    def _command_metrics(self) -> Iterator[Metric]:
         success = GaugeMetricFamily(
             "streamflow_job_last_success_timestamp_seconds",
             "When a run of the command last succeeded.",
@@ -132,7 +132,7 @@ class Status(Background, Collector):
             "Rows of the command's last run, by what became of them.",
             labels=["command", "result"],
         )
-        for one in self._found.commands:
+        for one in self._reading.commands:
             command = one["command"]
             running.add_metric([command], one["running"])
             for outcome in OUTCOMES:
@@ -148,8 +148,8 @@ class Status(Background, Collector):
                     rows.add_metric([command, result], one[f"rows_{result}"])
         yield from (success, duration, running, total, last, rows)
 
-    def _of_views(self) -> Iterator[Metric]:
-        """Those that the catalog has; what the ledger tells of others is of no use any more."""
+    def _view_metrics(self) -> Iterator[Metric]:
+        """Metrics of the views in the catalog; the ledger has rows of former views, too."""
         until = GaugeMetricFamily(
             "streamflow_view_materialized_until_timestamp_seconds",
             "The watermark: rows up to this instant were materialized.",
@@ -165,12 +165,12 @@ class Status(Background, Collector):
             "Age from which answers call the view's values stale.",
             labels=["view"],
         )
-        catalog = self._features.follower.catalogs.current
+        catalog = self._features.state.catalog
         views = catalog.views if catalog is not None else {}
         for name, view in sorted(views.items()):
             if view.fresh_for_s:
                 fresh.add_metric([name], view.fresh_for_s)
-        for one in self._found.views:
+        for one in self._reading.views:
             if catalog is None or one["project"] != catalog.project or one["view"] not in views:
                 continue
             until.add_metric([one["view"]], one["until"])
@@ -178,13 +178,13 @@ class Status(Background, Collector):
                 newest.add_metric([one["view"]], one["newest"])
         yield from (until, newest, fresh)
 
-    def _of_features(self) -> Iterator[Metric]:
+    def _feature_metrics(self) -> Iterator[Metric]:
         skew = GaugeMetricFamily(
             "streamflow_skew_share",
             "Share of the users of the last audit in whom the served value is not the trained one.",
             labels=["view", "feature"],
         )
-        for one in self._found.features:
+        for one in self._reading.features:
             if one["compared"]:
                 skew.add_metric([one["view"], one["feature"]], one["differing"] / one["compared"])
         yield skew

@@ -1,7 +1,7 @@
-"""What the service counts for Prometheus, in a registry of its own per application.
+"""Metrics of the service for Prometheus, in a registry of its own per application.
 
-Counted in plain numbers, since one event loop counts, and made Prometheus' metrics when they are
-asked for: its own counters take locks, which would be a tenth of an answer's time.
+They are counted in plain numbers, since one event loop counts, and become Prometheus' metrics when
+they are asked for: its own counters take locks, which would be a fifth of a kept answer's time.
 """
 
 from bisect import bisect_left
@@ -16,9 +16,9 @@ from prometheus_client.core import (
 )
 from prometheus_client.registry import Collector
 
+from api.http.observers import METHODS
 from api.reading.features import Features
 
-METHODS = frozenset({"GET", "POST", "PUT", "PATCH", "DELETE", "HEAD", "OPTIONS"})
 BUCKETS = (
     *(0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05),
     *(0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0),
@@ -28,14 +28,14 @@ fifteen."""
 
 
 class Durations:
-    """Requests of one route and method by how long they took."""
+    """Durations of the requests of one route and method, counted by buckets."""
 
     def __init__(self) -> None:
         self.counts = [0] * (len(BUCKETS) + 1)
         self.sum = 0.0
 
     def buckets(self) -> Iterator[tuple[str, float]]:
-        """Upper bound of each bucket, with how many took at most that."""
+        """The upper bound of each bucket, with the number of requests that took at most that."""
         total = 0
         for bound, count in zip((*map(str, BUCKETS), "+Inf"), self.counts, strict=True):
             total += count
@@ -59,11 +59,11 @@ class Metrics(Collector):
         self._registry.register(self)
 
     def add(self, collector: Collector) -> None:
-        """Has what somebody else counts told besides."""
+        """Add the metrics of another collector to the text."""
         self._registry.register(collector)
 
-    def answered(self, route: str, method: str, status: int, seconds: float) -> None:
-        """Counts one answered request."""
+    def count_request(self, route: str, method: str, status: int, seconds: float) -> None:
+        """Count one answered request."""
         if method not in METHODS:
             method = "other"
         key = (route, method, status)
@@ -75,15 +75,15 @@ class Metrics(Collector):
         durations.sum += seconds
 
     def text(self) -> bytes:
-        """All of it in Prometheus' text format."""
+        """All metrics in Prometheus' text format."""
         return generate_latest(self._registry)
 
     def collect(self) -> Iterable[Metric]:
         """The metrics as they are now."""
-        yield from self._of_requests()
-        yield from self._of_reads()
+        yield from self._request_metrics()
+        yield from self._read_metrics()
 
-    def _of_requests(self) -> Iterator[Metric]:
+    def _request_metrics(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
             "streamflow_api_requests", "Requests answered.", labels=["route", "method", "status"]
         )
@@ -100,17 +100,16 @@ class Metrics(Collector):
         yield duration
         yield gauge("requests_in_flight", "Requests being answered now.", self.in_flight)
 
-    def _of_reads(self) -> Iterator[Metric]:
+    def _read_metrics(self) -> Iterator[Metric]:
         features = self._features
-        cache, follower, reads = features.cache, features.follower, features.reads
-        is_listening = follower.listener.is_listening
+        cache, reads, state = features.cache, features.reads, features.state
         users = CounterMetricFamily(
             "streamflow_api_users_read",
             "Users asked for, by whether the online store had any feature of them.",
             labels=["result"],
         )
-        users.add_metric(["found"], features.found)
-        users.add_metric(["unknown"], features.unknown)
+        users.add_metric(["found"], features.users_found)
+        users.add_metric(["unknown"], features.users_unknown)
         yield users
         yield counter("queries", "Queries for rows; one may answer many requests.", reads.queries)
         yield gauge("requests_waiting", "Requests that wait for the database.", reads.waiting)
@@ -119,8 +118,8 @@ class Metrics(Collector):
             "Connections to the database that requests read with, by what they do.",
             labels=["state"],
         )
-        for state, count in features.pool.states.items():
-            pool.add_metric([state], count)
+        for doing, count in features.pool.states.items():
+            pool.add_metric([doing], count)
         yield pool
         yield gauge("pool_limit", "Most connections that there may be.", features.pool.limit)
         yield gauge("pool_waiting", "Reads that wait for a connection.", features.pool.waiting)
@@ -136,21 +135,20 @@ class Metrics(Collector):
         yield gauge(
             "database_connected",
             "1 while the database answers, asked every half second, else 0.",
-            follower.listener.is_connected,
+            state.is_connected,
         )
-        yield gauge("listening", "1 while the database tells of writes, else 0.", is_listening)
+        yield gauge("listening", "1 while the database tells of writes, else 0.", cache.is_trusted)
         yield gauge(
             "ready",
             "1 when the default feature service could be read at the last look, else 0.",
-            features.is_ready,
+            state.is_ready,
         )
-        catalog = follower.catalogs.current
-        version = catalog.version if catalog else 0
+        version = state.version or 0
         yield gauge("catalog_version", "Version of the catalog that is served.", version)
         yield gauge(
             "catalog_too_new",
             "1 while there is a catalog that only a later version can read, else 0.",
-            follower.catalogs.newer is not None,
+            state.unreadable_reason is not None,
         )
 
 

@@ -1,4 +1,4 @@
-"""Spans of requests and of the queries that answer them, where streamflow/tracing.py is on.
+"""Spans of requests and of the queries that answer them, where traces are switched on.
 
 A query answers many requests, and is a child of none of them: its span is linked to theirs.
 """
@@ -12,13 +12,13 @@ from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.answer.rows import Entry, Row
-from api.http import fast as direct
-from api.http.middleware import HEADER, template
+from api.http import fast_path
+from api.http.middleware import HEADER, route_template
+from api.plan import Plan
 from api.reading.batch import Reads, Turn
-from api.reading.plan import Plan
 
 MOST_LINKS = 128
-"""Requests that the span of a query names, as many as OpenTelemetry keeps unless told otherwise."""
+"""Requests that the span of a query names, as many as OpenTelemetry keeps by default."""
 
 
 class Traced:
@@ -28,7 +28,7 @@ class Traced:
         self.app, self._tracer = app, trace.get_tracer("streamflow")
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request, or whatever else ASGI sends."""
+        """Handle one request, or whatever else ASGI sends."""
         if scope["type"] != "http":
             await self.app(scope, receive, send)
             return
@@ -54,7 +54,7 @@ class Traced:
 
 
 def describe(span: Span, start: Message) -> None:
-    """Adds what the answer's first message says."""
+    """Add the attributes that the answer's first message has."""
     status = start["status"]
     span.set_attribute("http.response.status_code", status)
     if status >= 500:
@@ -65,13 +65,13 @@ def describe(span: Span, start: Message) -> None:
 
 
 def route_of(scope: Scope) -> str:
-    """The template of the path that answered: a name for each user would be too many."""
+    """The template of the route that answered: a span's name per user would be too many."""
     path = scope["path"]
     if "route" in scope:
-        return template(scope)
-    if path.startswith(direct.PREFIX):
-        return direct.USER
-    return path if path in (direct.USERS, direct.ONLINE) else "unmatched"
+        return route_template(scope)
+    if path.startswith(fast_path.PREFIX):
+        return fast_path.USER
+    return path if path in (fast_path.USERS, fast_path.ONLINE) else "unmatched"
 
 
 class TracedReads(Reads):
@@ -83,7 +83,7 @@ class TracedReads(Reads):
         self._asked: dict[tuple[Plan, Any], list[SpanContext]] = {}
 
     async def one(self, plan: Plan, key: Any) -> tuple[Entry | None, int]:
-        """As Reads does."""
+        """The entry of a row, as Reads.one gives it; remembers which request asked."""
         own = trace.get_current_span().get_span_context()
         asked = self._asked.setdefault((plan, key), [])
         asked.append(own)

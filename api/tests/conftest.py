@@ -15,19 +15,19 @@ import httpx
 import psycopg
 import pytest
 
-from api.__main__ import server_of
 from api.app import create_app
+from api.http.server import server_of
 from api.postgres.session import Overdue, Session
 from api.settings import ApiSettings
 from streamflow.catalog.model import FORMAT, READ, Catalog, parse
 
 TABLE = 'online."streamflow:user_id"'
-"""Where the values of all views are that have user_id alone as join key."""
+"""The online table of all views that have user_id alone as join key."""
 
 
 @pytest.fixture(scope="session")
 def databases(pytestconfig: pytest.Config) -> Any:
-    """The module of the root conftest.py, for its helpers; its name is not its alone."""
+    """The module of the root conftest.py, for its helpers; several modules have its name."""
     return pytestconfig.pluginmanager.get_plugin(str(pytestconfig.rootpath / "conftest.py"))
 
 
@@ -68,7 +68,7 @@ def loaded(databases: Any, server: dict[str, str], loaded_template: str) -> Iter
 @pytest.fixture(scope="session")
 def rich_template(databases: Any, server: dict[str, str], loaded_template: str) -> Iterator[str]:
     """A database like `loaded_template` with the objects and rows of feast_objects.py besides."""
-    from api.tests import feast_objects
+    from api.tests.feast import feast_objects
     from streamflow.feast.registry.open import open_store
 
     with (
@@ -119,7 +119,7 @@ def copy(
 
 @contextmanager
 def serving(app: Any = None, **settings: Any) -> Iterator[httpx.Client]:
-    """The real server on a free port, with these settings; gives a client of it."""
+    """The real server on a free port, with these settings; yields a client of it."""
     chosen = ApiSettings(**settings)
     server = server_of(app or create_app(chosen), chosen)
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -136,13 +136,13 @@ def serving(app: Any = None, **settings: Any) -> Iterator[httpx.Client]:
 
 
 def statement(text: str) -> None:
-    """Runs it in the database that PG* points at."""
+    """Run a statement in the database that PG* points at."""
     with psycopg.connect(autocommit=True) as connection:
         connection.execute(text)  # type: ignore[call-overload]
 
 
 def rewrite(change: Callable[[Catalog], Catalog], sql: str = "", format_: int = FORMAT) -> int:
-    """Makes another catalog in one transaction with the statements `sql`; gives its version."""
+    """Make another catalog in one transaction with the statements `sql`; returns its version."""
     with psycopg.connect() as connection:
         row = connection.execute(f"{READ} FOR UPDATE").fetchone()  # type: ignore[call-overload]
         assert row is not None
@@ -183,17 +183,17 @@ def held(
 
 
 def ready(client: httpx.Client) -> bool:
-    """Whether /readyz says so."""
+    """True if /readyz answers 200."""
     return client.get("/readyz").status_code == 200
 
 
 def unready(client: httpx.Client, detail: str) -> Callable[[], bool]:
-    """Whether /readyz gives that reason, as a condition to wait for."""
+    """A condition to wait for: /readyz gives that reason."""
     return lambda: detail in client.get("/readyz").json().get("detail", "")
 
 
 def wait_until(holds: Callable[[], bool], seconds: float = 20) -> float:
-    """Returns as soon as `holds` does, with how long that took."""
+    """Wait until `holds` is true; returns the seconds that it took."""
     began = time.monotonic()
     while not holds():
         assert time.monotonic() - began < seconds, "it never came"
@@ -217,7 +217,7 @@ INTERNAL = (
 def assert_problem(
     response: httpx.Response, status: int, name: str | None, detail: str = ""
 ) -> dict[str, Any]:
-    """The response is this problem and tells nothing internal; gives its body.
+    """Require that a response is this problem and has nothing internal; returns its body.
 
     Args:
         name: of one of our kinds; None for one that HTTP itself defines.

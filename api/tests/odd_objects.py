@@ -1,4 +1,4 @@
-"""Views and a service that StreamFlow has not, but that the service has to stand."""
+"""Unusual views and a feature service, which the API has to serve all the same."""
 
 from typing import Any
 
@@ -18,7 +18,7 @@ ODD_USERS = {
 
 
 def odd_objects() -> list[Any]:
-    """Views and a service that StreamFlow has not, but that the service has to stand."""
+    """Unusual views and a feature service, which the API has to serve all the same."""
     from feast import Entity, FeatureService, FeatureView, Field, ValueType
     from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
         PostgreSQLSource,

@@ -1,1 +1,1 @@
-"""Apply: definitions are loaded, compared with the registry and brought into the database."""
+"""Brings a feature repository's definitions into the registry and the online tables."""

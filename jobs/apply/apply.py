@@ -1,8 +1,8 @@
 """Brings database and registry to what the feature repository says: the plan, then the change.
 
 Idempotent: a second run finds nothing to do. One run at a time, under an advisory lock; the
-others wait and then find nothing to do. What a run leaves that is killed or fails, the next one
-completes: every step may be done again, and all of them are then.
+others wait and then find nothing to do. After a run that was killed or failed, the next one does
+all steps again, each of which may be repeated.
 """
 
 import logging
@@ -10,8 +10,9 @@ from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
+from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
-from jobs.apply.definitions import load, refusals
+from jobs.apply.definitions import load, refusals, require_fit
 from jobs.apply.plan import (
     ONLINE,
     SCHEMA,
@@ -23,16 +24,17 @@ from jobs.apply.plan import (
     defined,
     registered,
 )
-from jobs.apply.sources import migrated, require_fit
-from jobs.materialize import BEGINNING, choose, through_feast
-from jobs.run.ledger import Run, last_outcome, recorded
+from jobs.apply.tables import bring_tables, table_changes
+from jobs.materialize import BEGINNING, materialize_views, views_to_materialize
+from jobs.run.earlier_runs import last_outcome
+from jobs.run.ledger import Run, recorded
 from streamflow import settings
 from streamflow.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
 from streamflow.feast.registry.compile import compiled, is_current
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres import migrate as schema
 from streamflow.postgres import migrations
-from streamflow.postgres.connect import connect, lock
+from streamflow.postgres.connect import connect, first_line, lock
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -42,18 +44,33 @@ log = logging.getLogger(__name__)
 
 
 def plan() -> Plan:
-    """What `apply` would do now; changes nothing.
+    """Plans what `apply` would do now, and changes nothing.
 
     Raises:
         ConfigurationError: the definitions do not load, or do not fit their sources.
     """
     with connect(autocommit=True) as connection:
         contents = load(settings.streamflow().feature_repo)
-        what = planned(connection, contents)
+        planned = whole_plan(connection, contents)
         with connection.transaction(force_rollback=True):
             if migrated(connection):
                 require_fit(connection, contents)
-        return what
+        return planned
+
+
+def migrated(connection: Connection) -> bool:
+    """Migrates the schema in the plan's transaction, which is undone; False without the right to.
+
+    Sources may be tables that come with the schema.
+    """
+    try:
+        with connection.transaction():
+            schema.migrate(connection, quick=True)
+            bring_tables(connection)
+            return True
+    except (InsufficientPrivilege, ReadOnlySqlTransaction) as error:
+        log.warning("the sources were not looked at", extra={"reason": first_line(error)})
+        return False
 
 
 def apply(
@@ -75,11 +92,11 @@ def apply(
     """
     with connect(autocommit=True) as connection:
         require_owner(connection)
-        return applied(connection, allow_removal, show)
+        return apply_locked(connection, allow_removal, show)
 
 
 def require_owner(connection: Connection) -> None:
-    """Returns when the current role may change what is there, or nothing is there yet."""
+    """Refuses a role that may not act as the owner of the tables, if there are any yet."""
     row = connection.execute(OWNER).fetchone()
     if row is not None and not row[1]:
         raise NotAllowed(
@@ -92,48 +109,49 @@ OWNER = """
     SELECT pg_get_userbyid(relowner), pg_has_role(relowner, 'USAGE')
     FROM pg_class WHERE relname = 'runs'
       AND relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = 'ops')"""
-"""Who owns the tables, and whether the current role may act as that one.
+"""The owner of the tables, and true where the current role may act as that one.
 
-Of the ledger, whose row rules let nobody else enter an `apply`. Asked of PostgreSQL's catalogs,
-since not every role may look into the schema.
+The table is the ledger, whose row rules let nobody else enter an `apply`. PostgreSQL's catalogs are
+read, since not every role may look into the schema.
 """
 
 
-def applied(
+def apply_locked(
     connection: Connection, allow_removal: bool, show: Callable[[str], Any]
 ) -> tuple[Plan, Run]:
-    """Does it, when nobody else does."""
+    """Plans and applies under the lock that lets one `apply` run at a time."""
     with lock(connection, "apply") as got:
         if got == "waited":
             log.info("waited for another apply to end")
         contents = load(settings.streamflow().feature_repo)
-        what, again = planned(connection, contents), unfinished(connection)
-        show(str(what))
-        if what.blocked and not allow_removal:
+        planned, fill_all = whole_plan(connection, contents), unfinished(connection)
+        show(str(planned))
+        if planned.blocked and not allow_removal:
             raise RemovalNotAllowed(
-                f"{'; '.join(what.blocked)}; nothing was changed, --allow-removal removes it"
+                f"{'; '.join(planned.blocked)}; nothing was changed, --allow-removal removes it"
             )
-        with connection.transaction():  # the schema comes with sources that fit, or not at all
+        with connection.transaction():  # no schema without sources that fit
             migrated = schema.migrate(connection)
+            bring_tables(connection)
             require_fit(connection, contents)
         if migrated:
             log.info("schema migrated", extra={"migration": migrations.newest()})
         with recorded("apply", allow_removal=allow_removal) as run:
-            objects = [one for one in what.changes if one.kind not in (SCHEMA, ONLINE)]
+            objects = [one for one in planned.changes if one.kind not in (SCHEMA, ONLINE)]
             run.counts.read = len(defined(contents))
             run.counts.written = len(objects)
             run.counts.unchanged = run.counts.read - len(
                 [one for one in objects if one.action != "removed"]
             )
             if objects:
-                register(contents, objects, again)
-            elif any(one.kind == ONLINE for one in what.changes):
-                complete(again)
-        return what, run
+                register(contents, objects, fill_all)
+            elif any(one.kind == ONLINE for one in planned.changes):
+                complete(fill_all)
+        return planned, run
 
 
-def planned(connection: Connection, contents: "RepoContents") -> Plan:
-    """The schema's change, if any, before those of the registry and of the online tables.
+def whole_plan(connection: Connection, contents: "RepoContents") -> Plan:
+    """Lists all changes: the schema's, if any, then those of the registry or the online tables.
 
     A later version's schema that this one can use stays as it is.
     """
@@ -144,7 +162,12 @@ def planned(connection: Connection, contents: "RepoContents") -> Plan:
     elif found == "outdated":
         details = tuple(f"migration {one.number} {one.name}" for one in schema.pending(connection))
         changes.append(Change("changed", SCHEMA, "source, registry, online, ops", details))
-    there, online_is_current = now(connection)
+    if found == "current":
+        changes += [
+            Change("changed", SCHEMA, table, tuple(details))
+            for table, details in table_changes(connection).items()
+        ]
+    there, online_is_current = current_state(connection)
     registry = compare(there, defined(contents))
     if not registry.changes and (unfinished(connection) or not online_is_current):
         changes.append(Change("changed", ONLINE, "as the registry says"))
@@ -152,14 +175,14 @@ def planned(connection: Connection, contents: "RepoContents") -> Plan:
 
 
 def unfinished(connection: Connection) -> bool:
-    """Whether the last `apply` was killed or failed, perhaps before it filled a new feature."""
+    """True if the last `apply` was killed or failed, perhaps before it filled a new feature."""
     return last_outcome(connection, "apply") in ("killed", "failed")
 
 
-def now(connection: Connection) -> tuple[Objects, bool]:
-    """What the registry has, and whether online tables and catalog are as it says.
+def current_state(connection: Connection) -> tuple[Objects, bool]:
+    """Reads the registry's objects; the second is True if online tables and catalog agree with it.
 
-    They are not where an `apply` was killed, or an earlier version applied last.
+    These do not where an `apply` was killed, or an earlier version applied last.
     """
     try:
         with open_store() as store:
@@ -169,23 +192,25 @@ def now(connection: Connection) -> tuple[Objects, bool]:
         return {}, True
 
 
-def register(contents: "RepoContents", changes: Sequence[Change], again: bool) -> None:
+def register(contents: "RepoContents", changes: Sequence[Change], fill_all: bool) -> None:
     """Applies all definitions through Feast and removes what is no longer defined.
 
-    Changed views are filled; `again`: all, since the last run may have left some.
+    Changed views are filled again; with `fill_all` all, since the last run may have left some.
     """
     with open_store("auto") as store:
         there = registered(store)
-        gone = [there[one.kind, one.name] for one in changes if one.action == "removed"]
+        removed = [there[one.kind, one.name] for one in changes if one.action == "removed"]
         with refusals():
-            store.apply(list(defined(contents).values()), objects_to_delete=gone, partial=False)
+            store.apply(list(defined(contents).values()), objects_to_delete=removed, partial=False)
         actions = [one.action for one in changes]
         log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})
-        fill(store, None if again else [one.name for one in changes if one.kind == "feature view"])
+        fill(
+            store, None if fill_all else [one.name for one in changes if one.kind == "feature view"]
+        )
 
 
 def fill(store: "FeatureStore", changed: Sequence[str] | None) -> None:
-    """Materializes changed views again, all for None: a new feature is served with its values.
+    """Materializes changed views (None: all) again, so that new features are served with values.
 
     Only as far as they were materialized before; a view that never was stays empty.
     """
@@ -195,19 +220,21 @@ def fill(store: "FeatureStore", changed: Sequence[str] | None) -> None:
             " WHERE project = %s GROUP BY view ORDER BY view",
             [store.project],
         ).fetchall()
-    wanted = set(choose(store, ())) & set(changed if changed is not None else dict(ends))
+    wanted = set(views_to_materialize(store, ())) & set(
+        changed if changed is not None else dict(ends)
+    )
     for view, end in ends:
         if view in wanted:
-            through_feast(store, BEGINNING, end, [view], force=False)
+            materialize_views(store, BEGINNING, end, [view], force=False)
 
 
-def complete(again: bool) -> None:
-    """Brings online tables and catalog to what the registry says, which is right already.
+def complete(fill_all: bool) -> None:
+    """Updates online tables and catalog from the registry, which needs no change itself.
 
-    `again`: fills all views as well, since the last run may have left some.
+    With `fill_all` all views are filled again, since the last run may have left some.
     """
     with open_store() as store:
         store._get_provider().online_store.update(store.config, [], [], [], [], partial=True)
-        if again:
+        if fill_all:
             fill(store, None)
     log.info("online tables and catalog completed")

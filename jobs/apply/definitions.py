@@ -1,4 +1,4 @@
-"""Loads the definitions of the feature repository, and tells what is wrong with them."""
+"""Loads the definitions of the feature repository, and refuses what cannot be applied."""
 
 import contextlib
 import copy
@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from psycopg import Connection
+
+from streamflow import settings
 from streamflow.errors import ConfigurationError, reason, shorten
 from streamflow.feast.registry.open import repo_config
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
 
 
 def load(repo: Path) -> "RepoContents":
-    """Loads what `definitions.py` and its neighbours define, by Feast's own loader.
+    """Loads the definitions in the Python files of the folder `repo`, by Feast's own loader.
 
     Raises:
         ConfigurationError: the code does not load, names a thing twice, or has an on-demand view
@@ -30,7 +33,7 @@ def load(repo: Path) -> "RepoContents":
             for file in get_repo_files(repo.resolve()):
                 sys.modules.pop(py_path_to_module(file), None)
             contents = parse_repo(repo.resolve())
-            if not contents.projects:  # then it is the one of feature_store.yaml, as with Feast
+            if not contents.projects:  # then Feast takes that of feature_store.yaml
                 contents.projects.append(Project(name=repo_config(repo).project))
     except (Exception, SystemExit) as error:
         raise ConfigurationError(
@@ -42,10 +45,10 @@ def load(repo: Path) -> "RepoContents":
 
 
 def require_distinct(contents: "RepoContents") -> None:
-    """Returns when no two different objects of a kind have one name, of which one would be lost.
+    """Refuses two different objects of a kind with one name, of which one would be lost.
 
     Raises:
-        ConfigurationError: two have; names them.
+        ConfigurationError: there are two such objects; names them.
     """
     from feast.infra.registry.registry import FeastObjectType
 
@@ -62,7 +65,7 @@ def require_distinct(contents: "RepoContents") -> None:
 
 @contextlib.contextmanager
 def refusals() -> Iterator[None]:
-    """Turns an error with which Feast refuses definitions into ours; others pass.
+    """Raises ConfigurationError in place of the errors with which Feast refuses definitions.
 
     Raises:
         ConfigurationError: it has refused them.
@@ -78,13 +81,13 @@ def refusals() -> Iterator[None]:
 
 
 def require_computable(contents: "RepoContents") -> None:
-    """Returns when each on-demand view computes its features from values made up by Feast.
+    """Refuses an on-demand view whose code fails with values that Feast makes up.
 
     Feast tries that as well, when it has begun to change the registry. A view is left to it whose
     inputs are not declared, since Feast infers those from the database first.
 
     Raises:
-        ConfigurationError: one does not; names it.
+        ConfigurationError: there is such a view; names it.
     """
     for view in contents.on_demand_feature_views:
         inputs = view.source_feature_view_projections.values()
@@ -97,8 +100,32 @@ def require_computable(contents: "RepoContents") -> None:
                 ) from error
 
 
+def require_fit(connection: Connection, contents: "RepoContents") -> None:
+    """Refuses definitions that do not fit their sources, where those are in our offline store.
+
+    Args:
+        connection: inside a transaction, in which the schema is current.
+
+    Raises:
+        SourceMismatch: naming all faults.
+    """
+    from streamflow.feast.offline import connect as offline_connection
+    from streamflow.feast.offline.store import StreamflowOfflineStoreConfig
+    from streamflow.feast.registry import source_check
+
+    config, here = repo_config(), settings.postgres()
+    store = config.offline_store
+    if not isinstance(store, StreamflowOfflineStoreConfig):
+        return
+    if (store.host, store.port, store.database) == (here.host, here.port, here.database):
+        source_check.require_fit(connection, config, contents)
+        return
+    with offline_connection.connect(store) as other:
+        source_check.require_fit(other, config, contents)
+
+
 def where_it_failed(repo: Path, error: BaseException) -> str:
-    """An error of code in the folder `repo`, with the file and line in which it happened."""
+    """Describes an error of code in the folder `repo`, with the file and line where it happened."""
     if isinstance(error, SyntaxError):
         said, place = f"{type(error).__name__}: {error.msg}", (error.filename, error.lineno)
     else:
@@ -119,7 +146,7 @@ def is_inside(file: str, folder: Path) -> bool:
 
 @contextlib.contextmanager
 def on_path(folder: Path) -> Iterator[None]:
-    """Lets Python import from `folder` first."""
+    """Puts a folder first on Python's import path."""
     sys.path.insert(0, str(folder))
     try:
         yield

@@ -1,7 +1,7 @@
-"""What `apply` would change: the definitions beside the registry, object by object.
+"""Plans an `apply`: compares the definitions with the registry, object by object.
 
-Compared are Feast's own protobuf forms, so that every property counts, less what Feast fills
-in by itself (times, inferred join keys, materialized intervals).
+Feast's own protobuf forms are compared, so that every property counts except those that Feast
+fills in by itself (times, inferred join keys, materialized intervals).
 """
 
 import base64
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 FILLED_IN = frozenset({"meta", "project", "entity_columns", "state"})
 SCHEMA, ONLINE = "schema", "online tables"
-"""Kinds of changes that are none of Feast's objects."""
+"""Kinds of changes beside those of Feast's objects."""
 DUMMY_ENTITY = "__dummy"
 """Feast's stand-in for views without an entity; not a definition of ours."""
 
@@ -35,7 +35,7 @@ class Change:
     kind: str
     name: str
     details: tuple[str, ...] = ()
-    """What differs, a line each."""
+    """The properties that differ, a line each."""
 
     def __str__(self) -> str:
         head = f"{SIGNS[self.action]} {self.kind} {self.name}"
@@ -44,11 +44,11 @@ class Change:
 
 @dataclass(frozen=True)
 class Plan:
-    """What `apply` would do."""
+    """The changes that `apply` would make."""
 
     changes: tuple[Change, ...]
     blocked: tuple[str, ...] = ()
-    """Why it needs --allow-removal: views to be removed that a registered service uses."""
+    """The reasons why it needs --allow-removal: views to be removed that a service uses."""
 
     def __str__(self) -> str:
         if not self.changes:
@@ -57,21 +57,23 @@ class Plan:
 
 
 def defined(contents: "RepoContents") -> Objects:
-    """The objects of the feature repository."""
+    """The objects that the feature repository defines, by kind and name."""
     from feast.infra.registry.registry import FeastObjectType
 
-    return keyed(FeastObjectType.get_objects_from_repo_contents(contents))
+    return by_kind_and_name(FeastObjectType.get_objects_from_repo_contents(contents))
 
 
 def registered(store: "FeatureStore") -> Objects:
-    """The objects of the registry."""
+    """The objects that are in the registry, by kind and name."""
     from feast.infra.registry.registry import FeastObjectType
 
-    return keyed(FeastObjectType.get_objects_from_registry(store.registry, store.project))
+    return by_kind_and_name(
+        FeastObjectType.get_objects_from_registry(store.registry, store.project)
+    )
 
 
-def keyed(objects: dict[Any, list[Any]]) -> Objects:
-    """Feast's lists by kind as one dictionary."""
+def by_kind_and_name(objects: dict[Any, list[Any]]) -> Objects:
+    """Turns Feast's lists of objects by kind into one dictionary by kind and name."""
     return {
         (kind.value, found.name): found
         for kind, several in objects.items()
@@ -81,10 +83,10 @@ def keyed(objects: dict[Any, list[Any]]) -> Objects:
 
 
 def compare(now: Objects, then: Objects) -> Plan:
-    """The changes that make `then` out of `now`."""
+    """Plans the changes that turn the objects `now` into the objects `then`."""
     changes = [Change("added", *key) for key in then if key not in now]
     for key in now.keys() & then.keys():
-        if details := differences(plain(now[key]), plain(then[key])):
+        if details := differences(properties(now[key]), properties(then[key])):
             changes.append(Change("changed", *key, details))
     removed = [key for key in now if key not in then]
     changes += [Change("removed", *key) for key in removed]
@@ -94,7 +96,7 @@ def compare(now: Objects, then: Objects) -> Plan:
 
 
 def in_use(now: Objects, removed: list[tuple[str, str]]) -> tuple[str, ...]:
-    """Which of `removed` a registered service reads."""
+    """Says which of the views to be removed a registered service uses, a sentence each."""
     services = [found for (kind, _), found in now.items() if kind == "feature service"]
     return tuple(
         f"{kind} {name} is used by feature service {service.name}"
@@ -104,15 +106,15 @@ def in_use(now: Objects, removed: list[tuple[str, str]]) -> tuple[str, ...]:
     )
 
 
-def plain(found: Any) -> dict[str, str]:
+def properties(found: Any) -> dict[str, str]:
     """An object's properties by their path, e.g. `features.monthly_fee.value_type`."""
     from google.protobuf.json_format import MessageToDict
 
-    return dict(flat(MessageToDict(found.to_proto(), preserving_proto_field_name=True)))
+    return dict(flattened(MessageToDict(found.to_proto(), preserving_proto_field_name=True)))
 
 
-def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
-    """`value` as (path, text) pairs; list entries by their name where they have one."""
+def flattened(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
+    """Flattens a nested value to (path, text) pairs; list entries go by their name, if any."""
     if isinstance(value, dict):
         # A view carries its whole source, a service all its views'; the source is an object
         # of its own, so here its name is enough.
@@ -122,14 +124,14 @@ def flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
         if path.endswith("custom_options"):
             with contextlib.suppress(ValueError):
                 kept = json.loads(base64.b64decode(value["configuration"]))
-                yield from flat(kept, path.removesuffix("custom_options").rstrip("."))
+                yield from flattened(kept, path.removesuffix("custom_options").rstrip("."))
                 return
         for key, inner in value.items():
             if key not in FILLED_IN:
-                yield from flat(inner, key if path in ("", "spec") else f"{path}.{key}")
+                yield from flattened(inner, key if path in ("", "spec") else f"{path}.{key}")
     elif isinstance(value, list):
         for place, inner in enumerate(value):
-            yield from flat(inner, f"{path}.{entry_name(inner, place)}")
+            yield from flattened(inner, f"{path}.{entry_name(inner, place)}")
     else:
         yield path, str(value)
 
@@ -141,7 +143,7 @@ def entry_name(entry: Any, place: int) -> str:
 
 
 def differences(now: dict[str, str], then: dict[str, str]) -> tuple[str, ...]:
-    """One line per property that differs."""
+    """Describes each property that differs in one line."""
     lines = []
     for path in sorted(now.keys() | then.keys()):
         before, after = (one_line(side.get(path)) for side in (now, then))

@@ -1,1 +1,1 @@
-"""Audits: served values beside those that training sees."""
+"""Audits: compares served values with those that training sees."""

@@ -1,21 +1,19 @@
-"""Audits what is served: users at random, each value recomputed as training would see it.
+"""Audits served values: takes users at random and recomputes each value as training sees it.
 
-What is expected of a view is the newest row that its last materialization could see. A row whose
-instant is after the view's watermark, or which was loaded after that materialization, is not yet
-materialized, which is said and no skew. Changes nothing but the ledger; may run beside all else.
+The newest row that a view's last materialization could see should be online. A row whose instant
+is after the view's watermark, or which was loaded after that materialization, is counted as not yet
+materialized, not as skew. It changes nothing but the ledger, and may run beside any other command.
 """
 
 import logging
-import time
-from collections.abc import Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
-from jobs.audit.compare import ask
-from jobs.audit.source import NEVER, Seen, Watermark, recomputed, seen_rows, watermarks
-from jobs.audit.tally import Served, Tally
+from jobs.audit.served import Served, from_api, from_store
+from jobs.audit.tally import Tally
+from jobs.audit.trained import NEVER, SourceRows, Watermark, recomputed, source_rows, watermarks
 from jobs.run.ledger import Run
 from streamflow.catalog.contract import Contract
 from streamflow.errors import StreamflowError, VerificationFailed
@@ -30,10 +28,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
-"""Materializations that may come between what is served and what it is compared with."""
-SETTLE_S = 1.0
-"""An answer of the API is at most so much older than what was committed."""
-USERS_A_REQUEST = 100
+"""Attempts, since a materialization may come between reading served values and recomputing them."""
 
 
 def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: float) -> None:
@@ -43,7 +38,8 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
     differs. A user without a row online differs in every feature that it has offline.
 
     Args:
-        run: its counts, message and details are filled in.
+        run: its counts, message and details are filled in. One that the ledger does not have
+            enters nothing in ops.skew either.
         users: how many of the known users; `seed` decides which.
         url: of the API; empty: what is online is read through Feast's SDK.
         threshold: the largest share of users in which a feature may differ.
@@ -61,15 +57,21 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
             run.message = "no user is known: nothing to audit"
             return
         tally = compare(connection, store, contract, chosen, url)
-        for reference, one in tally.features.items():
-            view, _, feature = reference.partition(":")
-            values = [run.number, view, feature, one.compared, one.differing, one.pending]
-            connection.execute(RECORD, values)
+        if run.number:
+            record(connection, run.number, tally)
     run.counts.unchanged = len(chosen) - len(tally.users)
     run.message, run.details = tally.message(), {"skew": tally.shares(), "pending": tally.pending}
     log.info("audited", extra={"users": len(chosen), "differing": len(tally.users), "seed": seed})
     if tally.worst() > threshold:
         raise VerificationFailed(f"{run.message}; first: {tally.first}")
+
+
+def record(connection: Connection, run: int, tally: Tally) -> None:
+    """Enters the counts of an audit in ops.skew, a row for each feature."""
+    for reference, count in tally.features.items():
+        view, _, feature = reference.partition(":")
+        values = [run, view, feature, count.compared, count.differing, count.pending]
+        connection.execute(RECORD, values)
 
 
 CHOOSE = "SELECT user_id FROM source.users ORDER BY md5(user_id || %s) LIMIT %s"
@@ -78,39 +80,39 @@ CHOOSE = "SELECT user_id FROM source.users ORDER BY md5(user_id || %s) LIMIT %s"
 RECORD = """
     INSERT INTO ops.skew (run, view, feature, compared, differing, pending)
     VALUES (%s, %s, %s, %s, %s, %s)"""
-"""One feature of one audit."""
+"""Enters one feature of one audit."""
 
 
 def compare(
     connection: Connection, store: "FeatureStore", contract: Contract, users: list[str], url: str
 ) -> Tally:
-    """Compares all features of all users, between two materializations."""
+    """Compares all features of the users, in a time without a materialization."""
     for _ in range(ATTEMPTS):
         marks = watermarks(connection, store, contract)
         served = from_api(url, contract, users) if url else from_store(store, contract, users)
-        seen = seen_rows(connection, store, contract, users, marks)
+        seen = source_rows(connection, store, contract, users, marks)
         limit = ahead.limit(connection)
-        tally = tallied(store, contract, users, served, marks, seen, limit)
+        tally = tally_of(store, contract, users, served, marks, seen, limit)
         if watermarks(connection, store, contract) == marks:
             return tally
         log.info("materialized meanwhile, audited again")
     raise StreamflowError(f"materialized {ATTEMPTS} times during the audit; try again later")
 
 
-def tallied(
+def tally_of(
     store: "FeatureStore",
     contract: Contract,
     users: list[str],
     served: dict[str, Served],
     marks: dict[str, Watermark],
-    seen: dict[str, dict[str, Seen]],
+    seen: dict[str, dict[str, SourceRows]],
     limit: datetime,
 ) -> Tally:
-    """Puts what is served beside what training sees, view by view."""
+    """Compares served with recomputed values, view by view."""
     tally = Tally(contract, limit)
     for view in contract.views:
-        mark = marks.get(view)
-        if mark is None:
+        mark = marks.get(view, NEVER)
+        if mark is NEVER and not any(served[user].as_of.get(view) for user in users):
             tally.leave_out(view, list(seen[view]))
             continue
         times = [expected_at(view, served[user], mark, seen[view].get(user)) for user in users]
@@ -120,37 +122,9 @@ def tallied(
     return tally
 
 
-def expected_at(view: str, served: Served, mark: Watermark, seen: Seen | None) -> datetime:
-    """The instant at which training sees what should be online of a user's view."""
+def expected_at(view: str, served: Served, mark: Watermark, seen: SourceRows | None) -> datetime:
+    """The instant as of which to recompute a user's view: that of the row that should be online."""
     as_of = served.as_of.get(view)
     if as_of is not None and as_of > mark.until:  # it was pushed
         return as_of
     return (seen and seen.event) or NEVER.until
-
-
-def from_store(
-    store: "FeatureStore", contract: Contract, users: Sequence[str]
-) -> dict[str, Served]:
-    """What is online, by user, through Feast's SDK."""
-    from streamflow.feast.online.client import read
-
-    return {one.name: Served(one.values, one.as_of) for one in read(store, contract, list(users))}
-
-
-def from_api(url: str, contract: Contract, users: Sequence[str]) -> dict[str, Served]:
-    """What the API serves, by user.
-
-    Raises:
-        StreamflowError: it does not answer, or has another contract.
-    """
-    time.sleep(SETTLE_S)
-    found = {user: Served.nothing(contract) for user in users}
-    for begin in range(0, len(users), USERS_A_REQUEST):
-        answer = ask(url, contract.service, list(users[begin : begin + USERS_A_REQUEST]))
-        if answer["metadata"]["contract"] != contract.hash:
-            raise StreamflowError(
-                f"the API serves contract {answer['metadata']['contract']} of {contract.service}, "
-                f"the registry has {contract.hash}"
-            )
-        found |= {one["user_id"]: Served.of_answer(contract, one) for one in answer["results"]}
-    return found

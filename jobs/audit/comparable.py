@@ -1,4 +1,4 @@
-"""Served and trained values in one form, in which only the same value is equal."""
+"""Brings served and trained values into one form, in which only identical values are equal."""
 
 import base64
 import json
@@ -7,13 +7,15 @@ import re
 from datetime import UTC, datetime
 from typing import Any
 
+from jobs.run.instants import iso
+
 OBJECTS = re.compile(r"(Json|Map|Struct|(Array|Set)\((Json|Map|Struct|Array|Set)\b).*")
 """Feast's types whose values are JSON text in training and objects in serving."""
 SETS = re.compile(r"Set\(\w+\)")
 
 
 def trained(value: Any, feast_type: str, is_json: bool) -> Any:
-    """A value of a training set.
+    """Converts a value of a training set for the comparison.
 
     Args:
         feast_type: by name, as contracts have it.
@@ -25,21 +27,21 @@ def trained(value: Any, feast_type: str, is_json: bool) -> Any:
 
 
 def served(value: Any, feast_type: str, is_json: bool) -> Any:
-    """A value as it is served by the API (`is_json`) or by Feast's SDK."""
+    """Converts a value that the API (`is_json`) or Feast's SDK served for the comparison."""
     if isinstance(value, list) and SETS.fullmatch(feast_type):
         value = set(value)
     return comparable(value, is_json)
 
 
 def comparable(value: Any, is_json: bool) -> Any:
-    """A value of numbers, texts, lists and objects alone, the elements of a set in order."""
+    """Reduces a value to numbers, texts, lists and objects; the elements of a set get an order."""
     match value:
         case None | bool() | int() | str():
             return value
         case float():
             return value if math.isfinite(value) or not is_json else None
         case datetime():
-            return value.astimezone(UTC).isoformat().replace("+00:00", "Z")
+            return iso(value.astimezone(UTC))
         case bytes():
             return base64.b64encode(value).decode()
         case list():
@@ -52,7 +54,7 @@ def comparable(value: Any, is_json: bool) -> Any:
 
 
 def parsed(text: str | None) -> Any:
-    """The object that a JSON text says; a text that is none as it is."""
+    """Parses a JSON text; gives back a text that is not JSON."""
     try:
         return None if text is None else json.loads(text)
     except ValueError:

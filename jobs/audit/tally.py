@@ -1,57 +1,25 @@
-"""What an audit counts: for each feature, in how many users it was compared and differs."""
+"""Counts for each feature in how many users it was compared and in how many it differs."""
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Self
+from typing import Any
 
 from jobs.audit import comparable
-from jobs.audit.source import Seen
+from jobs.audit.served import Served
+from jobs.audit.trained import SourceRows
 from streamflow.catalog.contract import Contract
-
-
-@dataclass(frozen=True)
-class Served:
-    """One user's features as they are served."""
-
-    values: dict[str, Any]
-    """By reference, `view:feature`."""
-    as_of: dict[str, datetime | None]
-    """By view; None where it has no row of the user."""
-    is_json: bool = False
-    """True where the API told the values."""
-
-    @classmethod
-    def nothing(cls, contract: Contract) -> Self:
-        """Of a user that nothing is known of."""
-        return cls(
-            {one.reference: None for one in contract.features}, dict.fromkeys(contract.views)
-        )
-
-    @classmethod
-    def of_answer(cls, contract: Contract, answer: dict[str, Any]) -> Self:
-        """From one of the API's results."""
-        times = {name: view["as_of"] for name, view in answer["views"].items()}
-        found = answer["features"]
-        return cls(
-            {
-                one.reference: found.get(f"{one.view}__{one.name}", found.get(one.name))
-                for one in contract.features
-            },
-            {name: datetime.fromisoformat(at) if at else None for name, at in times.items()},
-            is_json=True,
-        )
 
 
 @dataclass
 class Count:
-    """Users, of one feature."""
+    """The numbers of users for one feature."""
 
     compared: int = 0
     differing: int = 0
     """Of those compared."""
     pending: int = 0
-    """With a row that was not materialized yet; compared as well, unless that row is a
-    correction of the one that is served."""
+    """Users with a row that was not materialized yet; they are compared as well, unless that row is
+    a correction of the one that is served."""
 
 
 class Tally:
@@ -68,12 +36,12 @@ class Tally:
         self.ahead = dict.fromkeys(contract.views, 0)
         """By view: users whose value is dated too far ahead, and keeps all others back."""
         self.users: set[str] = set()
-        """Those with a difference."""
+        """The users with a difference."""
         self.first = ""
-        """The first difference, in words."""
+        """A sentence about the first difference."""
 
     def leave_out(self, view: str, users: list[str]) -> None:
-        """A view that was never materialized: all that these users have is pending."""
+        """Counts all rows of these users as pending, since the view was never materialized."""
         self.pending[view] = len(users)
         for one in self._of(view):
             self.features[one].pending = len(users)
@@ -84,7 +52,7 @@ class Tally:
         user: str,
         served: Served,
         trained: dict[str, Any],
-        seen: Seen | None,
+        seen: SourceRows | None,
     ) -> None:
         """Compares a user's features of one view, bit for bit.
 
@@ -92,7 +60,7 @@ class Tally:
             trained: by feature, what training sees of the row that should be online.
             seen: which rows the source has of the user.
         """
-        seen = seen or Seen(None, (), False)
+        seen = seen or SourceRows(None, (), False)
         as_of = served.as_of.get(view)
         is_missing = seen.event is not None and as_of is None
         self.pending[view] += seen.is_pending
@@ -119,18 +87,18 @@ class Tally:
         return [one.reference for one in self._contract.features if one.view == view]
 
     def shares(self) -> dict[str, float]:
-        """By feature: in which share of the users compared it differs; 0 where none was."""
+        """By feature: the share of compared users in which it differs; 0 if none was compared."""
         return {
             name: one.differing / one.compared if one.compared else 0.0
             for name, one in self.features.items()
         }
 
     def worst(self) -> float:
-        """The largest share."""
+        """The largest share of any feature."""
         return max(self.shares().values(), default=0.0)
 
     def message(self) -> str:
-        """What there is to say, in one line."""
+        """Summarizes the audit in one line."""
         differing = {name: share for name, share in self.shares().items() if share}
         compared = sum(one.compared for one in self.features.values())
         parts = [f"{name} differs in {share:.1%} of the users" for name, share in differing.items()]

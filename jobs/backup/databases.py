@@ -1,4 +1,4 @@
-"""The databases of a restore: what is in them, making a new one, and exchanging the two."""
+"""Inspects, creates, renames and exchanges the databases of a restore."""
 
 import os
 import re
@@ -17,33 +17,33 @@ from streamflow.postgres.connect import connect, first_line
 from streamflow.postgres.options import has_sessions
 
 ADMIN = "postgres"
-"""The database to be connected to while another one is renamed."""
+"""The database to connect to while another one is renamed."""
 RESTORED = re.compile(r"restored from (?P<backup>\S+)(?:, as asked by: (?P<request>.+))?")
-"""The comment of a database that was restored."""
+"""The comment that a restored database has."""
 SWITCH_S = 60
-"""How long connections that come back at once may keep the databases from being renamed."""
+"""Seconds to try to rename databases whose clients keep reconnecting."""
 
 
 @dataclass(frozen=True)
 class State:
-    """What a database is before a restore."""
+    """The state of a database before a restore."""
 
     exists: bool
     backup: str = ""
     """The backup it was restored from."""
     request: str = ""
-    """What asked for that."""
+    """The request of that restore."""
     data: str = ""
     """A table with rows that a restore would replace."""
     bare: bool = True
-    """Without any table."""
+    """True if it has no table."""
     has_grants: bool = False
-    """Whether rights on it were granted or taken away."""
+    """True if rights on the database itself were granted or revoked."""
 
 
 @contextmanager
 def connected(database: str, autocommit: bool = False) -> Iterator[Connection]:
-    """A connection to another database of the same server; its errors are ours.
+    """Connects to another database of the same server; its errors become StreamflowError.
 
     Raises:
         ConfigurationError: there is a pooler, and no address of the server itself.
@@ -66,14 +66,14 @@ def connected(database: str, autocommit: bool = False) -> Iterator[Connection]:
             os.environ["PGDATABASE"] = before
 
 
-def server() -> None:
-    """Returns when the server answers, whichever databases it has."""
+def require_server() -> None:
+    """Connects once, to see that the server answers, whichever databases it has."""
     with connected(ADMIN):
         pass
 
 
 def state(database: str, what: str) -> State:
-    """What is in `database` now; `what` decides which rows are data."""
+    """Inspects a database; `what` it is (`streamflow`, `prefect`) decides which rows are data."""
     with connected(ADMIN) as connection:
         row = connection.execute(ABOUT, [database]).fetchone()
     if row is None:
@@ -92,7 +92,7 @@ def state(database: str, what: str) -> State:
 
 
 def has_rows(connection: Connection, of: str, table: str) -> bool:
-    """Whether a table has any row."""
+    """True if a table has a row."""
     query = sql.SQL("SELECT FROM {} LIMIT 1").format(sql.Identifier(of, table))
     return connection.execute(query).fetchone() is not None
 
@@ -108,13 +108,13 @@ def row_counts(database: str) -> dict[str, int]:
 
 
 def may_replace(database: str) -> bool:
-    """Whether the role of the PG* variables may create databases, and rename this one."""
+    """True if the role of the PG* variables may create databases and rename this one."""
     with connected(ADMIN) as connection:
         return connection.execute(MAY_REPLACE, [database]).fetchone() == (True,)
 
 
 def create(name: str, like: str) -> None:
-    """Creates an empty database with encoding and locale of `like`, in place of a former one."""
+    """Creates an empty database with encoding and locale of `like`; one of that name is dropped."""
     with connected(ADMIN, autocommit=True) as connection:
         row = connection.execute(LOCALE, [like]).fetchone()
         options = sql.SQL(row[0] if row else "")
@@ -124,7 +124,7 @@ def create(name: str, like: str) -> None:
 
 
 def switch(database: str, into: str, backup: str, request: str, keeps: bool) -> str | None:
-    """Puts `into` in the place of `database`, whose connections end; marks it as RESTORED.
+    """Renames `into` to `database`, after ending the connections of both; marks it as RESTORED.
 
     Returns:
         The name that the former database has now; None where it was removed, or never was.
@@ -146,7 +146,7 @@ def switch(database: str, into: str, backup: str, request: str, keeps: bool) -> 
                     rename(connection, into, database)
                     connection.execute(mark)
                 break
-            except psycopg.errors.ObjectInUse:  # somebody connected anew in between
+            except psycopg.errors.ObjectInUse:  # a client has reconnected in between
                 if time.monotonic() > give_up:
                     raise
         if former and not keeps:
@@ -156,7 +156,7 @@ def switch(database: str, into: str, backup: str, request: str, keeps: bool) -> 
 
 
 def rename(connection: Connection, name: str, to: str) -> bool:
-    """Renames a database after ending its connections; gives whether it was there."""
+    """Renames a database after ending its connections; returns False if there is none."""
     if connection.execute(ABOUT, [name]).fetchone() is None:
         return False
     connection.execute(END, [name])
@@ -169,7 +169,7 @@ def rename(connection: Connection, name: str, to: str) -> bool:
 ABOUT = """
     SELECT shobj_description(oid, 'pg_database'), datacl IS NOT NULL
     FROM pg_database WHERE datname = %s"""
-"""A database's comment, and whether rights on it are others than PostgreSQL's defaults."""
+"""A database's comment, and true where rights on it differ from PostgreSQL's defaults."""
 
 TABLES = """
     SELECT nspname, relname FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
@@ -180,7 +180,7 @@ MAY_REPLACE = """
     SELECT (rolsuper OR rolcreatedb) AND coalesce(
         (SELECT pg_has_role(datdba, 'USAGE') FROM pg_database WHERE datname = %s), true)
     FROM pg_roles WHERE rolname = current_user"""
-"""Creating takes a right of the role, renaming takes owning as well."""
+"""Creating a database takes a right of the role, renaming one takes ownership as well."""
 
 LOCALE = """
     SELECT format('ENCODING %%L LC_COLLATE %%L LC_CTYPE %%L LOCALE_PROVIDER ',
@@ -188,7 +188,7 @@ LOCALE = """
         || CASE datlocprovider WHEN 'b' THEN format('builtin BUILTIN_LOCALE %%L', datlocale)
            WHEN 'i' THEN format('icu ICU_LOCALE %%L', datlocale) ELSE 'libc' END
     FROM pg_database WHERE datname = %s"""
-"""How a database sorts and encodes, as options of CREATE DATABASE."""
+"""The encoding and locale of a database as options of CREATE DATABASE."""
 
 END = """
     SELECT pg_terminate_backend(pid) FROM pg_stat_activity

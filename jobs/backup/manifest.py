@@ -1,4 +1,4 @@
-"""What a backup says of itself: when, of what, how large, with which checksum and which rows."""
+"""The manifest of a backup: time, databases, sizes, checksums and rows of every table."""
 
 import json
 from dataclasses import asdict, dataclass
@@ -7,19 +7,19 @@ from hashlib import file_digest
 from pathlib import Path
 from typing import Any
 
-from jobs.run.ledger import versions
+from jobs.run.versions import versions
 from streamflow.errors import StreamflowError
 
 TIME = "%Y%m%dT%H%M%SZ"
 MAIN = "streamflow"
 """The database without which there is nothing to restore; the others are left out if need be."""
 ARCHIVE = b"PGDMP"
-"""How a dump in pg_dump's custom format begins."""
+"""The first bytes of a dump in pg_dump's custom format."""
 
 
 @dataclass(frozen=True)
 class Dump:
-    """One database of a backup, as it was in one instant."""
+    """The dump of one database, as it was at one instant."""
 
     what: str
     """`streamflow` or `prefect`, whatever the database is called."""
@@ -38,7 +38,7 @@ class Dump:
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a backup is made of."""
+    """The contents of a backup."""
 
     name: str
     databases: list[Dump]
@@ -49,17 +49,17 @@ class Manifest:
         return (json.dumps(asdict(self), indent=2, ensure_ascii=False) + "\n").encode()
 
     def sums(self) -> bytes:
-        """The checksums as `sha256sum --check` reads them."""
+        """The checksums in the format of `sha256sum --check`."""
         return "".join(f"{one.sha256}  {one.file}\n" for one in self.databases).encode()
 
     @property
     def bytes(self) -> int:
-        """Of all dumps together."""
+        """The size of all dumps together."""
         return sum(one.bytes for one in self.databases)
 
     @property
     def has_data(self) -> bool:
-        """Whether the main database has rows that installing alone does not leave there."""
+        """True if the main database has rows that a mere installation does not create."""
         return any(
             count > 0 and is_data(one.what, *table.split(".", 1))
             for one in self.databases
@@ -69,25 +69,25 @@ class Manifest:
 
 
 def is_data(what: str, schema: str, table: str) -> bool:
-    """Whether rows of a table are data, and not what installing alone leaves there."""
+    """True if rows of a table are data, which a mere installation does not create."""
     return schema not in ("registry", "ops") if what == MAIN else table == "flow_run"
 
 
 def parse(text: bytes) -> Manifest:
-    """The manifest that `text` is.
+    """Parses the bytes of a manifest's file.
 
     Raises:
-        ValueError, TypeError: it is none.
+        ValueError, TypeError: it is not a manifest.
     """
     found = json.loads(text)
     return Manifest(**{**found, "databases": [Dump(**one) for one in found["databases"]]})
 
 
 def describe(folder: Path, prefix: str) -> Manifest:
-    """The manifest of the dumps in `folder`, from what was noted when they were made.
+    """Makes the manifest of the dumps in `folder` from the facts that were written with them.
 
     Raises:
-        StreamflowError: there is no dump, or one is none of pg_dump's.
+        StreamflowError: there is no dump, or a file that is not pg_dump's.
     """
     dumps = [described(one) for one in sorted(folder.glob("*.facts"))]
     if not dumps:
@@ -97,7 +97,7 @@ def describe(folder: Path, prefix: str) -> Manifest:
 
 
 def described(facts: Path) -> Dump:
-    """One dump, from the JSON lines in `facts` and the bytes in the file beside it."""
+    """Describes a dump by the JSON lines in its file of facts and the bytes of its own."""
     dump = facts.with_suffix(".dump")
     noted: dict[str, Any] = {"last_run": None}
     rows: dict[str, int] = {}

@@ -1,4 +1,4 @@
-"""Keeps backups: dumps that pg_dump made become named, checksummed folders at a path or URL.
+"""Stores dumps of pg_dump as named folders with checksums at a path or URL, and reads them back.
 
 A backup is the folder PREFIX-TIME with WHAT.dump for each database, SHA256SUMS as `sha256sum
 --check` reads it, and manifest.json. It is put together under a name that begins with a dot and
@@ -20,7 +20,7 @@ import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from jobs.backup.manifest import Manifest, describe, parse
-from jobs.run.urls import failure, shown
+from jobs.run.urls import url_error, without_secrets
 from streamflow.errors import ConfigurationError, StreamflowError, VerificationFailed
 from streamflow.visible_text import quoted
 
@@ -33,7 +33,7 @@ LATEST = "latest"
 
 
 class Place:
-    """Where backups are kept: a folder, or an fsspec URL of one.
+    """The place of backups: a folder, or an fsspec URL of one.
 
     Raises:
         ConfigurationError: no such kind of URL.
@@ -43,25 +43,25 @@ class Place:
         try:
             self.files, path = fsspec.core.url_to_fs(url)
         except (ImportError, ValueError, OSError) as error:
-            raise ConfigurationError(shown(f"{url}: {error}")) from None
-        self.url, self.path = shown(url), path.rstrip("/")
+            raise ConfigurationError(without_secrets(f"{url}: {error}")) from None
+        self.url, self.path = without_secrets(url), path.rstrip("/")
         self.is_local = isinstance(self.files, LocalFileSystem)
 
     @contextmanager
-    def told(self, what: str) -> Iterator[None]:
-        """Turns the errors of any kind of file system into ours."""
+    def errors_explained(self, what: str) -> Iterator[None]:
+        """Raises StreamflowError in place of the errors of any kind of file system."""
         try:
             yield
         except StreamflowError:
             raise
         except Exception as error:  # each kind of file system has errors of its own
-            raise failure(f"{self.url} cannot be {what}", error) from None
+            raise url_error(f"{self.url} cannot be {what}", error) from None
 
     def names(self, prefix: str = "") -> list[str]:
-        """The backups that are there, oldest first; of all prefixes when none is given."""
-        with self.told("read"):
+        """The names of the backups, oldest first; those of all prefixes if none is given."""
+        with self.errors_explained("read"):
             self.files.invalidate_cache()
-            try:  # not `exists`, which is False as well for a server that does not answer
+            try:  # `exists` would be False for a server that does not answer, too
                 found = self.files.ls(self.path, False)
             except FileNotFoundError:
                 return []
@@ -73,11 +73,11 @@ class Place:
             )
 
     def has(self, name: str) -> bool:
-        """Whether there is a whole backup of this name."""
+        """True if there is a complete backup of this name."""
         return bool(self.files.exists(f"{self.path}/{name}/{MANIFEST}"))
 
-    def keep(self, work: Path, manifest: Manifest) -> None:
-        """Makes the dumps in the folder `work` the backup that `manifest` describes.
+    def add(self, work: Path, manifest: Manifest) -> None:
+        """Stores the dumps in the folder `work` as the backup that `manifest` describes.
 
         A folder beside the backups is renamed, any other is copied first.
 
@@ -86,7 +86,7 @@ class Place:
                 written is removed again.
         """
         final = f"{self.path}/{manifest.name}"
-        with self.told("written"):
+        with self.errors_explained("written"):
             if self.files.exists(final):
                 raise StreamflowError(f"{self.url}: {manifest.name} is there already")
             complete(work, manifest)
@@ -117,8 +117,8 @@ class Place:
                 self.files.rm(scratch, recursive=True)
 
     def prune(self, prefix: str, keep: int) -> list[str]:
-        """Removes all but the newest `keep` backups with this prefix; gives which."""
-        with self.told("tidied"):
+        """Removes all but the newest `keep` backups with this prefix; returns the removed names."""
+        with self.errors_explained("tidied"):
             gone = self.names(prefix)[:-keep]
             for name in gone:
                 # Without its manifest it is no backup, should the rest of the removal not happen.
@@ -140,7 +140,7 @@ class Place:
             raise ConfigurationError(
                 f"{self.url}: no backup {quoted(name)}; there are: {', '.join(known) or 'none'}"
             )
-        with self.told("read"):
+        with self.errors_explained("read"):
             return parse(self.files.cat_file(f"{self.path}/{name}/{MANIFEST}"))
 
     def fetch(self, manifest: Manifest, into: Path) -> dict[str, Path]:
@@ -155,7 +155,7 @@ class Place:
         for one in manifest.databases:
             path = f"{self.path}/{manifest.name}/{one.file}"
             local = Path(path)
-            with self.told("read"):
+            with self.errors_explained("read"):
                 if not self.is_local:
                     local = into / one.file
                     self.files.get_file(path, str(local))
@@ -175,7 +175,7 @@ class Place:
         Raises:
             StreamflowError: the place cannot be read.
         """
-        with self.told("read"):
+        with self.errors_explained("read"):
             self.files.invalidate_cache()
             try:
                 return bytes(self.files.cat_file(f"{self.path}/{name}"))
@@ -189,7 +189,7 @@ class Place:
             StreamflowError: the place cannot be written.
         """
         scratch = f"{self.path}/.{uuid.uuid4().hex}.tmp"
-        with self.told("written"):
+        with self.errors_explained("written"):
             self.files.makedirs(self.path, exist_ok=True)
             self.files.pipe_file(scratch, content)
             if self.is_local:
@@ -203,7 +203,7 @@ class Place:
             StreamflowError: one of these cannot be done.
         """
         path, content = f"{self.path}/.{uuid.uuid4().hex}.tmp", uuid.uuid4().bytes
-        with self.told("written"):
+        with self.errors_explained("written"):
             self.files.makedirs(self.path, exist_ok=True)
             self.files.pipe_file(path, content)
             if self.files.cat_file(path) != content:
@@ -212,7 +212,7 @@ class Place:
 
 
 def complete(work: Path, manifest: Manifest) -> None:
-    """Adds checksums and manifest to the dumps in `work` and sees them onto the disk."""
+    """Adds checksums and manifest to the dumps in `work` and flushes all of them to the disk."""
     for facts in work.glob("*.facts"):
         facts.unlink()
     (work / SUMS).write_bytes(manifest.sums())
@@ -222,7 +222,7 @@ def complete(work: Path, manifest: Manifest) -> None:
 
 
 def sync(path: Path) -> None:
-    """Waits until a file or folder is on the disk."""
+    """Flushes a file or folder to the disk."""
     handle = os.open(path, os.O_RDONLY)
     try:
         os.fsync(handle)
@@ -231,7 +231,7 @@ def sync(path: Path) -> None:
 
 
 def store(work: Path, to: str, prefix: str, keep: int) -> Manifest:
-    """Makes the dumps in the folder `work` a backup at `to`, then removes all but the newest.
+    """Stores the dumps in the folder `work` as a backup at `to`; removes all but the newest `keep`.
 
     One of a database without data removes none: after a loss the good ones have to stay.
 
@@ -240,7 +240,7 @@ def store(work: Path, to: str, prefix: str, keep: int) -> Manifest:
     """
     place = Place(to)
     manifest = describe(work, prefix)
-    place.keep(work, manifest)
+    place.add(work, manifest)
     log.info("backup stored", extra={"backup": manifest.name, "bytes": manifest.bytes})
     if not manifest.has_data:
         log.warning("no data in this backup, so that older ones stay", extra={"place": place.url})

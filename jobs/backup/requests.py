@@ -1,9 +1,9 @@
 """Remembers which restores were carried out, so that none repeats by itself.
 
-A restore is asked for by a text that none before had, its request. It is written down twice: in the
+A restore has a request, a text that no earlier one had. It is written down twice: in the
 comment of the restored database, in the transaction that puts it in place, and in a file beside the
-backups, which survives a lost volume. Either is enough: what asks for the same again, such as a
-rollback to earlier values or an entry that stays in them, is told so.
+backups, which survives a lost volume. Either is enough to refuse the same request again, as of a
+rollback to earlier values or of an entry that stays in them.
 """
 
 import json
@@ -28,15 +28,15 @@ class CarriedOut:
     request: str
     backup: str
     at: str
-    """When it was written down, UTC."""
+    """The instant at which it was written down, UTC."""
     database: str
     host: str
-    """The server, as the job that restored knew it."""
+    """The host of the server, as the restoring job was given it."""
     has_data: bool
-    """Whether the restored database had any."""
+    """True if the restored database had data."""
 
-    def told(self) -> str:
-        """What was done, for who asks for it again."""
+    def description(self) -> str:
+        """Says what was done, for whoever requests it again."""
         return (
             f"{self.request!r} was carried out at {self.at}: database {self.database} at "
             f"{self.host} was restored from {self.backup}"
@@ -45,7 +45,7 @@ class CarriedOut:
 
 @dataclass(frozen=True)
 class Request:
-    """What asks for a restore of the backups with a prefix at a place."""
+    """A request to restore one of the backups with a prefix at a place."""
 
     text: str
     place: Place
@@ -53,14 +53,14 @@ class Request:
 
     @property
     def file(self) -> str:
-        """The name of its file: readable, and another one for every text."""
+        """The name of the request's file: readable, and different for every text."""
         words = re.sub(r"[^A-Za-z0-9]+", "-", self.text).strip("-").lower()
         return (
             f"{self.prefix}.restored-{words[:60]}-{sha256(self.text.encode()).hexdigest()[:8]}.json"
         )
 
-    def found(self) -> CarriedOut | None:
-        """What is written down of it beside the backups; None where nothing is.
+    def carried_out(self) -> CarriedOut | None:
+        """Reads how it was carried out from its file beside the backups; None if there is no file.
 
         Raises:
             StreamflowError: the place cannot be read, or the file is none of ours.
@@ -74,19 +74,19 @@ class Request:
             raise StreamflowError(f"{self.place.url}/{self.file}: not readable: {error}") from error
 
     def write_down(self, backup: str, database: str, has_data: bool) -> None:
-        """Writes beside the backups that it was carried out, unless that is there.
+        """Writes to its file beside the backups that it was carried out, unless there is one.
 
         Raises:
             StreamflowError: it cannot be written.
         """
-        if self.found() is None:
-            now = datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+        if self.carried_out() is None:
+            now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             host = settings.postgres().host
             done = CarriedOut(self.text, backup, now, database, host, has_data)
             self.place.write(self.file, (json.dumps(asdict(done), indent=2) + "\n").encode())
 
     def write_down_former(self, database: str, found: State) -> None:
-        """Writes down the request of the database that is about to be replaced, unless it is.
+        """Writes down the request, if any, that the database to be replaced was restored for.
 
         Whatever kept that from being done, its comment is the last place that knows of it.
 
@@ -98,7 +98,7 @@ class Request:
             former.write_down(found.backup, database, bool(found.data))
 
     def done_before(self, database: str, found: State) -> str:
-        """What was done for this request before; empty where nothing was.
+        """Says what was done for this request before; empty if nothing was.
 
         Args:
             found: what the main database, `database`, is now.
@@ -109,7 +109,7 @@ class Request:
             StreamflowError: the place cannot be read, and the database does not know either.
         """
         if found.request == self.text:
-            try:  # which it may not have come to
+            try:  # a killed restore may not have written it
                 self.write_down(found.backup, database, bool(found.data))
             except StreamflowError as error:
                 log.warning("not written down beside the backups", extra={"reason": str(error)})
@@ -117,12 +117,12 @@ class Request:
                 f"{self.text!r} was carried out: database {database} was restored from "
                 f"{found.backup}; nothing to do"
             )
-        before = self.found()
+        before = self.carried_out()
         if before is None:
             return ""
         if before.has_data and not found.data:
             raise ConfigurationError(
-                f"{before.told()}, and has no data now; it is not done again by itself: ask by "
-                "another request (jobs.restore.request)"
+                f"{before.description()}, and has no data now; it is not done again by itself: "
+                "ask by another request (jobs.restore.request)"
             )
-        return f"{before.told()}; nothing to do"
+        return f"{before.description()}; nothing to do"

@@ -1,4 +1,4 @@
-"""Restores a backup: into a new database beside the one in use, which then takes its name.
+"""Restores a backup into a new database, which then takes the name of the one in use.
 
 `prepare` checks everything before anything is changed and writes a plan; pg_restore follows it;
 `finish` counts the rows and renames both databases in one transaction. The former database is
@@ -33,11 +33,11 @@ from streamflow.postgres import migrate as schema
 log = logging.getLogger(__name__)
 
 PLAN, DETAILS, PLAIN = "plan", "plan.json", "plan.plain"
-"""In the folder of a plan: for pg_restore, for `finish`, and there when grants were left out."""
+"""Files of a plan: for pg_restore, for `finish`, and one that is there if grants were left out."""
 
 
 class LeftOut(ConfigurationError):
-    """A database is not restored; says why."""
+    """A database is left out of a restore, for the reason in the message."""
 
 
 class Done(LeftOut):
@@ -46,38 +46,38 @@ class Done(LeftOut):
 
 @dataclass(frozen=True)
 class Step:
-    """One database to restore."""
+    """The restore of one database."""
 
     what: str
     database: str
     into: str
     """The new database, or `database` itself where it is bare and no other may be created."""
     dump: str
-    """File of this machine."""
+    """A file on this machine."""
     backup: str
     rows: dict[str, int]
     keeps: bool
-    """Whether the database in use has data and stays, under another name."""
+    """True if the database in use has data and is kept, under another name."""
     has_grants: bool
-    """Whether rights on the database in use were granted or taken away."""
+    """True if rights on the database in use were granted or revoked."""
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What `finish` has to do; without a step nothing, and `message` says why."""
+    """The steps that `finish` has to take; without any, `message` says why."""
 
     steps: list[Step]
     message: str = ""
 
     def write(self, folder: Path) -> None:
-        """Writes it to a folder, for pg_restore and for `finish`."""
+        """Writes the plan to a folder, for pg_restore and for `finish`."""
         (folder / DETAILS).write_text(json.dumps(asdict(self)))
         lines = [f"{step.into}\t{step.dump}\n" for step in self.steps]
         (folder / PLAN).write_text("".join(lines))
 
     @classmethod
     def read(cls, folder: Path) -> Self:
-        """The plan in a folder.
+        """Reads the plan in a folder.
 
         Raises:
             ConfigurationError: there is none.
@@ -128,7 +128,7 @@ def prepare(
         raise ConfigurationError(f"{manifest.name} has no database {MAIN}")
     unknown = sorted(targets.keys() - {one.what for one in manifest.databases})
     steps, left_out = [], [f"{what}: {manifest.name} has none, left out" for what in unknown]
-    # The main one comes last: when its mark is there, all is done.
+    # The main database comes last: once it is marked as restored, all are.
     for one in sorted(manifest.databases, key=lambda dump: dump.what == MAIN):
         path = str(dumps[one.what].resolve())
         try:
@@ -148,7 +148,7 @@ def prepare(
 def planned(
     dump: Dump, path: str, backup: str, database: str | None, request: str, overwrite: bool
 ) -> Step:
-    """How to restore one database.
+    """Plans the restore of one database.
 
     Raises:
         LeftOut: it is not asked for, restored already, has data, or may not be replaced.
@@ -164,7 +164,7 @@ def planned(
 
 
 def destination(database: str, found: State, overwrite: bool) -> str:
-    """Where to restore to: a new database, or `database` itself if no other may be created."""
+    """Chooses a name to restore to: a new one, or `database` itself if none may be created."""
     if found.data and not overwrite:
         raise LeftOut(
             f"database {database} has data (in {found.data}), nothing was changed; --overwrite "
@@ -182,7 +182,7 @@ def destination(database: str, found: State, overwrite: bool) -> str:
 
 
 def finish(folder: Path, request: Request) -> list[dict[str, Any]]:
-    """Checks what pg_restore made by the plan in `folder` and puts it in the place of the former.
+    """Verifies the databases that pg_restore filled by the plan in `folder`, and puts them in use.
 
     Then it writes down that the request was carried out.
 
@@ -223,7 +223,7 @@ def verify(step: Step) -> None:
 
 
 def advice(folder: Path) -> list[str]:
-    """What a person has to do after `finish`, a line each."""
+    """Lists the steps that a person has to take after `finish`, a line each."""
     steps = Plan.read(folder).steps
     said = []
     if (folder / PLAIN).exists():
@@ -240,7 +240,7 @@ def advice(folder: Path) -> list[str]:
 
 
 def other_version(connection: Connection) -> list[str]:
-    """What to do where the database that was restored is of another version, a line if any."""
+    """Advises on a restored database of another version, in one line; empty for this version."""
     try:
         is_older = schema.state(connection) in ("missing", "outdated")
     except SchemaTooNew as error:

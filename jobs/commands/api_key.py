@@ -11,18 +11,18 @@ from typing import Annotated
 
 import typer
 
+from jobs.commands.report import reporting
 from jobs.run import console
-from jobs.run.report import reporting
 from streamflow.errors import ConfigurationError, shorten
 
 PREFIX = "sfk_"
-"""How keys begin, so that people and secret scanners know one when they see it."""
+"""The beginning of every key, by which people and secret scanners recognize one."""
 NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
 SERVICE = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 def api_key(
-    name: Annotated[str, typer.Argument(help="Who it is for, as logs and metrics show it.")],
+    name: Annotated[str, typer.Argument(help="Name of the caller, as logs and metrics show it.")],
     service: Annotated[
         list[str] | None,
         typer.Option(help="Feature service it is limited to; may be repeated."),
@@ -42,7 +42,7 @@ def api_key(
 
 
 def services_of(name: str, services: list[str]) -> str:
-    """What follows a hash.
+    """The text that follows a hash: the services that the key is limited to.
 
     Raises:
         ConfigurationError: the API would not take the name, or a service's.

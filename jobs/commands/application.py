@@ -1,4 +1,4 @@
-"""The classes behind the command line: how it is read, and that it always ends in an exit code."""
+"""Classes of all commands: they read the arguments and always end in an exit code."""
 
 import os
 import re
@@ -12,9 +12,9 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
+from jobs.commands.report import VERBOSE, WRONG_USE, error_text, exit_code, print_error
 from jobs.run import console, ledger
-from jobs.run.report import VERBOSE, WRONG_USE, exit_code, message, tell
-from jobs.run.urls import require_no_password, shown
+from jobs.run.urls import require_no_password, without_secrets
 from streamflow.errors import ConfigurationError
 from streamflow.visible_text import printable
 
@@ -24,7 +24,7 @@ Body = TypeVar("Body", bound=Callable[..., Any])
 
 
 class Command(TyperCommand):
-    """A command that takes each option once, and says in one line how it was used wrongly."""
+    """A command that takes each option once, and reports wrong usage in one line."""
 
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
         """Reads the arguments into the context.
@@ -32,7 +32,7 @@ class Command(TyperCommand):
         Raises:
             ConfigurationError: they are not as the command wants them.
         """
-        with explained(context):
+        with usage_explained(context):
             require_text(arguments)
             require_no_password(arguments)
             require_honoured(self, context, arguments)
@@ -40,7 +40,7 @@ class Command(TyperCommand):
 
 
 class RunCommand(Command):
-    """A command whose last line is JSON, also when it was used wrongly."""
+    """A command whose last line is JSON, also after wrong usage."""
 
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
         """Reads the arguments as `Command` does."""
@@ -48,23 +48,23 @@ class RunCommand(Command):
             return super().parse_args(context, arguments)
 
     def invoke(self, context: Any) -> Any:
-        """Runs the command, which may find before it begins that its options contradict."""
+        """Runs the command, which may still refuse options that contradict each other."""
         with ending_in_json(context):
             return super().invoke(context)
 
 
 class Commands(TyperGroup):
-    """A group of commands, which ends in an exit code and one line whatever happens in them."""
+    """A group of commands that turns every error into one line and an exit code."""
 
     def parse_args(self, context: Any, arguments: list[str]) -> list[str]:
-        """Reads what stands before the command's name."""
-        with explained(context):
+        """Reads the options before the command's name."""
+        with usage_explained(context):
             require_honoured(self, context, arguments)
             return super().parse_args(context, arguments)
 
     def resolve_command(self, context: Any, arguments: list[str]) -> Any:
-        """The command that the arguments name."""
-        with explained(context):
+        """Finds the command that the arguments name."""
+        with usage_explained(context):
             return super().resolve_command(context, arguments)
 
     def main(
@@ -76,7 +76,7 @@ class Commands(TyperGroup):
         windows_expand_args: bool = True,
         **extra: Any,
     ) -> Any:
-        """Runs a command; ends the process with its exit code, or gives it."""
+        """Runs a command; exits with its code, or returns it if not `standalone_mode`."""
         prepare_streams()
         arguments = sys.argv[1:] if args is None else args
         code = self._ended(verbose_first(arguments), prog_name or "streamflow")
@@ -94,17 +94,17 @@ class Commands(TyperGroup):
         except typer.Exit as stop:
             return int(stop.exit_code)
         except TyperException as error:
-            if said := error.format_message():  # else the help of a group was printed
-                tell(ConfigurationError(said))
+            if said := error.format_message():  # without a text, the help of a group was printed
+                print_error(ConfigurationError(said))
             return WRONG_USE
         except BaseException as error:
-            tell(error)
+            print_error(error)
             return exit_code(error)
         return 0
 
 
 class Application(typer.Typer):
-    """A Typer application of such commands."""
+    """A Typer application whose commands are of these classes."""
 
     def __init__(self, **settings: Any) -> None:
         super().__init__(
@@ -116,36 +116,36 @@ class Application(typer.Typer):
         )
 
     def command(self, *arguments: Any, **settings: Any) -> Callable[[Body], Body]:
-        """Makes a function a command."""
+        """Registers a function as a command."""
         return super().command(*arguments, **{"cls": Command, **settings})
 
 
 @contextmanager
-def explained(context: Any) -> Iterator[None]:
-    """Turns an error of use into ours, on one line and without what is secret in a URL."""
+def usage_explained(context: Any) -> Iterator[None]:
+    """Raises ConfigurationError in place of Typer's usage errors: one line, no secret of a URL."""
     try:
         yield
     except TyperException as error:
         if not (said := error.format_message()):
             raise
-        line = re.sub(r"\s*\n\s*", " ", shown(said)).rstrip(".")
+        line = re.sub(r"\s*\n\s*", " ", without_secrets(said)).rstrip(".")
         raise ConfigurationError(f"{line} (see: {context.command_path} --help)") from None
 
 
 @contextmanager
 def ending_in_json(context: Any) -> Iterator[None]:
-    """Ends the command with its JSON line where it was used wrongly."""
+    """Ends the command with its JSON line after wrong usage."""
     try:
         yield
     except ConfigurationError as error:
-        tell(error)
+        print_error(error)
         group = context.parent.info_name if context.parent.parent else None
-        console.end(ledger.failed(group or context.info_name, message(error)))
+        console.end(ledger.failed(group or context.info_name, error_text(error)))
         raise typer.Exit(WRONG_USE) from None
 
 
 def require_text(arguments: Sequence[str]) -> None:
-    """Returns when all arguments are text in UTF-8; raises ConfigurationError for bytes."""
+    """Refuses arguments that are not UTF-8."""
     for one in arguments:
         try:
             one.encode()
@@ -154,7 +154,7 @@ def require_text(arguments: Sequence[str]) -> None:
 
 
 def require_honoured(command: Any, context: Any, arguments: Sequence[str]) -> None:
-    """Returns when every value that is given can be taken.
+    """Refuses option values that would be ignored.
 
     Raises:
         ConfigurationError: an option that takes one value has several, of which the last would be
@@ -174,10 +174,10 @@ def require_honoured(command: Any, context: Any, arguments: Sequence[str]) -> No
 
 
 def require_at_most_one(**options: object) -> None:
-    """Returns when no more than one of these options is given, called as in Python.
+    """Refuses several options of which only one can hold; they are named as in Python.
 
     Raises:
-        ConfigurationError: several are.
+        ConfigurationError: several are given.
     """
     given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
     if len(given) > 1:
@@ -185,7 +185,7 @@ def require_at_most_one(**options: object) -> None:
 
 
 def verbose_first(arguments: Sequence[str]) -> list[str]:
-    """The arguments with `--verbose` in front, where Typer looks for it."""
+    """Moves `--verbose` to the front of the arguments, where Typer looks for it."""
     given = list(arguments)
     end = given.index("--") if "--" in given else len(given)
     options = given[:end]
@@ -194,7 +194,7 @@ def verbose_first(arguments: Sequence[str]) -> list[str]:
 
 
 def prepare_streams() -> None:
-    """Lets nothing that is printed fail by its characters, or because a stream was closed."""
+    """Keeps printing from failing because of characters or a closed stream."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115
@@ -204,7 +204,7 @@ def prepare_streams() -> None:
 
 
 def abandon_closed_output() -> None:
-    """Keeps Python from complaining at its end of a reader that went away before."""
+    """Keeps Python from reporting at exit that the reader of its output is gone."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):

@@ -3,56 +3,78 @@
 The chart's CronJob and restore Job run them; pg_dump and pg_restore are in PostgreSQL's image.
 """
 
+import logging
+import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.backup.ledger import noted
 from jobs.commands.application import Application, RunCommand
+from jobs.commands.report import error_text, reporting
 from jobs.run import console, waiting
-from jobs.run.report import message, reporting
-from streamflow.errors import ConfigurationError, shorten
+from jobs.run.ledger import Run, recorded
+from streamflow.errors import ConfigurationError, StreamflowError, shorten
+from streamflow.settings import names_a_database
 
 if TYPE_CHECKING:
     from jobs.backup.requests import Request
+
+log = logging.getLogger(__name__)
 
 backup_app = Application(help="Keep dumps as backups; list, check.")
 restore_app = Application(help="Put a backup in the database's place.")
 
 PLACE = "A folder, or any fsspec URL of one."
-Prefix = Annotated[str, typer.Option(help="How names begin, before the time.")]
+Prefix = Annotated[str, typer.Option(help="Beginning of the backups' names, before the time.")]
 PlanFolder = Annotated[
-    Path, typer.Argument(metavar="FOLDER", help="For the plan, and for downloads.")
+    Path, typer.Argument(metavar="FOLDER", help="Folder for the plan and for downloads.")
 ]
 From = Annotated[str, typer.Option("--from", metavar="PLACE", help=PLACE)]
 Requested = Annotated[
     str,
     typer.Option(
-        metavar="TEXT", help="What asks for it; the same text again is not carried out again."
+        metavar="TEXT", help="Text that names this restore; the same one is carried out once."
     ),
 ]
 
 
 @contextmanager
-def summed_up(command: str, database: bool = False) -> Iterator[dict[str, Any]]:
+def summary_line(command: str, database: bool = False) -> Iterator[dict[str, Any]]:
     """Runs a command's body and ends with one JSON line, which the body may add to."""
     began = time.monotonic()
     line: dict[str, Any] = {"command": command, "outcome": "done"}
 
     def summary(error: BaseException | None) -> dict[str, Any]:
-        failed = {"outcome": "failed", "message": message(error)} if error else {}
+        failed = {"outcome": "failed", "message": error_text(error)} if error else {}
         return {**line, **failed, "duration_ms": round((time.monotonic() - began) * 1000)}
 
     with reporting(database, summary):
         yield line
 
 
+@contextmanager
+def recorded_if_possible(command: str) -> Iterator[Run]:
+    """Records a run in the ledger if the PG* variables name a database that has one.
+
+    Without one, or if it does not answer, the run is not recorded: a dump has to be stored all
+    the more when its database is gone.
+    """
+    with ExitStack() as stack:
+        run = Run(command, {})
+        if names_a_database(os.environ):
+            try:
+                run = stack.enter_context(recorded(command))
+            except StreamflowError as error:
+                log.warning("not noted in the ledger", extra={"reason": str(error)})
+        yield run
+
+
 def require_prefix(prefix: str) -> None:
-    """Returns when backups whose names begin with `prefix` are found again, else refuses it."""
+    """Refuses a prefix that cannot begin a backup's name."""
     from jobs.backup.place import PREFIX
 
     if not PREFIX.fullmatch(prefix):
@@ -62,7 +84,7 @@ def require_prefix(prefix: str) -> None:
 
 
 def targets_of(databases: list[str]) -> dict[str, str]:
-    """The databases to restore, by what they are.
+    """Parses the options WHAT=NAME: the databases to restore, by what they are.
 
     Raises:
         ConfigurationError: one is not WHAT=NAME, or WHAT is given twice.
@@ -80,15 +102,15 @@ def targets_of(databases: list[str]) -> dict[str, str]:
 
 @backup_app.command("store", cls=RunCommand)
 def store(
-    dumps: Annotated[Path, typer.Argument(metavar="FOLDER", help="With pg_dump's files.")],
+    dumps: Annotated[Path, typer.Argument(metavar="FOLDER", help="Folder with pg_dump's files.")],
     to: Annotated[str, typer.Option(metavar="PLACE", help=PLACE)],
     prefix: Prefix = "streamflow",
-    keep: Annotated[int, typer.Option(min=1, help="How many stay, the newest.")] = 7,
+    keep: Annotated[int, typer.Option(min=1, help="Number of backups to keep, the newest.")] = 7,
 ) -> None:
     """Make a folder of dumps a backup with checksums and manifest; remove the oldest ones."""
     from jobs.backup.place import store as stored
 
-    with summed_up("backup") as line, noted("backup") as run:
+    with summary_line("backup") as line, recorded_if_possible("backup") as run:
         require_prefix(prefix)
         manifest = stored(dumps, to, prefix, keep)
         rows = sum(sum(one.rows.values()) for one in manifest.databases)
@@ -139,8 +161,8 @@ def check(place: Annotated[str, typer.Argument(metavar="PLACE", help=PLACE)]) ->
         console.say(f"{where.url}: can be written; {len(names)} backups{newest}")
 
 
-def asked(request: str, place: str, prefix: str) -> "Request":
-    """The request of a restore, as the options have it.
+def request_of(request: str, place: str, prefix: str) -> "Request":
+    """Makes the request of a restore from the options.
 
     Raises:
         ConfigurationError: one of them cannot be.
@@ -156,26 +178,26 @@ def asked(request: str, place: str, prefix: str) -> "Request":
 
 @restore_app.command("prepare")
 def prepare(
-    name: Annotated[str, typer.Argument(metavar="BACKUP", help="Its name, or `latest`.")],
+    name: Annotated[str, typer.Argument(metavar="BACKUP", help="Name of a backup, or `latest`.")],
     plan: PlanFolder,
     place: From,
     database: Annotated[
-        list[str], typer.Option(metavar="WHAT=NAME", help="Restore this one; may be repeated.")
+        list[str], typer.Option(metavar="WHAT=NAME", help="Database to restore; may be repeated.")
     ],
     request: Requested,
     overwrite: Annotated[
-        bool, typer.Option("--overwrite", help="Also where there is data, which is kept aside.")
+        bool, typer.Option("--overwrite", help="Restore over data, too, which is kept aside.")
     ] = False,
     prefix: Prefix = "streamflow",
 ) -> None:
     """Verify a backup, make new databases for it, and write the plan for pg_restore."""
-    from jobs.backup.databases import server
+    from jobs.backup.databases import require_server
     from jobs.backup.restore import prepare as prepared
 
     with reporting():
-        wanted = asked(request, place, prefix)
+        wanted = request_of(request, place, prefix)
         targets = targets_of(database)
-        waiting.until(server, "the database")
+        waiting.until(require_server, "the database")
         for line in prepared(name, wanted, targets, overwrite, plan):
             console.say(line)
 
@@ -188,11 +210,11 @@ def finish(
     from jobs.backup.restore import Plan, advice
     from jobs.backup.restore import finish as finished
 
-    with summed_up("restore", database=True) as line:
+    with summary_line("restore", database=True) as line:
         line["request"] = request
         if said := Plan.read(plan).message:
             line["message"] = said
-        line["databases"] = finished(plan, asked(request, place, prefix))
+        line["databases"] = finished(plan, request_of(request, place, prefix))
         for one in advice(plan):
             console.say(one)
         for one in line["databases"]:

@@ -1,7 +1,7 @@
-"""`streamflow batch`: commands one after the other in one process, as a Job of the chart runs them.
+"""`streamflow batch`: runs several commands in one process, as a Job of the chart does.
 
-One that fails keeps none of the others from being run, unless the database is away. What was done
-is for each command to know (`--once`, `--if-stale`), so that another attempt does the rest.
+A failed command does not keep the others from being run, unless the database is down. Commands find
+out themselves what was done before (`--once`, `--if-stale`); another attempt does the rest.
 """
 
 import logging
@@ -10,31 +10,31 @@ from typing import Annotated, Any
 
 import typer
 
+from jobs.commands.report import FAILED, INTERRUPTED, REFUSED, WRONG_USE, exit_code, print_error
 from jobs.run import waiting
-from jobs.run.report import FAILED, INTERRUPTED, REFUSED, WRONG_USE, exit_code, tell
-from jobs.run.urls import shown
+from jobs.run.urls import without_secrets
 from streamflow.errors import ConfigurationError, StoreUnavailable, StreamflowError
 
 log = logging.getLogger(__name__)
 
 BATCH = "batch"
 THEN = "--then"
-"""Stands between two commands; no name of a view or file looks like it."""
+"""The word between two commands, which no name of a view or file looks like."""
 SETTINGS = {"ignore_unknown_options": True, "allow_interspersed_args": False}
-"""What follows the first command's name is not for `batch`."""
+"""Leaves the options after the first command's name to that command."""
 
 
 def batch(
     context: typer.Context,
     commands: Annotated[list[str], typer.Argument(metavar="COMMAND … [--then COMMAND …]…")],
 ) -> None:
-    """Run commands in order; end with 1 if another attempt is of use to one, else 3, 2 or 0."""
+    """Run commands in order; exit with 1 if another attempt may help one, else 3, 2 or 0."""
     works = list(split(commands))
     parsed = [parse(context.find_root(), work) for work in works]
-    with waiting.together():
+    with waiting.sharing_budget():
         codes = list(run_all(parsed))
     ended = [
-        f"{shown(' '.join(work))} (code {code})"
+        f"{without_secrets(' '.join(work))} (code {code})"
         for work, code in zip(works, codes, strict=False)
         if code
     ]
@@ -43,13 +43,13 @@ def batch(
         ended.append(f"{why}, {left} commands were left to the next attempt")
     if ended:
         said = f"{len(ended) - bool(left)} of {len(works)} commands did not end well: "
-        tell(StreamflowError(said + "; ".join(ended)))
+        print_error(StreamflowError(said + "; ".join(ended)))
         worst = (INTERRUPTED, FAILED, REFUSED, WRONG_USE)
         raise typer.Exit(next(one for one in worst if one in codes))
 
 
 def split(words: Sequence[str]) -> Iterator[list[str]]:
-    """The words of each command."""
+    """Splits the words at `--then` into commands."""
     command: list[str] = []
     for word in words:
         if word == THEN:
@@ -61,10 +61,10 @@ def split(words: Sequence[str]) -> Iterator[list[str]]:
 
 
 def parse(root: Any, words: list[str]) -> Any:
-    """A command of `streamflow` with its arguments, ready to be invoked.
+    """Parses one command with its arguments to a context that can be invoked.
 
     Raises:
-        ConfigurationError: it is none that a batch may have, or its arguments are wrong.
+        ConfigurationError: it is not a command that a batch may have, or its arguments are wrong.
         typer.Exit: these are wrong, and all is said about it.
     """
     if not words:
@@ -76,7 +76,7 @@ def parse(root: Any, words: list[str]) -> Any:
 
 
 def run_all(contexts: Sequence[Any]) -> Iterator[int]:
-    """Runs each command and gives its exit code; ends early when the database is away."""
+    """Runs the commands and yields their exit codes; ends early if the database is down."""
     for place, context in enumerate(contexts, start=1):
         code = 0
         try:
@@ -84,8 +84,8 @@ def run_all(contexts: Sequence[Any]) -> Iterator[int]:
                 context.command.invoke(context)
         except typer.Exit as end:
             code = end.exit_code
-        except Exception as error:  # of a command that says nothing of its own errors
-            tell(error)
+        except Exception as error:  # commands without `reporting` do not print their errors
+            print_error(error)
             code = exit_code(error)
         yield code
         if code == INTERRUPTED or (code == FAILED and place < len(contexts) and is_away()):
@@ -93,9 +93,9 @@ def run_all(contexts: Sequence[Any]) -> Iterator[int]:
 
 
 def is_away() -> bool:
-    """Whether the database does not answer."""
+    """True if the database does not answer."""
     try:
-        waiting.database()
+        waiting.require_database()
     except StoreUnavailable:
         return True
     return False

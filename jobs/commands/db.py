@@ -8,10 +8,10 @@ from typing import Annotated
 import typer
 
 from jobs.commands.application import Application
+from jobs.commands.report import reporting
 from jobs.roles import set_up as roles
 from jobs.roles.names import Names, passwords
 from jobs.run import console, waiting
-from jobs.run.report import reporting
 from streamflow import settings
 from streamflow.postgres import embedded
 from streamflow.postgres import migrate as schema
@@ -50,10 +50,10 @@ def db_create(name: Annotated[str, typer.Argument(help="Database to create.")]) 
 
 @app.command("roles")
 def db_roles(
-    owner: Annotated[str, typer.Option(help="Runs apply.")] = Names.owner,
-    writer: Annotated[str, typer.Option(help="Ingests, materializes.")] = Names.writer,
-    trainer: Annotated[str, typer.Option(help="Builds training sets.")] = Names.trainer,
-    reader: Annotated[str, typer.Option(help="The API.")] = Names.reader,
+    owner: Annotated[str, typer.Option(help="Role that runs apply.")] = Names.owner,
+    writer: Annotated[str, typer.Option(help="Role that ingests and materializes.")] = Names.writer,
+    trainer: Annotated[str, typer.Option(help="Role that builds training sets.")] = Names.trainer,
+    reader: Annotated[str, typer.Option(help="Role of the API.")] = Names.reader,
 ) -> None:
     """Create or update four roles with no more rights than their commands need.
 

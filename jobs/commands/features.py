@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs.commands.report import reporting
 from jobs.run import console
-from jobs.run.report import reporting
 from streamflow.errors import ConfigurationError, StreamflowError, shorten
 from streamflow.visible_text import printable, quoted
 
@@ -21,8 +21,8 @@ Keys = Annotated[
     typer.Argument(
         metavar="KEY…",
         show_default=False,
-        help="Value of the service's join key; of several driver_id=1,user_id=a, as well as what "
-        "its on-demand views take of a request; none for a service without keys.",
+        help="Value of the service's join key; several as driver_id=1,user_id=a, with the values "
+        "that its on-demand views need of a request; none for a service without keys.",
     ),
 ]
 
@@ -41,7 +41,7 @@ def features(
         with open_store() as store:
             contract = contract_of(store, service)
             wanted = asked_by(store, service)
-            vectors = read(store, contract, parsed(keys or [], wanted, service))
+            vectors = read(store, contract, parse_keys(keys or [], wanted, service))
         for vector in vectors:
             of_whom = f"{printable(vector.name)}, " if vector.key else ""
             console.say(f"{of_whom}{service}, contract {contract.hash}")
@@ -60,7 +60,7 @@ def features(
 
 
 def require_found(vectors: "Sequence[Vector]", service: str) -> None:
-    """Returns when there are features of every key, else raises StreamflowError."""
+    """Raises StreamflowError if there is a key without features."""
     lacking = [vector for vector in vectors if not vector.found]
     if lacking and lacking[0].key:
         of_whom = ", ".join(quoted(vector.name) for vector in lacking)
@@ -69,8 +69,10 @@ def require_found(vectors: "Sequence[Vector]", service: str) -> None:
         raise StreamflowError(f"no online features of service {service}")
 
 
-def parsed(texts: Sequence[str], wanted: "Sequence[AskedBy]", service: str) -> list[dict[str, Any]]:
-    """The keys that a person wrote, as the service wants them.
+def parse_keys(
+    texts: Sequence[str], wanted: "Sequence[AskedBy]", service: str
+) -> list[dict[str, Any]]:
+    """Parses the keys that a person wrote, by the names and types that the service is asked by.
 
     Raises:
         ConfigurationError: there are none, or one is not what the service is asked by.
@@ -82,22 +84,22 @@ def parsed(texts: Sequence[str], wanted: "Sequence[AskedBy]", service: str) -> l
             )
         return [{}]
     if not texts:
-        raise ConfigurationError(f"no KEY is given; {how_asked(wanted, service)}")
+        raise ConfigurationError(f"no KEY is given; {key_form(wanted, service)}")
     found = []
     for text in texts:
-        given = named_values(text, [one.name for one in wanted], how_asked(wanted, service))
+        given = named_values(text, [one.name for one in wanted], key_form(wanted, service))
         found.append({one.name: value_of(one, given[one.name]) for one in wanted})
     return found
 
 
-def how_asked(wanted: "Sequence[AskedBy]", service: str) -> str:
-    """Says in a clause how a person writes a key of a service."""
+def key_form(wanted: "Sequence[AskedBy]", service: str) -> str:
+    """Describes in a clause how to write a key of a service."""
     several = ",".join(f"{one.name}=…" for one in wanted)
     return f"service {service} is asked by {wanted[0].name if len(wanted) == 1 else several}"
 
 
 def named_values(text: str, names: Sequence[str], how: str) -> dict[str, str]:
-    """`driver_id=1,user_id=a` by name; a value may have commas, and a single one needs no name.
+    """Splits `driver_id=1,user_id=a` by name; values may have commas, a single one needs no name.
 
     Raises:
         ConfigurationError: a name is missing, or there twice; `how` says what is right.
@@ -122,7 +124,7 @@ def named_values(text: str, names: Sequence[str], how: str) -> dict[str, str]:
 
 
 def value_of(wanted: "AskedBy", text: str) -> Any:
-    """The value that a text names, in the type that the service wants.
+    """Converts a text to the type that the service is asked by.
 
     Raises:
         ConfigurationError: it names none of that type.
@@ -137,7 +139,7 @@ def value_of(wanted: "AskedBy", text: str) -> Any:
 
 
 def whole_number(text: str, bits: int = 64) -> int:
-    """A number in digits that a signed integer of so many bits holds, else ValueError."""
+    """Parses a whole number that fits a signed integer of so many bits, else raises ValueError."""
     if not re.fullmatch(r"[+-]?[0-9]+", text) or not -(2 ** (bits - 1)) <= int(text) < 2 ** (
         bits - 1
     ):
@@ -146,14 +148,14 @@ def whole_number(text: str, bits: int = 64) -> int:
 
 
 def truth(text: str) -> bool:
-    """True or false, else ValueError."""
+    """Parses true or false, else raises ValueError."""
     if text.lower() not in ("true", "false"):
         raise ValueError(text)
     return text.lower() == "true"
 
 
 def seconds(text: str) -> int:
-    """Seconds since 1970, of a number, a day or a time (UTC without a zone), else ValueError."""
+    """Parses a number, a day or a time to seconds since 1970, else raises ValueError."""
     try:
         return whole_number(text)
     except ValueError:
@@ -170,4 +172,4 @@ FORMS: dict[str, tuple[Any, str]] = {
     "BYTES": (str.encode, "text"),
     "UNIX_TIMESTAMP": (seconds, "seconds since 1970, or a time like 2024-02-01T00:00:00Z"),
 }
-"""By Feast's type: what makes a value of text, and how the text looks; else it is the text."""
+"""By Feast's type: the converter of a text and a description of its form; others stay text."""

@@ -1,4 +1,4 @@
-"""`streamflow services`: the feature services, and what each of their features means."""
+"""`streamflow services`: lists the feature services and describes their features."""
 
 import json
 import re
@@ -7,16 +7,16 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from jobs.commands.report import reporting
 from jobs.run import console
-from jobs.run.ledger import iso
-from jobs.run.report import reporting
+from jobs.run.instants import iso
 from streamflow.errors import UnknownName
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 UNIT = re.compile(r", (?:in (?P<unit>[^,]+?)|a (?P<count>count))\.?$")
-"""The end of a description that tells the unit."""
+"""The end of a description, which names the unit."""
 NEWEST = """
     SELECT DISTINCT ON (view) view, newest_event FROM ops.materializations
     WHERE project = %s ORDER BY view, materialization DESC"""
@@ -25,7 +25,7 @@ NEWEST = """
 
 def services(
     name: Annotated[
-        str | None, typer.Argument(metavar="NAME", help="Tell this one feature by feature.")
+        str | None, typer.Argument(metavar="NAME", help="Describe this one feature by feature.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON.")] = False,
 ) -> None:
@@ -43,9 +43,9 @@ def services(
         if as_json:
             print(json.dumps(found, indent=2, default=console.cell), flush=True)
         elif name is None:
-            console.table([in_short(one) for one in found])
+            console.table([summary_row(one) for one in found])
         else:
-            tell(found[0])
+            print_service(found[0])
 
 
 def newest_online(project: str) -> dict[str, datetime | None]:
@@ -62,7 +62,7 @@ def newest_online(project: str) -> dict[str, datetime | None]:
 def described(
     store: "FeatureStore", service: Any, newest: dict[str, datetime | None]
 ) -> dict[str, Any]:
-    """A service as it is told to programs."""
+    """Describes a service for programs."""
     from streamflow.feast.registry.contracts import contract_of_service
     from streamflow.feast.registry.request_inputs import asked_by
 
@@ -104,15 +104,15 @@ def features_of(
 
 
 def unit_of(field: Any) -> str | None:
-    """The unit of a feature: its tag `unit`, else what its description ends in."""
+    """The unit of a feature: its tag `unit`, else the end of its description."""
     if tagged := field.tags.get("unit"):
         return str(tagged)
     found = UNIT.search(field.description)
     return (found["unit"] or found["count"]) if found else None
 
 
-def in_short(service: dict[str, Any]) -> dict[str, Any]:
-    """A service as a row of the list."""
+def summary_row(service: dict[str, Any]) -> dict[str, Any]:
+    """Summarizes a service as a row of the list."""
     return {
         "service": service["service"],
         "features": len(service["features"]),
@@ -123,7 +123,7 @@ def in_short(service: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def tell(service: dict[str, Any]) -> None:
+def print_service(service: dict[str, Any]) -> None:
     """Prints a service for people: what it is, then a row for each feature."""
     asked = ", ".join(f"{name} ({kind})" for name, kind in service["asked_by"].items())
     console.say(f"{service['service']}, contract {service['contract']}")

@@ -1,4 +1,4 @@
-"""Days and times as the command line takes them."""
+"""Parses the days and times of the command line."""
 
 import logging
 import re
@@ -7,14 +7,13 @@ from typing import Annotated
 
 import typer
 
-log = logging.getLogger(__name__)
+from jobs.materialize import CLOCKS_DIFFER
 
-CLOCKS_DIFFER = timedelta(hours=2)
-"""More than a clock is off that somebody set wrongly by an hour."""
+log = logging.getLogger(__name__)
 
 
 def parse_day(text: str) -> date:
-    """An ISO day, e.g. 2024-01-31."""
+    """Parses an ISO day, e.g. 2024-01-31."""
     try:
         return date.fromisoformat(text)
     except ValueError:
@@ -22,11 +21,14 @@ def parse_day(text: str) -> date:
 
 
 def parse_instant(text: str) -> datetime:
-    """An ISO time or day, aware; UTC where it names no zone."""
+    """Parses an ISO time or day to an aware time; without a zone it is UTC."""
     try:
         parsed = datetime.fromisoformat(text)
         return parsed.astimezone(UTC) if parsed.tzinfo else parsed.replace(tzinfo=UTC)
-    except (ValueError, OverflowError):  # the first or last day of all, in another zone
+    except (
+        ValueError,
+        OverflowError,
+    ):  # OverflowError: the first or last day of all, in another zone
         raise typer.BadParameter(
             f"{text!r} is not a time; write it like 2024-02-01 or 2024-02-01T00:00:00Z"
         ) from None
@@ -35,9 +37,9 @@ def parse_instant(text: str) -> datetime:
 def scheduled_time(job: str, reach: timedelta, now: datetime | None = None) -> datetime | None:
     """The time for which a CronJob made `job`: its name ends in it, as minutes since 1970.
 
-    Anybody may name a job that is made by hand, so that its digits are believed only where they
-    can be such a time: at most `reach` before now and not after it, by a clock that may be off
-    by CLOCKS_DIFFER. Else None, for now, and the log says why; an empty name is no job.
+    A job that is made by hand may have any name, so that digits count only if they can be such a
+    time: at most `reach` before now and not after it, by a clock that may be off by CLOCKS_DIFFER.
+    Otherwise None, which means now, and the log says why; an empty name is no job.
 
     Args:
         reach: how long after its scheduled time a job of this CronJob may still begin or be
@@ -70,9 +72,15 @@ AsOf = Annotated[
 ]
 Start = Annotated[
     datetime | None,
-    typer.Option(parser=parse_instant, metavar="TIME", help="From here on; unset: all rows."),
+    typer.Option(
+        parser=parse_instant,
+        metavar="TIME",
+        help="Beginning of the window; without it the first row.",
+    ),
 ]
 End = Annotated[
     datetime | None,
-    typer.Option(parser=parse_instant, metavar="TIME", help="Up to here, included; unset: now."),
+    typer.Option(
+        parser=parse_instant, metavar="TIME", help="End of the window, included; without it now."
+    ),
 ]

@@ -1,4 +1,4 @@
-"""What a month's files must be, as pandera schemas over the text of the CSV fields.
+"""Checks the fields of a month's files, by pandera schemas over the text of the CSV.
 
 Fields are checked as text, before anything converts them, so that a fault shows the value
 as it stands in the file. What needs several rows or files at once (unique keys, known
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.errors import Fault
+from streamflow.snapshots import KEY, Column, Snapshots
 
 TEXT = pd.ArrowDtype(pa.string())
 MAX_ID_LENGTH = 128
@@ -22,9 +23,9 @@ EARLIEST_DAY = date(1900, 1, 1)
 FAULTS_SHOWN = 10
 
 SMALLEST_REAL = 1.2e-38
-"""Nearer to zero, PostgreSQL's `real` loses digits and in the end refuses the number."""
+"""The smallest positive number that PostgreSQL's `real` holds with all its digits."""
 SMALLEST_DOUBLE = 2.3e-308
-"""The same of `double precision`."""
+"""The same for `double precision`."""
 
 Accepts = Callable[[pa.Array], pa.Array]
 Rules = pandera.Check | list[pandera.Check]
@@ -64,7 +65,7 @@ def numbers(pattern: str, kind: pa.DataType) -> Callable[[pa.Array], pa.Array]:
 
 
 def whole_number(low: int, high: int) -> pandera.Check:
-    """Digits only, within [low, high]."""
+    """A whole number in digits, within [low, high]."""
     parse = numbers(r"^-?[0-9]{1,18}$", pa.int64())
 
     def accepts(fields: pa.Array) -> pa.Array:
@@ -99,7 +100,7 @@ def number(low: int, high: int, smallest: float = SMALLEST_REAL) -> list[pandera
 
 
 def one_of(*values: str) -> pandera.Check:
-    """Exactly one of `values`."""
+    """Exactly one of the texts `values`."""
     allowed = pa.array(values, pa.string())
     return rule(f"one of {', '.join(values)}", lambda fields: pc.is_in(fields, value_set=allowed))
 
@@ -123,7 +124,7 @@ def day(latest: date) -> pandera.Check:
 
 def identifier() -> pandera.Check:
     """Any printable text of 1 to 128 characters without blanks around it."""
-    around = r"[\pZ\p{Cf}]"  # blanks of all scripts, and marks that nobody sees
+    around = r"[\pZ\p{Cf}]"  # blanks of all scripts, and invisible marks
     anywhere = r"[\p{Cc}\p{Zl}\p{Zp}\x{fffd}]"  # controls, line breaks, unreadable bytes
     strange = f"^{around}|{around}$|{anywhere}"
 
@@ -134,62 +135,45 @@ def identifier() -> pandera.Check:
     return rule(f"1 to {MAX_ID_LENGTH} printable characters in UTF-8, no blanks around", accepts)
 
 
-def schemas(as_of: date) -> dict[str, pandera.DataFrameSchema]:
-    """The six files of a month, in the order they are loaded, each with its columns' rules.
+def schemas(declared: Snapshots, as_of: date) -> dict[str, pandera.DataFrameSchema]:
+    """The files of a month, in the order they are loaded, each with its columns' rules.
 
     Args:
         as_of: the day the month describes; nothing in it may lie after that day.
     """
-    files: dict[str, dict[str, Rules]] = {
-        "users": {
-            "signup_date": day(as_of),
-            "user_gender": one_of("Female", "Male"),
-            "user_is_senior": truth(),
-            "has_family": truth(),
-            "has_dependents": truth(),
-        },
-        "subscriptions": {
-            "months_active": whole_number(0, 1200),
-            "plan_stream_tv": truth(),
-            "plan_stream_movies": truth(),
-            "contract_type": one_of("Month-to-month", "One year", "Two year"),
-            "paperless_billing": truth(),
-            "monthly_fee": number(0, 1_000),
-            "total_paid": number(0, 1_000_000, SMALLEST_DOUBLE),
-            "net_service": one_of("DSL", "Fiber optic", "No"),
-        },
-        "usage_agg_30d": {
-            "watch_hours_30d": number(0, 720),
-            "avg_session_mins_7d": number(0, 10_080),
-            "unique_devices_30d": whole_number(0, 1_000),
-            "skips_7d": whole_number(0, 1_000_000),
-            "rebuffer_events_7d": whole_number(0, 1_000_000),
-        },
-        "payments_agg_90d": {"failed_payments_90d": whole_number(0, 1_000)},
-        "support_agg_90d": {
-            "support_tickets_90d": whole_number(0, 10_000),
-            "ticket_avg_resolution_hrs_90d": number(0, 8_760),
-        },
-        "labels": {"churn_label": truth()},
-    }
     return {
-        name: pandera.DataFrameSchema(
-            {
-                column: pandera.Column(TEXT, check, nullable=column in MAY_BE_EMPTY)
-                for column, check in {"user_id": identifier(), **rules}.items()
+        one.file: pandera.DataFrameSchema(
+            {KEY: pandera.Column(TEXT, identifier())}
+            | {
+                name: pandera.Column(TEXT, rules(column, as_of), nullable=column.nullable)
+                for name, column in one.columns.items()
             },
             strict=True,
         )
-        for name, rules in files.items()
+        for one in declared.files
     }
 
 
-MAY_BE_EMPTY = frozenset({"plan_stream_tv", "plan_stream_movies"})
-"""Columns where an empty field means unknown."""
+def rules(column: Column, as_of: date) -> Rules:
+    """The rules of a declared column's fields."""
+    low, high = column.low or 0, column.high or 0
+    match column.type:
+        case "bigint":
+            return whole_number(low, high)
+        case "real":
+            return number(low, high)
+        case "double precision":
+            return number(low, high, SMALLEST_DOUBLE)
+        case "boolean":
+            return truth()
+        case "date":
+            return day(as_of)
+        case _:
+            return one_of(*column.values)
 
 
 def faults(schema: pandera.DataFrameSchema, file: str, rows: pd.DataFrame) -> Report:
-    """The fields of `rows` that break their rule, by line and in a line by column.
+    """Finds the fields of `rows` that break their rule, in order of line and column.
 
     Args:
         rows: one text column per field, empty fields null, indexed by line in the file.

@@ -9,7 +9,7 @@ import logging
 import os
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime
 from pathlib import Path
 
 import pandas as pd
@@ -20,23 +20,15 @@ from psycopg import Connection, sql
 
 from jobs.ingest.check import FAULTS_SHOWN, faults, schemas
 from jobs.ingest.read import Reader
+from jobs.run.instants import midnight
 from jobs.run.ledger import Counts, Run
-from streamflow import tracing
+from streamflow import settings, snapshots, tracing
 from streamflow.errors import ConfigurationError, Fault, InputRefused
 from streamflow.postgres.connect import connect, lock
+from streamflow.snapshots import KEY, TIME, Snapshot, Snapshots
 from streamflow.visible_text import difference, quoted, skeleton
 
 log = logging.getLogger(__name__)
-
-TABLES = {
-    "users": "users",
-    "subscriptions": "subscriptions_profile_snapshots",
-    "usage_agg_30d": "usage_agg_30d_snapshots",
-    "payments_agg_90d": "payments_agg_90d_snapshots",
-    "support_agg_90d": "support_agg_90d_snapshots",
-    "labels": "labels_snapshots",
-}
-"""File (without .csv) to table of schema `source`, in the order they are loaded."""
 
 
 def ingest(
@@ -54,7 +46,8 @@ def ingest(
         InputRefused: the month has faults; nothing was stored.
     """
     require_folder(directory)
-    instant = datetime.combine(as_of, time(), UTC)
+    declared = snapshots.load(settings.streamflow().feature_repo)
+    instant = midnight(as_of)
     run.window = (instant, instant)
     with connect() as connection, lock(connection, "ingest") as got:
         if connection.execute("SELECT %s > clock_timestamp()", [instant]).fetchone() == (True,):
@@ -63,29 +56,29 @@ def ingest(
             log.info("waited for another ingest to end")
         connection.commit()  # so that now(), which becomes loaded_at, comes after the wait
         readers = {}
-        for name, schema in schemas(as_of).items():
+        for name, schema in schemas(declared, as_of).items():
             with tracing.span("check file", file=name):
                 readers[name] = stage(connection, directory / f"{name}.csv", schema, advance)
             run.counts.read += readers[name].rows
         with tracing.span("check across files"):
-            refuse_faults(connection, readers)
-        late = holds_later(connection, instant)
+            refuse_faults(connection, declared, readers)
+        late = holds_later(connection, declared, instant)
         stored = {}
-        for name, table in TABLES.items():
-            with tracing.span("store file", file=name):
-                stored[name] = merge(connection, name, table, instant)
-        for table in TABLES.values():  # a join before the statistics come by themselves is slow
-            connection.execute(sql.SQL("ANALYZE source.{}").format(sql.Identifier(table)))
+        for one in declared.files:
+            with tracing.span("store file", file=one.file):
+                stored[one.file] = merge(connection, one, instant)
+        for one in declared.files:  # joins without statistics are slow
+            connection.execute(sql.SQL("ANALYZE {}").format(table_of(one)))
         connection.commit()
     for name, counts in stored.items():
         counts.late = counts.written if late else 0
         run.counts.add(counts)
-        read = {"read": readers[name].rows}  # which the run has counted already
+        read = {"read": readers[name].rows}  # the run has counted them already
         log.info("file stored", extra={"file": f"{name}.csv", **asdict(counts), **read})
 
 
 def require_folder(directory: Path) -> None:
-    """Returns when `directory` is a folder that can be read; raises ConfigurationError."""
+    """Raises ConfigurationError unless `directory` is a folder that can be read."""
     try:
         with os.scandir(directory):
             pass
@@ -102,7 +95,7 @@ def stage(
     schema: pandera.DataFrameSchema,
     advance: Callable[[int], None],
 ) -> Reader:
-    """Copies a file as text into a temporary table, faults included; gives its reader."""
+    """Copies a file as text into a temporary table, faulty rows included; returns its reader."""
     columns = list(schema.columns)
     file = sql.Identifier(path.stem)
     connection.execute(
@@ -122,17 +115,17 @@ def stage(
 
 
 def as_csv(block: pd.DataFrame) -> bytes:
-    """The block as CSV for COPY: line first, nulls unquoted and empty."""
+    """Formats a block as CSV for COPY: line number first, nulls unquoted and empty."""
     table = pa.table({"line": pa.array(block.index), **{c: pa.array(block[c]) for c in block}})
     out = io.BytesIO()
     pyarrow.csv.write_csv(table, out, pyarrow.csv.WriteOptions(include_header=False))
     return out.getvalue()
 
 
-def refuse_faults(connection: Connection, readers: dict[str, Reader]) -> None:
-    """Raises InputRefused when a file or the files together have faults."""
+def refuse_faults(connection: Connection, declared: Snapshots, readers: dict[str, Reader]) -> None:
+    """Raises InputRefused if a file, or the files together, have faults."""
     for name, reader in readers.items():
-        reader.report.add(*faults_across_rows(connection, name, readers))
+        reader.report.add(*faults_across_rows(connection, declared, name, readers))
     total = sum(reader.report.total for reader in readers.values())
     if total:
         first = [fault for reader in readers.values() for fault in reader.report.first]
@@ -153,17 +146,18 @@ MISSING_FROM = """
 
 
 def faults_across_rows(
-    connection: Connection, name: str, readers: dict[str, Reader]
+    connection: Connection, declared: Snapshots, name: str, readers: dict[str, Reader]
 ) -> tuple[list[Fault], int]:
-    """Users that occur twice, or are unknown to users.csv or labels.csv: the first and how many.
+    """Finds users that occur twice or miss in the file of users or of labels: first ones and count.
 
     Where a line of those two could not be read, nobody is said to be missing from it.
     """
     file = sql.Identifier(name)
     searched = [sql.SQL(OCCURS_TWICE).format(file=file)]
-    other, rule = ("labels", "has no row in labels.csv")
-    if name != "users":
-        other, rule = ("users", "is not in users.csv")
+    users, labels = declared.users.file, declared.labels.file
+    other, rule = (labels, f"has no row in {labels}.csv")
+    if name != users:
+        other, rule = (users, f"is not in {users}.csv")
     if readers[other].whole:
         searched.append(
             sql.SQL(MISSING_FROM).format(file=file, other=sql.Identifier(other), rule=rule)
@@ -186,7 +180,7 @@ def faults_across_rows(
 
 
 def lookalikes(connection: Connection, file: str, users: set[str]) -> dict[str, str]:
-    """By user: the one in a staged file whose id looks the same; users without one are left out."""
+    """By user: an id in a staged file that looks the same; users without one are left out."""
     wanted = {skeleton(user) for user in users}
     found: dict[str, str] = {}
     if wanted:
@@ -199,54 +193,46 @@ def lookalikes(connection: Connection, file: str, users: set[str]) -> dict[str, 
     return {user: found[skeleton(user)] for user in users if skeleton(user) in found}
 
 
-def holds_later(connection: Connection, as_of: datetime) -> bool:
-    """Whether a later month was stored before: then it is some user's newest."""
-    query = "SELECT EXISTS (SELECT FROM source.users WHERE as_of > %s)"
-    row = connection.execute(query, [as_of]).fetchone()
+def holds_later(connection: Connection, declared: Snapshots, as_of: datetime) -> bool:
+    """True if a later month was stored before, so that this one is not the newest of every user."""
+    query = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE as_of > %s)")
+    row = connection.execute(query.format(table_of(declared.users)), [as_of]).fetchone()
     return bool(row and row[0])
 
 
-def merge(connection: Connection, name: str, table: str, as_of: datetime) -> Counts:
-    """Moves a staged file into its table: new rows in, differing rows corrected, others left."""
-    columns = typed_columns(connection, name, table)
-    values = ["as_of", *(column for column in columns if column != "user_id")]
+def table_of(snapshot: Snapshot) -> sql.Identifier:
+    """The table that has a file's rows."""
+    return sql.Identifier("source", snapshot.table)
+
+
+def merge(connection: Connection, snapshot: Snapshot, as_of: datetime) -> Counts:
+    """Merges a staged file into its table: inserts new rows, corrects rows that differ."""
+    columns = {KEY: "text"} | {name: one.type for name, one in snapshot.columns.items()}
+    values = [TIME, *snapshot.columns]
     typed = [sql.SQL("{}::{}").format(sql.Identifier(c), sql.SQL(t)) for c, t in columns.items()]
+    file = sql.Identifier(snapshot.file)
     written = connection.execute(
         sql.SQL("""
-            INSERT INTO source.{table} AS kept (as_of, {columns})
+            INSERT INTO {table} AS kept (as_of, {columns})
             SELECT %s, {typed} FROM {file} ORDER BY user_id COLLATE "C"
             ON CONFLICT ({key}) DO UPDATE SET (loaded_at, {values}) = (now(), {given})
             WHERE ({kept}) IS DISTINCT FROM ({given}) AND kept.as_of <= EXCLUDED.as_of""").format(
-            table=sql.Identifier(table),
+            table=table_of(snapshot),
             columns=names(columns),
             typed=sql.SQL(", ").join(typed),
-            file=sql.Identifier(name),
-            # `users` has one row per user, which an older month must not change.
-            key=names(["user_id"] if name == "users" else ["user_id", "as_of"]),
+            file=file,
+            # Of one row per user, an older month must not change a newer one's.
+            key=names(snapshot.primary_key),
             values=names(values),
             given=names(values, of="excluded"),
             kept=names(values, of="kept"),
         ),
         [as_of],
     ).rowcount
-    rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(sql.Identifier(name)))
+    rows = connection.execute(sql.SQL("SELECT count(*) FROM {}").format(file))
     return Counts(written=written, unchanged=int((rows.fetchone() or [0])[0]) - written)
 
 
 def names(columns: Iterable[str], of: str | None = None) -> sql.Composed:
-    """The columns, of the table `of` where given, separated by commas."""
+    """Lists columns for SQL, separated by commas, of the table `of` if given."""
     return sql.SQL(", ").join(sql.Identifier(*([of] if of else []), column) for column in columns)
-
-
-def typed_columns(connection: Connection, name: str, table: str) -> dict[str, str]:
-    """The staged columns with the types they have in their table."""
-    found = connection.execute(
-        """
-        SELECT attname, format_type(atttypid, atttypmod) FROM pg_attribute
-        WHERE attrelid = %s::regclass AND attnum > 0
-          AND attname IN (SELECT attname FROM pg_attribute
-                          WHERE attrelid = %s::regclass AND attnum > 0)
-        ORDER BY attnum""",
-        [f"source.{table}", f"pg_temp.{name}"],
-    )
-    return dict(found.fetchall())

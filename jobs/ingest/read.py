@@ -23,7 +23,7 @@ from streamflow.errors import Fault
 from streamflow.visible_text import difference, lookalike
 
 BLOCK_BYTES = 4 << 20
-"""Read at a time, 40,000 to 200,000 rows: about 60 MB of memory with what is made of them."""
+"""Bytes read at a time, 40,000 to 200,000 rows; with all copies about 60 MB of memory."""
 LONGEST_LINE = 10_000
 """In characters. No row needs a tenth of it; without a limit one line could take all memory."""
 TOO_LONG = f"the line is longer than {LONGEST_LINE:,} characters"
@@ -49,11 +49,11 @@ class Reader:
         """Called with the number of bytes read since the last call."""
         self.rows = 0
         self.whole = True
-        """Whether every line so far was a row."""
+        """True as long as every line was a row."""
         self.report = Report()
 
     def blocks(self) -> Iterator[pd.DataFrame]:
-        """Text columns named as in the header, empty fields null, indexed by line."""
+        """Yields data frames of text: the header's columns, empty fields null, indexed by line."""
         try:
             if not stat.S_ISREG(self.path.stat().st_mode):
                 self._fault("must be a file, is a folder or a device")
@@ -81,7 +81,7 @@ class Reader:
             self._fault("the file has a header and no rows" if header else "the file is empty")
 
     def _lines(self, file: BinaryIO) -> Iterator[tuple[pa.Array, Numbers]]:
-        """The lines that are not blank, without their ends, and their numbers."""
+        """Yields the lines that are not blank, without their line ends, and their numbers."""
         if file.read(len(BYTE_ORDER_MARK)) != BYTE_ORDER_MARK:
             file.seek(0)
         self.advance(file.tell())
@@ -93,7 +93,7 @@ class Reader:
                 lines = split(block)
                 yield from not_blank(lines, number)
                 number += len(lines)
-            rest = rest[: 4 * LONGEST_LINE + 4]  # in bytes; it is too long, whatever follows
+            rest = rest[: 4 * LONGEST_LINE + 4]  # bytes; such a line is too long already
         if rest:
             self._fault("the last line has no line end, the file may be cut off there", number)
             yield from not_blank(split(rest), number)
@@ -116,7 +116,7 @@ class Reader:
         return sorted(header) == sorted(self.columns)
 
     def _rows(self, lines: pa.Array, at: Numbers, width: int) -> tuple[pa.ListArray, Numbers]:
-        """The lines that are rows of `width` fields, and their numbers."""
+        """Parses lines to rows of `width` fields, with their numbers; reports the others."""
         good = mask(pc.less_equal(pc.utf8_length(lines), LONGEST_LINE))
         self._refuse(at[~good], itertools.repeat(TOO_LONG))
         lines, at = lines.filter(good), at[good]
@@ -146,7 +146,7 @@ class Reader:
         self.report.add([Fault(self.path.name, line, column, value, rule, note)])
 
     def _refuse(self, at: Numbers, rules: Iterable[str]) -> None:
-        """One fault for each line of `at`."""
+        """Reports a fault for each line of `at`."""
         self.whole &= not len(at)
         found = zip(at[:FAULTS_SHOWN], rules, strict=False)
         faults = [Fault(self.path.name, int(line), None, None, rule) for line, rule in found]
@@ -154,13 +154,13 @@ class Reader:
 
 
 def misnamed(path: Path) -> str:
-    """Says which file beside `path` has a name that looks the same; empty where none has."""
+    """Names a file beside `path` whose name looks the same; empty if there is none."""
     other = lookalike(path.name, sorted(one.name for one in path.parent.iterdir()))
     return f"there is one whose name differs: {difference(other, path.name)}" if other else ""
 
 
 def fields_of_header(line: str) -> list[str]:
-    """The names in a header, or the whole line as one name where it is no CSV."""
+    """Parses a header to column names; a line that is not CSV is one name."""
     try:
         return next(csv.reader([line], strict=True))
     except csv.Error:
@@ -168,21 +168,21 @@ def fields_of_header(line: str) -> list[str]:
 
 
 def split(block: bytes) -> pa.Array:
-    """The block's lines; a byte that is no UTF-8 and a NUL become U+FFFD, which no rule accepts."""
+    """Splits a block into lines; NUL and bytes that are not UTF-8 become the refused U+FFFD."""
     text = block.decode("utf-8", errors="replace").replace("\0", "\ufffd")
     text = text.replace("\r\n", "\n").removesuffix("\r")
     return pc.split_pattern(pa.array([text], pa.string()), "\n").flatten()
 
 
 def not_blank(lines: pa.Array, number: int) -> Iterator[tuple[pa.Array, Numbers]]:
-    """The lines that have text, if any do, and their numbers; the first line's is `number`."""
+    """Yields the lines with text, if any, and their numbers; the first line has `number`."""
     text = mask(pc.not_equal(lines, ""))
     if text.any():
         yield lines.filter(text), number + np.flatnonzero(text)
 
 
 def parse(plain: pa.Array, quoted: pa.Array) -> pa.ListArray:
-    """The fields of lines without any quote, then those of well quoted lines."""
+    """Parses lines without quotes to fields, and after those the well quoted lines."""
     rows = [pc.split_pattern(plain, ",")]
     if len(quoted):
         rows.append(pa.array(csv.reader(quoted.to_pylist(), strict=True), rows[0].type))
@@ -190,7 +190,7 @@ def parse(plain: pa.Array, quoted: pa.Array) -> pa.ListArray:
 
 
 def frame(header: list[str], rows: pa.ListArray, lines: Numbers) -> pd.DataFrame:
-    """Rows of text as a data frame of Arrow strings, empty fields null."""
+    """Makes a data frame of Arrow strings from rows of text, with empty fields null."""
     columns = {}
     for place, name in enumerate(header):
         values = pc.list_element(rows, place)
@@ -200,6 +200,6 @@ def frame(header: list[str], rows: pa.ListArray, lines: Numbers) -> pd.DataFrame
 
 
 def mask(values: pa.Array) -> NDArray[np.bool_]:
-    """The truth values as numpy's."""
+    """Converts Arrow's truth values to numpy's."""
     found: NDArray[np.bool_] = values.to_numpy(zero_copy_only=False)
     return found

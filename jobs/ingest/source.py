@@ -1,4 +1,4 @@
-"""Where a month comes from: a folder of this machine or behind any fsspec URL, or a generator."""
+"""Fetches a month's files from a folder, from any fsspec URL, or from the generator."""
 
 import re
 from collections.abc import Iterator
@@ -8,18 +8,18 @@ from tempfile import TemporaryDirectory
 
 import fsspec
 
-from jobs.ingest.load import TABLES
-from jobs.run.urls import failure, shown
+from jobs.run.urls import url_error, without_secrets
+from streamflow import settings, snapshots
 from streamflow.errors import ConfigurationError
 
 SAMPLE = "sample://"
 GENERATED = re.compile(rf"{SAMPLE}users-(\d{{1,9}})/seed-(\d{{1,18}})/month_(\d{{3,6}})", re.ASCII)
-"""A month that looks like StreamFlow's: of how many users, from which seed, which one."""
+"""The URL of a generated month: the number of users, the seed, and the month."""
 
 
 @contextmanager
 def local_folder(source: str) -> Iterator[Path]:
-    """The month's folder; files behind a URL are downloaded, or generated, and removed again.
+    """Yields the month's folder; files behind a URL are downloaded or generated, and removed again.
 
     A file that is not there is not downloaded, so that the ingest names it.
 
@@ -37,20 +37,21 @@ def local_folder(source: str) -> Iterator[Path]:
         try:
             files, path = fsspec.core.url_to_fs(source)
         except (ImportError, ValueError) as error:
-            raise ConfigurationError(shown(f"{source}: {error}")) from None
+            raise ConfigurationError(without_secrets(f"{source}: {error}")) from None
         except OSError as error:
-            raise failure(f"{source} cannot be read", error) from None
+            raise url_error(f"{source} cannot be read", error) from None
         try:
-            for name in TABLES:
+            for one in snapshots.load(settings.streamflow().feature_repo).files:
                 with suppress(FileNotFoundError):
-                    files.get_file(within(path, f"{name}.csv"), f"{scratch}/{name}.csv")
+                    name = f"{one.file}.csv"
+                    files.get_file(within(path, name), f"{scratch}/{name}")
         except Exception as error:  # each kind of file system has errors of its own
-            raise failure(f"{source} cannot be read", error) from None
+            raise url_error(f"{source} cannot be read", error) from None
         yield Path(scratch)
 
 
 def generated(source: str, folder: Path) -> Path:
-    """Writes the month that a sample:// URL names below `folder`; gives where."""
+    """Generates the month that a sample:// URL names below `folder`; returns its folder."""
     from jobs.sample.months import write_month
 
     asked = GENERATED.fullmatch(source)
@@ -62,7 +63,7 @@ def generated(source: str, folder: Path) -> Path:
 
 
 def within(folder: str, name: str) -> str:
-    """Where a file of a folder is, as fsspec names it; over HTTP before the query."""
+    """The path of a file in a folder for fsspec; over HTTP the name comes before the query."""
     query = ""
     if folder.startswith(("http://", "https://")):
         folder, mark, rest = folder.partition("?")

@@ -1,4 +1,4 @@
-"""Whether roles can be set up: by whom, and whether those that are there may be used."""
+"""Checks the rights of whoever sets up roles, and those of existing roles of the names."""
 
 from psycopg import Connection
 
@@ -8,7 +8,7 @@ SCHEMAS = ["source", "registry", "online", "ops"]
 
 
 def require_rights(connection: Connection, names: list[str]) -> None:
-    """Returns when the current role may create the roles and hand over what is there."""
+    """Refuses a current role that may not create the roles and hand over existing objects."""
     row = connection.execute(MYSELF).fetchone()
     assert row is not None  # noqa: S101  # one role, one database
     name, user, is_superuser, *lacking = row
@@ -30,7 +30,7 @@ def require_rights(connection: Connection, names: list[str]) -> None:
 
 
 def require_plain(connection: Connection, names: dict[str, str]) -> None:
-    """Returns when no role that is there has rights which the roles must not have.
+    """Refuses existing roles that have rights which the four roles must not have.
 
     Args:
         names: of roles and of their logins, each with the role that it may become.
@@ -74,20 +74,20 @@ OBJECTS = """
     FROM pg_type AS t LEFT JOIN pg_class AS c ON c.oid = typrelid
     WHERE typnamespace::regnamespace::text = ANY(%(schemas)s)
       AND (typtype IN ('d', 'e', 'r') OR c.relkind = 'c')"""
-"""All that has an owner of its own, schemas first: who gets a table must own its schema."""
+"""All objects with an owner, schemas first, since the new owner of a table must own its schema."""
 
 OWNERS = f"""
     SELECT CASE WHEN rolsuper THEN format('hand over what superuser %%I owns', rolname)
            ELSE format('GRANT %%I TO %%s', rolname, %(user)s::text) END
     FROM pg_roles WHERE oid IN (SELECT owner FROM ({OBJECTS}) AS objects)
       AND NOT pg_has_role(oid, 'USAGE') ORDER BY 1"""  # noqa: S608
-"""What lets the current role hand over what others own."""
+"""Statements that let the current role hand over objects of other owners."""
 
 UNRULED = """
     SELECT format('GRANT %%I TO %%s WITH ADMIN OPTION', rolname, %(user)s::text) FROM pg_roles
     WHERE rolname = ANY(%(names)s) AND NOT pg_has_role(oid, 'MEMBER WITH ADMIN OPTION')
     ORDER BY 1"""
-"""What lets the current role change those of the four that are there."""
+"""Statements that let the current role change those of the four roles that exist."""
 
 PRIVILEGED = """
     SELECT rolname, concat_ws(', ',
@@ -104,4 +104,4 @@ PRIVILEGED = """
     GROUP BY r.oid, rolname, rolsuper, rolcreaterole, rolcreatedb, rolreplication, rolbypassrls
     HAVING rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls
         OR count(roleid) > 0"""
-"""Roles with more rights than a role of ours has from birth."""
+"""Existing roles with more rights than a newly created role has."""

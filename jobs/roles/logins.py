@@ -1,8 +1,8 @@
-"""How a role is entered: by itself, or through a login of its own, a member that becomes the role.
+"""Creates the logins of the roles: a role itself, or a member that acts as the role.
 
-A password that is changed in place is refused and accepted at once everywhere, which running
-programs cannot follow. So a new password belongs to another login of the same role, and the
-former login is let in a while longer. Rights and ownership are the role's alone.
+A password that is changed in place stops working everywhere at once, which running programs cannot
+follow. So a new password belongs to another login of the same role, and the former login works a
+while longer. Rights and ownership are the role's alone.
 """
 
 from dataclasses import dataclass
@@ -12,72 +12,72 @@ from pydantic import SecretStr
 
 
 @dataclass(frozen=True)
-class Entrance:
-    """Who may become a role, and for how long those who might before still may."""
+class Login:
+    """A login that acts as a role, with its password."""
 
     role: str
-    login: str
+    name: str
     """The role itself, or a member of it."""
     password: SecretStr
-    former_s: int
-    """Seconds from now."""
+    former_valid_s: int
+    """Seconds for which the role's former logins work on."""
 
 
-def make(connection: Connection, entrance: Entrance) -> str:
-    """Creates the role and its login, or gives the login a new password; says which."""
-    role, login = entrance.role, entrance.login
-    if login == role:
-        said = f"{role}: {let_in(connection, entrance)}, password set"
+def make(connection: Connection, login: Login) -> str:
+    """Creates a role and its login, or gives the login a new password; says which."""
+    role, name = login.role, login.name
+    if name == role:
+        said = f"{role}: {create_or_update(connection, login)}, password set"
     else:
         if not is_there(connection, role):
             connection.execute(sql.SQL("CREATE ROLE {} NOLOGIN").format(sql.Identifier(role)))
-        said = f"{role}, entered as {login}: {let_in(connection, entrance)}, password set"
-        names = {"role": sql.Identifier(role), "login": sql.Identifier(login)}
+        said = f"{role}, entered as {name}: {create_or_update(connection, login)}, password set"
+        names = {"role": sql.Identifier(role), "login": sql.Identifier(name)}
         for statement in (
             "GRANT {role} TO {login} WITH INHERIT TRUE, SET TRUE",
-            "ALTER ROLE {login} SET role = {role}",  # what it makes is the role's
+            "ALTER ROLE {login} SET role = {role}",  # so that the role owns what it creates
         ):
             connection.execute(sql.SQL(statement).format(**names))
-    ends = [end(connection, entrance, one) for one in former(connection, entrance)]
-    return "; ".join([said, *ends])
+    expiries = [expire(connection, login, one) for one in former_logins(connection, login)]
+    return "; ".join([said, *expiries])
 
 
 def is_there(connection: Connection, role: str) -> bool:
-    """Whether there is a role of that name."""
+    """True if there is a role of that name."""
     query = "SELECT FROM pg_roles WHERE rolname = %s"
     return connection.execute(query, [role]).fetchone() is not None
 
 
-def let_in(connection: Connection, entrance: Entrance) -> str:
-    """Creates the login or gives it a new password, which does not expire; says which.
+def create_or_update(connection: Connection, login: Login) -> str:
+    """Creates a login or sets its password, which does not expire; returns created or updated.
 
     PostgreSQL gets a SCRAM verifier, so that no log of statements has the password.
     """
-    login, password = entrance.login.encode(), entrance.password.get_secret_value().encode()
-    verifier = connection.pgconn.encrypt_password(password, login, b"scram-sha-256").decode()
-    there = is_there(connection, entrance.login)
+    name, password = login.name.encode(), login.password.get_secret_value().encode()
+    verifier = connection.pgconn.encrypt_password(password, name, b"scram-sha-256").decode()
+    exists = is_there(connection, login.name)
     connection.execute(
         sql.SQL("{} ROLE {} LOGIN PASSWORD {} VALID UNTIL 'infinity'").format(
-            sql.SQL("ALTER" if there else "CREATE"), sql.Identifier(entrance.login), verifier
+            sql.SQL("ALTER" if exists else "CREATE"), sql.Identifier(login.name), verifier
         )
     )
-    return "updated" if there else "created"
+    return "updated" if exists else "created"
 
 
-def former(connection: Connection, entrance: Entrance) -> list[str]:
-    """Through what else the role is entered: logins made here, and perhaps the role itself."""
-    found = connection.execute(FORMER, {"role": entrance.role, "login": entrance.login})
-    return [name for (name,) in found.fetchall()]
+def former_logins(connection: Connection, login: Login) -> list[str]:
+    """The role's other logins that were made here, perhaps the role itself among them."""
+    rows = connection.execute(FORMER, {"role": login.role, "login": login.name})
+    return [name for (name,) in rows.fetchall()]
 
 
-def end(connection: Connection, entrance: Entrance, login: str) -> str:
-    """Lets the password of `login` expire, unless it does so earlier; says when."""
-    row = connection.execute(EXPIRY, [entrance.former_s, login]).fetchone()
+def expire(connection: Connection, login: Login, former: str) -> str:
+    """Lets the password of a former login expire, unless it does so earlier; says when."""
+    row = connection.execute(EXPIRY, [login.former_valid_s, former]).fetchone()
     assert row is not None  # noqa: S101  # it was found just now
     connection.execute(
-        sql.SQL("ALTER ROLE {} VALID UNTIL {}").format(sql.Identifier(login), row[0])
+        sql.SQL("ALTER ROLE {} VALID UNTIL {}").format(sql.Identifier(former), row[0])
     )
-    return f"{login} is let in until {row[0]}"
+    return f"{former} is let in until {row[0]}"
 
 
 FORMER = """
@@ -86,9 +86,9 @@ FORMER = """
           SELECT FROM pg_db_role_setting WHERE setrole = r.oid AND setdatabase = 0
           AND 'role=' || %(role)s = ANY (setconfig)))
     ORDER BY 1"""
-"""A person's own login may be a member of the role, too; it does not become the role."""
+"""Logins that act as a role; a person's own login may be a member of the role, but does not."""
 
 EXPIRY = """
     SELECT least(rolvaliduntil, date_trunc('second', now()) + make_interval(secs => %s))::text
     FROM pg_roles WHERE rolname = %s"""
-"""When the password expires; PostgreSQL's least() passes over null, which is never."""
+"""The instant at which a password expires; least() passes over null, which means never."""

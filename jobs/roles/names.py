@@ -1,4 +1,4 @@
-"""Who the roles are: their names, and the logins and passwords from the environment."""
+"""The roles' names, and their logins and passwords from the environment."""
 
 import re
 from dataclasses import asdict, astuple, dataclass
@@ -6,7 +6,7 @@ from dataclasses import asdict, astuple, dataclass
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from jobs.roles.logins import Entrance
+from jobs.roles.logins import Login
 from streamflow.errors import ConfigurationError, shorten
 from streamflow.settings import explain
 
@@ -18,7 +18,7 @@ class Names:
     """The four roles.
 
     Raises:
-        ConfigurationError: a name is none, or given twice.
+        ConfigurationError: a name is not allowed, or given twice.
     """
 
     owner: str = "streamflow_owner"
@@ -35,7 +35,7 @@ class Names:
 
 
 def require_names(names: list[str]) -> None:
-    """Returns when these can be the names of as many roles."""
+    """Refuses names that PostgreSQL roles of ours cannot have, and one that is given twice."""
     for name in names:
         if not NAME.fullmatch(name):
             raise ConfigurationError(
@@ -64,7 +64,7 @@ class Passwords(BaseSettings):
     trainer_login: str = ""
     reader_login: str = ""
     former_login_s: int = Field(3600, ge=0)
-    """Seconds that the login of before is let in when there is another one."""
+    """Seconds for which the former login works on when there is another one."""
 
 
 def passwords() -> Passwords:
@@ -79,17 +79,17 @@ def passwords() -> Passwords:
         raise ConfigurationError(explain(error, prefix="STREAMFLOW_")) from None
 
 
-def entrances(names: Names, given: Passwords) -> dict[str, Entrance]:
-    """How each part's role is entered.
+def logins_of(names: Names, given: Passwords) -> dict[str, Login]:
+    """The login of each of the four roles, by part.
 
     Raises:
-        ConfigurationError: a login's name is none, or another role's.
+        ConfigurationError: a login's name is not allowed, or another role's.
     """
-    found = {}
+    logins = {}
     for part, role in asdict(names).items():
-        login = getattr(given, f"{part}_login") or role
+        name = getattr(given, f"{part}_login") or role
         password = getattr(given, f"{part}_password")
-        found[part] = Entrance(role, login, password, given.former_login_s)
-    logins = [one.login for one in found.values() if one.login != one.role]
-    require_names([*astuple(names), *logins])
-    return found
+        logins[part] = Login(role, name, password, given.former_login_s)
+    members = [login.name for login in logins.values() if login.name != login.role]
+    require_names([*astuple(names), *members])
+    return logins

@@ -107,6 +107,7 @@ GRANT SELECT ON ops.schema_version TO {writer}, {trainer};
 GRANT SELECT ON ops.migrations TO {writer}, {trainer}, {reader};
 GRANT SELECT ON ops.catalog TO {writer}, {reader};
 GRANT SELECT, INSERT ON ops.materializations TO {writer};
+GRANT SELECT ON ops.materializations TO {trainer}; -- for `audit --read-only`, which is `helm test`
 GRANT SELECT, INSERT ON ops.skew TO {writer};
 GRANT SELECT ON ops.status_of_commands, ops.status_of_views, ops.status_of_features TO {reader};
 GRANT SELECT, UPDATE ON ops.runs TO {writer}, {trainer};

@@ -14,8 +14,8 @@ import psycopg
 from psycopg import Connection, sql
 
 from jobs.roles.allowed import OBJECTS, SCHEMAS, require_plain, require_rights
-from jobs.roles.logins import Entrance, make
-from jobs.roles.names import Names, Passwords, entrances
+from jobs.roles.logins import Login, make
+from jobs.roles.names import Names, Passwords, logins_of
 from jobs.run import waiting
 from streamflow.errors import StoreUnavailable, StreamflowError
 from streamflow.postgres import migrate as schema
@@ -23,9 +23,9 @@ from streamflow.postgres.connect import connect, first_line, lock
 
 ROLES_SQL = Path(__file__).with_name("roles.sql")
 REGISTRY_TABLES = ("feature_views", "stream_feature_views")
-"""Of Feast's registry, those on which a role has other rights than on the rest."""
+"""The tables of Feast's registry on which a role has other rights than on the rest."""
 LOCK_WAIT_MS = 2000
-"""How long others may have to wait behind a change of a table that waits itself."""
+"""The longest time that others wait behind a change of a table which waits for a lock itself."""
 
 
 class InUse(StoreUnavailable):
@@ -47,28 +47,28 @@ def set_up(names: Names, given: Passwords) -> list[str]:
         StreamflowError: the role of the PG* variables may not do this; says what it lacks. Or
             a table was in use for too long. Nothing was changed.
     """
-    said: list[str] = []
-    entered = entrances(names, given)
-    waiting.until(lambda: said.extend(attempt(names, entered)), "the tables")
-    return said
+    lines: list[str] = []
+    logins = logins_of(names, given)
+    waiting.until(lambda: lines.extend(attempt(names, logins)), "the tables")
+    return lines
 
 
-def attempt(names: Names, entered: dict[str, Entrance]) -> list[str]:
-    """Does it, all or nothing."""
-    # The lock of `apply`, which makes tables that would otherwise be missed.
+def attempt(names: Names, logins: dict[str, Login]) -> list[str]:
+    """Sets up roles and rights in one transaction, or changes nothing."""
+    # The lock of `apply`, whose new tables would otherwise be missed.
     with (
         connect(autocommit=True) as connection,
         lock(connection, "apply"),
-        explained(),
+        refusals_explained(),
         connection.transaction(),
     ):
         connection.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
-        roles = {one.role: one.role for one in entered.values()}
-        roles |= {one.login: one.role for one in entered.values()}
+        roles = {login.role: login.role for login in logins.values()}
+        roles |= {login.name: login.role for login in logins.values()}
         require_rights(connection, [*roles])
         require_plain(connection, roles)
-        made = {part: make(connection, one) for part, one in entered.items()}
-        act_as(connection, names.owner, [one.login for one in entered.values()])
+        made = {part: make(connection, login) for part, login in logins.items()}
+        act_as(connection, names.owner, [login.name for login in logins.values()])
         schema.migrate(connection)
         create_registry_tables(connection)
         grant(connection, names)
@@ -82,8 +82,8 @@ def attempt(names: Names, entered: dict[str, Entrance]) -> list[str]:
 
 
 @contextmanager
-def explained() -> Iterator[None]:
-    """Turns what PostgreSQL has against a change into ours; the cause is kept."""
+def refusals_explained() -> Iterator[None]:
+    """Raises StreamflowError in place of PostgreSQL's refusals, with their cause."""
     try:
         yield
     except psycopg.errors.LockNotAvailable as error:
@@ -97,7 +97,7 @@ def explained() -> Iterator[None]:
 
 
 def act_as(connection: Connection, owner: str, logins: Iterable[str]) -> None:
-    """Lets the current role do what the owner may, and end connections of the logins.
+    """Grants the current role the owner's rights and the right to end connections of the logins.
 
     A superuser may anyway. A restore ends connections before it puts a database in place.
     """
@@ -112,7 +112,7 @@ def act_as(connection: Connection, owner: str, logins: Iterable[str]) -> None:
 
 
 def create_registry_tables(connection: Connection) -> None:
-    """Makes the tables of Feast's registry that need rights of their own, as Feast would.
+    """Creates the registry tables that need rights of their own, with Feast's own definitions.
 
     It makes the others itself when `apply` first runs, which is known by their being there.
     """
@@ -138,7 +138,7 @@ def grant(connection: Connection, names: Names) -> None:
     """Runs roles.sql with these names."""
     row = connection.execute("SELECT current_database()").fetchone()
     assert row is not None  # noqa: S101  # a SELECT without FROM gives one row
-    database = sql.Identifier(row[0])  # a pooler may have another name for it
+    database = sql.Identifier(row[0])  # a pooler may call it by another name
     roles = {part: sql.Identifier(name) for part, name in asdict(names).items()}
     connection.execute(sql.SQL(ROLES_SQL.read_text()).format(database=database, **roles))
 
@@ -158,7 +158,7 @@ NOT_OWNED = f"""
     WHERE owner <> (SELECT oid FROM pg_roles WHERE rolname = %(owner)s)
     ORDER BY turn, CASE WHEN what = 'TABLE ops.catalog' THEN 1
         WHEN starts_with(what, 'TABLE online.') THEN 2 ELSE 0 END, what"""  # noqa: S608
-"""What is not the owner's yet, as ALTER names it.
+"""The objects that are not the owner's yet, in the words of ALTER.
 
 What the API reads comes last, so that its reads wait for nothing else, and in the order in which it
 reads, so that neither waits for the other.

@@ -1,1 +1,1 @@
-"""A run of a command: ledger, console, report, Prefect flows, waits."""
+"""Parts of every run: the ledger, the console, bounded waits, secrets in URLs."""

@@ -1,7 +1,7 @@
-"""Prints what a person sees: a progress bar on a terminal, tables, lines, errors.
+"""Prints for people: tables, lines, errors, and a progress bar on a terminal.
 
-Names and values come from data and users: what rich would take for markup and what would act on a
-terminal is shown as it is written, here and nowhere else.
+Names and values come from data and users: what rich would take for markup, and what would control
+a terminal, is printed as visible text.
 """
 
 import json
@@ -17,12 +17,12 @@ from streamflow.visible_text import printable
 
 Advance = Callable[[int], None]
 WIDEST = 1 << 20
-"""In characters: a line of a table in a file or pipe is not folded."""
+"""Characters in a line of a table in a file or pipe, so that none is folded."""
 
 
 @contextmanager
 def progress(what: str, total: int, unit_bytes: bool = False) -> Iterator[Advance]:
-    """A bar for `total` rows (or bytes) on a terminal, nothing elsewhere; yields its advance."""
+    """Shows a bar for `total` rows or bytes on a terminal; yields the function that advances it."""
     if not sys.stderr.isatty():
         yield lambda _: None
         return
@@ -61,13 +61,13 @@ def table(rows: list[dict[str, Any]]) -> None:
         grid.add_column(Text(printable(name)), justify=justify, overflow="fold")
     for row in rows:
         grid.add_row(*(Text(printable(cell(value))) for value in row.values()))
-    with console.capture() as drawn:  # when its reader is gone, rich itself ends the process
+    with console.capture() as drawn:  # rich would end the process if the reader is gone
         console.print(grid)
     print(drawn.get(), end="", flush=True)
 
 
 def cell(value: Any) -> str:
-    """A value as a table shows it: times to the second in UTC, null as a dash."""
+    """Formats a value for a table: times to the second in UTC, null as a dash."""
     if value is None:
         return "–"
     if isinstance(value, datetime):
@@ -78,22 +78,22 @@ def cell(value: Any) -> str:
 
 
 def say(text: str) -> None:
-    """A line for people, or several, on standard output."""
+    """Prints a line, or several, on standard output."""
     print("\n".join(map(printable, text.split("\n"))), flush=True)
 
 
 def shell(line: str) -> None:
-    """A line that a shell is to run, as it is."""
+    """Prints a line for a shell to run, without any change."""
     print(line, flush=True)
 
 
 def end(summary: dict[str, Any]) -> None:
-    """The JSON line that ends every run."""
+    """Prints the JSON line that ends every run."""
     say(json.dumps(summary, default=str))
 
 
 def fail(error: BaseException | str) -> None:
-    """An error as one line on standard error, with a line for each fault where it has several."""
+    """Prints an error on standard error, with a line for each fault if it has several."""
     lines = [f"error: {error}"]
     if isinstance(error, SourceMismatch):
         lines = lines[0].split("\n")
@@ -105,12 +105,12 @@ def fail(error: BaseException | str) -> None:
 
 
 def details(text: str) -> None:
-    """Lines on standard error that only an engineer wants, a traceback."""
+    """Prints a traceback on standard error."""
     print("\n".join(map(printable, text.rstrip("\n").split("\n"))), file=sys.stderr, flush=True)
 
 
 def size(folder: str | os.PathLike[str]) -> int:
-    """The bytes of the files in `folder`, 0 when it is not there."""
+    """The size of the files in `folder` in bytes; 0 if there is no such folder."""
     try:
         return sum(entry.stat().st_size for entry in os.scandir(folder) if entry.is_file())
     except OSError:

@@ -2,21 +2,19 @@
 
 import json
 import logging
-import platform
-import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
-from functools import cache
-from importlib.metadata import version
 from typing import Any
 
 import psycopg
-from psycopg.rows import dict_row
 
-from jobs.run.urls import shown
+from jobs.run.instants import iso
+from jobs.run.lost_database import explaining_losses, was_lost_before
+from jobs.run.urls import without_secrets
+from jobs.run.versions import versions
 from streamflow import settings, tracing
 from streamflow.errors import InputRefused, StreamflowError, reason
 from streamflow.postgres import migrate as schema
@@ -30,7 +28,7 @@ LOCK_CLASS = 1_398_034_502
 
 
 ended: dict[str, "Run"] = {}
-"""By command: the run of this process that ended last, for the line that tells of it."""
+"""By command: the run of this process that ended last, for its JSON line."""
 
 
 @dataclass
@@ -44,11 +42,11 @@ class Counts:
     read: int = 0
     written: int = 0
     late: int = 0
-    """How many came after their time: a later month was there before them."""
+    """Rows that came after their time: a later month was loaded before them."""
     unchanged: int = 0
     refused: int = 0
     older: int = 0
-    """Materialization: not the newest of their user."""
+    """In a materialization: rows that are not the newest of their user."""
 
     def add(self, other: "Counts") -> None:
         """Adds `other` to this."""
@@ -58,7 +56,7 @@ class Counts:
 
 @dataclass
 class Run:
-    """One run as it goes; `counts`, `window` and `message` are the command's to fill in."""
+    """A run and its results; its command fills in `counts`, `window`, `message` and `details`."""
 
     command: str
     parameters: dict[str, Any]
@@ -67,7 +65,7 @@ class Run:
     outcome: str = "running"
     message: str = ""
     details: dict[str, Any] = field(default_factory=dict)
-    """What else the line that ends the command has."""
+    """Further entries of the JSON line."""
     counts: Counts = field(default_factory=Counts)
     started: float = field(default_factory=time.monotonic)
     duration_ms: int = 0
@@ -92,54 +90,81 @@ class Run:
 def recorded(command: str, **parameters: Any) -> Iterator[Run]:
     """Enters a run in the ledger and closes it with its outcome, whatever happens.
 
-    Of a URL among the parameters, ledger and trace get what may be shown of it.
+    Ledger and trace get the parameters without the secrets of URLs.
 
     The row is written on a connection of its own, so that it stays when the work rolls back.
-    An advisory lock is held as long: a row that says "running" without it was killed. Runs of
-    before are tidied first.
+    An advisory lock is held as long: a row that says "running" without it was killed. Earlier
+    runs are tidied first.
 
     Raises:
         SchemaMissing: the database was never applied, so there is no ledger.
         SchemaTooNew: it is of a later version, which this one cannot use.
     """
-    kept = shown_parameters(parameters)
-    run = Run(command, kept)
+    run = Run(command, shown_parameters(parameters))
     tracing.start("streamflow-jobs")
     with connect(autocommit=True) as connection, keeping(connection) as keeper:
         schema.require(connection)
         run.number = enter(connection, keeper, run)
         tidy(connection)
+        lost_before = was_lost_before(connection, command, run.number)
         try:
-            with tracing.span(command, **{name: str(what) for name, what in kept.items()}):
+            with observed(run), explaining_losses(lost_before):
                 yield run
-            run.outcome = "done"
-        except InputRefused as error:
-            run.outcome, run.message = "refused", str(error)
-            run.counts = Counts(read=run.counts.read, refused=error.total)
-            raise
-        except BaseException as error:
-            # The text of a KeyError is the key alone.
-            text = reason(error) if isinstance(error, KeyError) else str(error)
-            run.outcome, run.message = "failed", shown(text or type(error).__name__)
-            raise
         finally:
-            run.duration_ms = round((time.monotonic() - run.started) * 1000)
-            ended[command] = run
             close(connection, run)
 
 
-def revised(revision: str, **parameters: Any) -> dict[str, Any]:
-    """Parameters of a run, with its revision where it has one."""
+@contextmanager
+def unrecorded(command: str, **parameters: Any) -> Iterator[Run]:
+    """Begins a run that is not entered in the ledger, for roles that only read; its number is 0.
+
+    Raises as `recorded` does.
+    """
+    run = Run(command, shown_parameters(parameters))
+    tracing.start("streamflow-jobs")
+    with connect() as connection:
+        schema.require(connection)
+    with observed(run):
+        yield run
+
+
+@contextmanager
+def observed(run: Run) -> Iterator[None]:
+    """Traces a run's body; sets the run's outcome, message and duration when that ends."""
+    try:
+        attributes = {name: str(value) for name, value in run.parameters.items()}
+        with tracing.span(run.command, **attributes):
+            yield
+        run.outcome = "done"
+    except InputRefused as error:
+        run.outcome, run.message = "refused", str(error)
+        run.counts = Counts(read=run.counts.read, refused=error.total)
+        raise
+    except BaseException as error:
+        # The text of a KeyError is the key alone.
+        text = reason(error) if isinstance(error, KeyError) else str(error)
+        run.outcome, run.message = "failed", without_secrets(text or type(error).__name__)
+        raise
+    finally:
+        run.duration_ms = round((time.monotonic() - run.started) * 1000)
+        ended[run.command] = run
+
+
+def with_revision(revision: str, **parameters: Any) -> dict[str, Any]:
+    """Adds a run's revision, if any, to its parameters."""
     return parameters | ({"revision": revision} if revision else {})
 
 
 def shown_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
-    """Parameters as the ledger keeps them: of a URL, what may be shown."""
-    return {key: shown(one) if isinstance(one, str) else one for key, one in parameters.items()}
+    """Parameters for the ledger: URLs without their secrets."""
+    return {
+        key: without_secrets(one) if isinstance(one, str) else one
+        for key, one in parameters.items()
+    }
 
 
 def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:
-    """Writes the row of a run that begins; gives its number, whose lock is held from now on.
+    """Writes the row of a run that begins; returns its number, whose lock is held from now on.
 
     Nobody sees the row before its lock, since it would be that of a killed run.
     """
@@ -155,7 +180,7 @@ def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:
 
 
 def tidy(connection: psycopg.Connection) -> None:
-    """Enters which runs were killed, and removes what is older than STREAMFLOW_KEEP_RUNS_DAYS.
+    """Marks killed runs in the ledger, and removes runs older than STREAMFLOW_KEEP_RUNS_DAYS.
 
     The run that begins goes on where that cannot be done; the next one tries again.
     """
@@ -201,80 +226,6 @@ CLOSE = """
 """Ends a run in the ledger."""
 
 
-def recent(limit: int) -> list[dict[str, Any]]:
-    """The newest `limit` runs, newest first; `outcome` is "killed" where nobody ended the run."""
-    with connect() as connection:
-        schema.require(connection)
-        cursor = connection.cursor(row_factory=dict_row)
-        return cursor.execute(RECENT, [limit]).fetchall()
-
-
-def last_outcome(connection: psycopg.Connection, command: str) -> str:
-    """How the newest run of a command ended, or that it is running; empty where none ever was.
-
-    In a database that an `apply` is about to migrate, which had no ops.ledger yet, none runs.
-    """
-    has_ledger = schema.exists(connection, "ops.ledger")
-    if not has_ledger and not schema.exists(connection, "ops.runs"):
-        return ""
-    row = connection.execute(LAST_OUTCOME if has_ledger else LAST_BEFORE, [command]).fetchone()
-    return str(row[0]) if row else ""
-
-
-LAST_OUTCOME = "SELECT outcome FROM ops.ledger WHERE command = %s ORDER BY run DESC LIMIT 1"
-"""How the newest run of a command ended."""
-
-LAST_BEFORE = """
-    SELECT CASE outcome WHEN 'running' THEN 'killed' ELSE outcome END
-    FROM ops.runs WHERE command = %s ORDER BY run DESC LIMIT 1"""
-"""The same where there is no ops.ledger."""
-
-RECENT = """
-    SELECT run, command, outcome, window_start, window_end,
-           rows_read AS read, rows_written AS written,
-           rows_late AS late, rows_unchanged AS unchanged, rows_refused AS refused,
-           rows_older AS older,
-           started_at, finished_at - started_at AS duration,
-           versions->>'streamflow' || ' ' || (versions->>'commit') AS version, message
-    FROM ops.ledger ORDER BY run DESC LIMIT %s"""
-"""The ledger for people."""
-
-
-@cache
-def versions() -> dict[str, str]:
-    """What ran: StreamFlow with its git commit, Feast, Python."""
-    return {
-        "streamflow": version("streamflow"),
-        "commit": commit(),
-        "feast": version("feast"),
-        "python": platform.python_version(),
-    }
-
-
-def commit() -> str:
-    """The git commit of this code, with "+" after it when files differ, or "unknown"."""
-    given = settings.streamflow().commit
-    if given:
-        return given
-    git = ["git", "-C", str(settings.FEATURE_REPO), "describe", "--always", "--abbrev=12"]
-    try:
-        found = subprocess.run(  # noqa: S603  # a fixed command
-            [*git, "--dirty=+", "--exclude=*"],
-            capture_output=True,
-            text=True,
-            timeout=5,
-            check=True,
-        )
-    except (OSError, subprocess.SubprocessError):
-        return "unknown"
-    return found.stdout.strip()
-
-
 def failed(command: str, message: str) -> dict[str, Any]:
     """The summary of a command that failed before it could enter the ledger."""
     return Run(command, {}, outcome="failed", message=message).summary()
-
-
-def iso(instant: datetime | None) -> str | None:
-    """`2024-01-31T00:00:00Z`, or None."""
-    return None if instant is None else instant.isoformat().replace("+00:00", "Z")

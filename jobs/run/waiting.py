@@ -1,4 +1,4 @@
-"""Waits, bounded and saying for what, until what a job needs is there."""
+"""Waits until the database or the registry is there, for a limited time, and logs the reason."""
 
 import logging
 import time
@@ -17,37 +17,40 @@ log = logging.getLogger(__name__)
 
 EVERY_S = 2
 SAY_EVERY_S = 15
-"""Between two lines that say the same."""
+"""Seconds between two log lines that say the same."""
 Need = Literal["database", "registry"]
 
 
 def wait_for(need: Need) -> None:
-    """Returns when the database answers (or the registry is applied, too).
+    """Waits until the database answers, or until the registry is applied.
 
-    Tries for STREAMFLOW_WAIT_S seconds, 0 by default; says what is missing.
+    Tries for STREAMFLOW_WAIT_S seconds, 0 by default; logs what is missing.
 
     Raises:
         StoreUnavailable, SchemaMissing: it is still not there.
     """
-    checks: dict[Need, Callable[[], None]] = {"database": database, "registry": require_registry}
+    checks: dict[Need, Callable[[], None]] = {
+        "database": require_database,
+        "registry": require_registry,
+    }
     until(checks[need], f"the {need}")
 
 
 @dataclass
-class Patience:
-    """How long may still be waited."""
+class WaitBudget:
+    """The time that may still be waited."""
 
     seconds: float
 
 
-shared: ContextVar[Patience | None] = ContextVar("shared", default=None)
-"""What all waits in a `together` have."""
+shared: ContextVar[WaitBudget | None] = ContextVar("shared", default=None)
+"""The budget of all waits inside `sharing_budget`; None outside, where each wait has its own."""
 
 
 @contextmanager
-def together() -> Iterator[None]:
-    """All waits in here take STREAMFLOW_WAIT_S seconds at most, and not each of them."""
-    token = shared.set(Patience(settings.streamflow().wait_s))
+def sharing_budget() -> Iterator[None]:
+    """Limits all waits in its body together to STREAMFLOW_WAIT_S seconds, instead of each."""
+    token = shared.set(WaitBudget(settings.streamflow().wait_s))
     try:
         yield
     finally:
@@ -57,11 +60,11 @@ def together() -> Iterator[None]:
 def until(
     check: Callable[[], None], what: str, is_at_work: Callable[[], bool] = lambda: False
 ) -> None:
-    """Calls `check` until it no longer says that `what` is missing, or the time is up.
+    """Calls `check` until it no longer raises that `what` is missing, or the time is up.
 
-    Time does not count while `is_at_work` says that somebody brings it.
+    Time does not count while `is_at_work` is true: somebody is bringing it.
     """
-    patience = shared.get() or Patience(settings.streamflow().wait_s)
+    budget = shared.get() or WaitBudget(settings.streamflow().wait_s)
     said, said_at = "", 0.0
     while True:
         began = time.monotonic()
@@ -69,22 +72,22 @@ def until(
             return check()
         except (StoreUnavailable, SchemaMissing, NotThereYet) as error:
             at_work = is_at_work()
-            if patience.seconds <= 0 and not at_work:
+            if budget.seconds <= 0 and not at_work:
                 raise
             if str(error) != said or began - said_at >= SAY_EVERY_S:
                 said, said_at = str(error), began
-                extra = {"reason": said, "seconds_left": round(patience.seconds)}
+                extra = {"reason": said, "seconds_left": round(budget.seconds)}
                 log.info(f"waiting for {what}", extra=extra)
             time.sleep(EVERY_S)
             if not at_work:
-                patience.seconds -= time.monotonic() - began
+                budget.seconds -= time.monotonic() - began
 
 
 class NotThereYet(ConfigurationError):
-    """What a job needs has not been loaded."""
+    """The data that a job needs has not been loaded."""
 
 
-def database() -> None:
-    """Returns when PostgreSQL answers, also to a role that may see nothing."""
+def require_database() -> None:
+    """Connects once, to see that PostgreSQL answers; the role needs no rights."""
     with connect():
         pass

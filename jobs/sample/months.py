@@ -1,4 +1,4 @@
-"""Months that look like StreamFlow's, from a seed: for demonstrations, tests and benchmarks."""
+"""Generates months in StreamFlow's format from a seed, for demonstrations, tests and benchmarks."""
 
 import datetime
 from collections.abc import Callable, Iterable
@@ -50,27 +50,22 @@ def write_months(
     be written, StreamflowError when writing fails later (a full disk).
     """
     _check_arguments(out, users, months, seed)
-    blocks: list[Columns] = []
     written = []
     for month in range(months):
         folder = out / f"month_{month:03d}"
-        made = make_month(blocks, users, month, seed)
-        written.append((folder, last_day(month), _write_month(folder, made, progress)))
+        rows = _write_month(folder, make_month(users, month, seed), progress)
+        written.append((folder, last_day(month), rows))
     return written
 
 
 def write_month(out: Path, users: int, month: int, seed: int) -> Path:
-    """Write OUT/month_NNN alone, the same bytes that `write_months` writes there; give it.
+    """Write OUT/month_NNN alone, with the bytes that `write_months` writes there; return its path.
 
-    A month follows from the ones before, which are made and not written. Raises as `write_months`.
+    Raises as `write_months`.
     """
     _check_arguments(out, users, month + 1, seed)
-    blocks: list[Columns] = []
-    for earlier in range(month):
-        for _ in make_month(blocks, users, earlier, seed):
-            pass
     folder = out / f"month_{month:03d}"
-    _write_month(folder, make_month(blocks, users, month, seed), None)
+    _write_month(folder, make_month(users, month, seed), None)
     return folder
 
 
@@ -85,7 +80,7 @@ def _check_arguments(out: Path, users: int, months: int, seed: int) -> None:
         raise ConfigurationError(f"--seed {seed} is not allowed: give 0 or a larger whole number")
     try:
         out.mkdir(parents=True, exist_ok=True)
-        with TemporaryFile(dir=out):  # permission bits do not tell: root, read-only mounts
+        with TemporaryFile(dir=out):  # permissions do not say it: root, read-only mounts
             pass
     except FileExistsError as error:
         raise ConfigurationError(f"--out {out} is a file: give a folder, new or old") from error
@@ -99,7 +94,7 @@ def _check_arguments(out: Path, users: int, months: int, seed: int) -> None:
 def _write_month(
     folder: Path, blocks: Iterable[Columns], progress: Callable[[int], None] | None
 ) -> int:
-    """Write the six files beside their names, then rename them; gives the rows in all."""
+    """Write six files under temporary names, then rename them; return the number of all rows."""
     parts = {name: folder / f"{name}.csv.part" for name in FILES}
     try:
         folder.mkdir(exist_ok=True)
@@ -112,7 +107,7 @@ def _write_month(
         for part in parts.values():
             with suppress(OSError):
                 part.unlink()
-        with suppress(OSError):  # only an empty folder goes; it would look like a month
+        with suppress(OSError):  # only an empty folder is removed, which would look like a month
             folder.rmdir()
     return rows
 
@@ -143,7 +138,7 @@ def _append(file: IO[bytes], block: Columns, columns: Iterable[str]) -> None:
 
 
 def _text(column: str, values: NDArray[Any]) -> pa.Array:
-    """The values as the real files print them: True, 16.0 and the shortest float that reads back.
+    """Formats values as the real files do: True, 16.0, and the shortest float that reads back.
 
     Arrow alone would print true and 16.
     """

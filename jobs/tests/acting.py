@@ -1,12 +1,14 @@
 """Roles for a test, and commands and statements run as one of them."""
 
 import os
+import shutil
 import subprocess
 import sys
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, astuple
+from pathlib import Path
 from typing import Any
 
 import psutil
@@ -18,8 +20,13 @@ from typer.testing import CliRunner, Result
 
 from jobs.__main__ import app
 from jobs.roles.set_up import Names
+from streamflow import snapshots
 from streamflow.catalog import model as catalogs
+from streamflow.settings import FEATURE_REPO
 
+EXPLICIT = FEATURE_REPO.parent / "streamflow" / "tests" / "explicit_definitions.py"
+TABLES = {one.file: one.table for one in snapshots.load(FEATURE_REPO).files}
+"""File of a month to table of schema `source`, in the order they are loaded."""
 SCHEMAS = ["source", "registry", "online", "ops"]
 PASSWORDS = {
     "STREAMFLOW_OWNER_PASSWORD": 'owner\'s "$1" \\ pässword',
@@ -27,6 +34,13 @@ PASSWORDS = {
     "STREAMFLOW_TRAINER_PASSWORD": "of-the-trainer",
     "STREAMFLOW_READER_PASSWORD": "of-the-reader",
 }
+
+
+def copy_repository(folder: Path) -> None:
+    """Copies the feature repository to a folder, with definitions in Feast's own terms to edit."""
+    for name in ("feature_store.yaml", "snapshots.py"):
+        shutil.copy(FEATURE_REPO / name, folder)
+    shutil.copy(EXPLICIT, folder / "definitions.py")
 
 
 def databases_of(pytestconfig: pytest.Config) -> Any:

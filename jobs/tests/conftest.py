@@ -1,7 +1,6 @@
 """Commands and the API as processes of their own, databases, roles and months for them."""
 
 import os
-import shutil
 import socket
 import subprocess
 import sys
@@ -17,8 +16,7 @@ import pytest
 from drills.forks import Forks
 from jobs.roles.set_up import Names
 from jobs.sample.months import write_months
-from jobs.tests.acting import PASSWORDS, databases_of, roles_of_their_own
-from streamflow.settings import FEATURE_REPO
+from jobs.tests.acting import PASSWORDS, copy_repository, databases_of, roles_of_their_own
 
 Place = Callable[[str], AbstractContextManager[str]]
 
@@ -77,8 +75,7 @@ def beside(database: str) -> Iterator[None]:
 @pytest.fixture
 def new_feature(tmp_path: Path) -> dict[str, str]:
     """The environment in which subs_profile_fv has one feature more."""
-    for name in ("feature_store.yaml", "definitions.py"):
-        shutil.copy(FEATURE_REPO / name, tmp_path)
+    copy_repository(tmp_path)
     text = (tmp_path / "definitions.py").read_text()
     more = '        Field(name="contract_type", dtype=String, description="Contract term."),\n'
     for before, after in (

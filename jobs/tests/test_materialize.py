@@ -17,7 +17,8 @@ from feast.types import Int64, String
 
 from jobs.ingest.load import ingest
 from jobs.materialize import materialize
-from jobs.run.ledger import Run, recent, recorded
+from jobs.run.earlier_runs import recent
+from jobs.run.ledger import Run, recorded
 from streamflow.errors import ConfigurationError, UnknownName
 from streamflow.feast.online.client import Vector, read
 from streamflow.feast.registry.contracts import contract_of

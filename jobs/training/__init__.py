@@ -1,1 +1,1 @@
-"""Training sets: built, written, and known to be fresh."""
+"""Builds, writes and verifies training sets, and tells if they are up to date."""

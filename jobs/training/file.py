@@ -1,4 +1,4 @@
-"""A training set's files: Parquet written row by row, hashed on the way, with its manifest."""
+"""Writes and reads a training set's files: Parquet, hashed as it is written, and its manifest."""
 
 import hashlib
 import json
@@ -14,20 +14,20 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from fsspec.implementations.local import LocalFileSystem
 
-from jobs.run.urls import failure, shown
+from jobs.run.urls import url_error, without_secrets
 from jobs.training.scratch import alone, scratch
 from streamflow.errors import ConfigurationError
 from streamflow.visible_text import quoted
 
 BLOCK = 2**20
 KEY = "streamflow"
-"""Of a Parquet file's own metadata: what it says of itself, as JSON."""
+"""The key in a Parquet file's own metadata under which it describes itself, as JSON."""
 Facts = dict[str, Any]
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """What a training set is, in a JSON file beside it."""
+    """The description of a training set, in a JSON file beside it."""
 
     service: str
     contract: str
@@ -39,10 +39,10 @@ class Manifest:
     label: str
     null_counts: dict[str, int]
     sha256: str
-    """Of the Parquet file's bytes."""
+    """The hash of the Parquet file's bytes."""
     versions: dict[str, str]
     definitions: str = ""
-    """Hash of what the features are computed from; empty where an earlier version wrote this."""
+    """Hash of the definitions behind the features; empty if an earlier version wrote this."""
 
     def text(self) -> bytes:
         """The manifest as the bytes of its file."""
@@ -60,7 +60,7 @@ class Sink:
         self.size = 0
 
     def write(self, data: bytes) -> int:
-        """Takes the next bytes."""
+        """Hashes the next bytes and passes them on."""
         self.hash.update(data)
         self.size += len(data)
         if self.file is not None:
@@ -68,19 +68,19 @@ class Sink:
         return len(data)
 
     def tell(self) -> int:
-        """How many bytes there are so far."""
+        """The number of bytes so far."""
         return self.size
 
     def flush(self) -> None:
-        """Nothing is held back."""
+        """Does nothing, since no bytes are held back."""
 
     def close(self) -> None:
-        """The file belongs to whoever opened it."""
+        """Does nothing, since the file belongs to whoever opened it."""
 
 
 @dataclass(frozen=True)
 class Written:
-    """What went into a Parquet file."""
+    """The result of writing a Parquet file."""
 
     rows: int
     null_counts: dict[str, int]
@@ -118,12 +118,12 @@ class Target:
         try:
             self.files, self.path = fsspec.core.url_to_fs(out)
         except (ImportError, ValueError, OSError) as error:
-            raise ConfigurationError(shown(f"--out {out}: {error}")) from None
-        self.out = shown(out)
+            raise ConfigurationError(without_secrets(f"--out {out}: {error}")) from None
+        self.out = without_secrets(out)
         self.manifest = f"{self.path}.manifest.json"
 
     def require_parquet(self) -> None:
-        """Returns when the name says that the file is Parquet, or says nothing.
+        """Refuses a name that says that the file is something else than Parquet.
 
         Raises:
             ConfigurationError: it says something else, or is a folder's.
@@ -137,7 +137,7 @@ class Target:
             )
 
     def place(self, fill: Callable[[Sink], Manifest]) -> Manifest:
-        """Puts both files in place, the manifest last; nothing half under a final name.
+        """Writes both files under temporary names and renames them when whole, the manifest last.
 
         Two runs at once leave the files of one of them.
 
@@ -159,10 +159,10 @@ class Target:
                     self.files.pipe_file(described, manifest.text())
                     self.files.mv(data, self.path)
                     self.files.mv(described, self.manifest)
-        except NotImplementedError:  # what fsspec's file systems that only read say
+        except NotImplementedError:  # raised by fsspec's read-only file systems
             raise ConfigurationError(f"--out {self.out}: can only be read") from None
         except OSError as error:
-            raise failure(f"{self.out} cannot be written", error) from None
+            raise url_error(f"{self.out} cannot be written", error) from None
         return manifest
 
     def size(self) -> int:
@@ -170,7 +170,7 @@ class Target:
         return int(self.files.size(self.path))
 
     def described(self) -> tuple[str, Manifest]:
-        """The sha256 of the data as it is now, and the manifest.
+        """Hashes the data as it is now; returns its sha256 and the manifest.
 
         Raises:
             ConfigurationError: they are not a training set.
@@ -185,7 +185,7 @@ class Target:
         return sink.hash.hexdigest(), self.description()
 
     def description(self) -> Manifest:
-        """The manifest of a training set that is there.
+        """Reads the manifest of a training set.
 
         Raises:
             ConfigurationError: none is.
@@ -198,20 +198,20 @@ class Target:
             raise self.none_there(error) from None
 
     def none_there(self, error: Exception) -> ConfigurationError:
-        """Says that no training set can be read here, and why."""
+        """Makes the error that says why no training set can be read here."""
         if isinstance(error, FileNotFoundError):
             said = f"{quoted(self.out)}: no training set there ({error})"
-            return ConfigurationError(shown(said))
-        return ConfigurationError(shown(f"{self.out}: no readable training set: {error}"))
+            return ConfigurationError(without_secrets(said))
+        return ConfigurationError(without_secrets(f"{self.out}: no readable training set: {error}"))
 
     def facts(self) -> Facts | None:
-        """Reads what the data says of itself; None where an earlier version wrote it."""
+        """Reads the data's own description of itself; None if an earlier version wrote it."""
         with self.data() as data:
             text = (data.metadata.metadata or {}).get(KEY.encode())
         return None if text is None else json.loads(text)
 
     @contextmanager
     def data(self) -> Iterator[pq.ParquetFile]:
-        """The data, to be read in batches."""
+        """Opens the data, to be read in batches."""
         with self.files.open(self.path, "rb") as file, pq.ParquetFile(file) as data:
             yield data

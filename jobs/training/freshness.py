@@ -1,8 +1,7 @@
-"""Tells whether a training set is what the database would give now, so that it need not be built.
+"""Finds out if a training set is up to date, so that it need not be built again.
 
-It is when no month up to its day was loaded since it was built, its service promises the same
-features, what these are computed from is defined alike, values are made of it by the same code, and
-the file is there.
+It is if the file is there, no month up to its day was loaded since it was built, its service has
+the same features, these are defined alike, and the code that makes their values is the same.
 """
 
 import json
@@ -12,9 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import streamflow
-from jobs.apply.plan import plain, registered
+from jobs.apply.plan import properties, registered
 from jobs.run.earlier_runs import nothing_to_do
-from jobs.run.ledger import iso, shown_parameters, versions
+from jobs.run.instants import iso
+from jobs.run.ledger import shown_parameters
+from jobs.run.versions import versions
 from jobs.training.file import Target
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.contracts import contract_of
@@ -46,7 +47,7 @@ def built_before(as_of: date, service: str, out: str) -> dict[str, Any] | None:
         return None
     try:
         manifest = target.description()
-    except ConfigurationError:  # none, or of a version that wrote another form
+    except ConfigurationError:  # there is none, or one in the form of another version
         return None
     with open_store() as store:
         now = (service, as_of.isoformat(), contract_of(store, service).hash)
@@ -79,12 +80,12 @@ An ingest that was killed has no end; it may have stored its month, and ran no l
 
 
 def definitions_of(store: "FeatureStore", service: str) -> str:
-    """A hash of all that a service is computed from and by.
+    """Hashes the definitions and the code that a service's values come from.
 
-    What the registry says of its views, those that they are made of, and their sources, without the
-    intervals that were materialized; and the rules for values. 16 hex digits.
+    That is the registry's entries of its views, of views that these are computed from, and of their
+    sources, without the intervals that were materialized. 16 hex digits.
     """
-    objects = {key: plain(one) for key, one in registered(store).items()}
+    objects = {key: properties(one) for key, one in registered(store).items()}
     found: dict[str, dict[str, str]] = {}
     names = {service}
     while names:
@@ -102,7 +103,7 @@ def definitions_of(store: "FeatureStore", service: str) -> str:
 
 
 def rules() -> dict[str, str]:
-    """Hashes of the code that makes values of what is defined, by file, and Feast's version.
+    """Hashes of the files of code that values come from, and Feast's version.
 
     Any change of such a file counts: to build once too often costs time alone.
     """

@@ -1,39 +1,46 @@
-"""Waits until there are labels of a day, of which a training set is made."""
+"""Waits for the labels of the day of a training set."""
 
 from contextlib import suppress
-from datetime import UTC, date, datetime
-from datetime import time as midnight
+from datetime import date, datetime
+
+from psycopg import sql
 
 from jobs.run import waiting
 from jobs.run.earlier_runs import is_loading
+from jobs.run.instants import midnight
+from streamflow import settings, snapshots
 from streamflow.postgres.connect import connect
 
 
 class NoLabels(waiting.NotThereYet):
-    """The day has no labels, so there is nothing to train on."""
+    """A day has no labels, so there is nothing to train on."""
 
 
 def wait_for_labels(as_of: date) -> None:
-    """Returns when there are labels of a day, or none after STREAMFLOW_WAIT_S seconds.
+    """Waits until there are labels of a day, STREAMFLOW_WAIT_S seconds at most.
 
     While a month is being loaded it waits on. To be called before the run is entered in the ledger,
     so that all months which a run does not see ended after it began.
     """
-    instant = datetime.combine(as_of, midnight(), UTC)
+    instant = midnight(as_of)
     with suppress(NoLabels):
         waiting.until(lambda: require_labels(instant), f"the labels of {as_of}", is_loading)
 
 
 def require_labels(instant: datetime) -> None:
-    """Returns when there are labels of `instant`, else raises NoLabels."""
+    """Raises NoLabels if there are no labels of `instant`."""
     with connect() as connection:
-        if connection.execute(LAST_LABELS, [instant]).fetchone() == (instant,):
+        declared = snapshots.load(settings.streamflow().feature_repo)
+        table = sql.Identifier("source", declared.labels.table)
+        last = connection.execute(sql.SQL(LAST_LABELS).format(table), [instant]).fetchone()
+        if last == (instant,):
             return
-        days = ", ".join(str(one.date()) for (one,) in connection.execute(LABELLED_DAYS))
+        labelled = connection.execute(sql.SQL(LABELLED_DAYS).format(labels=table))
+        days = ", ".join(str(one.date()) for (one,) in labelled)
     raise NoLabels(f"no labels of {instant.date()}; there are those of: {days or 'no day'}")
 
 
-LAST_LABELS = "SELECT max(as_of) FROM source.labels_snapshots WHERE as_of <= %s"
+LAST_LABELS = "SELECT max(as_of) FROM {} WHERE as_of <= %s"
 """The last labels at or before an instant; asked every two seconds while a job waits for them.
 
 The end of a range is found in the index, while PostgreSQL may go through the table for whether a
@@ -42,9 +49,9 @@ row exists.
 
 LABELLED_DAYS = """
     WITH RECURSIVE days AS (
-        SELECT min(as_of) AS day FROM source.labels_snapshots
+        SELECT min(as_of) AS day FROM {labels}
         UNION ALL
-        SELECT (SELECT min(as_of) FROM source.labels_snapshots WHERE as_of > day)
+        SELECT (SELECT min(as_of) FROM {labels} WHERE as_of > day)
         FROM days WHERE day IS NOT NULL
     )
     SELECT day FROM days WHERE day IS NOT NULL ORDER BY day"""

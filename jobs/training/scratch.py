@@ -1,4 +1,4 @@
-"""Names to write files under until they are whole, and what becomes of those of a killed run.
+"""Provides temporary names for files until they are whole, and removes those of killed runs.
 
 In a folder of this machine the first of a run's scratch files is locked while the run lives, so
 that the next run knows which were abandoned and removes them. Where files cannot be locked (some
@@ -22,7 +22,7 @@ ANY_ENDING = "." + "[0-9a-f]" * 32 + ".tmp"
 
 @contextlib.contextmanager
 def scratch(files: Any, finals: Sequence[str]) -> Iterator[list[str]]:
-    """Yields a name beside each of `finals`; what is still under it at the end is removed.
+    """Yields a temporary name beside each of `finals`; removes files left under these at the end.
 
     Removes first what killed runs left. All but the first may be written inside `alone` only,
     since nothing else tells them from abandoned ones.
@@ -45,7 +45,7 @@ def scratch(files: Any, finals: Sequence[str]) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def alone(files: Any, path: str) -> Iterator[bool]:
-    """Lets no other run rename or remove files in the folder of `path`; False where it cannot."""
+    """Keeps other runs from renaming or removing files in `path`'s folder; False if it cannot."""
     handle = None
     if isinstance(files, LocalFileSystem):
         with contextlib.suppress(OSError):

@@ -36,7 +36,7 @@ from psycopg import sql
 
 from api.tests.conftest import ready, serving, wait_until
 from jobs.audit import comparable
-from jobs.training.build import arrow_type
+from jobs.training.join import arrow_type
 from streamflow.feast.online import answer as online_answer
 from streamflow.online import write as online_write
 from streamflow.sources.types import ANY, RULES, TEXTS

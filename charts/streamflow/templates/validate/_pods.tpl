@@ -10,7 +10,7 @@ api:
   volumes: [tmp, postgres-ca, api-keys]
   paths: [/tmp, /etc/streamflow/postgres-ca, /etc/streamflow/api-keys]
 jobs:
-  containers: [wait-for-prefect, sample, ingest, dump, backup, check, prepare, restore, finish, roles, apply, materialize, audit, training-set, wait, compare]
+  containers: [wait-for-prefect, sample, ingest, dump, backup, check, prepare, restore, finish, roles, apply, materialize, audit, training-set, wait]
   volumes: [tmp, postgres-ca, data, training, backups, plan]
   paths: [/tmp, /etc/streamflow/postgres-ca, /data, /training, /backups, /plan]
 feast:

@@ -1,0 +1,182 @@
+"""The routes that are asked most, answered in front of the framework.
+
+They answer requests that need no explanation: with a query string that the framework has validated
+before, or a body that fits its model. All others go on to the framework's route of the same path,
+which answers them or says what is wrong; both call the same functions.
+"""
+
+import asyncio
+import re
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable
+from typing import Any, NamedTuple
+
+from pydantic import BaseModel, ValidationError
+from starlette.types import Message, Receive, Scope
+
+from api.http import problems, schemas
+from api.http.feast import answers as feast_answers
+from api.http.feast.schemas import OnlineRequest
+from api.http.reply import JSON, Reply
+from api.http.user_ids import MAX_ID, MIN_ID
+from api.plan import Selection
+from api.reading.reader import FeatureReader
+from streamflow.errors import StreamflowError
+
+USER, USERS, ONLINE = "/features/{user_id}", "/features", "/get-online-features"
+PREFIX = "/features/"
+MOST_QUERIES, LONGEST_QUERY = 1024, 2048
+"""Query strings that are remembered, and bytes of each; the least recently used goes first."""
+IS_HASH = re.compile(schemas.HASH.strip("^$").encode())
+
+Answer = Callable[[FeatureReader, Any, tuple[str, ...]], Awaitable[Reply]]
+
+
+class Headers(NamedTuple):
+    """The headers that these routes read; None where one is not sent."""
+
+    request_id: bytes | None
+    contract: bytes | None
+    content_type: bytes | None
+    content_length: bytes | None
+
+    @property
+    def is_valid(self) -> bool:
+        """True if there is no contract, or one that is written as a hash."""
+        return self.contract is None or IS_HASH.fullmatch(self.contract) is not None
+
+    @property
+    def contracts(self) -> tuple[str, ...]:
+        """The contracts that the caller expects: none or one."""
+        return () if self.contract is None else (self.contract.decode(),)
+
+
+class FastPath:
+    """Answers the fast routes. Belongs to one event loop."""
+
+    def __init__(self, limit: int, seconds: float) -> None:
+        """
+        Args:
+            limit: most bytes of a body.
+            seconds: time in which a body has to come.
+        """
+        self._limit, self._seconds = limit, seconds
+        self._queries: OrderedDict[bytes, tuple[Selection, tuple[str, ...]]] = OrderedDict()
+        self._bodies: dict[str, tuple[type[BaseModel], Answer]] = {
+            USERS: (schemas.Batch, batch_answer),
+            ONLINE: (OnlineRequest, feast_answers.answer),
+        }
+
+    def remember(self, query: bytes, asked: schemas.Asked) -> None:
+        """Remember the meaning of a query string of USER, as the framework has validated it."""
+        if len(query) > LONGEST_QUERY:
+            return
+        self._queries[query] = (selection_of(asked), contracts_of(asked.contract))
+        if len(self._queries) > MOST_QUERIES:
+            self._queries.popitem(last=False)
+
+    def route(self, scope: Scope, headers: Headers) -> str | None:
+        """The template of the fast route that may answer a request; None if there is none."""
+        method, path = scope["method"], scope["path"]
+        if scope.get("root_path") or not headers.is_valid:
+            return None
+        if method == "GET" and path.startswith(PREFIX):
+            return USER
+        return path if method == "POST" and path in self._bodies else None
+
+    async def reply(
+        self, route: str, scope: Scope, receive: Receive, headers: Headers, request_id: str
+    ) -> tuple[Reply | None, Receive]:
+        """The answer, or None if the framework's route has to give it; and a `receive` for that."""
+        if route == USER:
+            return await self._user(scope, headers, request_id), receive
+        if scope["query_string"]:
+            return None, receive
+        features = scope["state"]["features"]
+        return await self._body(features, route, receive, headers, request_id)
+
+    async def _user(self, scope: Scope, headers: Headers, request_id: str) -> Reply | None:
+        user_id = scope["path"][len(PREFIX) :]
+        remembered = self._queries.get(scope["query_string"])
+        if remembered is None or not MIN_ID <= len(user_id) <= MAX_ID:
+            return None
+        if "\0" in user_id:
+            return None
+        self._queries.move_to_end(scope["query_string"])
+        selection, contracts = remembered
+        try:
+            features: FeatureReader = scope["state"]["features"]
+            body = await features.one(user_id, selection, contracts + headers.contracts)
+        except StreamflowError as error:
+            return problems.error_problem(error, request_id)
+        return Reply(200, JSON, body)
+
+    async def _body(
+        self,
+        features: FeatureReader,
+        route: str,
+        receive: Receive,
+        headers: Headers,
+        request_id: str,
+    ) -> tuple[Reply | None, Receive]:
+        length = headers.content_length
+        if headers.content_type != JSON or length is None or int(length) > self._limit:
+            return None, receive
+        try:
+            async with asyncio.timeout(self._seconds):
+                messages = await body_messages(receive, self._limit)
+        except TimeoutError:
+            return problems.late_body_problem(request_id), receive
+        model, answer = self._bodies[route]
+        try:
+            asked = model.model_validate_json(
+                b"".join(message.get("body", b"") for message in messages)
+            )
+        except ValidationError:
+            return None, replaying(messages, receive)
+        try:
+            return await answer(features, asked, headers.contracts), receive
+        except StreamflowError as error:
+            return problems.error_problem(error, request_id), receive
+
+
+async def batch_answer(
+    features: FeatureReader, batch: schemas.Batch, contracts: tuple[str, ...]
+) -> Reply:
+    """The answer of POST /features."""
+    body = await features.many(batch.user_ids, selection_of(batch), contracts)
+    return Reply(200, JSON, body)
+
+
+def selection_of(asked: schemas.Selection) -> Selection:
+    """The features that a validated request asks for."""
+    return Selection(asked.service or "", tuple(dict.fromkeys(asked.features or ())))
+
+
+def contracts_of(*expected: str | None) -> tuple[str, ...]:
+    """The contracts that a request expects, in its query, its headers or both."""
+    return tuple(one for one in expected if one is not None)
+
+
+async def body_messages(receive: Receive, limit: int) -> list[Message]:
+    """The messages of a body, at most one beyond `limit` bytes."""
+    messages, size = [], 0
+    while size <= limit:
+        message = await receive()
+        messages.append(message)
+        size += len(message.get("body", b""))
+        if not message.get("more_body", False):
+            break
+    return messages
+
+
+def replaying(messages: list[Message], receive: Receive) -> Receive:
+    """`receive` as it was before `messages` were taken from it."""
+    rest = iter(messages)
+
+    async def replayed() -> Message:
+        for message in rest:
+            return message
+        return await receive()
+
+    return replayed

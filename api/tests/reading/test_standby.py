@@ -1,0 +1,141 @@
+"""The API on a hot standby of PostgreSQL, which follows its primary and takes no writes."""
+
+import os
+import shutil
+import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import psycopg
+import pytest
+
+from api.tests.conftest import TABLE, metric, ready, serving, statement, wait_until
+from jobs.run.earlier_runs import last_outcome, recent
+from jobs.run.ledger import recorded
+from streamflow.postgres import embedded
+from streamflow.postgres.connect import connect
+
+ROOT = Path(__file__).parents[3]
+PRIMARY = ROOT / ".streamflow" / "tests" / "postgres"
+USER = "7590-VHVEG"
+COLUMN = '"subs_profile_fv:months_active"'
+
+
+@contextmanager
+def standby(server: dict[str, str]) -> Iterator[tuple[dict[str, str], Any]]:
+    """The PG* variables of a new standby of `server`, and a function that runs pg_ctl on it."""
+    handle = embedded.attach(PRIMARY)
+    data = PRIMARY.with_name(f"standby-{os.getpid()}")
+
+    def run(program: str, *options: str) -> None:
+        command = [str(Path(handle.bin_path) / program), f"--pgdata={data}", *options]
+        subprocess.run(
+            command,
+            user=handle.system_user,
+            cwd="/",
+            env={**os.environ, **server},
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+            check=True,
+        )
+
+    with TemporaryDirectory() as sockets, rights(data, Path(sockets), handle.system_user):
+        run("pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+        for copied in data.glob(".s.PGSQL.*"):
+            copied.unlink()
+        options = f"-c listen_addresses= -c unix_socket_directories={sockets}"
+        run("pg_ctl", "start", "--wait", f"--log={data}/standby.log", f"--options={options}")
+        try:
+            yield {**server, "PGHOST": sockets}, lambda action: run("pg_ctl", action, "--wait")
+        finally:
+            run("pg_ctl", "stop", "--wait", "--mode=immediate")
+
+
+@contextmanager
+def rights(data: Path, sockets: Path, user: str | None) -> Iterator[None]:
+    """A new folder `data`, removed again, and `sockets`, both of the server's user."""
+    data.mkdir(mode=0o700)
+    try:
+        for folder in (data, sockets) if user else ():
+            shutil.chown(folder, user)
+        yield
+    finally:
+        shutil.rmtree(data)
+
+
+def months(client: Any) -> int:
+    """The feature that the test changes."""
+    response = client.get(f"/features/{USER}")
+    assert response.status_code == 200, response.text
+    return int(response.json()["features"]["months_active"])
+
+
+def write(value: int) -> None:
+    """Change that feature where PG* points."""
+    statement(f"UPDATE {TABLE} SET {COLUMN} = {value} WHERE user_id = '{USER}'")
+
+
+@pytest.mark.slow
+def test_a_standby_is_read_and_its_primary_followed(
+    server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with serving() as client:
+        wait_until(lambda: ready(client))
+        expected = client.get(f"/features/{USER}").json()
+    with standby(server) as (where, pg_ctl):
+        monkeypatch.setenv("PGHOST", where["PGHOST"])
+        with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
+            write(3)
+        with serving(retry_s=0.2) as client:
+            wait_until(lambda: ready(client))
+            found = client.get(f"/features/{USER}").json()
+            assert found["features"] == expected["features"]
+            # Nobody tells it of writes, so that nothing is kept and each is seen once it is there.
+            assert metric(client, "streamflow_api_listening") == 0
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setenv("PGHOST", server["PGHOST"])
+                write(41)
+            wait_until(lambda: months(client) == 41)
+            pg_ctl("promote")
+            write(42)
+            assert months(client) == 42
+            wait_until(lambda: metric(client, "streamflow_api_listening") == 1)
+            write(43)
+            wait_until(lambda: months(client) == 43)
+
+
+RUNNING = 'streamflow_job_running{command="ingest"}'
+KILLED = 'streamflow_job_runs_total{command="ingest",outcome="killed"}'
+LAST = 'streamflow_job_last_outcome{command="ingest",outcome="killed"}'
+
+
+def told() -> tuple[str, str, str]:
+    """The outcome of the last ingest in `streamflow runs`, and as commands see it; of an audit."""
+    with connect() as connection:
+        last = [last_outcome(connection, command) for command in ("ingest", "audit")]
+    return str(recent(1)[0]["outcome"]), last[0], last[1]
+
+
+def test_a_run_of_the_primary_is_running_on_its_standby_until_that_is_promoted(
+    server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A standby has no locks of its primary's runs; one found killed before is so here, too."""
+    statement(
+        "INSERT INTO ops.runs (command, parameters, versions, started_at)"
+        " VALUES ('audit', '{}', '{}', now() - interval '1 hour')"
+    )
+    with recorded("ingest"), standby(server) as (where, pg_ctl):
+        monkeypatch.setenv("PGHOST", where["PGHOST"])
+        with serving(status_refresh_s=0.1) as client:
+            wait_until(lambda: metric(client, RUNNING) == 1)
+            assert metric(client, KILLED) == metric(client, LAST) == 0
+            assert told() == ("running", "running", "killed")
+            pg_ctl("promote")  # its process ran on the former primary, and has no lock here
+            wait_until(lambda: metric(client, KILLED) == metric(client, LAST) == 1)
+            assert metric(client, RUNNING) == 0
+            assert told() == ("killed", "killed", "killed")
+        monkeypatch.setenv("PGHOST", server["PGHOST"])
+        assert told() == ("running", "running", "killed")

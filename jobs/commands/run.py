@@ -1,0 +1,105 @@
+"""Runs a piece of work for a command: waits for what it needs, and ends with its JSON line.
+
+Where a Prefect server answers, the work runs as a flow; it is done without one all the same.
+"""
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from jobs.commands.report import error_text, reporting
+from jobs.flows import work
+from jobs.flows.work import Summary
+from jobs.run import ledger, waiting
+from jobs.run.urls import without_secrets
+from streamflow.errors import StreamflowError
+
+log = logging.getLogger(__name__)
+
+HEALTH_TIMEOUT_S = 3
+
+
+def run(
+    command: str,
+    name: str,
+    parameters: dict[str, Any],
+    needs: waiting.Need = "registry",
+    unless: Callable[[], dict[str, Any] | None] = lambda: None,
+) -> dict[str, Any]:
+    """Waits for what the work `name` needs, does it, and ends with its JSON line.
+
+    Args:
+        unless: gives the summary of an earlier run that makes this one needless, or None.
+
+    Returns:
+        The summary that the line has.
+    """
+    done: dict[str, Any] = {}
+    ledger.ended.pop(command, None)
+
+    def summary(error: BaseException | None) -> dict[str, Any]:
+        if error is None:
+            return done
+        ended = ledger.ended.get(command)
+        return ended.summary() if ended else ledger.failed(command, error_text(error))
+
+    with reporting(summary=summary):
+        waiting.wait_for(needs)
+        done |= unless() or tracked(name, **parameters)
+    return done
+
+
+def tracked(name: str, **parameters: Any) -> Summary:
+    """Does the work `name` of `jobs/flows/work.py`, as a flow if a Prefect server answers.
+
+    PREFECT_API_URL unset: without Prefect, which is then not even imported. Set, but nobody
+    answers, or no longer: the work is done all the same, and the log says it was not tracked.
+    """
+    untracked = getattr(work, name)
+    url = os.environ.get("PREFECT_API_URL", "")
+    if not url:
+        return untracked(**parameters)  # type: ignore[no-any-return]
+    if reason := unreachable_reason(url):
+        log.warning(
+            "run not tracked, Prefect does not answer",
+            extra={"url": without_secrets(url), "reason": reason},
+        )
+        return untracked(**parameters)  # type: ignore[no-any-return]
+    try:
+        flows = prefect_flows()
+        given = {
+            key: flows.Location(value) if key in flows.LOCATIONS else value
+            for key, value in parameters.items()
+        }
+        return getattr(flows, name)(**given)  # type: ignore[no-any-return]
+    except StreamflowError:
+        raise
+    except Exception as error:
+        if not unreachable_reason(url):
+            raise
+        # Every piece of work may be done again, so doing it without Prefect is safe.
+        log.warning(
+            "run not tracked to its end, Prefect went away; done again without it",
+            extra={"url": without_secrets(url), "reason": str(error)},
+        )
+        return untracked(**parameters)  # type: ignore[no-any-return]
+
+
+def prefect_flows() -> Any:
+    """Import the flows, so that Prefect's server gets our log lines as well as its own."""
+    os.environ.setdefault("PREFECT_LOGGING_EXTRA_LOGGERS", "jobs,streamflow")
+    from jobs.flows import prefect_flows
+
+    return prefect_flows
+
+
+def unreachable_reason(url: str) -> str:
+    """Say why no Prefect server answers at `url`; empty when one does."""
+    try:
+        with urlopen(f"{url.rstrip('/')}/health", timeout=HEALTH_TIMEOUT_S) as answer:  # noqa: S310
+            return "" if answer.status == 200 else f"status {answer.status}"
+    except (URLError, OSError, ValueError) as error:
+        return without_secrets(str(error))

@@ -1,0 +1,86 @@
+"""The pieces of work that change data, and their audit, each recorded in the run ledger.
+
+Each returns the run's summary: run, outcome, window, rows, duration_ms, versions.
+`jobs/flows/prefect_flows.py` gives the same ones to Prefect.
+"""
+
+from datetime import date, datetime
+from typing import Any
+
+from jobs.run import console, ledger
+from jobs.run.ledger import recorded, unrecorded
+
+Summary = dict[str, Any]
+
+
+def ingest_month(source: str, as_of: date, revision: str = "") -> Summary:
+    """Loads the month in the folder or at the URL `source`; see `jobs/ingest/load.py`.
+
+    `revision` tells apart loads of the same source in the ledger.
+    """
+    from jobs.ingest.load import ingest
+    from jobs.ingest.source import local_folder
+
+    with (
+        recorded("ingest", **ledger.with_revision(revision, source=source, as_of=as_of)) as run,
+        local_folder(source) as folder,
+        console.progress("checking and loading", console.size(folder), True) as advance,
+    ):
+        ingest(run, folder, as_of, advance)
+    return run.summary()
+
+
+def apply_registry(allow_removal: bool = False) -> Summary:
+    """Brings database and registry to what the feature repository says; see `jobs/apply`."""
+    from jobs.apply.apply import apply
+
+    _, run = apply(allow_removal, show=console.say)
+    return run.summary()
+
+
+def build_training_dataset(
+    as_of: date, service: str, out: str, allow_empty: bool = False
+) -> Summary:
+    """Writes a service's training set for the labels of `as_of`; see `jobs/training/build.py`."""
+    from jobs.training.build import build
+    from jobs.training.labels import NoLabels, wait_for_labels
+
+    wait_for_labels(as_of)
+    with recorded("training-set", as_of=as_of, service=service, out=out) as run:
+        try:
+            build(run, as_of, service, out)
+        except NoLabels as missing:
+            if not allow_empty:
+                raise
+            run.message = f"nothing written: {missing}"
+    return run.summary()
+
+
+def materialize_features(
+    start: datetime | None,
+    end: datetime | None,
+    views: list[str],
+    force: bool = False,
+    skip_if_running: bool = False,
+    revision: str = "",
+) -> Summary:
+    """Copies the newest values of a window into the online store; see `jobs/materialize.py`."""
+    from jobs.materialize import materialize
+
+    window = {"start": start, "end": end, "views": views, "force": force}
+    with recorded("materialize", **ledger.with_revision(revision, **window)) as run:
+        materialize(run, start, end, views, force, skip_if_running)
+    return run.summary()
+
+
+def audit_online(
+    service: str, users: int, seed: int, url: str, threshold: float, read_only: bool = False
+) -> Summary:
+    """Compares what is served with what training sees; see `jobs/audit/audit.py`."""
+    from jobs.audit.audit import audit
+
+    what = {"service": service, "users": users, "seed": seed, "threshold": threshold}
+    begin = unrecorded if read_only else recorded
+    with begin("audit", **what) as run:
+        audit(run, service, users, seed, url, threshold)
+    return run.summary()

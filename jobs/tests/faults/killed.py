@@ -1,0 +1,103 @@
+"""Jobs that are killed: where each starts, at which moments it is killed, what is seen then."""
+
+import random
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from drills import state
+from drills.forks import Command, Ended, Forks
+from jobs.run.earlier_runs import recent
+
+SEED = 20240131
+GONE_S = 15
+"""Until when a killed run's sessions have ended: the server looks every five seconds."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A job, in words of the command line; `{months}` and `{folder}` are two folders."""
+
+    command: str
+    before: tuple[str, ...] = ()
+    """What has been done already, in an applied database."""
+    empty: bool = False
+    """Whether the database is empty instead."""
+
+
+JANUARY = "ingest {months}/month_000 --as-of 2024-01-31"
+FEBRUARY = "ingest {months}/month_001 --as-of 2024-02-29"
+ONLINE = "materialize --end 2024-02-01"
+TRAINING = "training-set --as-of 2024-01-31 --out {folder}/set.parquet"
+JOBS = {
+    "apply": Job("apply", empty=True),
+    "apply of a new feature": Job("apply", (JANUARY, ONLINE)),
+    "ingest": Job(FEBRUARY, (JANUARY,)),
+    "materialize": Job(
+        "materialize --start 2024-01-01 --end 2024-03-01", (JANUARY, FEBRUARY, ONLINE)
+    ),
+    "training-set": Job(TRAINING, (JANUARY, f"{TRAINING} --service profile_v1")),
+}
+
+
+@dataclass(frozen=True)
+class Left:
+    """What a job leaves: in the database that PG* names, and in its folder."""
+
+    database: dict[str, Any]
+    files: dict[str, str]
+
+
+def left(folder: Path) -> Left:
+    """What is there now."""
+    return Left(state.contents(), state.files(folder))
+
+
+def different(found: Left, expected: Left) -> dict[str, Any]:
+    """What is not as expected."""
+    return {
+        **state.differences(found.database, expected.database),
+        **state.differences(found.files, expected.files),
+    }
+
+
+def moments(name: str, seconds: float, count: int) -> list[float]:
+    """Moments at random, one in each equal part of `seconds`, and the very end as the last."""
+    chance = random.Random(f"{SEED} {name}")
+    part = seconds / count
+    return [*(part * (n + chance.random()) for n in range(count - 1)), seconds]
+
+
+@dataclass(frozen=True)
+class Killed:
+    """What was seen after a kill."""
+
+    ended: Ended
+    outcome: str
+    """In the ledger: killed, done, or empty where the run did not get that far."""
+    freed_s: float
+    """Until no session of it held a lock."""
+
+
+def kill(forks: Forks, command: Command) -> Killed:
+    """Runs a command that is killed, and waits for its sessions to end."""
+    before = runs()
+    (ended,) = forks.run(command)
+    began = time.monotonic()
+    while state.held_locks():
+        assert time.monotonic() - began < GONE_S, "a killed run still holds a lock"
+        time.sleep(0.02)
+    freed = time.monotonic() - began
+    return Killed(ended, recent(1)[0]["outcome"] if runs() > before else "", freed)
+
+
+def runs() -> int:
+    """How many runs the ledger has, 0 where there is none."""
+    with psycopg.connect(autocommit=True) as connection:
+        if connection.execute("SELECT to_regclass('ops.runs')").fetchone() == (None,):
+            return 0
+        row = connection.execute("SELECT count(*) FROM ops.runs").fetchone()
+        return int(row[0]) if row else 0

@@ -1,0 +1,119 @@
+"""Brings the tables of schema `source` to what the feature repository declares.
+
+A table or column that is missing is added, and a type grows where every value stays the same;
+nothing is ever removed. Idempotent; to be called in a transaction, beside the migrations.
+"""
+
+from psycopg import Connection, sql
+
+from streamflow.errors import SourceMismatch
+from streamflow.snapshots import Column, Snapshot, Snapshots
+
+SCHEMA = "source"
+WIDER = {
+    ("smallint", "integer"),
+    ("smallint", "bigint"),
+    ("integer", "bigint"),
+    ("real", "double precision"),
+}
+"""Types that may become another one: its values are all of the first one's."""
+
+
+def changes(connection: Connection, declared: Snapshots) -> dict[str, list[str]]:
+    """The differences between declaration and database, as a person reads them, by table.
+
+    Raises:
+        SourceMismatch: a column is of a type that its table's values do not all fit in.
+    """
+    return {
+        f"{SCHEMA}.{one.table}": [text for text, _ in found]
+        for one in declared.files
+        if (found := differences(connection, one))
+    }
+
+
+def bring(connection: Connection, declared: Snapshots) -> None:
+    """Makes the tables as they are declared, and their comments.
+
+    Raises:
+        SourceMismatch: as in `changes`.
+    """
+    for one in declared.files:
+        for _, statement in differences(connection, one):
+            connection.execute(statement)
+
+
+def differences(connection: Connection, snapshot: Snapshot) -> list[tuple[str, sql.Composed]]:
+    """Each difference of a table, with the statement that ends it."""
+    there = columns_of(connection, snapshot)
+    if not there:
+        commented = [
+            comment(snapshot, name, column) for name, column in snapshot.every_column().items()
+        ]
+        return [("new table", sql.SQL(";").join([created(snapshot), *commented]))]
+    found = []
+    for name, column in snapshot.every_column().items():
+        kind, said = there.get(name, ("", None))
+        if not kind:
+            # The rows of earlier months have no value of it.
+            added = altered(snapshot, "ADD COLUMN {} {}", name, column)
+            found.append((f"+ {name} {column.type}", added))
+        elif kind != column.type:
+            if (kind, column.type) not in WIDER:
+                raise SourceMismatch(
+                    [
+                        f"{SCHEMA}.{snapshot.table}: {name} is declared as {column.type} and is"
+                        f" {kind} in the database, whose values need not fit; declare a column of"
+                        " another name"
+                    ]
+                )
+            wider = altered(snapshot, "ALTER COLUMN {} TYPE {}", name, column)
+            found.append((f"{name}: {kind} becomes {column.type}", wider))
+        if said != column.meaning:
+            found.append((f"{name}: another meaning", comment(snapshot, name, column)))
+    return found
+
+
+def created(snapshot: Snapshot) -> sql.Composed:
+    """The statement that makes the table."""
+    columns = [
+        sql.SQL("{} {}{}{}").format(
+            sql.Identifier(name),
+            sql.SQL(column.type),
+            sql.SQL("" if column.nullable else " NOT NULL"),
+            sql.SQL(" DEFAULT now()" if name == "loaded_at" else ""),
+        )
+        for name, column in snapshot.every_column().items()
+    ]
+    return sql.SQL("CREATE TABLE {} ({}, PRIMARY KEY ({}))").format(
+        sql.Identifier(SCHEMA, snapshot.table),
+        sql.SQL(", ").join(columns),
+        sql.SQL(", ").join(map(sql.Identifier, snapshot.primary_key)),
+    )
+
+
+def altered(snapshot: Snapshot, change: str, name: str, column: Column) -> sql.Composed:
+    """The statement that changes one column, of which `change` names column and type."""
+    return sql.SQL(f"ALTER TABLE {{}} {change}").format(
+        sql.Identifier(SCHEMA, snapshot.table), sql.Identifier(name), sql.SQL(column.type)
+    )
+
+
+def comment(snapshot: Snapshot, name: str, column: Column) -> sql.Composed:
+    """The statement that writes down a column's meaning."""
+    place = sql.Identifier(SCHEMA, snapshot.table, name)
+    return sql.SQL("COMMENT ON COLUMN {} IS {}").format(place, column.meaning)
+
+
+def columns_of(connection: Connection, snapshot: Snapshot) -> dict[str, tuple[str, str | None]]:
+    """Type and comment of the columns that the table has; empty where there is no table."""
+    rows = connection.execute(COLUMNS, [SCHEMA, snapshot.table]).fetchall()
+    return {name: (kind, said) for name, kind, said in rows}
+
+
+COLUMNS = """
+    SELECT attname, format_type(atttypid, NULL), col_description(attrelid, attnum)
+    FROM pg_attribute JOIN pg_class ON pg_class.oid = attrelid
+    WHERE relnamespace = to_regnamespace(%s) AND relname = %s AND attnum > 0 AND NOT attisdropped
+    ORDER BY attnum"""
+"""The columns of a table, in their order."""

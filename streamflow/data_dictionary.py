@@ -10,7 +10,7 @@ HEAD = """\
 The files of a month and the tables that have their rows, as `feature_repo/snapshots.py` declares them: `make docs`
 writes this page. Every file begins with `user_id`. Every table has also `as_of`, the instant that a row describes, and
 `loaded_at`, when it was written or last corrected, both UTC.
-"""
+"""  # noqa: E501  # lines of the page
 
 
 def page() -> str:

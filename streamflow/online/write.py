@@ -42,8 +42,9 @@ whose making costs 2 ms and rows in PostgreSQL's catalog."""
 Replace = Literal["older", "not newer", "any"]
 """The stored rows that a given one replaces.
 
-`older`: those before it in time and, at the same times, in the order of their features. `not newer`:
-also any of the same times, since they were corrected in the source. `any`: newer ones as well."""
+`older`: those before it in time and, at the same times, in the order of their features.
+`not newer`: also any of the same times, since they were corrected in the source.
+`any`: newer ones as well."""
 
 
 def write(

@@ -117,7 +117,7 @@ def test_reads_wait_for_a_free_connection(feast_database: str) -> None:
             held.set()
             go.wait(30)
 
-        holder = threading.Thread(target=connections(store).run, args=[store.config, hold])
+        holder = threading.Thread(target=connections(store).run, args=[settings_of(store), hold])
         holder.start()
         held.wait(30)
         answers: list[Any] = []

@@ -91,7 +91,7 @@ def fill(store: FeatureStore, count: int) -> None:
         together.wait(30)
 
     threads = [
-        threading.Thread(target=connections(store).run, args=[store.config, wait])
+        threading.Thread(target=connections(store).run, args=[settings_of(store), wait])
         for _ in range(count)
     ]
     for thread in threads:

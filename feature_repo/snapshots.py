@@ -1,4 +1,4 @@
-"""What a month brings: six files, their tables, and each column's type, meaning and values.
+"""The files of a month, their tables, and each column's type, meaning and allowed values.
 
 A column is declared here and nowhere else. To serve it as a feature, name it in a view of
 definitions.py; see "Add a feature" in the README.

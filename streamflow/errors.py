@@ -84,7 +84,7 @@ class Fault:
     value: str | None
     rule: str
     note: str = field(default="", compare=False)
-    """What nobody could see otherwise: which other text it is taken for."""
+    """The other text that it is easily taken for, which nobody could see otherwise."""
 
     def __str__(self) -> str:
         place = self.file if self.line is None else f"{self.file}:{self.line}"

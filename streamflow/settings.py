@@ -42,7 +42,7 @@ class PostgresSettings(BaseSettings):
     """Empty where the server asks for none or libpq finds it in PGPASSFILE."""
     database: str = Field(alias="PGDATABASE", min_length=1)
     sslmode: str = Field("prefer", alias="PGSSLMODE")
-    """As libpq's: `verify-full` with PGSSLROOTCERT for a server over a network."""
+    """Libpq's sslmode: `verify-full` with PGSSLROOTCERT for a server over a network."""
 
     @field_validator("host", "database")
     @classmethod
@@ -76,7 +76,7 @@ class StreamflowSettings(BaseSettings):
     pool_size: int = Field(10, ge=1)
     """Connections to the online tables of one process; more reads than that wait for one."""
     verbose: bool = False
-    """Whether an error that nobody foresaw is told with its traceback, as with
+    """True where an error that nobody foresaw is shown with its traceback, as with
     `streamflow --verbose`."""
     max_ahead_s: int = Field(86_400, ge=0)
     """Seconds that the event time of a row may be ahead of the database's clock. Pushes of later

@@ -68,7 +68,7 @@ class View:
     ttl_s: float
     """Feast's ttl in seconds, 0 for none."""
     ttl_policy: TtlPolicy
-    """What a read does with a row older than its ttl: serve it, null its values, or refuse."""
+    """The treatment of a row older than its ttl: serve it, null its values, or refuse."""
     fresh_for_s: float
     """Age in seconds from which it is reported as stale: its ttl, else the tag
     `fresh_for_days`; 0 for never."""
@@ -97,7 +97,7 @@ class Service:
     contract: str
     """Hash of its ordered features, as in a training set's manifest."""
     unservable: str = ""
-    """Why the tables alone cannot answer it: it needs an on-demand view that Feast computes."""
+    """The reason why tables alone cannot answer it: a view that Feast computes on demand."""
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ ARRAYS: dict[int, pa.DataType] = {
     1185: INSTANT,
 }
 NUMERIC = {1700: "float8", 1231: "float8[]"}
-"""What Feast calls Float64 is converted by PostgreSQL; every other type is fetched as text."""
+"""Types that Feast calls Float64, which PostgreSQL converts; all others are fetched as text."""
 
 
 @dataclass(frozen=True)

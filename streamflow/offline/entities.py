@@ -38,7 +38,7 @@ class Output:
     expression: sql.Composed
     name: str
     utc: bool = True
-    """Whether a date or naive timestamp becomes an instant, or stays what it is."""
+    """True where a date or naive timestamp becomes an instant; else it stays as it is."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class QueryEntities:
 
     query: sql.Composable
     own_names: Sequence[str] = ()
-    """What its columns are called, where not as the query says."""
+    """The names of its columns, where they are not as the query says."""
 
     def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
         """Runs the query into the temporary table, or keeps it for inside the query."""

@@ -46,11 +46,11 @@ class History:
     views: Sequence[View]
     entities: Entities
     embed: bool = False
-    """Whether an SQL entity query stays inside the query, so that nothing is ever created."""
+    """True where an SQL entity query stays inside the query, so that nothing is ever created."""
     full_names: bool = False
     """True where features are called `view__feature`."""
     computed: Sequence[str] = ()
-    """What the features are called that Feast computes from the rows."""
+    """The names of the features that Feast computes from the rows."""
 
     def __call__(self, connection: Connection[Any]) -> Select:
         """Loads the entity rows and gives the query that joins them.

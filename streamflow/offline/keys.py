@@ -21,7 +21,7 @@ NUMBERS, FLOATS, TEXTS = {20, 21, 23, 1700}, {700, 701}, {18, 19, 25, 1042, 1043
 """Types that PostgreSQL compares with each other without loss, by number."""
 UUID = 2950
 REFUSED, VALUE = "streamflow key: ", "\x1f"
-"""What stands before the message of a conversion that would lose something, and before the value
+"""The text before the message of a conversion that would lose something, and before the value
 in it."""
 
 

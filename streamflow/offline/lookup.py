@@ -27,7 +27,7 @@ from streamflow.offline.sql import (
 LONG = 2
 """A history is long from so many rows for each entity row on."""
 BY_INDEX = {"Limit", "Incremental Sort", "Index Scan", "Index Only Scan", "Subquery Scan", "Result"}
-"""What a plan is made of that finds one row without looking at many."""
+"""The nodes of a plan that finds one row without looking at many."""
 
 
 def pays(connection: Connection[Any], view: View, entities: EntityRows) -> bool:

@@ -21,7 +21,7 @@ class Pull:
     name: str
     """The data source's, for a message."""
     source: str
-    """What stands behind FROM: a table or a query in parentheses."""
+    """The SQL behind FROM: a table or a query in parentheses."""
     keys: Sequence[str]
     features: Sequence[str]
     """None for all columns of the source."""
@@ -32,11 +32,11 @@ class Pull:
     end: datetime | None
     """Both included; naive ones are UTC."""
     names: Mapping[str, str]
-    """What the view calls a column that has another name in the source."""
+    """The view's name of a column that has another name in the source."""
     types: Mapping[str, str]
     """Feast's value type of a column's feature by name, where that is known."""
     dummy: bool
-    """Whether rows without keys get the key that Feast gives to views without entities."""
+    """True where rows without keys get the key that Feast gives to views without entities."""
 
     def required(self, connection: Connection[Any]) -> Self:
         """This, when the source has the columns.

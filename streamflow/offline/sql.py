@@ -26,9 +26,9 @@ class View:
     """A feature view as the join needs it."""
 
     name: str
-    """What the request calls it."""
+    """The name that the request has for it."""
     source: str
-    """What stands behind FROM: a table or a query in parentheses."""
+    """The SQL behind FROM: a table or a query in parentheses."""
     keys: tuple[tuple[str, str], ...]
     """The entity rows' column and the source's column that have to be equal; none for a view
     without entities, whose newest row is everybody's."""
@@ -38,7 +38,7 @@ class View:
     created: str = ""
     """The column whose newest value decides between rows of the same time, null being oldest."""
     ttl: timedelta = timedelta(0)
-    """How old a row may be at the entity row's time; 0 for no limit."""
+    """The age that a row may have at the entity row's time; 0 for no limit."""
     window: tuple[str, str] | None = None
     """Only rows from then to then are seen; times with a zone, as text."""
     known_only: bool = False
@@ -78,9 +78,9 @@ class EntityRows:
     bounds: tuple[str, str] | None = None
     """Their first and last time as text, where known."""
     count: int = 0
-    """How many there are, where known."""
+    """Their number, where known."""
     small: bool = False
-    """Whether they are few enough to be looked up one by one."""
+    """True where they are few enough to be looked up one by one."""
 
     @property
     def joined(self) -> sql.SQL:

@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 ATTEMPTS = 100
 LOCK_WAIT_MS = 200
-"""How long a reader may have to wait behind a change that waits itself, and the pause after."""
+"""The time that a reader may wait behind a change that waits itself, and the pause after it."""
 LONG_WAIT_MS = 1_100
 """The same, of every tenth attempt: PostgreSQL ends an autovacuum that is in the way after 1 s."""
 MOST_COLUMNS = 1600

@@ -34,15 +34,17 @@ COPY_TYPES = {
     }.items()
     for suffix in ("", "[]")
 }
-"""What the driver calls PostgreSQL's types; the others have one name."""
+"""The driver's names of PostgreSQL's types; the others have one name."""
 FEW = 16
 """Rows that go to PostgreSQL as parameters of the merge. More go by COPY into a temporary table,
 whose making costs 2 ms and rows in PostgreSQL's catalog."""
 
 Replace = Literal["older", "not newer", "any"]
-"""Which stored rows a given one replaces. `older`: those before it in time and, at the same times,
-in the order of their features. `not newer`: also any of the same times, since they were corrected
-in the source. `any`: newer ones as well."""
+"""The stored rows that a given one replaces.
+
+`older`: those before it in time and, at the same times, in the order of their features.
+`not newer`: also any of the same times, since they were corrected in the source.
+`any`: newer ones as well."""
 
 
 def write(

@@ -104,7 +104,7 @@ LIST = """
     );
     COMMENT ON COLUMN ops.migrations.usable_from IS
         'The newest migration that a version must have to use the schema after this one.'"""
-"""What ran here; see streamflow/postgres/migrations."""
+"""The list of migrations that ran here; see streamflow/postgres/migrations."""
 
 ENTER = """
     INSERT INTO ops.migrations (number, name, sha256, usable_from)
@@ -119,7 +119,7 @@ MARK = """
     INSERT INTO ops.schema_version (sha256) VALUES (%s)
     ON CONFLICT (only_row) DO UPDATE SET sha256 = EXCLUDED.sha256, applied_at = now()
     WHERE schema_version.sha256 <> EXCLUDED.sha256"""
-"""What versions from before the numbers look at."""
+"""The entry that versions from before the numbers look at."""
 
 
 def require(connection: psycopg.Connection) -> None:

@@ -21,7 +21,7 @@ IDLE_S = 10
 INTERVAL_S = 5
 """Seconds between two such questions."""
 QUESTIONS = 3
-"""How many of them go unanswered before the connection is given up."""
+"""The number of them that go unanswered before the connection is given up."""
 GONE_S = IDLE_S + INTERVAL_S * QUESTIONS
 """Seconds until a wait for a vanished server is an error: for an answer by the questions, for
 what was sent by the kernel's limit, which on Linux would otherwise cut the questions short."""
@@ -168,7 +168,7 @@ def require_no_options(environment: Mapping[str, str] = os.environ) -> None:
 
 
 OF_POOLERS = ("unsupported startup parameter", 'prepared statement "')
-"""How errors begin that there are only where a pooler stands for PostgreSQL itself."""
+"""The beginnings of errors that come only from a pooler in place of PostgreSQL itself."""
 
 
 def is_of_a_pooler(message: str) -> bool:

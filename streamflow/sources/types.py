@@ -29,7 +29,7 @@ class Rule:
 
     value: str
     checks: tuple[tuple[str, str], ...] = ()
-    """What has to hold, as SQL, and what is said of a value for which it does not."""
+    """Conditions, as SQL, and what is said of a value for which one does not hold."""
     note: str = "as it is"
     """In a word or two, for people."""
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from streamflow.errors import QueryRefused
 
 READING = ("SELECT", "WITH", "VALUES", "TABLE")
-"""What a query that reads rows begins with; a parenthesis may come before."""
+"""The first word of a query that reads rows; a parenthesis may come before."""
 PIECE = re.compile(
     r"""(?P<blank>[\s\ufeff]+|--[^\n]*)
       | (?P<comment>/\*)

@@ -84,7 +84,7 @@ def registry_schema(connection: Connection, registry: BaseRegistry) -> str | Non
 
 
 IDENTITY = "pg_postmaster_start_time()::text, current_database()"
-"""Which server, and which of its databases."""
+"""A server and one of its databases."""
 
 
 def hold(connection: Connection, home: str, tasks: Sequence[MaterializationTask]) -> None:
@@ -139,7 +139,7 @@ ENTRIES: dict[str, Any] = {
     "feature_views": FeatureViewProto,
     "stream_feature_views": StreamFeatureViewProto,
 }
-"""What Feast keeps a view as, by the registry's table; of those that an engine is given."""
+"""Feast's message of a view by the registry's table, of the views that an engine is given."""
 
 
 def table_of(view: FeatureView) -> str:

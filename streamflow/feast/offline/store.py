@@ -60,7 +60,7 @@ class StreamflowOfflineStoreConfig(ConnectionFromEnvironment, PostgreSQLOfflineS
 
     type: StrictStr = "streamflow.feast.StreamflowOfflineStore"
     db_schema: StrictStr = "source"
-    """Where tables are looked for whose schema is not named, by training, materialization and
+    """The schemas of tables whose schema is not named, for training, materialization and
     checks alike; `public` comes after it. Several with commas between; upper and lower case as
     written; a name with a comma of its own in quotes. Empty: the schema called as the user."""
     entity_select_mode: EntitySelectMode = EntitySelectMode.temp_table

@@ -52,11 +52,11 @@ class StreamflowOnlineStoreConfig(ConnectionFromEnvironment):
     min_conn: int = 0
     max_conn: int = Field(default_factory=lambda: settings.streamflow().pool_size)
     ttl_policy: TtlPolicy = "serve"
-    """What a read does with a row older than its view's ttl: serve it as stock Feast does,
+    """The treatment of a row older than its view's ttl: serve it as stock Feast does,
     null its values (status OUTSIDE_MAX_AGE), or refuse the request. A view's tag `ttl_policy`
     comes first."""
     force: bool = False
-    """Whether a write replaces newer values as well; for a deliberate step back in time."""
+    """True where a write replaces newer values as well; for a deliberate step back in time."""
 
 
 class StreamflowOnlineStore(OnlineStore):

@@ -23,7 +23,7 @@ ALSO = {"UNIX_TIMESTAMP_LIST": "int64_list_val"}
 
 
 UNREADABLE = (TypeError, ValueError, ArithmeticError, OSError)
-"""What Feast's SDK raises, for all that was asked with it, where it cannot make an object of a
+"""Errors of Feast's SDK, for all that was asked with it, where it cannot make an object of a
 value: an instant that no date can name, a UUID or decimal number that is none."""
 
 

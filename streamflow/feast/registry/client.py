@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 SCHEMA_VERSION = "1"
 """Of Feast's registry files."""
 SOURCES = ("batch_source", "stream_source", "timestamp_field", "created_timestamp_column")
-"""What a service's projection says of where its values come from."""
+"""The fields of a service's projection that say where its values come from."""
 
 
 def client_registry(store: "FeatureStore", views: Iterable[Any]) -> bytes:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 DAY_S = 86_400.0
 OTHERS = "c.document->>'project' <> %(project)s AND (c.document->'views')::text <> '{}'"
-"""Whether the catalog `c` is another project's; one without views is nobody's any more."""
+"""True where the catalog `c` is another project's; one without views is nobody's any more."""
 
 
 def layouts(store: "FeatureStore") -> Iterator[Layout]:

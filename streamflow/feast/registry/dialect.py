@@ -22,7 +22,7 @@ class StreamflowDialect(PGDialect_psycopg):
 
     supports_statement_cache = True
     begin: str = ""
-    """What each transaction begins with, since a pooler keeps nothing from one to the next."""
+    """The beginning of each transaction, since a pooler keeps nothing from one to the next."""
 
     def create_connect_args(self, url: URL) -> tuple[Any, dict[str, Any]]:
         """The arguments of psycopg.connect.

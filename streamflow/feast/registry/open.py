@@ -122,7 +122,7 @@ def require_registry() -> None:
 REGISTRY = """
     SELECT to_regclass('registry.feature_services') IS NOT NULL
         OR EXISTS (SELECT FROM pg_class WHERE relname = 'feature_services' AND relkind = 'r')"""
-"""Whether the database has a registry: in our schema, or where feature_store.yaml may say it is."""
+"""True where the database has a registry: in our schema, or where feature_store.yaml may say."""
 
 
 @contextmanager

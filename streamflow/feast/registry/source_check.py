@@ -30,7 +30,7 @@ class Wanted:
     """The fields that a view needs from its source, in the view's own names."""
 
     view: str
-    """What it is and its name: `feature view prices`."""
+    """The view's kind and name: `feature view prices`."""
     source: PostgreSQLSource
     fields: Mapping[str, Any] = field(default_factory=dict)
     """Feast's type by join key, feature or column of an aggregation; None for any type."""

@@ -28,7 +28,7 @@ from streamflow.errors import SchemaTooNew
 FILE_NAME = re.compile(r"(\d{4})_(\w+)\.sql")
 FIRST_LINE = re.compile(rb"-- Usable from: (\d+)(, indexes only)?\n")
 IS_READABLE = "SELECT coalesce(has_table_privilege(to_regclass('ops.migrations'), 'SELECT'), false)"
-"""Whether there is a list of what was applied, and the current role may read it."""
+"""True where there is a list of what was applied, and the current role may read it."""
 USABLE_FROM = "SELECT coalesce(max(usable_from), 1) FROM ops.migrations"
 """The newest migration that a version must have to use the schema as it is."""
 
@@ -43,7 +43,7 @@ class Migration:
     usable_from: int
     """The newest migration that a version must have to use the schema after this step."""
     only_indexes: bool = False
-    """Whether it makes indexes and nothing else, which of large tables takes a while."""
+    """True where it makes indexes and nothing else, which of large tables takes a while."""
 
     @property
     def sha256(self) -> str:

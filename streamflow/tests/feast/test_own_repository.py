@@ -7,7 +7,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -37,27 +37,22 @@ pytestmark = [
 ]
 
 
+def written(language: str) -> str:
+    """The first block of code in a language on the page."""
+    found = re.search(rf"```{language}\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert found is not None
+    return found[1]
+
+
 @pytest.fixture
 def folder(tmp_path: Path, empty_database: str) -> Path:
     """The folder, called as our package, and its table in a database that has nothing else."""
     found = tmp_path / "team" / "feature_repo"
     found.mkdir(parents=True)
     shutil.copy(TEMPLATE / "feature_definitions.py", found)
-    lines = re.search(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert lines is not None
-    (found / "feature_store.yaml").write_text(lines[1])
+    (found / "feature_store.yaml").write_text(written("yaml"))
     with psycopg.connect() as connection:
-        connection.execute(
-            f"CREATE TABLE {DRIVERS} (event_timestamp timestamptz, driver_id bigint,"
-            " conv_rate real, acc_rate real, avg_daily_trips integer, created timestamptz)"
-        )
-        for driver in (1001, 1002):
-            connection.execute(
-                sql.SQL("INSERT INTO {} VALUES (%s, %s, 0.5, 0.25, %s, now())").format(
-                    sql.Identifier(DRIVERS)
-                ),
-                [NOW - timedelta(hours=1), driver, driver - 1000],
-            )
+        connection.execute(written("sql").encode())
     return found
 
 

@@ -1,6 +1,7 @@
 """The wheel: the library alone, which an ordinary project finds beside its own feature_repo."""
 
 import re
+import shutil
 import subprocess
 import sys
 import sysconfig
@@ -10,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from streamflow.settings import FEATURE_REPO
-from streamflow.tests.feast.test_own_repository import PAGE, folder  # noqa: F401  # a fixture
+from streamflow.tests.feast.test_own_repository import folder, written  # noqa: F401  # folder is a fixture
 
 ROOT = FEATURE_REPO.parent
 FOUND = """
@@ -67,9 +68,7 @@ def test_a_script_beside_a_folder_called_feature_repo_finds_it(
 ) -> None:
     """By the script of docs/your-own-repository.md."""
     (folder / "__init__.py").touch()  # which `feast init` makes
-    script = re.search(r"```python\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert script is not None
-    (folder.parent / "quickstart.py").write_text(script[1])
+    (folder.parent / "quickstart.py").write_text(written("python"))
 
     def run(*arguments: str) -> str:
         command = [python, "-W", "ignore", *arguments]
@@ -84,3 +83,17 @@ def test_a_script_beside_a_folder_called_feature_repo_finds_it(
     said = run("quickstart.py")
     assert re.search(r"1001 .* 0\.5 +1\n.*1002 .* 0\.5 +2\n", said)
     assert "'conv_rate': [0.5], 'avg_daily_trips': [1]" in said
+
+
+def test_the_command_of_a_clone_and_of_the_image_finds_its_package_anywhere(tmp_path: Path) -> None:
+    """Beside a Python, as in .venv/bin; whatever is called `jobs` where it is run."""
+    command, python = tmp_path / "streamflow", tmp_path / "python"
+    shutil.copy(ROOT / "images" / "streamflow", command)
+    python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    python.chmod(0o755)
+    (tmp_path / "jobs.py").write_text("raise SystemExit('another one')\n")
+    done = subprocess.run(
+        [command, "runs", "--help"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "streamflow runs" in done.stdout

@@ -4,6 +4,7 @@ import asyncio
 import gc
 import threading
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import psycopg
@@ -11,7 +12,9 @@ import pytest
 from feast import FeatureStore
 
 from streamflow.errors import StoreUnavailable
+from streamflow.feast.online.connect import pool_options
 from streamflow.online import pool as online_pool
+from streamflow.online.pool import Settings
 from streamflow.tests.online.projects import (
     T0,
     USER,
@@ -43,6 +46,11 @@ def connections(store: FeatureStore) -> Any:
     return store._get_provider().online_store._connections
 
 
+def settings_of(store: FeatureStore) -> Settings:
+    """The settings of its pool."""
+    return partial(pool_options, store.config)
+
+
 def test_no_read_fails_when_all_backends_are_killed(store: FeatureStore) -> None:
     fill(store, 5)
     for _ in range(3):
@@ -67,7 +75,7 @@ def test_a_read_whose_backend_is_killed_meanwhile_is_done_again(store: FeatureSt
             connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
         return connection.info.backend_pid
 
-    assert connections(store).run(store.config, work) not in killed
+    assert connections(store).run(settings_of(store), work) not in killed
 
 
 async def later(store: FeatureStore) -> Any:
@@ -83,7 +91,7 @@ def fill(store: FeatureStore, count: int) -> None:
         together.wait(30)
 
     threads = [
-        threading.Thread(target=connections(store).run, args=[store.config, wait])
+        threading.Thread(target=connections(store).run, args=[settings_of(store), wait])
         for _ in range(count)
     ]
     for thread in threads:
@@ -109,7 +117,7 @@ def test_reads_wait_for_a_free_connection(feast_database: str) -> None:
             held.set()
             go.wait(30)
 
-        holder = threading.Thread(target=connections(store).run, args=[store.config, hold])
+        holder = threading.Thread(target=connections(store).run, args=[settings_of(store), hold])
         holder.start()
         held.wait(30)
         answers: list[Any] = []
@@ -136,7 +144,7 @@ def test_a_read_that_gets_no_connection_says_why(
             ):
                 price(store)
 
-        connections(store).run(store.config, read_inside)
+        connections(store).run(settings_of(store), read_inside)
         assert price(store) == [None]
 
 
@@ -161,7 +169,7 @@ def test_an_error_gives_the_connection_back(feast_database: str, error: type) ->
     with applied(USER, prices(), max_conn=2) as store:
         for _ in range(5):
             with pytest.raises(error):
-                connections(store).run(store.config, fail)
+                connections(store).run(settings_of(store), fail)
             assert price(store) == [None]
         stats = connections(store)._pool.get_stats()
         assert stats["pool_available"] == stats["pool_size"] <= 2
@@ -175,7 +183,7 @@ def test_work_that_always_fails_ends(store: FeatureStore) -> None:
         connection.execute("SELECT pg_terminate_backend(pg_backend_pid())")
 
     with pytest.raises(StoreUnavailable, match="terminating connection"):
-        connections(store).run(store.config, work)
+        connections(store).run(settings_of(store), work)
     assert len(attempts) == online_pool.ATTEMPTS
 
 
@@ -190,7 +198,7 @@ def test_the_time_zone_of_the_role_changes_nothing(
     with applied(USER, prices()) as store:
         monkeypatch.delenv("PGTZ", raising=False)
         zone = connections(store).run(
-            store.config, lambda one: one.info.parameter_status("TimeZone")
+            settings_of(store), lambda one: one.info.parameter_status("TimeZone")
         )
         assert zone == "UTC"
         write(store, "prices", [({"user_id": "u"}, {"price": 5, "name": "x"}, naive, naive)])

@@ -29,14 +29,14 @@ COMMANDS = """
            extract(epoch FROM last_success_at)::float8 AS last_success,
            extract(epoch FROM last_duration)::float8 AS last_duration,
            rows_read, rows_written, rows_late, rows_unchanged, rows_refused, rows_older
-    FROM ops.status_command_metrics ORDER BY command"""
+    FROM ops.status_of_commands ORDER BY command"""
 """One row per command that ever ran; null where none of its runs has ended, or succeeded."""
 VIEWS = """
     SELECT project, view, extract(epoch FROM materialized_until)::float8 AS until,
            extract(epoch FROM newest_event)::float8 AS newest
-    FROM ops.status_view_metrics ORDER BY view"""
+    FROM ops.status_of_views ORDER BY view"""
 """One row per view that was ever materialized, also where it is served no more."""
-FEATURES = "SELECT view, feature, compared, differing FROM ops.status_feature_metrics ORDER BY 1, 2"
+FEATURES = "SELECT view, feature, compared, differing FROM ops.status_of_features ORDER BY 1, 2"
 """One row per feature of the last audit."""
 
 

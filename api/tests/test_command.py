@@ -66,7 +66,9 @@ def test_it_answers_on_the_embedded_database_and_ends_with_0(tmp_path: Path) -> 
         r" route=/features/{user_id} status=503 duration_ms=[\d.]+ request_id=mine"
     )
     assert re.search(f"^{shape}$", rest, re.MULTILINE)
-    assert re.search(r'WARNING api\.follow features not ready reason="nothing was appl', rest)
+    assert re.search(
+        r'WARNING api\.reading\.state features not ready reason="nothing was appl', rest
+    )
     assert not re.search("ERROR|Traceback", "".join(lines) + rest)
 
 

@@ -221,14 +221,14 @@ def test_each_request_has_a_file_of_its_own_that_is_no_backup(
 
     for text in texts:
         request = Request(text, where, "streamflow")
-        assert request.found() is None
+        assert request.carried_out() is None
         request.write_down("streamflow-20260201T020000Z", text, has_data=True)
         request.write_down("streamflow-20260301T020000Z", "another", has_data=False)
     for text in texts:
-        found = Request(text, where, "streamflow").found()
+        found = Request(text, where, "streamflow").carried_out()
         assert found is not None
         assert (found.request, found.database, found.has_data) == (text, text, True)
-        assert Request(text, where, "other").found() is None
+        assert Request(text, where, "other").carried_out() is None
     assert where.names() == []
     assert len(where.files.ls(where.path, False)) == len(texts)
 
@@ -238,7 +238,7 @@ def test_a_file_that_is_none_of_ours_is_told(database: str, tmp_path: Path) -> N
     request.write_down("streamflow-20260201T020000Z", "one", has_data=True)
     (tmp_path / request.file).write_text("{}")
     with pytest.raises(StreamflowError, match=r"streamflow\.restored-one-\w+\.json: not readable"):
-        request.found()
+        request.carried_out()
 
 
 def test_a_mark_of_a_former_version_is_no_request(january: str, place: Path) -> None:

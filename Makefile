@@ -82,20 +82,20 @@ bench: $(STAMP) ## Ours, stock Feast and the floor side by side (ONLY=http SIZES
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SIZES),--sizes $(SIZES))
 
 cluster: $(STAMP) ## From this clone to an answering API on a local kind cluster
-	@$(BIN)/python k8s-tests/cluster.py up
+	@$(BIN)/python k8s-tests/kit/cluster.py up
 
 cluster-test: $(STAMP) ## The story of a release on a kind cluster of its own (KEEP=1 leaves it)
 	@$(ON_CLUSTER) --numprocesses 2 --dist loadscope -m "cluster and not alone" --keep-cluster; \
 		code=$$?; $(ON_CLUSTER) -m "cluster and alone" $(if $(KEEP),--keep-cluster) && exit $$code
 
 drill: $(STAMP) ## On a cluster: back up, lose the database with its volume, restore, compare
-	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly -s k8s-tests/test_backup.py $(if $(KEEP),--keep-cluster)
+	@STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly -s k8s-tests/live/test_backup.py $(if $(KEEP),--keep-cluster)
 
 drills: $(STAMP) ## Break everything on purpose and write docs/reliability.md (ONLY=local for a part)
 	@$(BIN)/python -m drills $(if $(ONLY),--only $(ONLY))
 
 cluster-down: $(STAMP) ## Remove the cluster that `make cluster` made, with its data
-	@$(BIN)/python k8s-tests/cluster.py down
+	@$(BIN)/python k8s-tests/kit/cluster.py down
 
 wheel: $(STAMP) ## Build dist/streamflow-VERSION-py3-none-any.whl, the library for other Feast projects
 	@$(BIN)/python -m hatchling build -t wheel -d dist >/dev/null 2>&1

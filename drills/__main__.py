@@ -48,12 +48,13 @@ GROUPS = {
             "api/tests/http/test_schemathesis.py",
         ),
     ),
-    "faults": Group("In a cluster, under load", ("k8s-tests/test_faults.py",)),
+    "faults": Group("In a cluster, under load", ("k8s-tests/live/test_faults.py",)),
     "upkeep": Group(
-        "In a cluster, by its operator", ("k8s-tests/test_roles.py", "k8s-tests/test_backup.py")
+        "In a cluster, by its operator",
+        ("k8s-tests/live/test_roles.py", "k8s-tests/live/test_backup.py"),
     ),
-    "size": Group("In a cluster, with a million users", ("k8s-tests/test_size.py",)),
-    "long-run": Group("In a cluster, for half an hour", ("k8s-tests/test_long_run.py",)),
+    "size": Group("In a cluster, with a million users", ("k8s-tests/live/test_size.py",)),
+    "long-run": Group("In a cluster, for half an hour", ("k8s-tests/live/test_long_run.py",)),
 }
 """In the order of the document."""
 
@@ -96,7 +97,7 @@ def everything(folder: Path) -> list[Section]:
         found["long-run"] = beside.ended()
         said.seek(0)
         print(said.read())
-    cluster = ROOT / "k8s-tests" / "cluster.py"
+    cluster = ROOT / "k8s-tests" / "kit" / "cluster.py"
     subprocess.run([sys.executable, cluster, "down", "--name=streamflow-test"], check=False)
     return [found[name] for name in GROUPS]
 

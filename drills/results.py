@@ -52,7 +52,7 @@ def record(result: Result) -> None:
 def record_load(
     fault: str, found: Mapping[str, Any], recovered_s: float | None = None, remark: str = ""
 ) -> None:
-    """As `record`, of what k8s-tests/load.py found; prints it, too."""
+    """As `record`, of what k8s-tests/kit/load.py found; prints it, too."""
     print(f"{fault}: {found}")
     load = f"{found['rate']:g} requests a second{remark}"
     failed = sum(found["failed"].values())

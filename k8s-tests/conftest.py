@@ -4,12 +4,11 @@ import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
 import pytest
-from cluster import Cluster, Images, missing
-from namespace import SAMPLE, Namespace, make_namespace, state
+from kit.cluster import KIND_CONFIG, Cluster, Images, missing
+from kit.namespace import SAMPLE, Namespace, make_namespace, state
 from xdist.scheduler import LoadScopeScheduling
 
 
@@ -44,7 +43,7 @@ def images(cluster: Cluster) -> Images:
 @contextmanager
 def one_at_a_time() -> Iterator[None]:
     """Holds a lock among the processes that run tests; the first makes what all use."""
-    with Path(__file__).with_name("kind.yaml").open() as file:
+    with KIND_CONFIG.open() as file:
         fcntl.flock(file, fcntl.LOCK_EX)  # given back when the file is closed
         yield
 

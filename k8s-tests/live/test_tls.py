@@ -1,0 +1,191 @@
+"""An external PostgreSQL that takes TLS alone, verified, used as roles that its owner may make."""
+
+import json
+
+import pytest
+from kit import pod
+from kit.certificates import Identity, authority, identity
+from kit.cluster import CHART, CommandFailedError
+from kit.namespace import MONTH, Namespace, until
+
+PASSWORD = "of-the-owner"
+OURS = "authority"
+TLS = "/etc/postgresql-tls"
+EXTERNAL = [
+    *("--set", "postgres.external.enabled=true", "--set", "postgres.external.sslmode=verify-full"),
+    *("--set", f"postgres.external.ca.secret={OURS}", "--set", "postgres.roles.enabled=true"),
+    *("--set", "postgres.auth.existingSecret=owner", "--set", "api.autoscaling.enabled=false"),
+    # Until each node knows that a pod ends, on the machine that all of them share.
+    *("--set", "api.preStopSeconds=15", "--set", "api.terminationGracePeriodSeconds=40"),
+]
+SET_UP = """
+    CREATE ROLE streamflow LOGIN CREATEROLE CREATEDB PASSWORD '{password}';
+    CREATE DATABASE streamflow OWNER streamflow;
+"""
+"""What the production example asks of the server, and a database for Prefect's server."""
+SECONDS_TO_TELL = 120
+
+
+@pytest.fixture(scope="module", autouse=True)
+def servers(namespace: Namespace) -> None:
+    """Three servers: `secure`, one whose certificate is another's, and one of another CA."""
+    ours, foreign = authority("ours"), authority("foreign")
+    owner = f"--from-literal=password={PASSWORD}"
+    namespace.kubectl("create", "secret", "generic", "owner", owner)
+    ca = f"--from-literal=ca.crt={ours.certificate}"
+    namespace.kubectl("create", "secret", "generic", OURS, ca)
+    run(namespace, "secure", identity(ours, "secure"))
+    run(namespace, "misnamed", identity(ours, "other.example.com"))
+    run(namespace, "foreign", identity(foreign, "foreign"))
+    psql(namespace, SET_UP.format(password=PASSWORD))
+
+
+def run(namespace: Namespace, name: str, presents: Identity) -> None:
+    """Starts a PostgreSQL with this certificate that takes no connection without TLS."""
+    manifest = pod.postgres(name)
+    (container,) = manifest["spec"]["containers"]
+    settings = {
+        "ssl": "on",
+        "ssl_cert_file": f"{TLS}/tls.crt",
+        "ssl_key_file": f"{TLS}/tls.key",
+        "hba_file": f"{TLS}/pg_hba.conf",
+    }
+    container["args"] = [word for one in settings.items() for word in ("-c", "=".join(one))]
+    container["volumeMounts"].append({"name": "tls", "mountPath": TLS, "readOnly": True})
+    secret = {"secretName": f"{name}-tls", "defaultMode": 0o640}
+    manifest["spec"]["volumes"].append({"name": "tls", "secret": secret})
+    files = {
+        "tls.crt": presents.certificate,
+        "tls.key": presents.key,
+        "pg_hba.conf": "local all all trust\nhostssl all all all scram-sha-256\n",
+    }
+    literals = [f"--from-literal={key}={text}" for key, text in files.items()]
+    namespace.kubectl("create", "secret", "generic", f"{name}-tls", *literals)
+    namespace.kubectl(
+        *("create", "secret", "generic", name, "--from-literal=password=of-the-superuser")
+    )
+    for variable in container["env"]:
+        if variable["name"] in ("POSTGRES_USER", "POSTGRES_DB"):
+            variable["value"] = "postgres"
+    namespace.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
+    namespace.kubectl("expose", "pod", name, "--port=5432")
+    namespace.ready(f"pod/{name}")
+
+
+def psql(namespace: Namespace, statement: str) -> list[str]:
+    """The lines that psql prints on `secure`, run by its superuser."""
+    options = ("-U", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1")
+    where = ("exec", "-i", "secure", "--")
+    return namespace.kubectl(*where, "psql", *options, stdin=statement).splitlines()
+
+
+def logged_in(namespace: Namespace) -> list[str]:
+    """As whom the API's connections with TLS are logged in."""
+    used = """
+        SELECT DISTINCT usename FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
+        WHERE ssl AND application_name = 'streamflow-api'"""
+    return psql(namespace, used)
+
+
+def job(namespace: Namespace, release: str, what: str) -> str:
+    """The name of a release's Job."""
+    begin = f"{release}-{what}-"
+    names = until(lambda: [one for one in namespace.jobs() if one.startswith(begin)], bool, 30)
+    return str(names[0])
+
+
+def test_all_parts_work_over_tls_as_roles_that_the_owner_made(namespace: Namespace) -> None:
+    namespace.install(
+        *EXTERNAL,
+        *("--set", "postgres.external.host=secure", "--set", "jobs.backup.enabled=true"),
+        *("--set-json", f"jobs.ingest.months={json.dumps([MONTH])}"),
+    )
+    found = namespace.ask("/features/0002-ORFBO")
+    assert found["features"]["monthly_fee"] == 65.5999984741211
+    assert "280 values compared, no difference" in namespace.helm("test", "streamflow", "--logs")
+    namespace.kubectl("create", "job", "--from=cronjob/streamflow-backup", "kept")
+    namespace.complete("kept")
+    rows = namespace.summary("kept")["rows"]
+    assert rows["streamflow"] > 42_258
+    assert rows["prefect"] > 0
+    assert logged_in(namespace) == ["streamflow_reader_a"]
+    plain = ("env", "PGSSLMODE=disable", "python", "-c", "import psycopg; psycopg.connect()")
+    with pytest.raises(CommandFailedError, match=r"no pg_hba\.conf entry .* no encryption"):
+        namespace.kubectl("exec", "deploy/streamflow-feast", "--", *plain)
+
+
+def test_an_external_servers_password_is_rotated_without_a_failed_request(
+    namespace: Namespace,
+) -> None:
+    summary = namespace.load(rate=50, seconds=45)
+    rotation = ("--set", "postgres.roles.reader.rotation=1")
+    waiting = ("--reuse-values", "--wait", "--wait-for-jobs")
+    namespace.helm("upgrade", "streamflow", str(CHART), *waiting, *rotation)
+    until(lambda: logged_in(namespace), lambda found: found == ["streamflow_reader_b"], 60)
+    found = summary()
+    print(f"rotated on an external server: {found}")
+    assert (found["failed"], found["wrong"]) == ({}, [])
+
+
+def test_a_restored_database_has_the_roles_rights(namespace: Namespace) -> None:
+    restore = ("--set", "jobs.restore.backup=latest", "--set", "jobs.restore.overwrite=true")
+    restore += ("--set", "jobs.restore.request=over an encrypted connection")
+    waiting = ("--reuse-values", "--wait", "--wait-for-jobs")
+    namespace.helm("upgrade", "streamflow", str(CHART), *waiting, *restore)
+    log = namespace.logs(job(namespace, "streamflow", "restore"))
+    assert "streamflow_reader_b: updated, password set" in log
+    until(lambda: logged_in(namespace), lambda found: found == ["streamflow_reader_b"], 30)
+    assert "280 values compared, no difference" in namespace.helm("test", "streamflow", "--logs")
+
+
+@pytest.mark.parametrize(
+    ("host", "by_libpq", "by_the_api", "to_all"),
+    [
+        (
+            "misnamed",
+            r"certificate for \"other.example.com\" does not match host name \"misnamed\"",
+            "certificate is not valid for 'misnamed'",
+            "is for another name",
+        ),
+        ("foreign", "certificate verify failed", "certificate verify failed", "is not trusted"),
+    ],
+)
+def test_a_server_that_is_not_the_one_is_refused_and_why_is_said(
+    namespace: Namespace, host: str, by_libpq: str, by_the_api: str, to_all: str
+) -> None:
+    options = ("--set", f"postgres.external.host={host}", "--set", "postgres.roles.prefix=second")
+    namespace.install(*EXTERNAL, *options, wait=False, release="second")
+    try:
+        for what in ("roles", "apply"):
+            says(namespace, f"job/{job(namespace, 'second-streamflow', what)}", by_libpq)
+        says(namespace, "deploy/second-streamflow-api", by_the_api)
+        answer = unready(namespace, "second-streamflow-api")
+        said = f"The database's certificate {to_all}."
+        assert (answer["status"], answer["detail"]) == (503, said)
+        status = namespace.get("Deployment", "second-streamflow-api")["status"]
+        assert status.get("readyReplicas", 0) == 0
+    finally:
+        namespace.helm("uninstall", "second", "--wait")
+
+
+def says(namespace: Namespace, what: str, words: str) -> None:
+    """Waits until a log has these words, no longer than a person would."""
+
+    def log() -> str:
+        try:
+            return namespace.kubectl("logs", what, "--all-containers=false")
+        except CommandFailedError:  # its pod has not begun
+            return ""
+
+    until(log, lambda said: words in said, SECONDS_TO_TELL)
+
+
+def unready(namespace: Namespace, deployment: str) -> dict[str, object]:
+    """What /readyz of a pod that is not ready answers."""
+    code = (
+        "import urllib.request as r, urllib.error as e\n"
+        "try: r.urlopen('http://127.0.0.1:8000/readyz')\n"
+        "except e.HTTPError as error: print(error.read().decode())"
+    )
+    found: dict[str, object] = json.loads(namespace.python(f"deploy/{deployment}", code))
+    return found

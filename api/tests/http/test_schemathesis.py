@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from schemathesis.checks import not_a_server_error
 from schemathesis.generation import GenerationMode
 from schemathesis.specs.openapi import checks
+from schemathesis.specs.openapi import schemas as _schemas  # noqa: F401  # else a server's thread is there
 
 from drills.results import Result, choose, record
 

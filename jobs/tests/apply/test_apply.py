@@ -194,7 +194,7 @@ def test_eight_at_once_on_an_empty_database(empty_database: str) -> None:
         warnings.simplefilter("ignore")
         import feast.feature_store, feast.repo_operations, feast.infra.registry.sql
         from streamflow import logs
-        from jobs.apply import apply
+        from jobs.apply.apply import apply
         children = []
         for _ in range(8):
             child = os.fork()

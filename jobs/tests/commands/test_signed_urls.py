@@ -14,8 +14,8 @@ import pytest
 
 from drills.forks import Command, Forks
 from jobs.backup.place import Place
-from jobs.ingest.load import TABLES
 from jobs.run.urls import without_secrets
+from jobs.tests.acting import TABLES
 from streamflow.tests.collector import collecting
 
 pytestmark = pytest.mark.slow  # every command as a process, and all that it leaves is searched

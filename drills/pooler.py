@@ -146,6 +146,8 @@ class Pooler:
             dbname="postgres",
         ) as connection:
             found = connection.execute(
-                "SELECT pid FROM pg_stat_activity WHERE datname = %s", [database]
+                "SELECT pid FROM pg_stat_activity"
+                " WHERE datname = %s AND backend_type = 'client backend'",
+                [database],
             )
             return {pid for (pid,) in found}

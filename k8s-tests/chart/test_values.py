@@ -58,7 +58,7 @@ OTHER: dict[str, Any] = {
     "activeDeadlineSeconds": 7201,
     "ratio": 0.5,
     "schedule": "@weekly",
-    "shmSize": "7Gi",
+    "shmSize": "300Mi",
     "size": "7Gi",
     "timeZone": "Asia/Tokyo",
 }

@@ -1,4 +1,4 @@
-"""What every section works with: databases, repositories, a worker, options, progress lines."""
+"""The context of all sections: databases, repositories, a worker, options, progress lines."""
 
 import time
 from collections.abc import Callable
@@ -16,16 +16,16 @@ STARTED = time.monotonic()
 
 @dataclass(frozen=True)
 class Options:
-    """What the command line may change."""
+    """The options of the command line."""
 
     sizes: tuple[int, ...] = (1_000, 10_000, 100_000, 1_000_000)
     """Users that are materialized."""
     rows: tuple[int, ...] = (8_000, 100_000, 1_000_000)
     """Entity rows of a training set."""
     rounds: int = 3
-    """How often each side does its work, in turn."""
+    """Number of times that each side does its work, the sides in turn."""
     seconds: float = 2.5
-    """How long each round of HTTP load takes."""
+    """Length of each round of HTTP load."""
     users: int = 10_000
     """Users that are read online."""
     wide_users: int = 2_000

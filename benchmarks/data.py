@@ -16,7 +16,7 @@ TABLES = {
 """File of a generated month (without .csv) to table of schema `source`."""
 FIRST_MONTH = "2024-01-31T00:00:00Z"
 LOADED = "now() - interval '2 days'"
-"""When rows were loaded: before yesterday, so that none counts as just come in."""
+"""The load time of generated rows: before yesterday, so that none counts as just come in."""
 
 WIDE_VIEWS, WIDE_FEATURES = 25, 10
 WIDE_TYPES = (*["real"] * 4, *["bigint"] * 3, *["boolean"] * 2, "text")

@@ -1,4 +1,4 @@
-"""What a measurement gives: rows of samples by side, with targets."""
+"""The results of measurements: rows of samples by side, with targets."""
 
 import statistics
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ class Row:
     targets: dict[str, float] = field(default_factory=dict)
     """By peer: how many times as good as it ours has to be."""
     at_most: float | None = None
-    """What ours must not exceed, in the row's unit."""
+    """The most that ours may take, in the row's unit."""
 
     def add(self, side: str, sample: float) -> None:
         """One more sample of a side."""
@@ -35,7 +35,7 @@ class Row:
         return statistics.median(found) if found else None
 
     def ratio(self, peer: str) -> float | None:
-        """How many times as good as `peer` ours is; above 1 ours is better.
+        """Returns how many times as good as `peer` ours is; above 1 ours is better.
 
         Where both have as many rounds it is the median of the rounds' ratios, which a machine
         that slows down for a while does not change; else the ratio of the medians.
@@ -50,7 +50,7 @@ class Row:
 
     @property
     def lower(self) -> bool:
-        """Whether less is better."""
+        """True if less is better in the row's unit."""
         return self.unit in LESS_IS_BETTER
 
     def misses(self) -> list[str]:
@@ -87,7 +87,7 @@ class Section:
         return self.rows[-1]
 
     def growth(self, size_name: str) -> str:
-        """What a thousand of `size_name` cost at each size, as a sentence: equal is linear."""
+        """Describes, for each size, the cost of a thousand `size_name`; equal costs are linear."""
         sides = [
             f"{side} "
             + ", ".join(

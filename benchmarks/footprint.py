@@ -1,4 +1,4 @@
-"""What one API process costs: time to the first answer, memory, installed size."""
+"""The cost of one API process: time to the first answer, memory, installed size."""
 
 import subprocess
 import sys

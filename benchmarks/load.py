@@ -64,7 +64,7 @@ def run(
 
 
 class Load:
-    """What all connections share: the requests to send and the answers' times."""
+    """The state that all connections share: the requests to send and the answers' times."""
 
     def __init__(self, requests: Sequence[str]) -> None:
         self.requests = [request.encode() for request in requests]

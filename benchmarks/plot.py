@@ -23,13 +23,13 @@ class Axis:
         self.first, self.last = first, last
 
     def place(self, value: float) -> float:
-        """Where a value stands."""
+        """Returns the position of a value on the axis, in the picture's units."""
         share = (math.log10(value) - self.low) / (self.high - self.low)
         return self.first + share * (self.last - self.first)
 
     @property
     def decades(self) -> list[float]:
-        """The powers of ten on it."""
+        """The powers of ten that the axis covers."""
         return [10.0**power for power in range(self.low, self.high + 1)]
 
 

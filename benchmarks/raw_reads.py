@@ -1,4 +1,4 @@
-"""How fast the server itself gives wide rows by primary key: pgbench, without HTTP or Python."""
+"""The server's own rate of wide rows read by primary key: pgbench, without HTTP or Python."""
 
 import re
 import shutil

@@ -25,7 +25,7 @@ def render(results: Mapping[str, Any]) -> str:
 
 
 def machine(results: Mapping[str, Any]) -> str:
-    """What it was measured on, and when."""
+    """Renders the section on the machine that was measured, with the date."""
     found = results["machine"]
     settings = ", ".join(f"`{name} = {value}`" for name, value in found["settings"].items())
     packages = ", ".join(f"{name} {version}" for name, version in found["packages"].items())
@@ -64,7 +64,7 @@ def of_section(section: Section) -> str:
 
 
 def has(row: Row, side: str) -> bool:
-    """Whether a row says something of a side."""
+    """True if a row has samples of a side or the reason why it has none."""
     return side in row.samples or side in row.missing
 
 
@@ -98,7 +98,7 @@ def amount(value: float, unit: str) -> str:
 
 
 def ratio(row: Row, peer: str) -> str:
-    """How many times as good ours is, and the target."""
+    """Renders how many times as good as a peer ours is, and the target."""
     found = row.ratio(peer)
     if found is None:
         return ""

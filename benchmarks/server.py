@@ -24,7 +24,7 @@ SETTINGS = (
     *("shared_buffers", "work_mem", "max_wal_size", "fsync", "synchronous_commit"),
     *("max_parallel_workers_per_gather", "jit"),
 )
-"""What the server is said to be set to; nothing of it is changed for the benchmark."""
+"""PostgreSQL settings that the report lists; the benchmark changes none of them."""
 
 
 class Databases:
@@ -114,7 +114,7 @@ def wal_position(connection: Connection) -> int:
 
 
 def machine() -> dict[str, Any]:
-    """What the figures were measured on."""
+    """Describes the machine, its PostgreSQL and the packages that the figures were measured on."""
     with connect() as connection:
         said: dict[str, str] = dict(
             connection.execute(

@@ -143,7 +143,7 @@ def require_equal(sides: dict[str, Side]) -> None:
 
 
 def same(one: Any, other: Any) -> bool:
-    """Whether two answers mean the same value; asyncpg gives a float's shortest text."""
+    """True if two answers mean the same value; asyncpg gives a float's shortest text."""
     if isinstance(one, float) and isinstance(other, int | float):
         return abs(one - other) <= 1e-6 * max(abs(one), abs(other))
     return bool(one == other)
@@ -175,7 +175,7 @@ def loaded(
 
 
 def outage(context: Context, users: Sequence[str]) -> str:
-    """What happens when `feast serve` restarts its worker, as it does by default."""
+    """Measures the gap without answers when `feast serve` restarts its worker, as by default."""
     database, repo = online_read.prepared(context), context.repo(STOCK, "streamflow")
     requests = [load.post(PATH, of_service("churn_v1", [user])) for user in users]
     with processes.stock(database, context.home, repo, restarts=True) as server:

@@ -115,7 +115,7 @@ def training_set(side: str, repo: str) -> dict[str, Any]:
 
 
 def bare_training_set(ttl: bool) -> dict[str, Any]:
-    """As `training_set`, by the floor's SQL."""
+    """Measures the same join as `training_set`, done by the floor's SQL."""
     with server.connect() as connection:
         began = time.perf_counter()
         rows = floor.training_set(connection, ttl).num_rows

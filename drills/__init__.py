@@ -1,1 +1,1 @@
-"""What happens when things break: runs that are killed, broken, doubled; `make drills`."""
+"""Drills of faults: runs that are killed, broken and doubled; `make drills`."""

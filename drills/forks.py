@@ -57,13 +57,13 @@ class Command:
     largest_file: int | None = None
     """In bytes; a write past it fails, as on a full disk."""
     folder: str | None = None
-    """Where it runs; None for the folder of whoever starts it."""
+    """The working directory; None for that of whoever starts the command."""
     program: Literal["streamflow", "feast"] = "streamflow"
 
 
 @dataclass(frozen=True)
 class Ended:
-    """How a command ended."""
+    """The result of a command that ended: exit code, time and output."""
 
     code: int
     """Its exit code; -9 for a killed one."""

@@ -67,7 +67,7 @@ def panel(top: float, name: str, lines: Mapping[str, Line], last: float) -> list
 
 
 def scale(figures: Iterable[float]) -> tuple[Callable[[float], float], list[float]]:
-    """How high a figure stands, as a share of the panel, and which figures are marked.
+    """Returns a function from a figure to its share of the panel's height, and the figures to mark.
 
     From zero to a little above the highest; by powers of ten where that is over a hundred times the
     lowest one, which is then above zero.

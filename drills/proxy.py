@@ -120,7 +120,7 @@ class Watched(Proxy):
 
 
 def options_of(own: socket.socket) -> dict[str, int]:
-    """When the kernel gives a connection up whose other end is silent."""
+    """Returns the socket options by which the kernel gives up a connection to a silent peer."""
     names = ("TCP_KEEPIDLE", "TCP_KEEPINTVL", "TCP_KEEPCNT", "TCP_USER_TIMEOUT")
     found = {name: own.getsockopt(socket.IPPROTO_TCP, getattr(socket, name)) for name in names}
     return {"SO_KEEPALIVE": own.getsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE), **found}

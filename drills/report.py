@@ -16,13 +16,13 @@ HEAD = "| fault | load | requests/runs | failed | recovered after | data lost |"
 
 @dataclass(frozen=True)
 class Section:
-    """What one group of drills gave."""
+    """The results of one group of drills."""
 
     title: str
     results: Sequence[Result]
     minutes: float
     broken: bool
-    """Whether a drill did not end as it should."""
+    """True if a drill did not end as it should."""
 
 
 def render(section: Section, commit: str) -> str:

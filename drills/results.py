@@ -1,4 +1,4 @@
-"""What a drill measured: its test writes a line, `python -m drills` makes the table of them.
+"""Rows of measurements: a drill's test writes one, `python -m drills` makes a table of them.
 
 The variable STREAMFLOW_DRILLS names the file of these lines. Where it is set, tests run in
 their long form.
@@ -20,11 +20,11 @@ class Result:
 
     fault: str
     load: str
-    """What was going on meanwhile."""
+    """The work that went on during the fault."""
     runs: int
     """Requests, or runs of a command."""
     failed: int
-    """How many of them ended otherwise than in success or the documented way."""
+    """Number of them that ended otherwise than in success or the documented way."""
     recovered_s: float | None
     """Seconds from the end of the fault until everything was as without it; None for at once."""
     lost: int
@@ -32,12 +32,12 @@ class Result:
 
 
 def is_long() -> bool:
-    """Whether tests run in their long form."""
+    """True if tests run in their long form, as drills."""
     return bool(os.environ.get(VARIABLE))
 
 
 def choose(short: int, long: int) -> int:
-    """How many of something: few in the test suite, many in a drill."""
+    """Returns `short`, a small number, in the test suite and `long`, a larger one, in a drill."""
     return long if is_long() else short
 
 
@@ -52,7 +52,7 @@ def record(result: Result) -> None:
 def record_load(
     fault: str, found: Mapping[str, Any], recovered_s: float | None = None, remark: str = ""
 ) -> None:
-    """As `record`, of what k8s-tests/kit/load.py found; prints it, too."""
+    """Prints what k8s-tests/kit/load.py measured, and notes it with `record`."""
     print(f"{fault}: {found}")
     load = f"{found['rate']:g} requests a second{remark}"
     failed = sum(found["failed"].values())

@@ -1,4 +1,4 @@
-"""What a database holds that a run is answerable for, to be compared with another one's.
+"""The contents of a database for which a run is answerable, to be compared with another's.
 
 Left out is what has to differ between two runs: when a row was written, and the ledgers.
 """
@@ -14,7 +14,7 @@ from jobs.apply.plan import properties, registered
 from streamflow.feast.registry.open import open_store
 
 LEFT_OUT = ("loaded_at", "applied_at", "version")
-"""When something was written, and the count of the catalog's changes."""
+"""Columns that are not compared: times of writing, and the count of the catalog's changes."""
 CREATED = "@created_ts"
 """Ends the column in which an online row has its source row's `loaded_at`."""
 TABLES = """
@@ -56,7 +56,7 @@ def definitions() -> dict[str, Any]:
 
 
 def differences(found: dict[str, Any], expected: dict[str, Any]) -> dict[str, Any]:
-    """What is not as expected, by table or object: as it is, and as it should be."""
+    """Returns what differs from `expected`, by table or object: as it is, and as it should be."""
     if found.get("registry") != expected.get("registry"):
         found, expected = ({**one, **one["registry"]} for one in (found, expected))
     return {

@@ -1,4 +1,4 @@
-"""What every test may use: a real PostgreSQL with a database of its own, and months of data."""
+"""Fixtures of all tests: a real PostgreSQL with a database per test, and months of data."""
 
 import atexit
 import logging
@@ -30,7 +30,7 @@ ROOM = 4 * 2**30
 
 
 def folder_of_server() -> Path:
-    """Where the tests' PostgreSQL has its data."""
+    """Returns the folder in which the tests' PostgreSQL has its data."""
     if os.access(MEMORY, os.W_OK) and shutil.disk_usage(MEMORY).free > ROOM:
         return MEMORY / f"streamflow-tests-{os.getuid()}-{zlib.crc32(bytes(ROOT)):08x}"
     return ROOT / ".streamflow" / "tests"

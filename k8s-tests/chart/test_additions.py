@@ -1,4 +1,4 @@
-"""What a person adds to the chart's pods and release, or takes out of them."""
+"""Tests of additions to the chart's pods and release, and of parts that are taken out of them."""
 
 from pathlib import Path
 from typing import Any

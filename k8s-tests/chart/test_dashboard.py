@@ -36,7 +36,7 @@ def concrete(query: str) -> str:
 
 
 def answers(folder: Path, series: dict[str, str], expected: dict[str, list[dict[str, Any]]]) -> str:
-    """What promtool says where queries have other answers than expected after 20 minutes."""
+    """Returns promtool's complaints about queries whose answers after 20 minutes differ."""
     cases = [
         {"expr": query, "eval_time": "20m", "exp_samples": samples}
         for query, samples in expected.items()

@@ -1,4 +1,4 @@
-"""What Argo CD and Flux make of the chart, without a cluster."""
+"""Tests of the chart as Argo CD and Flux handle it, without a cluster."""
 
 import re
 

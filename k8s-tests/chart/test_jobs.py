@@ -181,7 +181,7 @@ def jobs_in(text: str) -> dict[str, str]:
 
 
 def commands_in(jobs: dict[str, str]) -> dict[str, list[list[str]]]:
-    """What the Jobs of lists run, by their kind."""
+    """Returns the commands that the Jobs made from lists run, by their kind."""
     found = {}
     for name, spec in jobs.items():
         kind = re.sub(r"^.*-(backfill|ingest|training-set)-[0-9a-f]{8}$", r"\1", name)

@@ -1,4 +1,4 @@
-"""What a linter says of the default values, of all that there is, and of every example."""
+"""Tests that a linter accepts the default values, all parts enabled, and every example."""
 
 import copy
 import json
@@ -61,7 +61,7 @@ OF_EXAMPLES = {
     "laptop": {"horizontalpodautoscaler-replicas": "One pod is enough on one machine."},
     "openshift": {"container-security-context-user-group-id": "The cluster chooses the users."},
 }
-"""What it may complain about in an example besides."""
+"""Further complaints that are accepted, with the reason, by the example that they are about."""
 
 
 def rendered(case: str) -> tuple[str, Any]:

@@ -1,4 +1,4 @@
-"""What the chart makes for Prometheus and Grafana, and for the audit."""
+"""Tests of the chart's objects for Prometheus and Grafana, and of those for the audit."""
 
 import json
 import re
@@ -18,7 +18,7 @@ AUDIT = {"StreamflowAuditOverdue", "StreamflowAuditMissing"}
 
 
 def made(manifests: list[Manifest]) -> set[str]:
-    """Which of the three there are."""
+    """Returns which of ServiceMonitor, PrometheusRule and dashboard were rendered."""
     kinds = {one["kind"] for one in manifests} & set(OPERATOR)
     return kinds | {"dashboard" for one in named(manifests, "ConfigMap") if "dashboard" in one}
 

@@ -1,4 +1,4 @@
-"""Who may talk to whom, as the chart says it: every pod is covered, nothing is left open."""
+"""Tests of the chart's NetworkPolicies: every pod is covered, nothing is left open."""
 
 from typing import Any
 

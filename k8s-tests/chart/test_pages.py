@@ -1,4 +1,4 @@
-"""What the pages for operators have people type: run by a test, or with a reason why not."""
+"""Tests that each command in the pages for operators is run, or has a reason why it is not."""
 
 import re
 from pathlib import Path

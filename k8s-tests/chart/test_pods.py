@@ -94,7 +94,7 @@ KINDS = {
     "restore": "restore",
     "training-set": "trainingSet",
 }
-"""What a Job's name says it does, and whose values it has; the others have those of all jobs."""
+"""The kinds in Jobs' names, each with the key of its values; other Jobs have all jobs' values."""
 
 
 def deadlines(values: dict[str, Any]) -> dict[str, int]:

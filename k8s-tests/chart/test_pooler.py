@@ -24,7 +24,7 @@ ITSELF = {"PGHOST": "postgres.example.com", "PGPORT": "5433"}
 
 
 def addresses(manifests: list[Manifest]) -> dict[str, dict[str, str]]:
-    """Where each container goes, by `pod container`."""
+    """Returns the host and port that each container connects to, by `pod container`."""
     names = {*THROUGH, *DIRECT}
     found = {}
     for name, pod in pods(manifests).items():

@@ -11,9 +11,9 @@ from kit.render import CHART, FULL, GIVEN, KUBERNETES, helm, parsed
 from kit.values_strategies import LEAVES, values
 
 OURS = ("These values cannot work:\n- ", "values don't meet the specifications of the schema")
-"""How a refusal begins: the chart's own, and that of its schema."""
+"""The beginnings of a refusal: the chart's own, and its schema's."""
 SEARCH = os.environ.get("STREAMFLOW_RANDOM_VALUES")
-"""How many sets that nobody has tried to look for, instead of the same ones every time."""
+"""The number of new random sets to look for, instead of the same ones every time."""
 SETS = int(SEARCH or 200)
 RELAXED: dict[str, Any] = {
     "deadline": None,

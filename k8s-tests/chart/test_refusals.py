@@ -1,4 +1,4 @@
-"""What the chart refuses to render, each with its mend in the message."""
+"""Tests of values that the chart refuses to render, each with its mend in the message."""
 
 from typing import Any
 

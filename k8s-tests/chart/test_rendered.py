@@ -1,4 +1,4 @@
-"""What the chart renders: the parts, the Jobs' names, the notes."""
+"""Tests of the rendered chart: the parts, the Jobs' names, the notes."""
 
 import re
 import shutil

@@ -1,4 +1,4 @@
-"""Which pod uses the database as which role, and when a role gets another password."""
+"""Tests of the database role that each pod uses, and of when a role gets another password."""
 
 import base64
 from pathlib import Path
@@ -33,7 +33,7 @@ def cluster(tmp_path: Path) -> Any:
 
 
 def user(container: Manifest) -> str | None:
-    """As whom a container uses the database; None where it does not."""
+    """Returns the Secret that a container logs in to the database with; None without one."""
     variables = {one["name"]: one for one in container.get("env", [])}
     if "PGUSER" not in variables:
         assert "PGPASSWORD" not in variables

@@ -100,7 +100,7 @@ def test_a_page_has_its_parts_and_names_what_there_is(page: Path) -> None:
 
 
 def known(path: str) -> bool:
-    """Whether there is such a value, or further down where values are free."""
+    """True if there is such a value, or it lies below a value that takes any keys."""
     node: Any = yaml.safe_load((CHART / "values.yaml").read_text())
     for part in path.split("."):
         if node == {}:

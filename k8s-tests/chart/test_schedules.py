@@ -9,7 +9,7 @@ from kit.render import CHART, Manifest, named, refusal, render, template
 OPERATOR = {"metrics.prometheusRule.enabled": True}
 DAY = 86400
 SLACK = 43200 + 21600
-"""What a backup may take after its time: its starting deadline and how long its Job may run."""
+"""Seconds that a backup may take from its time on: its starting deadline and its Job's limit."""
 
 
 def limits(values: dict[str, Any]) -> dict[str, int]:

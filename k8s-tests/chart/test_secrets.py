@@ -1,4 +1,4 @@
-"""What the chart finds in a cluster and makes of it; the cluster is a stub of Kubernetes' API."""
+"""Tests of the chart's lookups in a cluster, which is a stub of Kubernetes' API."""
 
 import base64
 import json
@@ -76,7 +76,7 @@ class Stub:
         return Handler
 
     def answer(self, path: str) -> Manifest | None:
-        """What the API answers to a GET."""
+        """Returns the stub's answer to a GET; None where there is no such object."""
         namespaced = {"namespaced": True, "verbs": ["get", "list"]}
         kinds = [{"name": name, "kind": kind, **namespaced} for name, kind in OBJECTS.items()]
         kinds.append({"name": "namespaces", "kind": "Namespace", "verbs": ["get"]})
@@ -133,7 +133,7 @@ def test_a_generated_password_is_in_its_secret_alone(cluster: Stub) -> None:
 
 
 def outside(values: dict[str, Any], *options: str | Path) -> subprocess.CompletedProcess[str]:
-    """What `helm template` does with these values and no others."""
+    """Runs `helm template` with these values and no others, as helm outside of a cluster."""
     where = ("template", "streamflow", CHART, "--kube-version", KUBERNETES)
     return helm(*where, *options, values=values)
 

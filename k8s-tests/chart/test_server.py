@@ -26,9 +26,9 @@ PROGRAMS = Path(str(PACKAGE.origin)).parent / "pginstall" / "bin"
 PROBES = ("startupProbe", "livenessProbe", "readinessProbe")
 STARTING = b"SFATAL\0VFATAL\0C57P03\0Mthe database system is starting up\0\0"
 REPLAYS = b"E" + struct.pack("!I", 4 + len(STARTING)) + STARTING
-"""What a server that replays its log answers to whoever connects."""
+"""The answer of a server that replays its log, to any client that connects."""
 ASKS = b"R" + struct.pack("!II", 8, 3)
-"""What one that lets clients in answers first: it wants a password."""
+"""The first answer of a server that lets clients in: it asks for a password."""
 
 
 def container() -> dict[str, Any]:
@@ -73,7 +73,7 @@ def answering(answer: bytes) -> Iterator[int]:
 
 
 def probed(port: int) -> dict[str, bool]:
-    """Which probes succeed against a port."""
+    """Runs each probe against a port; returns by probe whether it succeeds."""
     found = container()
     commands = {probe: found[probe]["exec"]["command"] for probe in PROBES}
     return {
@@ -124,7 +124,7 @@ def connected(server: dict[str, str]) -> psycopg.Connection:
 
 
 def takes(server: dict[str, str], role: str, password: str) -> bool:
-    """Whether a role's stored SCRAM verifier is of this password."""
+    """True if a role's stored SCRAM verifier is of this password."""
     with connected(server) as connection:
         query = "SELECT rolpassword FROM pg_authid WHERE rolname = %s"
         ((stored,),) = connection.execute(query, [role]).fetchall()

@@ -1,4 +1,4 @@
-"""Where spans go: the same variables for the API and for every job, and the way there."""
+"""Tests of tracing: the same variables for the API and every job, and the way to the collector."""
 
 from typing import Any
 

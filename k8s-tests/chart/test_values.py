@@ -35,7 +35,7 @@ FREE = {
 }
 """Keys whose value is Kubernetes' or PostgreSQL's and taken as it is."""
 FREELY = "As Kubernetes has it."
-"""How a part of such a value is described where it may be anything."""
+"""The description in the schema of a part of such a value that may be anything."""
 
 ITEMS: dict[str, Any] = {
     "accessModes": "ReadWriteMany",
@@ -52,7 +52,7 @@ ITEMS: dict[str, Any] = {
     "hosts": "witness.example.com",
     "months": {"asOf": "2024-04-30", "source": "url", "url": "s3://witness"},
 }
-"""What is added to a list of that name to see whether it is used; {"name": "witness"} otherwise."""
+"""Items to add to a list of that name to see if it is used; {"name": "witness"} for others."""
 
 OTHER: dict[str, Any] = {
     "activeDeadlineSeconds": 7201,
@@ -87,7 +87,7 @@ NEEDS: dict[str, dict[str, Any]] = {
         "postgres.external.pooler.direct.host": "db",
     },
 }
-"""What has to be set for a value to matter."""
+"""Other values that have to be set before the value at a path has an effect."""
 
 
 def leaves(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> Iterator[str]:
@@ -151,7 +151,7 @@ def test_every_value_is_used() -> None:
 
 
 def is_used(path: str) -> bool:
-    """Whether another value gives other manifests."""
+    """True if another value at `path` gives other manifests."""
     before, after = with_another(path)
     return after != before
 

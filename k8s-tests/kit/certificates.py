@@ -22,7 +22,7 @@ class Authority:
 
 @dataclass(frozen=True)
 class Identity:
-    """What a server presents, both PEM."""
+    """A certificate and its key, both PEM, as a server presents them."""
 
     certificate: str
     key: str
@@ -78,7 +78,7 @@ def named(name: str) -> x509.Name:
 def builder(
     subject: x509.Name, issuer: x509.Name, key: ec.EllipticCurvePrivateKey
 ) -> x509.CertificateBuilder:
-    """What all certificates have in common."""
+    """Returns a builder with the fields that all certificates have in common."""
     now = datetime.now(UTC)
     return (
         x509.CertificateBuilder()
@@ -93,5 +93,5 @@ def builder(
 
 
 def pem(certificate: x509.Certificate) -> str:
-    """As text."""
+    """Encodes a certificate as PEM."""
     return certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -46,7 +46,7 @@ def run(*command: str | Path, timeout: float = 600, stdin: str | None = None) ->
 
 
 def missing() -> str:
-    """Why there can be no cluster on this machine; empty when there can."""
+    """Returns the reason why there can be no cluster on this machine; empty when there can."""
     for tool in (*TOOLS, HELM):
         if shutil.which(tool) is None:
             return f"{tool} is not installed"
@@ -66,7 +66,7 @@ class Images:
 
     @property
     def values(self) -> list[str]:
-        """As options of helm."""
+        """The images' tags as options of helm."""
         return ["--set", f"api.image.tag={self.api}", "--set", f"jobs.image.tag={self.jobs}"]
 
 
@@ -95,7 +95,7 @@ class Cluster:
         return f"kind-{self.name}"
 
     def exists(self) -> bool:
-        """Whether there is such a cluster."""
+        """True if there is a kind cluster of this name."""
         return self.name in run("kind", "get", "clusters").split()
 
     def create(self) -> None:

@@ -79,6 +79,6 @@ def of_argo_cd(text: str) -> dict[str, Manifest]:
 
 
 def prunable(manifest: Manifest) -> bool:
-    """Whether Argo CD removes an object that is rendered no more."""
+    """True if Argo CD removes an object that is rendered no more."""
     options = manifest["metadata"].get("annotations", {}).get("argocd.argoproj.io/sync-options", "")
     return "Prune=false" not in options.split(",")

@@ -1,4 +1,4 @@
-"""What an API server would say of manifests: its schemas, and rules that no schema has."""
+"""Checks of manifests as by an API server: its schemas, and rules that no schema has."""
 
 import ipaddress
 import json
@@ -46,13 +46,13 @@ def validator(version: str, name: str) -> Draft202012Validator:
 
 @cache
 def definitions(version: str) -> Registry[Any]:
-    """What the schemas of a version refer to."""
+    """Returns the shared definitions that the schemas of a Kubernetes version refer to."""
     text = (SCHEMAS / f"v{version}-local-strict" / "_definitions.json").read_text()
     return Resource.from_contents(json.loads(text)) @ Registry()
 
 
 def faults(manifests: list[Manifest], version: str) -> list[str]:
-    """What is wrong with these manifests, a line each."""
+    """Lists the faults of these manifests, a line each."""
     found = [*of_schemas(manifests, version), *of_names(manifests), *of_selectors(manifests)]
     for one in manifests:
         claims = one.get("spec", {}).get("volumeClaimTemplates", [])
@@ -113,7 +113,7 @@ def of_selectors(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def of_pod(spec: Manifest, claims: list[str]) -> Iterator[str]:
-    """What a pod has twice, lacks, or has against itself; `claims` are its controller's volumes."""
+    """Lists a pod's duplicates, gaps and contradictions; `claims` are its controller's volumes."""
     every = containers({"spec": spec})
     yield from twice("container", [one["name"] for one in every])
     volumes = [*claims, *(one["name"] for one in spec.get("volumes", []))]

@@ -1,4 +1,4 @@
-"""What the API server takes and does not run well: references to nothing, secrets in the open."""
+"""Checks of manifests that an API server takes and that do not work, as dangling references."""
 
 import re
 from collections.abc import Iterator
@@ -17,15 +17,15 @@ KINDS = {
     "secretKeyRef": "Secret",
     "secretRef": "Secret",
 }
-"""What is referred to, by the key of the reference."""
+"""The kind of the object that a reference names, by the reference's key."""
 MEANT = ("emptyDir", "namespaceSelector", "podSelector")
-"""What is said by an empty map."""
+"""Keys for which an empty map has a meaning."""
 NAMES = ("name", "secretName", "claimName")
-"""What a reference may call the name."""
+"""Keys under which a reference may have the name."""
 
 
 def lint(manifests: list[Manifest], values: Any) -> list[str]:
-    """What is wrong with these manifests, a line each; what `values` name is there already."""
+    """Lists the faults of these manifests, a line each; objects named in `values` exist already."""
     there = {f"{one['kind']}/{one['metadata']['name']}" for one in manifests}
     found = [*of_services(manifests), *of_targets(manifests, there), *of_empties(manifests)]
     given = set(texts(values))

@@ -73,11 +73,11 @@ class Namespace:
         return {one["metadata"]["name"]: one for one in self.get("Job")}
 
     def log(self, job: str) -> str:
-        """What the newest pod of a Job printed."""
+        """Returns the log of the newest pod of a Job."""
         return self.kubectl("logs", f"job/{job}", "--all-containers=false")
 
     def logs(self, job: str) -> str:
-        """What all containers of a Job's pods printed; those that never ran printed nothing."""
+        """Returns the logs of all containers of a Job's pods; those that never ran have none."""
         said = []
         for one in self.get("Pod", selector=f"batch.kubernetes.io/job-name={job}"):
             containers = one["spec"].get("initContainers", []) + one["spec"]["containers"]
@@ -161,11 +161,11 @@ class Namespace:
             forward.stdout.close()
 
     def python(self, where: str, code: str, *arguments: str) -> str:
-        """What Python prints in the pod `where`."""
+        """Runs Python code in the pod `where` and returns its output."""
         return self.kubectl("exec", where, "--", "python", "-c", code, *arguments)
 
     def finished(self, name: str, timeout: float = 300) -> str:
-        """What a pod printed, once it has ended well."""
+        """Waits until a pod has ended well and returns its log."""
         phase = until(
             lambda: self.get("Pod", name)["status"].get("phase"),
             lambda phase: phase in ("Succeeded", "Failed"),
@@ -200,7 +200,7 @@ class Namespace:
 
 
 def until(look: Callable[[], Any], good: Callable[[Any], bool], timeout: float) -> Any:
-    """What `look` gives once it is good."""
+    """Calls `look` every second until `good` accepts its result, and returns that result."""
     give_up = time.monotonic() + timeout
     while True:
         found = look()

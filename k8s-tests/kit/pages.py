@@ -23,7 +23,7 @@ FENCE = re.compile(r"^ *```(\w*)$")
 REMARK = re.compile(r"^ *<!-- (?:not run|ends with (\d+)): (.+) -->$")
 INLINE = re.compile(r"`((?:kubectl|helm|docker) [^`]+)`")
 TYPED = re.compile(r"\\n|%\w|\$\w+|\b[A-Z_]+=|\$\(date [^)]*\)|\bgrep (?:-\w+ )*(?:'[^']*'|\S+)")
-"""What has capitals in a command and is typed as it is."""
+"""Parts of a command that have capitals and are no placeholders."""
 CAPITALS = re.compile(r"(?:(?<![A-Z0-9-])|(?<=[a-z]-))[A-Z]{2,}(?:-[A-Z]+)*(?![A-Za-z0-9=:])")
 SQL = {
     *("ALTER", "AND", "AS", "BY", "DATABASE", "DELETE", "DESC", "DROP", "FROM", "GROUP", "LIKE"),
@@ -54,7 +54,7 @@ class Block:
 
     @property
     def is_run(self) -> bool:
-        """Whether a person's commands are in it and nothing is said against running them."""
+        """True if it has commands for a person and no remark says that it is not run."""
         return self.language == "console" and not self.remark.startswith("<!-- not run")
 
     @property
@@ -93,7 +93,7 @@ def blocks(page: Path) -> list[Block]:
 
 
 def typed(body: list[tuple[int, str]]) -> list[Command]:
-    """What a person types, of the lines of a console: the others are what is printed."""
+    """Returns the commands in the lines of a console block; the other lines are output."""
     found: list[Command] = []
     rest = iter(body)
     for number, line in rest:
@@ -107,7 +107,7 @@ def typed(body: list[tuple[int, str]]) -> list[Command]:
 
 
 def closed(text: str) -> bool:
-    """Whether every quote of a command is closed."""
+    """True if every quote of a command is closed."""
     try:
         shlex.split(text, comments=True)
     except ValueError:
@@ -122,5 +122,5 @@ def inline(page: Path) -> list[str]:
 
 
 def placeholders(command: str) -> set[str]:
-    """What a person has to put into a command: its words in capitals that are no SQL."""
+    """Returns the placeholders of a command: its words in capitals that are no SQL."""
     return set(CAPITALS.findall(TYPED.sub(" ", command))) - SQL

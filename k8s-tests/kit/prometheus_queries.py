@@ -40,7 +40,7 @@ def answer_all(server: str, namespace: str, job: str) -> None:
 
 
 def samples(server: str, query: str) -> list[dict[str, Any]]:
-    """What Prometheus at the URL `server` answers now; nothing while it starts."""
+    """Queries Prometheus at the URL `server`; returns nothing while it starts."""
     answer = httpx.get(f"{server}/api/v1/query", params={"query": query})
     assert answer.is_success or answer.status_code == 503, answer.text
     found: list[dict[str, Any]] = answer.json()["data"]["result"] if answer.is_success else []

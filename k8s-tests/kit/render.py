@@ -56,7 +56,7 @@ EXTERNAL: dict[str, Any] = {
 
 
 class Loader(yaml.CSafeLoader):
-    """What kubectl reads, by libyaml: the parser in Python takes longer than helm.
+    """YAML as kubectl reads it, by libyaml: the parser in Python takes longer than helm.
 
     A lone `=` or `<<`, which PyYAML takes for types of YAML 1.1 that have no value, is a text.
     """
@@ -132,7 +132,7 @@ def parsed(text: str) -> list[Manifest]:
 
 
 def refusal(values: dict[str, Any], *options: str | Path) -> str:
-    """What helm says when it refuses these values, with the Secrets of `template`."""
+    """Returns helm's message as it refuses these values, with the Secrets of `template`."""
     command = ("template", "streamflow", CHART, "--kube-version", KUBERNETES, *options)
     if "--dry-run=server" not in options:
         values = {**GIVEN, **values}

@@ -1,4 +1,4 @@
-"""What each database role must be able to do and what it must not, and a pod that tries it."""
+"""Statements that each database role must be able to run or must not, and a pod to try them."""
 
 import json
 from typing import Any
@@ -64,7 +64,7 @@ MAY_NOT = {
 
 
 def tries(namespace: Namespace, role: str, statements: list[tuple[str, str]]) -> list[str]:
-    """What comes of statements, each with its database, in a pod with the role's credentials."""
+    """Runs statements, each in its database, in a pod with the role's login; returns results."""
     name = f"try-{role}"
     secret = f"streamflow-postgres-{role}"
     variables = {

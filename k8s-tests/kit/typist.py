@@ -29,11 +29,11 @@ PRINTED = {
     "PID": r"^ +(\d+) \|",
     "REVISION": r"^(\d+) +\t.*(?:superseded|deployed)",
 }
-"""What a person reads in what was printed before, and puts in: the last that looks like it."""
+"""Patterns of earlier output by placeholder; the last match is put in for the placeholder."""
 OTHERS = {"HASH", "OLD-HASH", "VIEW", "ADMIN", "PASSWORD"}
-"""What is put in otherwise."""
+"""Placeholders whose values are not found by `PRINTED` alone."""
 SECONDS = 300
-"""How long a command may take."""
+"""Seconds that a command may take."""
 
 
 @dataclass
@@ -50,7 +50,7 @@ class Typist:
     seen: str = ""
     """All that commands have printed."""
     ports: dict[str, int] = field(default_factory=dict)
-    """Which port of this machine stands for one of the pages', which may be taken."""
+    """The port of this machine that stands for a page's port, as that may be taken."""
     forwards: ExitStack = field(default_factory=ExitStack)
     shell: "subprocess.Popen[str] | None" = None
 
@@ -128,7 +128,7 @@ class Typist:
         return text
 
     def look_up(self, placeholder: str) -> str:
-        """What stands for a placeholder."""
+        """Returns the value to put in for a placeholder."""
         if placeholder == "VIEW":
             return "usage_agg_30d_fv"
         if placeholder == "OLD-HASH":

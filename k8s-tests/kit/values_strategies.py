@@ -64,7 +64,7 @@ OWN: dict[str, Any] = {
     "topologyKey": "a",
     "weight": 1,
 }
-"""What Kubernetes takes where the schema of the chart leaves it to Kubernetes, by its key."""
+"""Valid values, by key, of fields that the chart's schema leaves to Kubernetes."""
 
 
 def of_schema(schema: dict[str, Any], key: str = "") -> st.SearchStrategy[Any]:

@@ -56,7 +56,7 @@ def password(namespace: Namespace) -> str:
 
 
 def logs_in(namespace: Namespace, with_password: str) -> bool:
-    """Whether the server takes this password of its user, as it asks for one but over loopback."""
+    """True if the server takes this password, over the pod's IP: loopback needs none."""
     address = namespace.get("Pod", "streamflow-postgres-0")["status"]["podIP"]
     command = ("psql", f"--host={address}", "--no-password", "--command=SELECT 1")
     where = ("exec", "streamflow-postgres-0", "--container=postgres", "--")

@@ -17,7 +17,7 @@ LOSE = (
     f"kubectl delete pvc {VOLUME}",
     "kubectl scale statefulset streamflow-postgres --replicas=1",
 )
-"""What a person types to have PostgreSQL come back empty, as the guide and its pod say it."""
+"""Commands by which PostgreSQL comes back empty, as the guide and its pod have them."""
 GUIDE = CHART.parents[1] / "docs" / "operations.md"
 TRAINING_SET = "/training/churn_v1_2024-01-31.parquet"
 COUNTS = """
@@ -42,7 +42,7 @@ for user in sys.argv[2:]:
 
 @pytest.fixture(scope="module")
 def before(sample_release: Namespace) -> dict[str, Any]:
-    """What the release is before anything happens to it."""
+    """The state of the release before anything happens to it."""
     sample_release.run_pod("asker", "sleep", "3600")
     sample_release.ready("pod/asker")
     return snapshot(sample_release)
@@ -151,7 +151,7 @@ def test_a_backup_that_fails_is_a_failed_job(sample_release: Namespace, backup: 
 
 
 def kept(namespace: Namespace) -> list[str]:
-    """What is in the volume of the backups, hidden files as well."""
+    """Lists the files in the volume of the backups, hidden ones as well."""
     namespace.run_pod("keeper", "ls", "-A", "/volume", claim="streamflow-backups")
     said = namespace.finished("keeper").split()
     namespace.kubectl("delete", "pod", "keeper", "--wait=false", "--grace-period=1")
@@ -192,7 +192,7 @@ def lose_the_volume(namespace: Namespace) -> None:
 
 
 def ready_replicas(namespace: Namespace) -> int:
-    """How many pods of PostgreSQL are ready."""
+    """Returns the number of PostgreSQL pods that are ready."""
     found = namespace.get("StatefulSet", "streamflow-postgres")["status"]
     return int(found.get("readyReplicas", 0))
 

@@ -18,7 +18,7 @@ DRY = {
     "openshift": "has users of OpenShift's; without, the image of PostgreSQL would be root",
     "production": "takes a registry, a server with TLS, S3 and a controller of Ingresses",
 }
-"""Why an example is not installed."""
+"""The examples that are not installed, each with the reason."""
 SECRETS = {
     "registry": (),
     "streamflow-api-keys": (f"--from-literal=churn-model={'0' * 64}",),
@@ -26,7 +26,7 @@ SECRETS = {
     "streamflow-s3": ("--from-literal=AWS_ACCESS_KEY_ID=a",),
     "features-tls": (),
 }
-"""What the comments of the examples have made before, as far as the chart looks at it."""
+"""The Secrets that the examples' comments make first, as far as the chart looks at them."""
 
 OF_EVERY_HEADLESS_SERVICE = "Warning: spec.SessionAffinity is ignored for headless services"
 """Said by Kubernetes 1.34, also where none is set."""
@@ -38,7 +38,7 @@ def example(name: str) -> tuple[str, str]:
 
 
 def drift(namespace: Namespace) -> str:
-    """What Flux would find to mend: what applying the release's manifests again would change."""
+    """Returns the changes that Flux would make if it applied the release's manifests again."""
     return namespace.kubectl(
         *("diff", "--server-side", "--force-conflicts", "--field-manager=helm-controller"),
         *("--filename", "-"),

@@ -161,6 +161,6 @@ def test_an_image_that_does_not_exist_is_named(namespace: Namespace) -> None:
 
 
 def waiting(namespace: Namespace) -> str:
-    """Why containers of the release do not start."""
+    """Returns the container statuses of the release's pods, which tell why they do not start."""
     found = namespace.get("Pod", selector="app.kubernetes.io/instance=fourth")
     return json.dumps([one["status"].get("containerStatuses", []) for one in found])

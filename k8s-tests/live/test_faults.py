@@ -1,4 +1,4 @@
-"""What clients of a release see while things break under it, request by request."""
+"""Tests of the requests to a release, one by one, while things break under it."""
 
 import json
 import time
@@ -18,7 +18,7 @@ RATE = choose(50, 100)
 KEEPS_POSTGRES = "app.kubernetes.io/component=postgres"
 IS_API = "app.kubernetes.io/component=api"
 SERVICE, PODS = "streamflow-api", "streamflow-api-headless:8000"
-"""Where a client asks: the Service's own address, or those of the pods behind it."""
+"""The two addresses that clients ask: the Service's own, and those of the pods behind it."""
 
 
 @pytest.fixture(scope="module")
@@ -55,7 +55,7 @@ def node_of(namespace: Namespace, selector: str) -> str:
 
 
 def restarts(namespace: Namespace) -> dict[str, int]:
-    """How often each pod of the API was restarted."""
+    """Returns the number of restarts of each pod of the API."""
     return {
         name: one["status"]["containerStatuses"][0]["restartCount"]
         for name, one in ready_pods(namespace, IS_API).items()

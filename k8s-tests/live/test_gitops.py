@@ -1,4 +1,4 @@
-"""What Argo CD does with the chart, by its commands, on a cluster: render, apply, prune."""
+"""Tests of the chart under Argo CD's commands on a cluster: render, apply, prune."""
 
 import json
 from collections.abc import Iterator
@@ -57,7 +57,7 @@ class ArgoCd:
         self.applied = objects
 
     def out_of_sync(self) -> str:
-        """What differs between what was applied and what is there."""
+        """Returns the diff between the applied manifests and the objects in the cluster."""
         stdin = as_list(self.applied)
         return self.namespace.kubectl("diff", *APPLY, "--filename", "-", stdin=stdin)
 

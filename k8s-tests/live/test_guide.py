@@ -12,7 +12,7 @@ from kit.typist import Typist
 FIRST = (f"{GUIDE.stem}: Install", f"{GUIDE.stem}: Load a month")
 """Without these nothing else can be tried."""
 LAST = f"{GUIDE.stem}: Remove"
-"""What ends the release that the other pages need."""
+"""The section that removes the release, which the other pages need."""
 
 
 def story() -> dict[str, list[Block]]:

@@ -129,7 +129,7 @@ def servers(release: Namespace, ingress: dict[str, Any]) -> list[str]:
 
 
 def ask(controller: Namespace, name: str, path: str, trusted: str) -> Any:
-    """What a client of the Ingress gets that asks for `name` and believes in `trusted`."""
+    """Asks the Ingress for `path` of host `name`, trusting the CA `trusted`; returns the JSON."""
     return json.loads(controller.python("client", ASK, "nginx", name, path, trusted))
 
 

@@ -125,7 +125,7 @@ def test_nothing_grows_and_nothing_fails(release: Namespace) -> None:
 
 
 def restarts(namespace: Namespace) -> int:
-    """How often any container of the release was restarted."""
+    """Returns the number of restarts of all containers of the release."""
     return sum(
         status["restartCount"]
         for one in namespace.get("Pod", selector="app.kubernetes.io/instance=streamflow")

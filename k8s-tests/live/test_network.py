@@ -1,4 +1,4 @@
-"""What the release's NetworkPolicies refuse; each refused target answers when they are off."""
+"""Tests of the release's NetworkPolicies; each refused target answers when they are off."""
 
 import json
 import re
@@ -55,7 +55,7 @@ done; true
 """The same with what PostgreSQL's image has: prints those that accept."""
 
 BEYOND = {"elsewhere", "kubernetes"}
-"""What is none of the release's: a pod of another namespace, and Kubernetes' own API."""
+"""Targets that are none of the release's: another namespace's pod, and Kubernetes' own API."""
 REACHED: dict[str, set[str]] = {
     "foreign": BEYOND,
     "chosen": BEYOND | {"api"},
@@ -66,8 +66,8 @@ REACHED: dict[str, set[str]] = {
     "prefect": {"postgres"},
     "postgres": set(),
 }
-"""Who reaches what: a pod of a foreign and of a chosen namespace, one of the release's namespace
-that is none of it, one of a Job, and the parts."""
+"""The targets that each pod reaches: one of a foreign and one of a chosen namespace, one of the
+release's namespace that is none of it, one of a Job, and the parts."""
 Seen = dict[str, set[str]]
 
 
@@ -106,7 +106,7 @@ def address(namespace: Namespace, service: str, port: int) -> str:
 
 
 def settled(observe: Callable[[], Seen], expected: Seen) -> Seen:
-    """What is seen once it is as expected, or at last after half a minute."""
+    """Observes until it is as expected, for at most half a minute; returns the last observation."""
     give_up = time.monotonic() + 30
     while (found := observe()) != expected and time.monotonic() < give_up:
         time.sleep(1)
@@ -115,7 +115,7 @@ def settled(observe: Callable[[], Seen], expected: Seen) -> Seen:
 
 @pytest.fixture(scope="module")
 def off(sample_release: Namespace, observe: Callable[[], Seen]) -> Seen:
-    """What everybody reaches without policies."""
+    """The targets that each pod reaches without policies."""
     sample_release.install(*SAMPLE, "--set", "networkPolicy.enabled=false")
     assert sample_release.get("NetworkPolicy") == []
     return settled(observe, {who: {*PORTS, *BEYOND} - {who} for who in REACHED})
@@ -123,7 +123,7 @@ def off(sample_release: Namespace, observe: Callable[[], Seen]) -> Seen:
 
 @pytest.fixture(scope="module")
 def on(sample_release: Namespace, observe: Callable[[], Seen], off: Seen) -> Seen:
-    """What everybody reaches with the policies of the default values."""
+    """The targets that each pod reaches with the policies of the default values."""
     began = time.monotonic()
     sample_release.install(*SAMPLE)
     found = settled(observe, REACHED)

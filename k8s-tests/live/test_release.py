@@ -75,7 +75,7 @@ def job_of(namespace: Namespace, what: str) -> str:
 
 
 def ready(namespace: Namespace) -> bool:
-    """Whether every Deployment and the StatefulSet have all their pods."""
+    """True if every Deployment and the StatefulSet have all their pods ready."""
     return all(
         one["status"].get("readyReplicas", 0) == one["spec"].get("replicas", 1)
         for kind in ("Deployment", "StatefulSet")
@@ -84,7 +84,7 @@ def ready(namespace: Namespace) -> bool:
 
 
 def answers(namespace: Namespace) -> bool:
-    """Whether the API gives the known user's fee."""
+    """True if the API returns the known user's fee."""
     try:
         found = namespace.ask("/features/0002-ORFBO")
     except (CommandFailedError, HTTPError):
@@ -381,7 +381,7 @@ def test_where_the_jobs_run_is_no_new_work_and_a_month_that_is_loaded_needs_no_s
 
 
 def done(namespace: Namespace) -> str:
-    """How often the commands that compute something ran."""
+    """Returns the number of runs of each command that computes something."""
     query = (
         "SELECT command, count(*) FROM ops.runs"
         " WHERE command IN ('ingest', 'materialize', 'training-set') GROUP BY 1 ORDER BY 1"

@@ -31,7 +31,7 @@ def psql(namespace: Namespace, statement: str) -> list[str]:
 
 
 def logged_in(namespace: Namespace, application: str = "streamflow-api") -> set[str]:
-    """As whom a program's connections to the database are logged in."""
+    """Returns the roles as which a program's connections to the database are logged in."""
     query = (
         f"SELECT DISTINCT usename FROM pg_stat_activity WHERE application_name = '{application}'"
     )

@@ -1,4 +1,4 @@
-"""What a release keeps secret is told by nothing that people and programs look at."""
+"""Tests that commands, logs and metrics of a release show none of its secrets."""
 
 import base64
 
@@ -50,7 +50,7 @@ def test_no_command_tells_one(
 
 
 def told(secret: str, said: str) -> bool:
-    """Whether a text has a secret, also as Secrets have it."""
+    """True if a text contains a secret, in plain text or base64."""
     return secret in said or base64.b64encode(secret.encode()).decode() in said
 
 

@@ -62,7 +62,7 @@ def is_served(namespace: Namespace) -> bool:
 
 
 def restarts(namespace: Namespace) -> dict[str, int]:
-    """How often containers of the namespace were restarted, by pod; none that never were."""
+    """Returns the restarts of the namespace's containers, by pod; only pods that had some."""
     return {
         one["metadata"]["name"]: count
         for one in namespace.get("Pod")

@@ -22,7 +22,7 @@ SET_UP = """
     CREATE ROLE streamflow LOGIN CREATEROLE CREATEDB PASSWORD '{password}';
     CREATE DATABASE streamflow OWNER streamflow;
 """
-"""What the production example asks of the server, and a database for Prefect's server."""
+"""The role and database that the production example needs, and a database for Prefect."""
 SECONDS_TO_TELL = 120
 
 
@@ -80,7 +80,7 @@ def psql(namespace: Namespace, statement: str) -> list[str]:
 
 
 def logged_in(namespace: Namespace) -> list[str]:
-    """As whom the API's connections with TLS are logged in."""
+    """Returns the roles as which the API's connections with TLS are logged in."""
     used = """
         SELECT DISTINCT usename FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
         WHERE ssl AND application_name = 'streamflow-api'"""
@@ -181,7 +181,7 @@ def says(namespace: Namespace, what: str, words: str) -> None:
 
 
 def unready(namespace: Namespace, deployment: str) -> dict[str, object]:
-    """What /readyz of a pod that is not ready answers."""
+    """Returns the answer of /readyz of a pod that is not ready."""
     code = (
         "import urllib.request as r, urllib.error as e\n"
         "try: r.urlopen('http://127.0.0.1:8000/readyz')\n"

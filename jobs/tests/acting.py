@@ -104,7 +104,7 @@ def done(result: Result) -> Result:
 
 
 def refused(result: Result) -> str:
-    """What a command says that refuses what it was given."""
+    """Asserts that a command refused its arguments, and returns its message."""
     assert result.exit_code == 2, result.output
     return result.stderr
 

@@ -14,7 +14,7 @@ EVERYTHING = """
     SELECT (SELECT max(run) FROM ops.runs), (SELECT version FROM ops.catalog),
            (SELECT max(last_updated_timestamp) FROM registry.feature_views),
            (SELECT sha256 FROM ops.schema_version)"""
-"""What an apply would change."""
+"""A query whose result an apply would change."""
 
 
 def refused(user: str, owner: str) -> None:

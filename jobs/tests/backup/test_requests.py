@@ -158,7 +158,7 @@ def test_what_could_not_be_written_down_is_by_the_next_attempt(
 
 
 def written_down(place: Path) -> list[dict[str, Any]]:
-    """What is written down beside the backups."""
+    """Returns the records of restores that stand beside the backups."""
     return [json.loads(one.read_text()) for one in sorted(place.glob("*.restored-*.json"))]
 
 

@@ -64,7 +64,7 @@ def restore(place: Path, database: str, name: str = "latest", **how: Any) -> lis
 
 
 def asking(place: Path, text: str) -> Request:
-    """What asks for a restore of the backups in a folder."""
+    """Returns a request for a restore of the backups in a folder."""
     return Request(text, Place(str(place)), "streamflow")
 
 

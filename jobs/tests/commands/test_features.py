@@ -138,7 +138,7 @@ def shown(*arguments: str) -> list[list[str]]:
 
 
 def refusal(*arguments: str) -> str:
-    """What `features` says that refuses its keys."""
+    """Asserts that `features` refuses its keys, and returns its message."""
     done = streamflow("features", *arguments)
     assert (done.exit_code, done.stdout) == (2, ""), done.stderr
     return done.stderr.removeprefix("error: ").rstrip("\n")

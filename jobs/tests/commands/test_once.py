@@ -1,4 +1,4 @@
-"""What was done once is not done again by itself: months, windows, training sets."""
+"""Tests that finished months, windows and training sets are not done again by themselves."""
 
 import json
 import shutil

@@ -241,7 +241,7 @@ def variables(printed: str) -> dict[str, str]:
 
 
 def is_running(home: Path) -> bool:
-    """Whether the embedded server's process is there."""
+    """True if the embedded server's process is there."""
     return (home / "postgres" / "postmaster.pid").exists()
 
 

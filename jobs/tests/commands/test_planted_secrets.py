@@ -67,7 +67,7 @@ class Planted:
         ]
 
     def said(self, arguments: Sequence[str], **environment: str) -> str:
-        """As `all_said`, of one command."""
+        """Returns all that one command prints, with its exit code."""
         return self.all_said([arguments], **environment)[0]
 
 

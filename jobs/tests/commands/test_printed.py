@@ -1,4 +1,4 @@
-"""What is printed of data and users: every character of it, none as markup, none for a terminal."""
+"""Tests that data and user ids are printed whole, never as markup or terminal commands."""
 
 import io
 import logging

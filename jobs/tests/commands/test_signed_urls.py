@@ -1,4 +1,4 @@
-"""What is signed in a URL's query is used, and is in nothing that is printed, kept or sent."""
+"""Tests that a URL's signature is used, and is in nothing that is printed, kept or sent."""
 
 import json
 import re

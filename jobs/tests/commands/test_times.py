@@ -71,7 +71,7 @@ def test_no_job_is_no_matter(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def window_end(*arguments: str) -> datetime:
-    """Where the window of a materialization from the command line ended."""
+    """Returns the end of the window of a materialization from the command line."""
     done = streamflow("materialize", *arguments)
     assert done.exit_code == 0, done.stderr
     return datetime.fromisoformat(json.loads(done.stdout.splitlines()[-1])["window"]["end"])

@@ -23,9 +23,9 @@ class Job:
 
     command: str
     before: tuple[str, ...] = ()
-    """What has been done already, in an applied database."""
+    """Commands that are run first, in an applied database."""
     empty: bool = False
-    """Whether the database is empty instead."""
+    """True if the database is empty instead."""
 
 
 JANUARY = "ingest {months}/month_000 --as-of 2024-01-31"
@@ -45,19 +45,19 @@ JOBS = {
 
 @dataclass(frozen=True)
 class Left:
-    """What a job leaves: in the database that PG* names, and in its folder."""
+    """The results of a job: in the database that PG* names, and in its folder."""
 
     database: dict[str, Any]
     files: dict[str, str]
 
 
 def left(folder: Path) -> Left:
-    """What is there now."""
+    """Returns the present contents of the database and of the folder."""
     return Left(state.contents(), state.files(folder))
 
 
 def different(found: Left, expected: Left) -> dict[str, Any]:
-    """What is not as expected."""
+    """Returns what differs from `expected`, by table, object or file."""
     return {
         **state.differences(found.database, expected.database),
         **state.differences(found.files, expected.files),
@@ -73,7 +73,7 @@ def moments(name: str, seconds: float, count: int) -> list[float]:
 
 @dataclass(frozen=True)
 class Killed:
-    """What was seen after a kill."""
+    """The observations after a kill."""
 
     ended: Ended
     outcome: str
@@ -95,7 +95,7 @@ def kill(forks: Forks, command: Command) -> Killed:
 
 
 def runs() -> int:
-    """How many runs the ledger has, 0 where there is none."""
+    """Returns the number of runs in the ledger, 0 where there is none."""
     with psycopg.connect(autocommit=True) as connection:
         if connection.execute("SELECT to_regclass('ops.runs')").fetchone() == (None,):
             return 0

@@ -40,7 +40,7 @@ def ingests(months: Path) -> list[Command]:
 
 @pytest.fixture(autouse=True, params=range(ROUNDS))
 def round_(request: pytest.FixtureRequest) -> int:
-    """How often each test was done before."""
+    """The number of the round, from 0; each test is done once in every round."""
     return int(request.param)
 
 
@@ -66,7 +66,7 @@ def well(ended: list[Ended]) -> None:
 
 
 def values() -> dict[str, Any]:
-    """What is stored and served, whichever windows were materialized."""
+    """Returns all stored and served values, without the registry and its windows."""
     return {name: found for name, found in state.contents().items() if name != "registry"}
 
 

@@ -38,7 +38,7 @@ def backups(tmp_path: Path) -> Path:
 
 
 def stored() -> set[int]:
-    """How many rows the snapshot tables have; of whole months that is one number."""
+    """Returns the row counts of the snapshot tables as a set: one number for whole months."""
     with psycopg.connect(autocommit=True) as connection:
         query = "SELECT count(*) FROM {}"
         return {connection.execute(query.format(one)).fetchone()[0] for one in SNAPSHOTS}  # type: ignore[index]

@@ -110,7 +110,7 @@ def test_a_spoiled_month_is_stored_or_refused(loaded: Path, tmp_path: Path) -> N
 
 
 def sources() -> list[object]:
-    """What the source tables hold, when it was loaded included."""
+    """Returns counts and checksums of the source tables, with their load times."""
     query = "SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM source."
     return [execute(f"{query}{table} AS t") for table in TABLES.values()]
 

@@ -61,7 +61,7 @@ def everything(
 
 @pytest.fixture(scope="module")
 def expected(everything: Everything) -> tuple[dict[str, Any], dict[str, str], str]:
-    """What is done by the right clock in UTC."""
+    """The results of a run by the right clock in UTC."""
     return everything()
 
 
@@ -90,7 +90,7 @@ def test_a_clock_an_hour_off(
 def test_now_is_the_databases_now(
     running: Forks, place: Place, template: str, ahead_s: int
 ) -> None:
-    """What became true half an hour ago is served, and no window reaches into the future."""
+    """Values of half an hour ago are served, and no window reaches into the future."""
     with place(template):
         now = execute("SELECT now()")[0][0]
         for minutes in (-30, 30):

@@ -88,7 +88,7 @@ def undisturbed(
     words: str,
     start: str,
 ) -> tuple[Left, float]:
-    """What two undisturbed runs leave, which is the same, and the seconds of the faster one."""
+    """Returns what two undisturbed runs leave, which is the same, and the faster one's seconds."""
     found, seconds = [], []
     for _ in range(2):
         with fresh(start) as folder:

@@ -1,4 +1,4 @@
-"""What a run left that was killed between two of its steps, and the next run's answer to it."""
+"""Tests of the leftovers of a run killed between two steps, and of the next run over them."""
 
 from datetime import date
 from pathlib import Path
@@ -21,7 +21,7 @@ ABANDONED = f".{'0' * 32}.tmp"
 
 
 def names(folder: Path) -> list[str]:
-    """What is in a folder."""
+    """Lists the names of the files in a folder."""
     return sorted(one.name for one in folder.iterdir())
 
 

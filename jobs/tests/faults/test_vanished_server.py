@@ -38,7 +38,7 @@ EXPECTED = {
 
 @pytest.fixture
 def watched(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator[Watched]:
-    """What all connections go through."""
+    """A proxy in front of the server, through which all connections go."""
     with Watched(server) as proxy:
         for name, value in proxy.environment.items():
             monkeypatch.setenv(name, value)

@@ -73,7 +73,7 @@ def contents() -> dict[str, tuple[int, str | None]]:
 
 
 def of_month(as_of: date) -> dict[str, tuple[int, str | None]]:
-    """What the snapshot tables hold of one month."""
+    """Returns row counts and checksums of one month in the snapshot tables."""
     query = "SELECT count(*), md5(string_agg(t::text, '|' ORDER BY t::text)) FROM source."
     with connect() as connection:
         return {
@@ -275,7 +275,7 @@ NUMBERS = (
 
 
 def acceptable(user: str) -> bool:
-    """What an id must be, told with Python's own tables."""
+    """True if a user id is valid, by Python's own tables of characters."""
     kinds = [unicodedata.category(character) for character in user]
     return (
         1 <= len(user) <= 128

@@ -40,7 +40,7 @@ def enter(names: Names, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
 
 
 def expiry(role: str) -> str:
-    """When a role's password expires: `infinity`, `later`, `past`, or `never` where it may not."""
+    """Classifies a password's expiry: `infinity`, `later` or `past`; `never` without a login."""
     query = """
         SELECT CASE WHEN NOT rolcanlogin THEN 'never' WHEN rolvaliduntil = 'infinity' THEN
             'infinity' WHEN rolvaliduntil > now() THEN 'later' ELSE 'past' END

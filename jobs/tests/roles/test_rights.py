@@ -189,7 +189,7 @@ def quiet() -> contextlib.redirect_stdout[io.StringIO]:
 
 
 def entry(view: str) -> FeatureViewProto:
-    """What Feast's registry has of a view."""
+    """Returns the entry of a view in Feast's registry."""
     query = "SELECT feature_view_proto FROM registry.feature_views WHERE feature_view_name = %s"
     return FeatureViewProto.FromString(execute(query, view)[0][0])
 

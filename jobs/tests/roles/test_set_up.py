@@ -47,7 +47,7 @@ STATE = """
         FROM pg_policy
         UNION ALL SELECT 'database', '', datdba::regrole::text, datacl::text
         FROM pg_database WHERE datname = current_database()) AS found"""
-"""Who owns what and who may do what in this database."""
+"""Lists the owner and the rights of every object in this database."""
 
 
 def state() -> list[list[str]]:
@@ -62,7 +62,7 @@ def state() -> list[list[str]]:
 
 
 def roles_there(names: Names) -> int:
-    """How many of the four there are."""
+    """Returns how many of the four roles exist."""
     query = "SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)"
     return int(execute(query, list(astuple(names)))[0][0])
 

@@ -1,4 +1,4 @@
-"""What a month's work reads does not grow with the months that were loaded before it."""
+"""Tests that a month's work reads no more blocks when more months were loaded before it."""
 
 import time
 from collections.abc import Callable
@@ -95,7 +95,7 @@ def ledger(days: int) -> None:
 
 
 def read(work: Callable[[], object]) -> int:
-    """How many blocks `work` reads, over connections that it opens and closes."""
+    """Returns the blocks that `work` reads, over connections that it opens and closes."""
     before = blocks()
     work()
     return blocks() - before

@@ -196,7 +196,7 @@ def lose() -> None:
 
 
 def end_of_losing() -> str:
-    """What such a run says, which the ledger has as well."""
+    """Returns the message of such a run, after a look that the ledger has it as well."""
     with pytest.raises(StoreUnavailable) as caught:
         lose()
     assert recent(1)[0]["message"] == str(caught.value)

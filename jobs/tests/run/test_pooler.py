@@ -42,7 +42,7 @@ def pooler(
 
 
 def leftovers(count: int = 9) -> set[tuple[Any, ...]]:
-    """What clients left behind in the servers that the pooler gives to others now."""
+    """Returns the session state that clients left in the pooler's server connections."""
     query = """
         SELECT current_setting('search_path'), current_setting('statement_timeout'),
                current_setting('transaction_read_only'), current_setting('work_mem'),

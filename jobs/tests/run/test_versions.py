@@ -16,7 +16,7 @@ EVERYTHING = """
            (SELECT max(last_updated_timestamp) FROM registry.feature_views),
            (SELECT count(*) FROM source.users), (SELECT count(*) FROM ops.materializations),
            pg_get_viewdef('ops.status_of_commands'::regclass)"""
-"""What commands would change."""
+"""A query whose result commands would change."""
 ADDED = """
     INSERT INTO ops.migrations VALUES (%s, 'later', 'x', 1);
     ALTER TABLE ops.runs ADD COLUMN later text NOT NULL DEFAULT '';
@@ -27,7 +27,7 @@ ADDED = """
         PERFORM pg_notify('streamflow_online', TG_TABLE_NAME), 'later';
         RETURN NULL;
     END $$"""
-"""What a later version may do to the schema and be rolled back from."""
+"""Changes of the schema by a later version from which a rollback is allowed."""
 
 
 def later_view() -> str:

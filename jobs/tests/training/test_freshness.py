@@ -35,7 +35,7 @@ def build(out: Path, *more: str) -> dict[str, Any]:
 
 
 def is_built(out: Path, *more: str) -> bool:
-    """Whether it is built, and not found to be current; then it is current."""
+    """True if the command builds a training set instead of finding it current."""
     runs = execute("SELECT count(*) FROM ops.runs WHERE command = 'training-set'")
     said = build(out, *more)
     built = execute("SELECT count(*) FROM ops.runs WHERE command = 'training-set'") != runs
@@ -170,7 +170,7 @@ def test_other_rules_for_values_make_it_stale(
 def test_definitions_are_a_services_own(
     database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What a source computes counts, though the contract is the same; other views do not."""
+    """The query of a service's own source counts, with an equal contract; other views do not."""
 
     def hashes() -> list[str]:
         with open_store() as store:

@@ -43,7 +43,7 @@ def feast_database(
 
 @pytest.fixture(scope="module")
 def module_database(databases: Any, server: dict[str, str], feast_template: str) -> Iterator[str]:
-    """As `feast_database`, one for all tests of a module."""
+    """A database like `feast_database`, shared by all tests of a module."""
     with (
         pytest.MonkeyPatch.context() as monkeypatch,
         databases.database_of(server, feast_template, monkeypatch) as name,

@@ -30,7 +30,7 @@ def store(feast_database: str) -> Iterator[FeatureStore]:
 
 
 def reasons(store: FeatureStore) -> dict[str, str]:
-    """Why services cannot be served, by service; empty for those that can."""
+    """Returns by service the reason why it cannot be served; empty for those that can."""
     return {name: one.unservable for name, one in compiler.compiled(store).services.items()}
 
 

@@ -36,7 +36,7 @@ def test_the_new_names_are_read(tmp_path: Path) -> None:
 def test_without_a_folder_beside_it_the_variable_is_named(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in an environment that has the library from its wheel."""
+    """The library from its wheel has no folder beside it."""
     none = tmp_path / "feature_repo"
     monkeypatch.setattr(settings, "FEATURE_REPO", none)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(none))  # which is the default there

@@ -71,7 +71,7 @@ def definitions(folder: Path) -> Iterator[None]:
 
 
 class Done(NamedTuple):
-    """How a command ended; without its exception, whose frames would keep connections open."""
+    """The result of a command; without its exception, whose frames would keep connections open."""
 
     exit_code: int
     output: str
@@ -79,7 +79,7 @@ class Done(NamedTuple):
 
 
 def command(folder: Path, *arguments: str) -> Done:
-    """What `feast` does in the folder."""
+    """Runs a command of `feast` in the folder."""
     with definitions(folder), warnings.catch_warnings():
         warnings.simplefilter("ignore")
         result = CliRunner().invoke(cli, ["-c", str(folder), *arguments])

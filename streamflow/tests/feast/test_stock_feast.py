@@ -55,7 +55,7 @@ def test_apply_and_materialize_work_as_they_are(
 
 
 def test_an_unset_variable_is_named(database: str) -> None:
-    """As a process of its own, as a person starts it."""
+    """The command runs in a process of its own, as a person starts it."""
     done = subprocess.run(
         [FEAST, "feature-views", "list"],
         cwd=FEATURE_REPO,

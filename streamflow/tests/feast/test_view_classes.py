@@ -190,12 +190,12 @@ def seen(store: FeatureStore) -> dict[str, dict[str, Any]]:
 
 
 Steps = list[dict[str, dict[str, Any]]]
-"""What is seen of each view after it was applied, materialized, and materialized incrementally."""
+"""The values of each view after apply, after materialize and after materialize-incremental."""
 
 
 @pytest.fixture(scope="module")
 def steps(db: psycopg.Connection) -> tuple[Steps, Steps]:
-    """What our stores and stock's make of the same definitions."""
+    """The values in our stores and in stock's at each step, from the same definitions."""
     found: list[Steps] = []
     for config in (ours(), stock_config("stock")):
         with opened(config) as store:

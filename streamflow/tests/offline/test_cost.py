@@ -1,4 +1,4 @@
-"""What a join looks at grows with its rows, not with their square, also without statistics."""
+"""Tests that the rows a join looks at grow linearly with its own, also without statistics."""
 
 from collections.abc import Iterator
 from datetime import timedelta

@@ -140,7 +140,7 @@ def shop(module_database: str, tmp_path_factory: pytest.TempPathFactory) -> Feat
 def answer(
     shop: FeatureStore, kind: type[Any], views: list[FeatureView], *request: Any
 ) -> pa.Table:
-    """What an offline store of `kind` finds: entity rows, full names, known only."""
+    """Returns the historical features from an offline store of `kind`."""
     entities, known = request
     names = [f"{view.name}:{feature}" for view in views for feature in FEATURES]
     config = shop.config

@@ -51,7 +51,7 @@ ROWS = [
 
 
 def pulled(folder: Path, what: str, *window: datetime | None, **options: Any) -> RetrievalJob:
-    """What the store pulls from `source.v`: rows of users, with their clicks."""
+    """Returns a job that pulls `source.v`, rows of users with their clicks, from our store."""
     pull = getattr(StreamflowOfflineStore, f"pull_{what}_from_table_or_query")
     given: dict[str, Any] = {
         "config": config_of(folder),

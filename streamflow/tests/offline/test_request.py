@@ -1,4 +1,4 @@
-"""What a request may look like: keys, aliases, names, columns that pass through, errors."""
+"""Tests of requests: keys, aliases, names, columns that pass through, errors."""
 
 import warnings
 from collections.abc import Callable

@@ -283,7 +283,7 @@ def test_any_text_and_number_arrives_as_it_was(feast_database: str, rows: list[A
 
 
 def logs(service: FeatureService, users: list[str]) -> pa.Table:
-    """What a feature server writes of answers with `v:clicks`."""
+    """Returns log rows of answers with `v:clicks`, as a feature server writes them."""
     count = len(users)
     return pa.table(
         {

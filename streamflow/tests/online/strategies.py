@@ -92,7 +92,7 @@ raw: dict[str, st.SearchStrategy[Any]] = {
         ["{}", ' {"a" : 1.0 , "a": "\\u0000"}', "null", "[1e400]", '"\\u00fc"']
     ),
 }
-"""What the field of Feast's Value holds, of each scalar type."""
+"""Strategies for the field of Feast's Value, by scalar type."""
 
 
 def value(name: str) -> st.SearchStrategy[Value]:

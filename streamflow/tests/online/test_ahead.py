@@ -143,7 +143,7 @@ def test_rows_too_far_ahead_are_not_written_to_a_source(
 
 
 def test_neither_are_those_of_a_push(feast_database: str, tmp_path: Path) -> None:
-    """Which Feast writes online first, and then to the source."""
+    """Rows of a push, which Feast writes online first and then to the source."""
     table("v")
     batch = offline_view("v").batch_source
     view = offline_view("v", source=PushSource(name="pushed", batch_source=batch))

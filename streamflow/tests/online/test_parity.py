@@ -1,4 +1,4 @@
-"""What our store answers is what stock Feast's PostgreSQL store answers."""
+"""Tests that our store answers the same as stock Feast's PostgreSQL store."""
 
 import math
 import struct
@@ -132,7 +132,7 @@ def answers(
     keys: Any,
     **options: Any,
 ) -> tuple[Any, Any]:
-    """What both answer when they have `rows` (by view) and nothing else."""
+    """Writes `rows` (by view) into both stores, alone, and returns the answers of both."""
     found = []
     for store, schema in zip(stores, ("online", STOCK), strict=True):
         truncate(schema)

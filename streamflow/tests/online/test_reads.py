@@ -68,7 +68,7 @@ ASKED = {"user_id": ["u", "v"], "driver_id": [1, 2], "other_id": [2, 3]}
 
 
 def round_trips(store: FeatureStore, **options: Any) -> int:
-    """How many messages the client waited for, in a read of all views."""
+    """Returns the number of messages that the client waited for, in a read of all views."""
     service = store.get_feature_service("everything")
     connections = store._get_provider().online_store._connections
     read(store, service, ASKED, full_feature_names=True)
@@ -198,7 +198,7 @@ def test_the_read_of_one_view(store: FeatureStore, later: bool) -> None:
 
 
 def test_a_feature_that_the_tables_do_not_have_yet_is_null(feast_database: str) -> None:
-    """As between the registry's change and the tables', of a feature or of a whole view."""
+    """A feature or a whole view is registered while the tables do not have it yet."""
     with applied(USER, prices()) as store:
         write(store, "prices", [({"user_id": "u"}, {"price": 5, "name": "x"}, T0, None)])
         wider = view_of("prices", {"price": Float64, "name": String, "new": Int64}, USER)

@@ -150,7 +150,7 @@ def test_an_apply_that_changes_nothing_leaves_tables_and_catalog(feast_database:
 
 
 def oids() -> list[Any]:
-    """What every change of the online tables would change."""
+    """Returns system columns that every change of the online tables would change."""
     with psycopg.connect() as connection:
         return connection.execute(
             "SELECT c.oid, c.xmin::text, max(a.attnum) FROM pg_class c"

@@ -1,4 +1,4 @@
-"""Where the registry keeps versions of views apart, so do the online tables."""
+"""Tests that the online tables keep versions of views apart where the registry does."""
 
 from typing import Any
 

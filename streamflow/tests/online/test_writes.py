@@ -87,12 +87,12 @@ def ranked(values: dict[str, Any], names: Iterable[str]) -> list[Any]:
 
 
 def turn(one: Row) -> Any:
-    """When a row's turn in its batch is: after older ones, and those with fewer features."""
+    """Returns a row's sort key in its batch: after older ones, and those with fewer features."""
     return (age(one), [name for name in ("price", "name") if name in one[1]])
 
 
 def modelled(batches: Sequence[Sequence[Row]], force: bool) -> Stored:
-    """What the batches leave when each row is taken after the other, a batch's oldest first."""
+    """Returns the state after the batches, taken row after row, a batch's oldest first."""
     found: dict[str, tuple[Any, dict[str, Any]]] = {}
     for batch in batches:
         begun: set[str] = set()

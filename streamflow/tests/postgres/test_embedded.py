@@ -79,7 +79,7 @@ def let_go(process: subprocess.Popen[str]) -> None:
 
 
 def is_running(home: Path) -> bool:
-    """Whether the server's process is there."""
+    """True if the server's process is there."""
     return (home / "postgres" / "postmaster.pid").exists()
 
 

@@ -71,7 +71,7 @@ def rows(connection: psycopg.Connection, query: str) -> list[tuple[object, ...]]
 
 
 def structure(connection: psycopg.Connection) -> dict[str, str]:
-    """What there is, by its kind and name."""
+    """Returns the schema's objects, by their kind and name."""
     return dict(rows(connection, STRUCTURE))  # type: ignore[arg-type]
 
 

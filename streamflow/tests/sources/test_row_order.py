@@ -65,7 +65,7 @@ CONVERTED: dict[str, tuple[FeastType, str, list[str]]] = {
     "m": (Map, "jsonb", ["NULL", "'{}'", """'{"a": 0}'""", """'{"a": 1}'""", """'{"b": 0}'"""]),
     "ms": (Array(Map), "jsonb", ["NULL", "'[]'", """'[{"a": 0}]'""", """'[{"a": 1}]'"""]),
 }
-"""Which become messages of Feast's, outside of PostgreSQL."""
+"""Values of types that become messages of Feast's outside of PostgreSQL, in their order."""
 WAYS: dict[str, tuple[str, FeastType, str]] = {
     "database": ("bigint", Int64, "{}"),
     "feast": ("jsonb", Map, """'{{"a": {}}}'"""),
@@ -136,7 +136,7 @@ Chosen = dict[str, list[Any]]
 
 
 def served(store: FeatureStore, names: Iterable[str], shops: int = 1) -> Chosen:
-    """Which rows are online."""
+    """Returns the online row of each view, by its value of `z`."""
     references = [f"{name}:z" for name in names]
     keys = {"shop_id": list(range(shops))}
     found = store.get_online_features(references, keys, full_feature_names=True).to_dict()
@@ -146,7 +146,7 @@ def served(store: FeatureStore, names: Iterable[str], shops: int = 1) -> Chosen:
 def trained(
     store: FeatureStore, names: Iterable[str], shops: int = 1, each: int = 1, also: str = ""
 ) -> Chosen:
-    """Which rows are in a training set that has `each` rows of every shop.
+    """Returns the rows in a training set that has `each` rows of every shop.
 
     Args:
         each: one is joined in one way, nine in another; all of a shop's have to be the same.

@@ -33,7 +33,7 @@ NAMES = {
     "VALUE_SET": "Set of arrays or sets",
     "SCALAR_MAP": "ScalarMap",
 }
-"""What people call a value type."""
+"""The names that people use for value types."""
 KINDS = [*dict.fromkeys(kind for rules in RULES.values() for kind in rules), "money", "composite"]
 
 

@@ -48,7 +48,7 @@ AT = datetime(2024, 1, 31, tzinfo=UTC)
 ONLINE = 'online."shop:user_id"'
 USER = Entity(name="user", join_keys=["user_id"], value_type=ValueType.STRING)
 WAYS = {"database": "", "feast": "/"}
-"""What a path to the same server ends in, so that the engine takes it for another one."""
+"""Suffixes of a path to the same server, so that the engine takes it for another one."""
 
 
 @dataclass(frozen=True)
@@ -268,7 +268,7 @@ def test_a_training_set_has_the_value(trained: dict[str, list[Any]]) -> None:
 
 
 def wanted(cell: Cell) -> Any:
-    """What is expected of a cell, objects as such; a NaN with the bits that it was written with."""
+    """Returns a cell's expected value; a NaN has the bits that it was written with."""
     expected = cell.expected.value if isinstance(cell.expected, Parsed) else cell.expected
     if cell.written == "nan(0x123)":
         return struct.unpack(">d", bytes.fromhex("7ff8000000000123"))[0]
@@ -322,7 +322,7 @@ def test_a_training_file_has_a_type_that_holds_every_feature(training: pa.Table)
 
 
 def python(value: Any) -> Any:
-    """What the SDK gives people, in the types that training has."""
+    """Converts a value of the SDK into the types that training has."""
     match value:
         case list():
             return [python(one) for one in value]
@@ -347,7 +347,7 @@ def test_the_api_serves_what_is_trained(
 
 
 def feast_answers(client: httpx.Client) -> dict[str, dict[str, Any]]:
-    """What a remote SDK is answered."""
+    """Returns the answers to a remote SDK, by user."""
     body = {"feature_service": "all", "entities": {"user_id": USERS}}
     found = client.post("/get-online-features", json=body).json()
     names = found["metadata"]["feature_names"]
@@ -394,7 +394,7 @@ def spoilt(served: FeatureStore) -> Iterator[FeatureStore]:
 
 
 def protos(store: FeatureStore) -> dict[str, list[Value]]:
-    """What the SDK is answered, by feature."""
+    """Returns the SDK's answers as Feast's Values, by feature."""
     rows = [{"user_id": one} for one in USERS]
     answer = store.get_online_features(store.get_feature_service("all"), rows).proto
     names = answer.metadata.feature_names.val
@@ -438,7 +438,7 @@ UNREADABLE = {
     "decimal": ["'x'"],
     "zoned": [f"""'{{"zonedTimestampVal": {{"unixTimestamp": "{10**15}"}}}}'"""],
 }
-"""What an earlier version stored, by view."""
+"""Values that an earlier version stored and no feature can have, by view."""
 
 
 @pytest.mark.parametrize("view", UNREADABLE)
@@ -547,7 +547,7 @@ def test_every_rule_has_a_case() -> None:
 
 
 def unsaid(cell: Cell, error: Any) -> str:
-    """What an error should have said and did not; empty where it said all."""
+    """Describes a cell whose error lacks an expected part; empty where it has all."""
     parts = [f"feature view {cell.view}", "column f", cell.expected.said]
     lacking = [part for part in parts if part not in str(error)]
     if isinstance(error, Exception) and not lacking:

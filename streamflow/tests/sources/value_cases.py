@@ -152,7 +152,7 @@ FORMS: list[tuple[str, Any]] = [
     ("{{1,2},{3,4}}", Refused("more than one dimension")),
     ("{}", []),
 ]
-"""What an array of numbers may be besides its values."""
+"""Forms of an array of numbers besides its values, each with the expected result."""
 
 CASES: dict[str, tuple[FeastType, list[tuple[str, str, Any]]]] = {
     "int64": (

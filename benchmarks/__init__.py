@@ -1,1 +1,1 @@
-"""Ours, stock Feast and the floor side by side in one run; `python -m benchmarks`."""
+"""Benchmarks of ours, stock Feast and bare SQL (the floor) in one run; `python -m benchmarks`."""

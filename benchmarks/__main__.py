@@ -97,7 +97,7 @@ def options_of(given: argparse.Namespace) -> Options:
 
 
 def measured(home: Path, options: Options, chosen: list[str]) -> dict[str, Any]:
-    """The results of the sections `chosen`; one that fails is said to have failed."""
+    """Measures the sections `chosen`; the results mark a section that failed."""
     began, started = time.monotonic(), datetime.now(UTC)
     sections = []
     with ExitStack() as stack:

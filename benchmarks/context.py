@@ -38,7 +38,7 @@ class Options:
 
 @dataclass
 class Context:
-    """One run."""
+    """The state of one benchmark run."""
 
     databases: Databases
     home: Path

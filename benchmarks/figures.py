@@ -45,11 +45,15 @@ class Row:
             return None
         if len(ours) != len(theirs):
             ours, theirs = [statistics.median(ours)], [statistics.median(theirs)]
-        pairs = zip(theirs, ours, strict=True) if self.lower else zip(ours, theirs, strict=True)
+        pairs = (
+            zip(theirs, ours, strict=True)
+            if self.less_is_better
+            else zip(ours, theirs, strict=True)
+        )
         return statistics.median(above / below for above, below in pairs)
 
     @property
-    def lower(self) -> bool:
+    def less_is_better(self) -> bool:
         """True if less is better in the row's unit."""
         return self.unit in LESS_IS_BETTER
 
@@ -103,7 +107,7 @@ class Section:
 
 
 def section_of(document: Mapping[str, Any]) -> Section:
-    """The section that `Section.document` gave, also after a way through JSON."""
+    """Rebuilds a section from `Section.document`, also after a round trip through JSON."""
     rows = [Row(**row) for row in document["rows"]]
     series = {
         side: {float(size): value for size, value in points.items()}
@@ -113,7 +117,7 @@ def section_of(document: Mapping[str, Any]) -> Section:
 
 
 def number(value: float) -> str:
-    """Three digits that count, thousands apart."""
+    """Formats a number with three significant digits and a separator of thousands."""
     if value == 0:
         return "0"
     if abs(value) >= 100:

@@ -81,13 +81,13 @@ def merge(connection: psycopg.Connection, table: str, query: str) -> None:
 
 
 def materialize_views(connection: psycopg.Connection) -> None:
-    """One statement for each view."""
+    """Materializes each view into its own table, by one statement."""
     for view in VIEWS:
         merge(connection, view, newest(view))
 
 
 def materialize_wide(connection: psycopg.Connection) -> None:
-    """One statement for all views."""
+    """Materializes all views into the wide table, by one statement."""
     merge(connection, "wide", newest_of_all())
 
 

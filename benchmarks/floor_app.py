@@ -55,7 +55,7 @@ class Bare:
 
 
 async def leave_as_it_is(connection: Any) -> None:
-    """Instead of asyncpg's reset of a connection that comes back."""
+    """Does nothing, in place of asyncpg's reset of a connection that is returned."""
 
 
 async def whole_body(receive: Receive) -> bytes:

@@ -20,7 +20,7 @@ MB = 2**20
 
 
 def measure(context: Context) -> Section:
-    """Ours and `feast serve`."""
+    """Measures processes of our API and of `feast serve`."""
     section = Section("One API process", [STOCK])
     section.notes = [
         "*start*: from starting the process to the first features, asked for every 10 ms."

@@ -25,7 +25,7 @@ REPEATED_UP_TO = 10_000
 
 
 def measure(context: Context) -> Section:
-    """All sizes; see the notes for what each step is."""
+    """Measures materialization at all sizes; the section's notes define each step."""
     section = Section("Materialize", [STOCK, PER_VIEW, WIDE])
     section.picture = "benchmarks-materialize.svg|Materialize four views, fresh|users"
     section.notes = [
@@ -45,7 +45,7 @@ def measure(context: Context) -> Section:
 
 
 def one_size(context: Context, section: Section, users: int) -> None:
-    """All sides with `users` users."""
+    """Measures all sides with `users` users."""
     steps = [step for step in STEPS if step != "rewrite" or users <= TARGET_USERS]
     rows = {step: section.row(f"{users:,} users, {step}", "s") for step in steps}
     for step in UNCHANGED:
@@ -75,7 +75,7 @@ def one_size(context: Context, section: Section, users: int) -> None:
 def by_feast(
     context: Context, side: str, template: str, steps: list[str], rows: dict[str, Row]
 ) -> None:
-    """One round of ours or of stock Feast, on a new copy."""
+    """Measures one round of ours or of stock Feast, on a new copy of the database."""
     copy = context.databases.create("round", template)
     try:
         repo = context.repo(side, "streamflow")
@@ -95,7 +95,7 @@ def by_feast(
 
 
 def by_sql(context: Context, template: str, steps: list[str], rows: dict[str, Row]) -> None:
-    """One round of the floor."""
+    """Measures one round of the floor, the bare SQL."""
     copy = context.databases.create("round", template)
     with server.connect(copy) as connection:
         floor.create_tables(connection)

@@ -49,7 +49,7 @@ def users_of(context: Context) -> list[str]:
 
 
 def measure(context: Context) -> Section:
-    """Reads of one user and of a hundred, through Feast's SDK."""
+    """Measures reads of one user and of a hundred, through Feast's SDK."""
     section = Section("Online read through Feast's SDK", [STOCK])
     section.notes = [
         "`get_online_features(…).to_dict()` of all fourteen features in one process and thread,"

@@ -69,7 +69,7 @@ class Server:
             return answer.status, json.loads(content) if answer.status == 200 else None
 
     def load(self, requests: Sequence[str], connections: int, seconds: float) -> dict[str, float]:
-        """See `load.run`."""
+        """Sends a load of requests to the server, as `load.run` does."""
         return load.run(self.port, requests, connections, seconds)
 
     def memory_mb(self) -> float:
@@ -96,7 +96,7 @@ class Server:
 
 
 def ours(database: str, logs: Path, repo: str, cache_users: int = 0, **more: str) -> Server:
-    """Our API, one process as `python -m api` starts it."""
+    """Starts our API, one process as `python -m api` starts it."""
     return Server(
         [sys.executable, "-m", "api", "--port", "{port}"],
         database,
@@ -108,7 +108,7 @@ def ours(database: str, logs: Path, repo: str, cache_users: int = 0, **more: str
 
 
 def stock(database: str, logs: Path, repo: str, restarts: bool = False) -> Server:
-    """`feast serve` with one worker.
+    """Starts `feast serve` with one worker.
 
     Args:
         restarts: leave Feast's default, by which the worker ends after a thousand requests.
@@ -120,7 +120,7 @@ def stock(database: str, logs: Path, repo: str, restarts: bool = False) -> Serve
 
 
 def bare(database: str, logs: Path, table: str, *options: str) -> Server:
-    """The floor."""
+    """Starts the floor of the HTTP service, benchmarks/floor_app.py."""
     command = [sys.executable, "-m", "benchmarks.floor_app", "--port", "{port}", "--table", table]
     return Server([*command, *options], database, logs / "bare.log")
 

@@ -46,7 +46,7 @@ def busy(load: float) -> str:
 
 
 def of_section(section: Section) -> str:
-    """One section: notes, table, picture."""
+    """Renders one section: notes, table, picture."""
     if section.failed:
         return f"## {section.title}\nNot measured: {section.failed}\n"
     lines = [f"## {section.title}"]
@@ -69,7 +69,7 @@ def has(row: Row, side: str) -> bool:
 
 
 def of_row(row: Row, peers: list[str]) -> str:
-    """One line of a table."""
+    """Renders one line of a table."""
     cells = [row.work, cell(row, OURS)]
     if row.at_most is not None and (median := row.median(OURS)) is not None:
         mark = "✓" if median <= row.at_most else "✗"
@@ -80,7 +80,7 @@ def of_row(row: Row, peers: list[str]) -> str:
 
 
 def cell(row: Row, side: str) -> str:
-    """The figures of a side."""
+    """Renders the figures of one side of a row."""
     samples = row.samples.get(side)
     median = row.median(side)
     if not samples or median is None:

@@ -33,7 +33,7 @@ class Side:
 
 
 def measure(context: Context) -> Section:
-    """One user and a hundred, without and with our cache."""
+    """Measures requests for one user and for a hundred, without and with our cache."""
     section = Section("HTTP", [*FORMS, BARE, BARE_QUIET])
     section.notes = [
         "One server process each, keep-alive connections in a closed loop, each request for"
@@ -76,7 +76,7 @@ def measure(context: Context) -> Section:
 def started(
     context: Context, stack: ExitStack, users: Sequence[str]
 ) -> tuple[dict[str, Side], Server]:
-    """All sides, answering; and ours with its cache."""
+    """Starts the servers of all sides, and ours with its cache; returns when they answer."""
     database, logs = online_read.prepared(context), context.home
     repo = context.repo(OURS, "streamflow")
     own = [load.get(f"/features/{user}") for user in users]
@@ -138,21 +138,21 @@ def require_equal(sides: dict[str, Side]) -> None:
             results = zip(answer["metadata"]["feature_names"], answer["results"], strict=True)
             found = {name: one["values"][0] for name, one in results}
         for name, value in own.items():
-            if name not in found or not same(value, found[name]):
+            if name not in found or not same_value(value, found[name]):
                 raise ValueError(f"{side}: {name} is {found.get(name)!r}, ours {value!r}")
 
 
-def same(one: Any, other: Any) -> bool:
+def same_value(left: Any, right: Any) -> bool:
     """True if two answers mean the same value; asyncpg gives a float's shortest text."""
-    if isinstance(one, float) and isinstance(other, int | float):
-        return abs(one - other) <= 1e-6 * max(abs(one), abs(other))
-    return bool(one == other)
+    if isinstance(left, float) and isinstance(right, int | float):
+        return abs(left - right) <= 1e-6 * max(abs(left), abs(right))
+    return bool(left == right)
 
 
 def loaded(
     context: Context, section: Section, work: str, sides: dict[str, Side], connections: int
 ) -> tuple[Row, Row]:
-    """Rows of rate and of p99 of one kind of load."""
+    """Measures one kind of load; returns the rows of its rate and its p99."""
     rate = section.row(f"{work}", "requests/s")
     median = section.row(f"{work}: p50", "ms")
     tail = section.row(f"{work}: p99", "ms")

@@ -79,7 +79,7 @@ def materialize(side: str, repo: str, steps: list[str]) -> dict[str, dict[str, f
 
 
 def materialize_once(side: str, store: Any, start: datetime) -> None:
-    """All views up to now, as `streamflow materialize` and `feast materialize` do."""
+    """Materializes all views up to now, as `streamflow materialize` and `feast materialize` do."""
     if side == OURS:
         from jobs.flows.work import materialize_features
 

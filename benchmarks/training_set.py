@@ -12,7 +12,7 @@ SHAPES = {"ttl": "views with a ttl", "streamflow": "views without"}
 
 
 def measure(context: Context) -> Section:
-    """All sizes with a ttl, the smallest also without."""
+    """Measures training sets of all sizes with a ttl, the smallest also without."""
     section = Section("Training set", [STOCK, BARE])
     section.picture = "benchmarks-training-set.svg|Training set from views with a ttl|rows"
     section.notes = [
@@ -32,7 +32,7 @@ def measure(context: Context) -> Section:
 
 
 def one_size(context: Context, section: Section, rows: int, shape: str) -> None:
-    """All sides with `rows` entity rows."""
+    """Measures all sides with `rows` entity rows."""
     seconds = section.row(f"{rows:,} rows, {SHAPES[shape]}", "s")
     peak = section.row(f"{rows:,} rows, {SHAPES[shape]}: peak memory of the process", "MB")
     if rows == TARGET_ROWS and shape == "ttl":
@@ -57,7 +57,7 @@ def one_size(context: Context, section: Section, rows: int, shape: str) -> None:
 def one_round(
     context: Context, side: str, database: str, shape: str, seconds: Row, peak: Row
 ) -> None:
-    """One training set by one side."""
+    """Measures one training set by one side."""
     worker = context.worker(side)
     try:
         if side == BARE:

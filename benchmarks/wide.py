@@ -26,7 +26,7 @@ CONNECTIONS = 8
 
 
 def measure(context: Context) -> Section:
-    """One kind of load on all sides."""
+    """Measures one kind of load on all sides."""
     section = Section(
         f"HTTP, {data.WIDE_VIEWS} views x {data.WIDE_FEATURES} features",
         [*FORMS, BARE, BARE_QUIET],
@@ -49,7 +49,7 @@ def measure(context: Context) -> Section:
 
 
 def started(context: Context, stack: ExitStack, users: list[str]) -> dict[str, Side]:
-    """All sides on PostgreSQL, answering."""
+    """Starts the servers of all sides on PostgreSQL; returns when they answer."""
     database, logs = online_read.wide_prepared(context), context.home
     feast = processes.stock(database, logs, context.repo(STOCK, "wide"))
     references = [f"view_{name[1:3]}:{name}" for name, _ in data.wide_columns()]

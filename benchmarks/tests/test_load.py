@@ -1,4 +1,4 @@
-"""The load generator against a server that counts, refuses and hangs up."""
+"""Tests of the load generator against a server that counts, refuses and hangs up."""
 
 import threading
 from collections.abc import Iterator

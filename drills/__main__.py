@@ -25,7 +25,7 @@ DOCUMENT = ROOT / "docs" / "reliability.md"
 
 @dataclass(frozen=True)
 class Group:
-    """Drills that need the same things."""
+    """A group of drills that run in one process and make one section of the document."""
 
     title: str
     tests: tuple[str, ...]
@@ -56,7 +56,7 @@ GROUPS = {
     "size": Group("In a cluster, with a million users", ("k8s-tests/live/test_size.py",)),
     "long-run": Group("In a cluster, for half an hour", ("k8s-tests/live/test_long_run.py",)),
 }
-"""In the order of the document."""
+"""The groups of drills, in the order of the document."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -124,7 +124,7 @@ class Drill:
         return self
 
     def ended(self) -> Section:
-        """Waits for the end; what the group gave."""
+        """Waits for the end and returns the group's results."""
         broken = self._process.wait() != 0
         minutes = (time.monotonic() - self._began) / 60
         return Section(self._group.title, results.read(self._noted), minutes, broken)

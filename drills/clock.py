@@ -38,7 +38,7 @@ def shift(seconds: int) -> None:
 
 
 def replace(module: Any, before: type, after: type) -> None:
-    """Lets a module mean `after` where it says `before`."""
+    """Replaces the class `before` by `after` under each name that a module has for it."""
     for name, value in list(vars(module).items()):
         if value is before:
             setattr(module, name, after)

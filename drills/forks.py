@@ -78,7 +78,7 @@ class Ended:
         return found
 
     @property
-    def said(self) -> str:
+    def all_output(self) -> str:
         """All that it printed, standard output first."""
         return self.out + self.errors
 
@@ -142,13 +142,13 @@ class Forks:
         return self.results()
 
     def in_turns(self, commands: Sequence[Command], at_once: int = 4) -> list[Ended]:
-        """Runs commands, so many at the same time."""
+        """Runs commands, at most `at_once` at the same time."""
         turns = (commands[at : at + at_once] for at in range(0, len(commands), at_once))
         return [ended for turn in turns for ended in self.run(*turn)]
 
-    def one(self, *arguments: str, **what: Any) -> Ended:
+    def run_one(self, *arguments: str, **options: Any) -> Ended:
         """Runs one command."""
-        return self.run(Command(arguments, **what))[0]
+        return self.run(Command(arguments, **options))[0]
 
     def close(self) -> None:
         """Ends the process."""

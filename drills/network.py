@@ -1,4 +1,4 @@
-"""A network that takes a server away without a word: packets to it and from it are gone.
+"""A network that drops all packets to and from a server, as if the server had vanished.
 
 A proxy cannot do that, since the kernel it runs on still acknowledges what is sent to it. This is a
 network namespace with a port in front of PostgreSQL's socket; root alone may make one.

@@ -84,7 +84,7 @@ class Proxy:
         """One way of a connection, until its end or until those of its generation are silent."""
         with contextlib.suppress(OSError):
             while data := source.recv(BLOCK):
-                self.seen(source)
+                self.on_data(source)
                 wait = max(self.stalled_until - time.monotonic(), self.delay_s if delayed else 0.0)
                 if wait > 0:
                     time.sleep(wait)
@@ -93,19 +93,19 @@ class Proxy:
             if generation == self.generation:
                 sink.shutdown(socket.SHUT_WR)
 
-    def seen(self, source: socket.socket) -> None:
-        """Something came from this side of a connection."""
+    def on_data(self, source: socket.socket) -> None:
+        """Hook that is called when data came from one side of a connection."""
 
 
 class Watched(Proxy):
-    """Notes how the sockets are set up of clients that belong to this very process."""
+    """A proxy that notes the socket options of those clients that are in this very process."""
 
     def __init__(self, server: Mapping[str, str]) -> None:
         super().__init__(server)
         self.options: dict[int, dict[str, int]] = {}
         """By the client's port, as it was when the client sent something last."""
 
-    def seen(self, source: socket.socket) -> None:
+    def on_data(self, source: socket.socket) -> None:
         """Looks at the client's own end of the connection."""
         if source.family != socket.AF_INET:
             return

@@ -1,4 +1,4 @@
-"""The picture of the long run."""
+"""Tests of the picture of the long run."""
 
 import re
 from xml.etree.ElementTree import fromstring

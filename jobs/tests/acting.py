@@ -98,7 +98,7 @@ def db_roles(names: Names, **changed: str) -> Result:
 
 
 def done(result: Result) -> Result:
-    """A command's result, which is success."""
+    """Asserts that a command succeeded, and returns its result."""
     assert result.exit_code == 0, f"{result.stderr}\n{result.exception!r}"
     return result
 
@@ -111,7 +111,7 @@ def refused(result: Result) -> str:
 
 @contextmanager
 def acting(role: str) -> Iterator[None]:
-    """PGUSER is `role`; the server asks nobody for a password on its socket."""
+    """Sets PGUSER to `role` for a block; the server asks nobody for a password on its socket."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PGUSER", role)
         yield

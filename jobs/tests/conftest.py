@@ -57,14 +57,14 @@ def months(small_months: Path) -> Path:
 @pytest.fixture
 def january(running: Forks, database: str, months: Path) -> str:
     """A database with January."""
-    ended = running.one("ingest", str(months / "month_000"), "--as-of", "2024-01-31")
+    ended = running.run_one("ingest", str(months / "month_000"), "--as-of", "2024-01-31")
     assert ended.code == 0, ended.errors
     return database
 
 
 @pytest.fixture
-def beside(database: str) -> Iterator[None]:
-    """Databases that a restore leaves beside `database` go at the end."""
+def drop_leftover_databases(database: str) -> Iterator[None]:
+    """Drops, after a test, the databases that a restore left beside `database`."""
     yield
     query = "SELECT datname FROM pg_database WHERE datname LIKE %s"
     with psycopg.connect(dbname="postgres", autocommit=True) as admin:

@@ -37,7 +37,7 @@ def both_months(database: str, small_months: Path) -> None:
 
 
 def go(*window: datetime, views: tuple[str, ...] = (), force: bool = False) -> Run:
-    """One recorded materialization."""
+    """Runs one recorded materialization."""
     with recorded("materialize", views=list(views)) as run:
         materialize(run, *window, views=views, force=force)
     return run

@@ -1,4 +1,4 @@
-"""A source that broke after it was applied: told with view, source and column, never as ours."""
+"""Tests that an error of a source broken since `apply` names view, source and column."""
 
 from pathlib import Path
 

@@ -18,7 +18,7 @@ EVERYTHING = """
 
 
 def refused(user: str, owner: str) -> None:
-    """The command is refused at once, with one line, and changes nothing."""
+    """Asserts that the command is refused at once, with one line, and changes nothing."""
     before = execute(EVERYTHING)
     with (
         psycopg.connect(autocommit=True) as other,
@@ -80,7 +80,7 @@ def test_the_owner_and_who_may_act_as_the_owner_apply(names: Names, database: st
 def test_rights_on_what_a_migration_adds_are_those_on_what_was_there(
     names: Names, database: str
 ) -> None:
-    """Until `streamflow db roles` runs again, which where a person makes the roles may be never."""
+    """They are set without `streamflow db roles`, which may never run again."""
     done(db_roles(names))
     rights = (
         "SELECT relname, relacl::text FROM pg_class WHERE relname IN ('ledger', 'migrations')"
@@ -113,7 +113,7 @@ def test_a_plan_is_for_the_writer_too(names: Names, database: str) -> None:
 def test_the_plan_is_shown_to_who_may_not_carry_it_out(
     names: Names, database: str, new_feature: dict[str, str], outdated: bool
 ) -> None:
-    """Sources are looked at as they will be, and not where that takes a migration."""
+    """The plan checks sources as they will be, and leaves out those that need a migration."""
     done(db_roles(names))
     if outdated:
         execute("UPDATE ops.schema_version SET sha256 = 'earlier'")

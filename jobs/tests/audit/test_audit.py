@@ -241,6 +241,6 @@ def test_the_status_says_how_runs_ended(database: str) -> None:
 
 
 def test_the_ledger_knows_a_runs_lock(database: str) -> None:
-    """The view cannot take it from jobs/run/ledger.py."""
+    """The view's SQL repeats the lock's number, as it cannot import jobs/run/ledger.py."""
     ((definition,),) = execute("SELECT pg_get_viewdef('ops.ledger'::regclass)")
     assert str(LOCK_CLASS) in definition

@@ -9,15 +9,15 @@ import pytest
 from jobs.backup.place import Place
 from jobs.backup.restore import finish, prepare
 from jobs.tests.backup.test_restore import (
-    asking,
+    assert_success,
     back_up,
     execute,
     january,
     place,
     plan,
+    request_for,
     restore,
     script,
-    well,
 )
 from streamflow.errors import ConfigurationError, StreamflowError
 
@@ -31,7 +31,7 @@ def backups(january: str, place: Path) -> tuple[str, str]:
     """The names of two backups: one with 50 labels, and one, a minute later, with none."""
     first = back_up(place, january)
     execute("DELETE FROM source.labels_snapshots")
-    well(script("dump.sh", place / ".job.tmp", "5", f"streamflow={january}"))
+    assert_success(script("dump.sh", place / ".job.tmp", "5", f"streamflow={january}"))
     later = first.removesuffix(first[-7:]) + f"{int(first[-7:-1]) + 1:06}Z"
     second = store_as(place, later)
     return first, second
@@ -198,9 +198,9 @@ def test_killed_between_two_databases_the_next_attempt_completes_it(
             raise KeyboardInterrupt
         return exchange(database, *rest)
 
-    asks, folder = asking(place, "one"), plan(place)
+    asks, folder = request_for(place, "one"), plan(place)
     prepare("latest", asks, targets, True, folder)
-    well(script("restore.sh", folder / "plan"))
+    assert_success(script("restore.sh", folder / "plan"))
     with monkeypatch.context() as patch:
         patch.setattr(module, "switch", killed)
         with pytest.raises(KeyboardInterrupt):
@@ -234,7 +234,7 @@ def test_each_request_has_a_file_of_its_own_that_is_no_backup(
 
 
 def test_a_file_that_is_none_of_ours_is_told(database: str, tmp_path: Path) -> None:
-    request = asking(tmp_path, "one")
+    request = request_for(tmp_path, "one")
     request.write_down("streamflow-20260201T020000Z", "one", has_data=True)
     (tmp_path / request.file).write_text("{}")
     with pytest.raises(StreamflowError, match=r"streamflow\.restored-one-\w+\.json: not readable"):

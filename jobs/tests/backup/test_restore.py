@@ -42,28 +42,28 @@ def script(name: str, *arguments: str | Path, **variables: str) -> subprocess.Co
     )
 
 
-def well(done: subprocess.CompletedProcess[str]) -> None:
-    """The script ended with 0."""
+def assert_success(done: subprocess.CompletedProcess[str]) -> None:
+    """Asserts that the script ended with 0."""
     assert done.returncode == 0, done.stderr
 
 
 def back_up(place: Path, database: str, *others: str) -> str:
     """Dumps and stores; gives the backup's name."""
-    well(script("dump.sh", place / ".job.tmp", "5", f"streamflow={database}", *others))
+    assert_success(script("dump.sh", place / ".job.tmp", "5", f"streamflow={database}", *others))
     return store(place / ".job.tmp", str(place), "streamflow", keep=7).name
 
 
 def restore(place: Path, database: str, name: str = "latest", **how: Any) -> list[dict[str, Any]]:
-    """All three steps; gives what the last one says."""
+    """Does all three steps of a restore; returns the summary of the last one."""
     folder = plan(place)
-    asks = asking(place, how.pop("request", f"restore {folder.name}"))
+    asks = request_for(place, how.pop("request", f"restore {folder.name}"))
     targets = how.pop("targets", {"streamflow": database})
     prepare(name, asks, targets, how.pop("overwrite", False), folder)
-    well(script("restore.sh", folder / "plan"))
+    assert_success(script("restore.sh", folder / "plan"))
     return finish(folder, asks)
 
 
-def asking(place: Path, text: str) -> Request:
+def request_for(place: Path, text: str) -> Request:
     """Returns a request for a restore of the backups in a folder."""
     return Request(text, Place(str(place)), "streamflow")
 
@@ -83,7 +83,7 @@ def execute(statement: str, database: str | None = None) -> list[Any]:
 
 
 @pytest.fixture
-def january(database: str, beside: None, small_months: Path) -> str:
+def january(database: str, drop_leftover_databases: None, small_months: Path) -> str:
     """A database with a month in it; those that a restore leaves beside it go at the end."""
     with recorded("ingest") as run:
         ingest(run, small_months / "month_000", date(2024, 1, 31))
@@ -273,9 +273,9 @@ def test_prefects_database_is_restored_with_it_unless_it_has_runs(
     folder = plan(place)
     execute("TRUNCATE source.labels_snapshots")
     with pytest.raises(ConfigurationError, match=f"database {january} has data"):
-        prepare(name, asking(place, "one"), targets, False, folder)
+        prepare(name, request_for(place, "one"), targets, False, folder)
     execute(f"DROP DATABASE {january} WITH (FORCE)", "postgres")
-    (left_out,) = prepare(name, asking(place, "one"), targets, False, folder)
+    (left_out,) = prepare(name, request_for(place, "one"), targets, False, folder)
     assert left_out.startswith(f"prefect: database {prefect} has data (in public.flow_run)")
     # What a server that has just started has is no data.
     execute("TRUNCATE flow_run; INSERT INTO block_type VALUES (1)", prefect)
@@ -384,6 +384,6 @@ def test_the_commands_end_with_a_line_and_a_code(january: str, place: Path) -> N
 
 def test_a_plan_that_is_none_is_told(tmp_path: Path, january: str) -> None:
     with pytest.raises(ConfigurationError, match="no plan is there"):
-        finish(tmp_path, asking(tmp_path, "one"))
+        finish(tmp_path, request_for(tmp_path, "one"))
     with pytest.raises(StreamflowError), connected("no_such_database"):
         pass

@@ -36,7 +36,7 @@ def test_services_follow_the_hash() -> None:
 
 
 def test_the_api_takes_what_is_printed(tmp_path: Path) -> None:
-    """They share a form, not code: neither imports the other."""
+    """The command and the API share a form of keys, not code: neither imports the other."""
     from api.access import api_keys as bearer
 
     lines = {"a.b-C_9": made("a.b-C_9"), "x" * 63: made("x" * 63, "--service", "churn_v1")}

@@ -51,7 +51,7 @@ def test_months_are_loaded_in_order_and_only_those_that_are_not(database: str) -
 
 
 def refused(folder: Path) -> Path:
-    """Makes a month that is refused of one that is not."""
+    """Spoils a month so that it is refused."""
     text = (folder / "labels.csv").read_text()
     (folder / "labels.csv").write_text(text.replace("False", "perhaps", 1))
     return folder

@@ -1,4 +1,4 @@
-"""However a command ends: one line, an exit code, and the JSON line of those that have one."""
+"""Tests that a command ends with one line, its exit code and its JSON line, however it ends."""
 
 import json
 import os
@@ -33,8 +33,8 @@ scaled_v1 = FeatureService(name="scaled_v1", features=[scaled])
 """
 
 
-def told(done: Result) -> list[str]:
-    """The lines of standard error but the log's."""
+def error_lines(done: Result) -> list[str]:
+    """Returns the lines of standard error without those of the log."""
     assert "Traceback" not in done.output
     return [line for line in done.stderr.splitlines() if not line[:4].isdigit()]
 
@@ -55,7 +55,7 @@ def raising(error: BaseException) -> Callable[..., Any]:
 
 
 def feast_error() -> Exception:
-    """One of Feast's own."""
+    """Returns one of Feast's own exceptions."""
     from feast.errors import FeatureViewNotFoundException
 
     return FeatureViewNotFoundException("nowhere")
@@ -91,7 +91,7 @@ def test_a_run_ends_in_one_line_and_its_json_line(
     monkeypatch.setattr(commands, "ingest_month", raising(error()))
     done = streamflow(*INGEST)
     assert done.exit_code == code
-    (line,) = told(done)
+    (line,) = error_lines(done)
     assert line.startswith(f"error: {said}")
     assert ("run again with --verbose" in line) == (code == 1)
     assert (json_line(done)["command"], json_line(done)["outcome"]) == ("ingest", "failed")
@@ -110,7 +110,7 @@ def test_so_do_commands_without_one(
     monkeypatch.setattr(earlier_runs, "recent", raising(error()))
     done = streamflow("runs")
     assert done.exit_code == code
-    assert [line.startswith(f"error: {said}") for line in told(done)] == [True]
+    assert [line.startswith(f"error: {said}") for line in error_lines(done)] == [True]
     assert done.stdout == ""
 
 
@@ -126,7 +126,7 @@ def test_a_backup_that_crashes_is_not_done(
     monkeypatch.setattr(backup, "store", raising(error()))
     done = streamflow("backup", "store", str(tmp_path), "--to", str(tmp_path))
     assert done.exit_code == code
-    assert len(told(done)) == 1
+    assert len(error_lines(done)) == 1
     assert (json_line(done)["command"], json_line(done)["outcome"]) == ("backup", "failed")
     assert json_line(done)["message"].startswith(said)
 
@@ -140,7 +140,7 @@ def test_a_restore_that_crashes_is_not_done(
     restore.Plan([]).write(tmp_path)
     asks = ("--from", str(tmp_path), "--request", "one")
     done = streamflow("restore", "finish", str(tmp_path), *asks)
-    assert (done.exit_code, len(told(done))) == (1, 1)
+    assert (done.exit_code, len(error_lines(done))) == (1, 1)
     assert (json_line(done)["command"], json_line(done)["outcome"]) == ("restore", "failed")
     done = streamflow("restore", "prepare", "latest", str(tmp_path), "--from", "nosuch://x")
     assert done.exit_code == 2
@@ -171,7 +171,7 @@ def test_a_wrong_setting_is_told_by_every_command(
     monkeypatch.setenv("STREAMFLOW_WAIT_S", "soon")
     done = streamflow(*INGEST)
     assert (done.exit_code, json_line(done)["outcome"]) == (2, "failed")
-    assert [line.startswith("error: STREAMFLOW_WAIT_S: ") for line in told(done)] == [True]
+    assert [line.startswith("error: STREAMFLOW_WAIT_S: ") for line in error_lines(done)] == [True]
 
 
 def test_a_home_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -180,7 +180,7 @@ def test_a_home_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch) -> 
     monkeypatch.setenv("STREAMFLOW_HOME", "/proc/home")
     done = streamflow(*INGEST)
     assert (done.exit_code, json_line(done)["outcome"]) == (2, "failed")
-    assert told(done) == [
+    assert error_lines(done) == [
         "error: /proc/home: not a folder to write (No such file or directory); set STREAMFLOW_HOME"
     ]
 
@@ -204,7 +204,7 @@ def test_a_home_that_cannot_be_made_is_told(monkeypatch: pytest.MonkeyPatch) -> 
 def test_wrong_use_of_a_run_ends_in_one_line_and_its_json_line(arguments: list[str]) -> None:
     done = streamflow(*arguments)
     assert done.exit_code == 2
-    assert len(told(done)) == 1
+    assert len(error_lines(done)) == 1
     assert (json_line(done)["command"], json_line(done)["outcome"]) == (arguments[0], "failed")
     assert "pw" not in done.output
 
@@ -253,7 +253,7 @@ def test_definitions_that_do_not_load_are_told_with_file_and_line(
     for arguments in (["apply"], ["apply", "--plan"]):
         done = streamflow(*arguments)
         assert done.exit_code == 2, done.stderr
-        (only,) = told(done)
+        (only,) = error_lines(done)
         assert f"the definitions do not load: {said}" in only
         assert only.endswith(f"(definitions.py:{before.count(chr(10)) + 1})") or "null" in only
     assert json_line(streamflow("apply"))["outcome"] == "failed"
@@ -281,12 +281,12 @@ def test_a_feature_store_yaml_that_is_none_is_told(
         file.write_bytes(text.encode(errors="surrogateescape"))
     done = streamflow("apply")
     assert done.exit_code == 2, done.stderr
-    (line,) = told(done)
+    (line,) = error_lines(done)
     assert said in line
     assert json_line(done)["outcome"] == "failed"
     for arguments in (["apply", "--plan"], ["features", "a"]):
         done = streamflow(*arguments)
-        assert (done.exit_code, len(told(done))) == (2, 1)
+        assert (done.exit_code, len(error_lines(done))) == (2, 1)
         assert said in done.stderr
 
 
@@ -308,7 +308,7 @@ def test_an_on_demand_view_that_feast_refuses_is_named_and_nothing_changed(
     with_more(repo, ON_DEMAND.replace("{result}", result))
     done = streamflow("apply")
     assert done.exit_code == 2, done.output
-    (line,) = told(done)
+    (line,) = error_lines(done)
     assert said in line
     assert json_line(done)["outcome"] == "failed"
     copy_repository(repo)
@@ -353,7 +353,7 @@ def test_definitions_that_feast_would_refuse_or_lose_are_told(
     with_more(repo, text)
     done = streamflow("apply")
     assert done.exit_code == 2, done.output
-    assert [line.startswith(f"error: {said}") for line in told(done)] == [True]
+    assert [line.startswith(f"error: {said}") for line in error_lines(done)] == [True]
     assert json_line(done)["outcome"] == "failed"
 
 
@@ -367,7 +367,7 @@ def test_a_service_that_needs_request_data_has_no_training_set(
     day = ("--as-of", "2024-01-31", "--out", out)
     done = streamflow("training-set", *day, "--service", "scaled_v1")
     assert done.exit_code == 2
-    assert told(done) == [
+    assert error_lines(done) == [
         "error: feature service scaled_v1: on-demand feature view scaled takes factor from the "
         "request, which labels do not have"
     ]
@@ -386,7 +386,7 @@ def test_a_place_that_cannot_be_written_is_told(
     folder.mkdir()
     done = streamflow("training-set", *INGEST[2:], "--out", out.format(folder=folder))
     assert done.exit_code in (1, 2)
-    (line,) = told(done)
+    (line,) = error_lines(done)
     assert "cannot be written" in line
     assert json_line(done)["outcome"] == "failed"
     assert list(folder.iterdir()) == []

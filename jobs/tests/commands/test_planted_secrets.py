@@ -57,22 +57,22 @@ class Planted:
     def __init__(self, running: Forks, folder: Path) -> None:
         self.running, self.folder = running, folder
 
-    def all_said(self, commands: Sequence[Sequence[str]], **environment: str) -> list[str]:
+    def outputs(self, commands: Sequence[Sequence[str]], **environment: str) -> list[str]:
         """All that each command prints, with how it ended."""
         given = {**ENVIRONMENT, **environment}
         orders = [Command(one, given, folder=str(self.folder)) for one in commands]
         return [
-            f"{one[0]} ended {ended.code}\n{ended.said}"
+            f"{one[0]} ended {ended.code}\n{ended.all_output}"
             for one, ended in zip(commands, self.running.in_turns(orders), strict=True)
         ]
 
-    def said(self, arguments: Sequence[str], **environment: str) -> str:
+    def output(self, arguments: Sequence[str], **environment: str) -> str:
         """Returns all that one command prints, with its exit code."""
-        return self.all_said([arguments], **environment)[0]
+        return self.outputs([arguments], **environment)[0]
 
 
 def assert_clean(text: str) -> None:
-    """Nothing planted is in `text`."""
+    """Asserts that nothing planted is in `text`."""
     assert not [one for one in PLANTED if one in text], text
 
 
@@ -88,7 +88,7 @@ def planted(tmp_path: Path, running: Forks) -> Iterator[Planted]:
 def test_no_command_tells_a_secret_where_the_database_is_away(
     database: str, planted: Planted
 ) -> None:
-    found = planted.all_said(COMMANDS + USAGE, **AWAY)
+    found = planted.outputs(COMMANDS + USAGE, **AWAY)
     for text in found:
         assert_clean(text)
     assert sum("error: PostgreSQL at 127.0.0.1:1/" in text for text in found) >= 8
@@ -100,7 +100,7 @@ def test_no_command_tells_or_keeps_a_secret_where_its_work_fails(
 ) -> None:
     asked = [one for one in COMMANDS if one[0] in ("ingest", "training-set", "restore")]
     for arguments in [*asked, ["ingest", "s3://bucket/month", "--as-of", "2024-01-31"]]:
-        text = planted.said(arguments)
+        text = planted.output(arguments)
         assert "ended 0" not in text
         assert_clean(text)
     with psycopg.connect() as connection:
@@ -113,7 +113,7 @@ def test_no_command_tells_or_keeps_a_secret_where_its_work_fails(
 def test_a_secret_in_the_wrong_variable_is_not_repeated(
     database: str, planted: Planted, name: str
 ) -> None:
-    text = planted.said(["runs"], **{name: SECRET})
+    text = planted.output(["runs"], **{name: SECRET})
     assert f"error: {name}: input should be a valid integer" in text
     assert_clean(text)
 
@@ -136,7 +136,7 @@ URL = f"http://u:{SECRET}@127.0.0.1:1/x"
 def test_a_url_with_a_password_is_refused_and_not_repeated(
     planted: Planted, arguments: list[str], environment: dict[str, str]
 ) -> None:
-    text = planted.said(arguments, **environment)
+    text = planted.output(arguments, **environment)
     ended, *lines = text.splitlines()  # a run has its JSON line, too
     assert ended.endswith(" ended 2")
     assert [line.startswith("error: ") for line in lines if not line.startswith("{")] == [True]
@@ -144,6 +144,6 @@ def test_a_url_with_a_password_is_refused_and_not_repeated(
 
 
 def test_a_prefect_with_a_password_is_named_without_it(database: str, planted: Planted) -> None:
-    text = planted.said(["materialize"], PREFECT_API_URL=f"{URL}/api")
+    text = planted.output(["materialize"], PREFECT_API_URL=f"{URL}/api")
     assert "Prefect does not answer url=http://***@127.0.0.1:1/x/api" in text
     assert_clean(text)

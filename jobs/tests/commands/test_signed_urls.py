@@ -83,7 +83,7 @@ def commands(url: str, folder: Path) -> list[list[str]]:
 
 
 def assert_clean(text: str) -> None:
-    """No signature is in `text`."""
+    """Asserts that no signature is in `text`."""
     assert "c0ffee" not in text.lower(), text
 
 
@@ -91,8 +91,8 @@ def assert_clean(text: str) -> None:
 def filled(database: str, small_months: Path, running: Forks) -> str:
     """A database with a month online."""
     month = str(small_months / "month_000")
-    ended = running.one("ingest", month, *AS_OF, "--materialize")
-    assert ended.code == 0, ended.said
+    ended = running.run_one("ingest", month, *AS_OF, "--materialize")
+    assert ended.code == 0, ended.all_output
     return database
 
 
@@ -116,10 +116,10 @@ def test_no_command_prints_keeps_or_sends_a_signature(
         where = {"OTEL_EXPORTER_OTLP_ENDPOINT": collector}
         ended = running.in_turns([Command(one, where, folder=str(dumps)) for one in asked])
     for arguments, one in zip(asked, ended, strict=True):
-        assert_clean(one.said)
-        assert "Traceback" not in one.said
+        assert_clean(one.all_output)
+        assert "Traceback" not in one.all_output
         may_find_nothing = arguments[:2] == ["backup", "list"] and status == 200
-        assert (one.code == 0) is may_find_nothing, one.said
+        assert (one.code == 0) is may_find_nothing, one.all_output
     with psycopg.connect() as connection:
         rows = connection.execute("SELECT r::text FROM ops.runs r ORDER BY run").fetchall()
     assert "month?***" in str(rows)
@@ -143,13 +143,13 @@ def test_a_mistake_in_a_command_does_not_repeat_it(tmp_path: Path, running: Fork
         ["materialize", "--start", url],
     )
     for ended in running.in_turns([Command(one, folder=str(tmp_path)) for one in asked]):
-        assert (ended.code, ended.errors[:6]) == (2, "error:"), ended.said
-        assert_clean(ended.said)
+        assert (ended.code, ended.errors[:6]) == (2, "error:"), ended.all_output
+        assert_clean(ended.all_output)
 
 
 def test_the_signature_is_sent_where_it_belongs(database: str, running: Forks) -> None:
     with answering(200) as (url, asked):
-        running.one("ingest", f"{url}/?token={SIGNATURE}", *AS_OF)
+        running.run_one("ingest", f"{url}/?token={SIGNATURE}", *AS_OF)
     assert {f"/month/{table}.csv?token={SIGNATURE}" for table in TABLES} <= set(asked)
 
 
@@ -171,10 +171,10 @@ def test_an_error_is_shown_without_the_query_in_it(query: str) -> None:
 def test_backups_at_a_url_that_does_not_answer_are_an_error(
     verb: str, url: str, running: Forks
 ) -> None:
-    ended = running.one("backup", verb, url)
+    ended = running.run_one("backup", verb, url)
     assert ended.code == 1
-    assert ended.said.startswith(f"error: {url} cannot be ")
-    assert ended.said.count("\n") == 1
+    assert ended.all_output.startswith(f"error: {url} cannot be ")
+    assert ended.all_output.count("\n") == 1
 
 
 def test_no_backups_and_no_answer_are_not_the_same() -> None:

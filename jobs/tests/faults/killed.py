@@ -14,7 +14,7 @@ from jobs.run.earlier_runs import recent
 
 SEED = 20240131
 GONE_S = 15
-"""Until when a killed run's sessions have ended: the server looks every five seconds."""
+"""Seconds in which a killed run's sessions end: the server looks every five seconds."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +44,19 @@ JOBS = {
 
 
 @dataclass(frozen=True)
-class Left:
+class JobResults:
     """The results of a job: in the database that PG* names, and in its folder."""
 
     database: dict[str, Any]
     files: dict[str, str]
 
 
-def left(folder: Path) -> Left:
+def results_of(folder: Path) -> JobResults:
     """Returns the present contents of the database and of the folder."""
-    return Left(state.contents(), state.files(folder))
+    return JobResults(state.contents(), state.files(folder))
 
 
-def different(found: Left, expected: Left) -> dict[str, Any]:
+def differences(found: JobResults, expected: JobResults) -> dict[str, Any]:
     """Returns what differs from `expected`, by table, object or file."""
     return {
         **state.differences(found.database, expected.database),
@@ -77,9 +77,9 @@ class Killed:
 
     ended: Ended
     outcome: str
-    """In the ledger: killed, done, or empty where the run did not get that far."""
+    """The ledger's outcome: killed, done, or empty where the run did not get that far."""
     freed_s: float
-    """Until no session of it held a lock."""
+    """Seconds until no session of the run held a lock."""
 
 
 def kill(forks: Forks, command: Command) -> Killed:

@@ -48,7 +48,7 @@ def round_(request: pytest.FixtureRequest) -> int:
 def stored(running: Forks, database: str, ingests: list[Command]) -> None:
     """A database with the three months, of which nothing is served yet."""
     for command in ingests:
-        well(running.run(command))
+        assert_success(running.run(command))
 
 
 @pytest.fixture
@@ -56,12 +56,12 @@ def expected(running: Forks, place: Place, template: str, ingests: list[Command]
     """The source tables and the online values of three months, loaded one after the other."""
     with place(template):
         for command in (*ingests, Command(["materialize"])):
-            well(running.run(command))
+            assert_success(running.run(command))
         return values()
 
 
-def well(ended: list[Ended]) -> None:
-    """All ended with 0."""
+def assert_success(ended: list[Ended]) -> None:
+    """Asserts that all commands ended with 0."""
     assert [one.code for one in ended] == [0] * len(ended), [one.errors for one in ended]
 
 
@@ -70,14 +70,14 @@ def values() -> dict[str, Any]:
     return {name: found for name, found in state.contents().items() if name != "registry"}
 
 
-def told(fault: str, runs: int) -> None:
-    """Notes that all went well."""
+def record_success(fault: str, runs: int) -> None:
+    """Notes a row of the drills' table without a failure."""
     record(Result(fault, f"{USERS:,} users", runs, 0, None, 0))
 
 
 @contextmanager
 def newer_only() -> Iterator[None]:
-    """Watches the online table: no user's values of any view become older."""
+    """Asserts that no user's online values of any view become older during a block."""
     over, older = threading.Event(), list[tuple[Any, ...]]()
 
     def watch() -> None:
@@ -116,12 +116,12 @@ def test_ten_applies_of_two_definitions(
     found = {}
     for name, before in (("alone", []), ("after ten", others)):
         with place("template0"):
-            well(running.run(*before) if before else [])
-            well(running.run(Command(["apply"])))
+            assert_success(running.run(*before) if before else [])
+            assert_success(running.run(Command(["apply"])))
             assert state.held_locks() == []
             found[name] = state.contents()
     assert state.differences(found["after ten"], found["alone"]) == {}
-    told("ten `apply` of two definitions at once", 11)
+    record_success("ten `apply` of two definitions at once", 11)
 
 
 @pytest.mark.usefixtures("stored")
@@ -135,9 +135,9 @@ def test_ten_materializations_of_overlapping_windows(
         windows.append(("--start", day(start), "--end", day(end)))
     chance.shuffle(windows)
     with newer_only():
-        well(running.run(*(Command(["materialize", *window]) for window in windows)))
+        assert_success(running.run(*(Command(["materialize", *window]) for window in windows)))
     assert state.differences(values(), expected) == {}
-    told("ten `materialize` of overlapping windows at once", 10)
+    record_success("ten `materialize` of overlapping windows at once", 10)
 
 
 def day(number: int) -> str:
@@ -149,9 +149,9 @@ def day(number: int) -> str:
 def test_a_backfill_beside_the_monthly_run(running: Forks, expected: dict[str, Any]) -> None:
     backfill = Command(["materialize", "--start", "2024-01-01", "--end", "2024-02-01"])
     with newer_only():
-        well(running.run(backfill, Command(["materialize"]), backfill))
+        assert_success(running.run(backfill, Command(["materialize"]), backfill))
     assert state.differences(values(), expected) == {}
-    told("a backfill beside the monthly `materialize`", 3)
+    record_success("a backfill beside the monthly `materialize`", 3)
 
 
 @pytest.mark.usefixtures("database")
@@ -160,10 +160,10 @@ def test_ingests_beside_materializations(
 ) -> None:
     materialize = Command(["materialize"])
     with newer_only():
-        well(running.run(*ingests, *[materialize] * 3, *ingests))
-    well(running.run(materialize))  # what came after the last of them
+        assert_success(running.run(*ingests, *[materialize] * 3, *ingests))
+    assert_success(running.run(materialize))  # what came after the last of them
     assert state.differences(values(), expected) == {}
-    told("six `ingest` beside three `materialize`", 10)
+    record_success("six `ingest` beside three `materialize`", 10)
 
 
 @pytest.mark.usefixtures("database")
@@ -171,10 +171,10 @@ def test_training_sets_of_two_services_to_one_file(
     running: Forks, ingests: list[Command], tmp_path: Path
 ) -> None:
     out = str(tmp_path / "set.parquet")
-    well(running.run(ingests[0]))
+    assert_success(running.run(ingests[0]))
     services = ["churn_v1", "profile_v1"] * 3
     arguments = ("training-set", "--as-of", MONTHS[0], "--out", out, "--service")
-    well(running.run(*(Command([*arguments, service]) for service in services)))
-    well(running.run(Command(["verify", out])))
+    assert_success(running.run(*(Command([*arguments, service]) for service in services)))
+    assert_success(running.run(Command(["verify", out])))
     assert sorted(state.files(tmp_path)) == ["set.parquet", "set.parquet.manifest.json"]
-    told("six `training-set` of two services to one file at once", 7)
+    record_success("six `training-set` of two services to one file at once", 7)

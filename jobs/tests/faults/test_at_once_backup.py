@@ -11,7 +11,7 @@ from drills.forks import Command, Forks
 from drills.results import Result, choose, record
 from jobs.backup.restore import finish, prepare
 from jobs.tests.acting import TABLES
-from jobs.tests.backup.test_restore import asking, back_up, script, well
+from jobs.tests.backup.test_restore import assert_success, back_up, request_for, script
 from jobs.tests.conftest import sampled
 
 USERS, ROUNDS = choose(500, 2_000), choose(1, 3)
@@ -26,7 +26,7 @@ def months(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def february(months: Path) -> Command:
-    """Loads the second month."""
+    """The command that loads the second month."""
     return Command(["ingest", str(months / "month_001"), "--as-of", "2024-02-29"])
 
 
@@ -51,7 +51,7 @@ def test_a_backup_beside_an_ingest(
     works = [backups / f".{number}.tmp" for number in range(3)]
     running.start(february)
     for work in works:
-        well(script("dump.sh", work, "5", f"streamflow={january}"))
+        assert_success(script("dump.sh", work, "5", f"streamflow={january}"))
     (ended,) = running.results()
     assert ended.code == 0, ended.errors
     for work in works:
@@ -63,7 +63,7 @@ def test_a_backup_beside_an_ingest(
 
 
 @pytest.mark.slow
-@pytest.mark.usefixtures("beside")
+@pytest.mark.usefixtures("drop_leftover_databases")
 @pytest.mark.parametrize("round_", range(ROUNDS))
 def test_a_restore_beside_an_ingest(
     round_: int, january: str, running: Forks, february: Command, backups: Path, tmp_path: Path
@@ -72,9 +72,9 @@ def test_a_restore_beside_an_ingest(
     name = back_up(backups, january)
     plan = tmp_path / "plan"
     plan.mkdir()
-    asks = asking(backups, "beside an ingest")
+    asks = request_for(backups, "beside an ingest")
     prepare(name, asks, {"streamflow": january}, True, plan)
-    well(script("restore.sh", plan / "plan"))
+    assert_success(script("restore.sh", plan / "plan"))
     exchange = threading.Timer(0.05 + 0.1 * round_, lambda: finish(plan, asks))
     exchange.start()
     (ended,) = running.run(february)

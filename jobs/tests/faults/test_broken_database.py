@@ -25,7 +25,7 @@ TRAINING = ("training-set", "--as-of", "2024-01-31", "--out")
 @pytest.fixture
 def stocked(january: str, running: Forks) -> str:
     """A database with January, stored and served."""
-    ended = running.one("materialize")
+    ended = running.run_one("materialize")
     assert ended.code == 0, ended.errors
     return january
 
@@ -45,7 +45,7 @@ def jobs(small_months: Path, tmp_path: Path, new_feature: dict[str, str]) -> dic
 
 
 def one_clear_line(ended: Ended, said: str) -> None:
-    """The command failed with 1 and one line that says why."""
+    """Asserts that the command failed with 1 and one line that says why."""
     assert ended.code == 1, ended.errors
     assert said in ended.message, ended.errors
     assert "Traceback" not in ended.errors
@@ -54,7 +54,7 @@ def one_clear_line(ended: Ended, said: str) -> None:
 
 @contextmanager
 def nothing_changes() -> Iterator[None]:
-    """The database is the same afterwards."""
+    """Asserts that the database is the same after a block."""
     before = state.contents()
     yield
     assert state.differences(state.contents(), before) == {}
@@ -62,7 +62,7 @@ def nothing_changes() -> Iterator[None]:
 
 
 def all_heal(running: Forks, jobs: dict[str, Command]) -> float:
-    """Every command does its work now; gives the seconds until the first has."""
+    """Asserts that every command works again; returns the seconds until the first one did."""
     began, first = time.monotonic(), 0.0
     for command in jobs.values():
         (ended,) = running.run(command)
@@ -93,7 +93,7 @@ def limited(stocked: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 
 def test_no_connection_left(limited: str, running: Forks, jobs: dict[str, Command]) -> None:
-    """Whichever of a command's connections it is that there is no longer."""
+    """The server refuses a command's first connection, then its second, and so on."""
     codes: dict[str, list[int]] = {name: [] for name in jobs}
     for name, command in jobs.items():
         as_limited = Command(command.arguments, {**command.environment, "PGUSER": limited})
@@ -131,7 +131,7 @@ def test_a_database_too_slow_to_connect_to(
 def test_a_database_that_stands_still_for_a_while(
     name: str, stocked: str, running: Forks, jobs: dict[str, Command], tmp_path: Path
 ) -> None:
-    """For less than connecting may take; the work waits and is done."""
+    """It stands still for less than connecting may take; the work waits and is done."""
     seconds = choose(2, SLOW_S - 1)
     with Proxy(os.environ, delay_s=0.001) as slow:
         running.start(Command(jobs[name].arguments, slow.environment))

@@ -48,7 +48,7 @@ def small_disk() -> Iterator[Path]:
 
 
 def failed(ended: Ended, *said: str) -> None:
-    """The command failed with 1 and one line that says why."""
+    """Asserts that the command failed with 1 and one line that says why."""
     assert ended.code == 1, ended.errors
     assert all(one in ended.message for one in said), ended.errors
     assert "Traceback" not in ended.errors
@@ -57,11 +57,11 @@ def failed(ended: Ended, *said: str) -> None:
 def test_no_room_for_a_training_set(january: str, running: Forks, small_disk: Path) -> None:
     out = small_disk / "set.parquet"
     ballast(small_disk, leave_kib=4)
-    failed(running.one(*TRAINING, str(out)), "cannot be written", "No space left on device")
+    failed(running.run_one(*TRAINING, str(out)), "cannot be written", "No space left on device")
     assert [one.name for one in small_disk.iterdir()] == ["ballast"]
     (small_disk / "ballast").unlink()
-    assert running.one(*TRAINING, str(out)).code == 0
-    assert running.one("verify", str(out)).code == 0
+    assert running.run_one(*TRAINING, str(out)).code == 0
+    assert running.run_one("verify", str(out)).code == 0
     record(Result("disk of training sets full", "`training-set`", 2, 0, None, 0))
 
 
@@ -70,18 +70,18 @@ def test_a_training_set_that_becomes_too_large(
 ) -> None:
     """The write fails early, or with the very last byte; the former file stays."""
     out = tmp_path / "set.parquet"
-    assert running.one(*TRAINING, str(out)).code == 0
+    assert running.run_one(*TRAINING, str(out)).code == 0
     size = out.stat().st_size
-    assert running.one(*TRAINING, str(out), "--service", "profile_v1").code == 0
+    assert running.run_one(*TRAINING, str(out), "--service", "profile_v1").code == 0
     before = state.files(tmp_path)
     for largest in (size // 2, size - 1):
-        ended = running.one(*TRAINING, str(out), largest_file=largest)
+        ended = running.run_one(*TRAINING, str(out), largest_file=largest)
         failed(ended, "cannot be written", "File too large")
         assert state.files(tmp_path) == before
 
 
 def test_no_room_for_a_month_of_samples(running: Forks, small_disk: Path) -> None:
-    ended = running.one("sample", "--out", str(small_disk), "--users", "5000")
+    ended = running.run_one("sample", "--out", str(small_disk), "--users", "5000")
     failed(ended, "cannot write", "No space left on device")
     assert list(small_disk.iterdir()) == []
 
@@ -145,7 +145,7 @@ def test_no_room_for_the_database(
         ballast(disk, leave_kib=64)
         (ended,) = running.run(command)
         if command.arguments[0] == "apply":  # which writes little, and fits
-            assert running.one("features", KNOWN).code == 0  # reading needs no room
+            assert running.run_one("features", KNOWN).code == 0  # reading needs no room
         (disk / "ballast").unlink()
         if command.arguments[0] != "apply":
             failed(ended, "No space left on device")

@@ -22,8 +22,8 @@ KNOWN = "0002-ORFBO"
 Everything = Callable[..., tuple[dict[str, Any], dict[str, str], str]]
 
 
-def well(ended: Ended) -> Ended:
-    """The command ended with 0."""
+def assert_success(ended: Ended) -> Ended:
+    """Asserts that the command ended with 0, and returns it."""
     assert ended.code == 0, ended.errors
     return ended
 
@@ -47,8 +47,8 @@ def everything(
         ]
         with place("template0") as name:
             execute(f"ALTER DATABASE {name} SET TimeZone = '{server_zone}'")
-            printed = [well(*running.run(Command(one, **how))).out for one in work]
-            ledger = well(*running.run(Command(["runs"], **how))).out
+            printed = [assert_success(*running.run(Command(one, **how))).out for one in work]
+            ledger = assert_success(*running.run(Command(["runs"], **how))).out
             windows = [line.split()[3:5] for line in ledger.splitlines() if " done " in line]
             # The window of a materialization without an end ends at that moment.
             found = state.contents()
@@ -100,8 +100,8 @@ def test_now_is_the_databases_now(
                 f"user{minutes}",
                 now + timedelta(minutes=minutes),
             )
-        well(running.one("materialize", clock_s=ahead_s))
+        assert_success(running.run_one("materialize", clock_s=ahead_s))
         assert execute('SELECT user_id FROM online."streamflow:user_id"') == [("user-30",)]
         assert execute("SELECT max(window_end) <= now() FROM ops.materializations") == [(True,)]
         soon = datetime.now(UTC) - timedelta(seconds=1)
-        well(running.one("materialize", "--end", soon.isoformat(), clock_s=ahead_s))
+        assert_success(running.run_one("materialize", "--end", soon.isoformat(), clock_s=ahead_s))

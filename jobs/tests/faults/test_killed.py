@@ -13,7 +13,15 @@ from drills import state
 from drills.forks import Command, Forks
 from drills.results import Result, choose, is_long, record
 from jobs.tests.conftest import Place, sampled
-from jobs.tests.faults.killed import GONE_S, JOBS, Left, different, kill, left, moments
+from jobs.tests.faults.killed import (
+    GONE_S,
+    JOBS,
+    JobResults,
+    differences,
+    kill,
+    moments,
+    results_of,
+)
 
 pytestmark = pytest.mark.slow  # processes are killed at every moment
 
@@ -74,7 +82,9 @@ def test_a_killed_job_done_again_leaves_what_an_undisturbed_one_does(
                 began = time.monotonic()
                 run(job.command, folder)
                 recovered = max(recovered, killed.freed_s + time.monotonic() - began)
-                assert different(left(folder), expected) == {}, f"{killed} at {moment:.3f} s"
+                assert differences(results_of(folder), expected) == {}, (
+                    f"{killed} at {moment:.3f} s"
+                )
                 outcomes.append(killed.outcome)
     if is_long():  # a few moments may all be too early on a busy machine
         assert "killed" in outcomes, outcomes
@@ -87,19 +97,19 @@ def undisturbed(
     run: Callable[[str, Path], float],
     words: str,
     start: str,
-) -> tuple[Left, float]:
+) -> tuple[JobResults, float]:
     """Returns what two undisturbed runs leave, which is the same, and the faster one's seconds."""
     found, seconds = [], []
     for _ in range(2):
         with fresh(start) as folder:
             seconds.append(run(words, folder))
-            found.append(left(folder))
-    assert different(*found) == {}
+            found.append(results_of(folder))
+    assert differences(*found) == {}
     return found[0], min(seconds)
 
 
 def nothing_half(found: dict[str, str], before: dict[str, str], whole: dict[str, str]) -> None:
-    """A file under a final name is the former one or the whole new one."""
+    """Asserts that a file under a final name is the former one or the whole new one."""
     for path, digest in whole.items():
         assert found.get(path) in (before.get(path), digest), path
 

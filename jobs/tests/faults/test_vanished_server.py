@@ -46,7 +46,7 @@ def watched(server: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Iterator
 
 
 def assert_all_end(watched: Watched, fewest: int) -> None:
-    """So many connections were seen, and the kernel ends a wait on any of them."""
+    """Asserts that so many connections were seen, and that the kernel ends a wait on each."""
     found, watched.options = watched.options, {}
     assert len(found) >= fewest
     assert [one for one in found.values() if one != EXPECTED] == []
@@ -76,7 +76,7 @@ def test_every_connection_of_every_command_ends_with_its_server(
 
 
 def test_every_connection_of_a_restore_does(
-    january: str, beside: None, tmp_path: Path, server: dict[str, str]
+    january: str, drop_leftover_databases: None, tmp_path: Path, server: dict[str, str]
 ) -> None:
     backups = tmp_path / "backups"
     backups.mkdir()
@@ -96,7 +96,7 @@ def test_every_connection_of_a_restore_does(
 def test_a_wait_for_an_answer_ends_with_the_server(
     database: str, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """All that a job may wait on at once, while the server is away without a word."""
+    """Each kind of connection that a job waits on ends with an error once the server is silent."""
     with Network(server) as network, open_store() as store, ThreadPoolExecutor(5) as threads:
         config = store.config
         for store_config in (config.offline_store, config.online_store):

@@ -75,12 +75,12 @@ def tracked(prefect: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
 
 def streamflow(starting: Forks, *arguments: str, url: str) -> Ended:
     """Runs a command with PREFECT_API_URL set."""
-    return starting.one(*arguments, environment={"PREFECT_API_URL": url})
+    return starting.run_one(*arguments, environment={"PREFECT_API_URL": url})
 
 
-def newest(url: str, what: str, **query: Any) -> list[dict[str, Any]]:
-    """Objects of the Prefect server by its filter API."""
-    answer = httpx.post(f"{url}/{what}/filter", json=query, timeout=10)
+def newest(url: str, kind: str, **query: Any) -> list[dict[str, Any]]:
+    """Returns objects of a kind from the Prefect server, by its filter API."""
+    answer = httpx.post(f"{url}/{kind}/filter", json=query, timeout=10)
     answer.raise_for_status()
     found: list[dict[str, Any]] = answer.json()
     return found
@@ -89,7 +89,7 @@ def newest(url: str, what: str, **query: Any) -> list[dict[str, Any]]:
 def test_a_run_appears_with_parameters_logs_and_counts(
     database: str, small_months: Path, tmp_path: Path, prefect: str
 ) -> None:
-    """From a process of its own, which imports Prefect as a command does."""
+    """The command runs in a process of its own, which imports Prefect as commands do."""
     month = str(small_months / "month_000")
     where = {"PREFECT_API_URL": prefect, "PREFECT_HOME": str(tmp_path)}
     done = process("ingest", month, "--as-of", "2024-01-31", **where)
@@ -139,7 +139,7 @@ def test_what_is_signed_in_a_url_stays_here(database: str, prefect: str, tracked
         ["training-set", "--as-of", "2024-01-31", "--out", url],
         ["audit", "--url", url],
     ):
-        assert "c0ffee" not in streamflow(tracked, *arguments, url=prefect).said
+        assert "c0ffee" not in streamflow(tracked, *arguments, url=prefect).all_output
     runs = newest(prefect, "flow_runs", sort="START_TIME_DESC")[:3]
     given = [run["parameters"] for run in reversed(runs)]
     assert [one.get("source") or one.get("out") or one.get("url") for one in given] == [

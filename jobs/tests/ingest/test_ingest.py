@@ -57,7 +57,7 @@ def load(folder: Path, as_of: date) -> Run:
 
 
 def counts(run: Run) -> tuple[int, int, int, int, int]:
-    """Read, written, late, unchanged, refused."""
+    """Returns a run's counts: read, written, late, unchanged, refused."""
     of = run.counts
     return of.read, of.written, of.late, of.unchanged, of.refused
 
@@ -626,12 +626,12 @@ def test_rows_that_waited_for_another_ingest_are_loaded_after_the_wait(database,
 def test_ten_at_once_end_well(database, january, february):
     started = threading.Barrier(10)
 
-    def one(number: int) -> Run:
+    def load_one_month(number: int) -> Run:
         started.wait(30)
         return load(*((january, JANUARY) if number % 2 else (february, FEBRUARY)))
 
     with ThreadPoolExecutor(10) as pool:
-        runs = list(pool.map(one, range(10)))
+        runs = list(pool.map(load_one_month, range(10)))
     assert sum(run.counts.written for run in runs) in (550, 600)
     assert len(values_of("users", FEBRUARY)) == 50
     for as_of in (JANUARY, FEBRUARY):

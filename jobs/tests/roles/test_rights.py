@@ -184,7 +184,7 @@ def test_feasts_own_materialize_works_again_and_again_as_the_writer(
 
 
 def quiet() -> contextlib.redirect_stdout[io.StringIO]:
-    """Feast prints its progress."""
+    """Hides the progress that Feast prints."""
     return contextlib.redirect_stdout(io.StringIO())
 
 

@@ -1,4 +1,4 @@
-"""The run ledger over years: what is counted stays counted, what is old goes, who died is said."""
+"""Tests of the run ledger over years: counts stay, old runs go, killed runs are reported."""
 
 import threading
 from typing import Any
@@ -81,7 +81,7 @@ def test_how_long_is_a_setting(database: str, monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_what_years_left_goes_run_by_run(database: str) -> None:
-    """So that the first run after an upgrade does not wait for it."""
+    """Each run removes a part of the old ones: the first after an upgrade need not remove all."""
     execute(
         "SET session_replication_role = replica;"  # a trigger would count one row 25,001 times
         "INSERT INTO ops.runs (command, parameters, versions, outcome, started_at)"
@@ -160,7 +160,7 @@ def test_two_runs_do_not_tidy_at_once(database: str) -> None:
 
 
 def test_nobody_sees_a_run_before_its_lock(database: str) -> None:
-    """It would be a killed one, and counted so."""
+    """A run without a lock would count as killed."""
     execute("INSERT INTO ops.runs (command, parameters, versions) VALUES ('audit', '{}', '{}')")
     waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
     ended: list[Any] = []
@@ -195,7 +195,7 @@ def lose() -> None:
         connection.execute("SELECT 1")
 
 
-def end_of_losing() -> str:
+def message_of_lost_run() -> str:
     """Returns the message of such a run, after a look that the ledger has it as well."""
     with pytest.raises(StoreUnavailable) as caught:
         lose()
@@ -206,15 +206,15 @@ def end_of_losing() -> str:
 def test_a_command_that_lost_the_database_three_times_says_that_memory_may_be_why(
     database: str,
 ) -> None:
-    assert "memory" not in end_of_losing()
+    assert "memory" not in message_of_lost_run()
     with recorded("materialize"):
         pass
-    assert "memory" not in end_of_losing()
-    assert "raise postgres.resources.limits.memory" in end_of_losing()
-    assert "raise postgres.resources.limits.memory" in end_of_losing()
+    assert "memory" not in message_of_lost_run()
+    assert "raise postgres.resources.limits.memory" in message_of_lost_run()
+    assert "raise postgres.resources.limits.memory" in message_of_lost_run()
     with recorded("ingest"):
         pass
-    assert "memory" not in end_of_losing()
+    assert "memory" not in message_of_lost_run()
 
 
 def test_runs_that_could_not_say_so_count_and_other_failures_do_not(database: str) -> None:
@@ -222,7 +222,7 @@ def test_runs_that_could_not_say_so_count_and_other_failures_do_not(database: st
         execute(
             "INSERT INTO ops.runs (command, parameters, versions) VALUES ('ingest', '{}', '{}')"
         )
-    assert "memory" in end_of_losing()
+    assert "memory" in message_of_lost_run()
     with pytest.raises(ConfigurationError, match="no month"), recorded("ingest"):
         raise ConfigurationError("no month")
-    assert "memory" not in end_of_losing()
+    assert "memory" not in message_of_lost_run()

@@ -127,7 +127,7 @@ def test_what_is_stored_and_served_is_the_same_as_without(
 
 
 def test_feasts_own_ways_work(database: str, pooler: Pooler, small_months: Path) -> None:
-    """A frame of entity rows, a batch that goes by a temporary table, stock Feast's reading."""
+    """Feast's SDK reads and writes in each of its ways through the pooler."""
     done = streamflow("ingest", str(small_months / "month_000"), "--as-of", "2024-01-31")
     assert done.exit_code == 0, done.output
     with open_store() as store:
@@ -195,7 +195,7 @@ def test_a_source_without_a_schema_is_found_by_each_transaction(
 def test_several_of_the_same_at_once(
     empty_database: str, pooler: Pooler, small_months: Path, running: Forks
 ) -> None:
-    """One after the other, as without a pooler; who waits keeps no connection from who works."""
+    """They run one after the other; those that wait keep no connection from the one that works."""
     months = [
         Command(["ingest", str(small_months / f"month_00{number}"), "--as-of", day])
         for number, day in enumerate(["2024-01-31", "2024-02-29"])

@@ -27,7 +27,7 @@ def test_a_job_is_a_span_with_its_steps_inside(
             ["materialize"],
             ["training-set", "--as-of", "2024-01-31", "--out", str(tmp_path / "set.parquet")],
         ):
-            ended = running.one(*command, environment={"OTEL_EXPORTER_OTLP_ENDPOINT": url})
+            ended = running.run_one(*command, environment={"OTEL_EXPORTER_OTLP_ENDPOINT": url})
             assert ended.code == 0, ended.errors
     checks = ["check file"] * 6 + ["check across files"]
     assert steps(spans, "ingest") == [*checks, *["store file"] * 6]
@@ -40,7 +40,7 @@ def test_a_job_is_a_span_with_its_steps_inside(
 @pytest.mark.usefixtures("database")
 def test_a_refused_month_is_a_failed_span(tmp_path: Path, running: Forks) -> None:
     with collecting() as (url, spans):
-        ended = running.one(
+        ended = running.run_one(
             *("ingest", str(tmp_path), "--as-of", "2024-01-31"),
             environment={"OTEL_EXPORTER_OTLP_ENDPOINT": url, "OTEL_SERVICE_NAME": "mine"},
         )
@@ -58,7 +58,7 @@ def test_a_collector_that_is_away_fails_no_job(small_months: Path, running: Fork
         "OTEL_EXPORTER_OTLP_TIMEOUT": "1",
     }
     month = str(small_months / "month_000")
-    ended = running.one("ingest", month, "--as-of", "2024-01-31", environment=away)
+    ended = running.run_one("ingest", month, "--as-of", "2024-01-31", environment=away)
     assert ended.code == 0, ended.errors
     assert ended.summary["outcome"] == "done"
     assert "Traceback" not in ended.errors

@@ -1,4 +1,4 @@
-"""An image of before on a database of a later version, as after `helm rollback`."""
+"""Tests of an earlier image on a database of a later version, as after `helm rollback`."""
 
 import json
 from pathlib import Path

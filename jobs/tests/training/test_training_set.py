@@ -453,7 +453,7 @@ def test_the_bytes_do_not_depend_on_the_version_of_the_code(
 def test_a_set_of_an_earlier_version_is_verified_too(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """It says nothing of itself, and stays byte for byte what it was."""
+    """A file of an earlier version has no metadata of its own, and stays the same bytes."""
     out = tmp_path / "t.parquet"
     with monkeypatch.context() as patch:
         patch.setattr(pq.ParquetWriter, "add_key_value_metadata", lambda *_: None)

@@ -26,7 +26,7 @@ def test_apply_and_materialize_work_as_they_are(
 ) -> None:
     def feast(*arguments: str) -> tuple[int, str]:
         ended = running.run(Command(arguments, folder=str(FEATURE_REPO), program="feast"))[0]
-        return ended.code, ended.said
+        return ended.code, ended.all_output
 
     with recorded("ingest") as run:
         ingest(run, small_months / "month_000", date(2024, 1, 31))

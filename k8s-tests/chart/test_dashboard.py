@@ -35,7 +35,9 @@ def concrete(query: str) -> str:
     return query
 
 
-def answers(folder: Path, series: dict[str, str], expected: dict[str, list[dict[str, Any]]]) -> str:
+def wrong_answers(
+    folder: Path, series: dict[str, str], expected: dict[str, list[dict[str, Any]]]
+) -> str:
     """Returns promtool's complaints about queries whose answers after 20 minutes differ."""
     cases = [
         {"expr": query, "eval_time": "20m", "exp_samples": samples}
@@ -59,7 +61,7 @@ def answers(folder: Path, series: dict[str, str], expected: dict[str, list[dict[
 def test_no_panel_shows_nan(tmp_path: Path, series: dict[str, str]) -> None:
     asked = [concrete(query) for _, query, _ in QUERIES]
     nan = {f"({query}) != ({query})": [] for query in asked}  # NaN alone differs from itself
-    assert answers(tmp_path, series, nan) == ""
+    assert wrong_answers(tmp_path, series, nan) == ""
 
 
 @pytest.mark.parametrize(
@@ -71,7 +73,7 @@ def test_no_request_is_no_error_and_no_pod_is_no_answer(
     tmp_path: Path, series: dict[str, str], share: list[dict[str, Any]]
 ) -> None:
     (query,) = (query for title, query, _ in QUERIES if title == "Errors")
-    assert answers(tmp_path, series, {concrete(query): share}) == ""
+    assert wrong_answers(tmp_path, series, {concrete(query): share}) == ""
 
 
 def test_a_panel_without_an_answer_says_what_that_means() -> None:

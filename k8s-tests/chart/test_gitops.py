@@ -47,7 +47,7 @@ def test_another_month_is_another_job_and_nothing_else() -> None:
 
 
 def test_what_holds_data_is_never_pruned() -> None:
-    """Also where values that have it no more are what is synced."""
+    """A sync of values without such an object keeps it, too."""
     claims = named(render(FULL), "PersistentVolumeClaim")
     assert claims.keys() == {"streamflow-backups", "streamflow-training"}
     (template,) = named(parsed(as_argo_cd()), "StatefulSet")["streamflow-postgres"]["spec"][

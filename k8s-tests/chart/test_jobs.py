@@ -192,7 +192,7 @@ def commands_in(jobs: dict[str, str]) -> dict[str, list[list[str]]]:
 
 @pytest.mark.slow
 def test_no_value_changes_a_job_under_its_name_and_only_what_is_computed_its_commands() -> None:
-    """Every value of the chart: an upgrade is never refused, and where it runs is no new work."""
+    """Each value is changed once: no upgrade is refused, and where a Job runs is no new work."""
 
     def look(path: str) -> tuple[set[str], set[str]]:
         before, after = map(jobs_in, with_another(path))

@@ -17,7 +17,7 @@ MATERIALIZE = {"StreamflowMaterializeOverdue", "StreamflowMaterializeMissing"}
 AUDIT = {"StreamflowAuditOverdue", "StreamflowAuditMissing"}
 
 
-def made(manifests: list[Manifest]) -> set[str]:
+def monitoring_kinds(manifests: list[Manifest]) -> set[str]:
     """Returns which of ServiceMonitor, PrometheusRule and dashboard were rendered."""
     kinds = {one["kind"] for one in manifests} & set(OPERATOR)
     return kinds | {"dashboard" for one in named(manifests, "ConfigMap") if "dashboard" in one}
@@ -34,11 +34,11 @@ def switched(to: Any) -> dict[str, Any]:
 
 
 def test_nothing_is_made_where_the_cluster_has_not_the_kinds() -> None:
-    assert made(render()) == set()
-    assert made(render(None, *THERE)) == {*OPERATOR, "dashboard"}
-    assert made(render(switched(True))) == {*OPERATOR, "dashboard"}
-    assert made(render(switched(False), *THERE)) == set()
-    assert made(render({"api.enabled": False, **switched(True)}, *THERE)) == set()
+    assert monitoring_kinds(render()) == set()
+    assert monitoring_kinds(render(None, *THERE)) == {*OPERATOR, "dashboard"}
+    assert monitoring_kinds(render(switched(True))) == {*OPERATOR, "dashboard"}
+    assert monitoring_kinds(render(switched(False), *THERE)) == set()
+    assert monitoring_kinds(render({"api.enabled": False, **switched(True)}, *THERE)) == set()
 
 
 def test_the_monitor_selects_the_apis_service_and_its_port() -> None:

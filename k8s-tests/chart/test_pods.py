@@ -1,4 +1,4 @@
-"""Every pod of the chart: restricted, bounded, probed."""
+"""Tests that every pod of the chart is restricted, bounded and probed."""
 
 import subprocess
 import sys
@@ -12,17 +12,19 @@ VALUES = FULL
 
 
 @pytest.fixture(scope="module")
-def found() -> dict[str, dict[str, Any]]:
+def rendered_pods() -> dict[str, dict[str, Any]]:
     return pods(render(VALUES))
 
 
-def test_every_part_has_pods(found: dict[str, dict[str, Any]]) -> None:
-    parts = {one["metadata"]["labels"]["app.kubernetes.io/component"] for one in found.values()}
+def test_every_part_has_pods(rendered_pods: dict[str, dict[str, Any]]) -> None:
+    parts = {
+        one["metadata"]["labels"]["app.kubernetes.io/component"] for one in rendered_pods.values()
+    }
     assert parts == {*PARTS, "test"}
 
 
-def test_every_pod_meets_the_restricted_standard(found: dict[str, dict[str, Any]]) -> None:
-    for name, pod in found.items():
+def test_every_pod_meets_the_restricted_standard(rendered_pods: dict[str, dict[str, Any]]) -> None:
+    for name, pod in rendered_pods.items():
         spec = pod["spec"]
         security = spec["securityContext"]
         assert security["runAsNonRoot"] is True, name
@@ -39,25 +41,27 @@ def test_every_pod_meets_the_restricted_standard(found: dict[str, dict[str, Any]
             }, (name, container["name"])
 
 
-def test_no_pod_has_a_token_or_the_variables_of_services(found: dict[str, dict[str, Any]]) -> None:
+def test_no_pod_has_a_token_or_the_variables_of_services(
+    rendered_pods: dict[str, dict[str, Any]],
+) -> None:
     accounts = named(render(VALUES), "ServiceAccount")
     assert set(accounts) == {f"streamflow-{part}" for part in PARTS}
-    for name, pod in found.items():
+    for name, pod in rendered_pods.items():
         assert pod["spec"]["automountServiceAccountToken"] is False, name
         assert pod["spec"]["enableServiceLinks"] is False, name
         assert accounts[pod["spec"]["serviceAccountName"]]["automountServiceAccountToken"] is False
 
 
-def test_every_container_says_what_it_needs(found: dict[str, dict[str, Any]]) -> None:
-    for name, pod in found.items():
+def test_every_container_says_what_it_needs(rendered_pods: dict[str, dict[str, Any]]) -> None:
+    for name, pod in rendered_pods.items():
         for container in containers(pod):
             resources = container["resources"]
             assert set(resources["requests"]) >= {"cpu", "memory"}, (name, container["name"])
             assert "memory" in resources["limits"], (name, container["name"])
 
 
-def test_what_runs_long_is_probed(found: dict[str, dict[str, Any]]) -> None:
-    for name, pod in found.items():
+def test_what_runs_long_is_probed(rendered_pods: dict[str, dict[str, Any]]) -> None:
+    for name, pod in rendered_pods.items():
         if name.startswith(("Deployment", "StatefulSet")):
             (container,) = pod["spec"]["containers"]
             assert {"startupProbe", "readinessProbe", "livenessProbe"} <= container.keys(), name

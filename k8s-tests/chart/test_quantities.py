@@ -1,4 +1,4 @@
-"""Amounts of CPU, memory and storage: what Kubernetes would refuse, or take and ruin."""
+"""Tests of amounts of CPU, memory and storage that Kubernetes would refuse or misread."""
 
 from typing import Any
 
@@ -25,11 +25,11 @@ AMOUNTS = [
     "4.294967296e9",
     4294967296,
 ]
-"""All the same."""
+"""Ways to write one and the same amount."""
 
 
 def everywhere(requests: dict[str, Any], limits: dict[str, Any]) -> dict[str, Any]:
-    """These resources, and no others, in all places."""
+    """Returns values with these resources, and no others, in all places."""
     values: dict[str, Any] = {}
     for place in PLACES:
         for side, amounts in (("requests", requests), ("limits", limits)):

@@ -36,10 +36,10 @@ def identity(manifests: list[dict[str, Any]]) -> set[str]:
     return {f"{one['kind']}/{one['metadata']['name']}" for one in manifests}
 
 
-def only_job(manifests: list[dict[str, Any]], what: str) -> dict[str, Any]:
+def only_job(manifests: list[dict[str, Any]], kind: str) -> dict[str, Any]:
     """The one Job of this kind."""
     jobs = named(manifests, "Job")
-    (name,) = [name for name in jobs if name.startswith(f"streamflow-{what}-")]
+    (name,) = [name for name in jobs if name.startswith(f"streamflow-{kind}-")]
     return jobs[name]
 
 

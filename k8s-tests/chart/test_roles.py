@@ -137,7 +137,7 @@ def keep(cluster: Stub, manifests: list[Manifest]) -> None:
 
 
 def checksums(manifests: list[Manifest]) -> dict[str, str]:
-    """Of the credentials of each Deployment."""
+    """Returns the checksum of the credentials of each Deployment."""
     return {
         name.removeprefix("streamflow-"): one["spec"]["template"]["metadata"]["annotations"][
             "checksum/secret"

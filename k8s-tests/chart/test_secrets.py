@@ -132,7 +132,9 @@ def test_a_generated_password_is_in_its_secret_alone(cluster: Stub) -> None:
     assert without_password(again) == without_password(text)
 
 
-def outside(values: dict[str, Any], *options: str | Path) -> subprocess.CompletedProcess[str]:
+def template_without_cluster(
+    values: dict[str, Any], *options: str | Path
+) -> subprocess.CompletedProcess[str]:
     """Runs `helm template` with these values and no others, as helm outside of a cluster."""
     where = ("template", "streamflow", CHART, "--kube-version", KUBERNETES)
     return helm(*where, *options, values=values)
@@ -150,7 +152,7 @@ def outside(values: dict[str, Any], *options: str | Path) -> subprocess.Complete
     ids=str,
 )
 def test_without_a_cluster_nothing_is_generated(values: dict[str, Any], lacking: str) -> None:
-    done = outside(values)
+    done = template_without_cluster(values)
     assert done.returncode != 0
     assert "each rendering would have other passwords" in done.stderr
     assert lacking in done.stderr
@@ -159,10 +161,10 @@ def test_without_a_cluster_nothing_is_generated(values: dict[str, Any], lacking:
 
 def test_without_a_cluster_two_renderings_are_the_same(cluster: Stub) -> None:
     for values in (GIVEN, EXTERNAL, {**GIVEN, "postgres.roles.enabled": False}):
-        first = outside(values)
+        first = template_without_cluster(values)
         assert first.returncode == 0, first.stderr
-        assert outside(values).stdout == first.stdout
-    example = outside({}, "--values", CHART / "examples" / "gitops.yaml")
+        assert template_without_cluster(values).stdout == first.stdout
+    example = template_without_cluster({}, "--values", CHART / "examples" / "gitops.yaml")
     assert "kind: Secret" not in example.stdout
     assert example.returncode == 0, example.stderr
     assert "kind: Secret" in template(None, *cluster.options)

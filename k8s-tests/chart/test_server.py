@@ -72,7 +72,7 @@ def answering(answer: bytes) -> Iterator[int]:
         thread.join(10)
 
 
-def probed(port: int) -> dict[str, bool]:
+def probe_results(port: int) -> dict[str, bool]:
     """Runs each probe against a port; returns by probe whether it succeeds."""
     found = container()
     commands = {probe: found[probe]["exec"]["command"] for probe in PROBES}
@@ -83,18 +83,18 @@ def probed(port: int) -> dict[str, bool]:
 
 def test_a_server_that_replays_its_log_is_alive_and_not_ready() -> None:
     with answering(REPLAYS) as port:
-        assert probed(port) == dict(zip(PROBES, (True, True, False), strict=True))
+        assert probe_results(port) == dict(zip(PROBES, (True, True, False), strict=True))
 
 
 def test_one_that_lets_clients_in_is_ready() -> None:
     with answering(ASKS) as port:
-        assert probed(port) == dict.fromkeys(PROBES, True)
+        assert probe_results(port) == dict.fromkeys(PROBES, True)
 
 
 def test_one_that_does_not_answer_is_dead() -> None:
     with answering(ASKS) as port:
         pass
-    assert probed(port) == dict.fromkeys(PROBES, False)
+    assert probe_results(port) == dict.fromkeys(PROBES, False)
 
 
 @pytest.mark.parametrize("seconds", [1, 2, 30])
@@ -123,7 +123,7 @@ def connected(server: dict[str, str]) -> psycopg.Connection:
     return psycopg.connect(**where, dbname="postgres", autocommit=True)
 
 
-def takes(server: dict[str, str], role: str, password: str) -> bool:
+def accepts_password(server: dict[str, str], role: str, password: str) -> bool:
     """True if a role's stored SCRAM verifier is of this password."""
     with connected(server) as connection:
         query = "SELECT rolpassword FROM pg_authid WHERE rolname = %s"
@@ -139,14 +139,14 @@ def takes(server: dict[str, str], role: str, password: str) -> bool:
 def test_the_server_takes_the_password_of_its_secret_as_it_starts(
     server: dict[str, str], superuser: str, tmp_path: Path, password: str
 ) -> None:
-    assert takes(server, superuser, "former")
+    assert accepts_password(server, superuser, "former")
     hook = container()["lifecycle"]["postStart"]["exec"]["command"]
     log = tmp_path / "log"
     variables = {"POSTGRES_USER": superuser, "POSTGRES_PASSWORD": password, "LOG": str(log)}
     for _ in range(2):  # the second time, nothing changes
         done = run(hook, **server, **variables)
         assert (done.returncode, done.stderr, log.exists()) == (0, "", False)
-        assert takes(server, superuser, password)
+        assert accepts_password(server, superuser, password)
     assert password not in " ".join(hook)
 
 

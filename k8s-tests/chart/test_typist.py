@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from kit.pages import DOCS, PAGES, Block, Command, blocks, placeholders
-from kit.typist import OTHERS, PRINTED, Typist
+from kit.typist import PRINTED, SPECIAL, Typist
 
 
 @pytest.fixture
@@ -73,4 +73,4 @@ def test_every_placeholder_of_the_pages_can_be_put_in() -> None:
         for command in one.commands
         for name in placeholders(command.text)
     }
-    assert asked == {*PRINTED, *OTHERS}
+    assert asked == {*PRINTED, *SPECIAL}

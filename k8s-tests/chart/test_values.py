@@ -70,7 +70,7 @@ WITHOUT_SESSIONS = {
     "jobs.restore.backup": "",
     "jobs.restore.request": "",
 }
-"""Nothing that a pooler in transaction mode has no place for."""
+"""Values without the parts that cannot work behind a pooler in transaction mode."""
 POOLED = {**WITHOUT_SESSIONS, "postgres.external.pooler.mode": "transaction"}
 
 NEEDS: dict[str, dict[str, Any]] = {
@@ -107,7 +107,7 @@ def leaves(values: dict[str, Any], schema: dict[str, Any], path: str = "") -> It
 
 
 def at(path: str) -> Any:
-    """The default value."""
+    """Returns the default of the value at `path`."""
     value: Any = VALUES
     for key in path.split("."):
         value = value[key]
@@ -208,7 +208,7 @@ def without_nulls(values: dict[str, Any]) -> dict[str, Any]:
 
 
 def without_required(schema: dict[str, Any]) -> dict[str, Any]:
-    """An example sets some values only; the others come from values.yaml."""
+    """Returns a schema without required keys, as an example leaves them to values.yaml."""
     return {key: value for key, value in schema.items() if key != "required"}
 
 

@@ -145,7 +145,7 @@ class Cluster:
 
 
 def up(cluster: Cluster) -> None:
-    """From a clone to an answering API, each step said as it begins."""
+    """Sets up all from a clone to an answering API, and prints each step as it begins."""
     began = time.monotonic()
 
     def step(text: str) -> None:
@@ -166,7 +166,7 @@ def up(cluster: Cluster) -> None:
 
 
 def main() -> int:
-    """`up` or `down`."""
+    """Runs the command `up` or `down`."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("action", choices=["up", "down"])
     parser.add_argument("--name", default="streamflow")

@@ -63,7 +63,7 @@ def faults(manifests: list[Manifest], version: str) -> list[str]:
 
 
 def of_schemas(manifests: list[Manifest], version: str) -> Iterator[str]:
-    """Fields that there are not, and values of another type."""
+    """Lists unknown fields, and values of a wrong type."""
     for one in manifests:
         if one["apiVersion"].startswith(OF_OTHERS):
             continue
@@ -75,7 +75,7 @@ def of_schemas(manifests: list[Manifest], version: str) -> Iterator[str]:
 
 
 def of_names(manifests: list[Manifest]) -> Iterator[str]:
-    """Names that are too long, malformed or there twice; labels that are no labels."""
+    """Lists names that are too long, malformed or there twice, and malformed labels."""
     names = Counter((one["kind"], one["metadata"]["name"]) for one in manifests)
     for (kind, name), count in names.items():
         pattern = SERVICE_NAME if kind == "Service" else NAME
@@ -95,7 +95,7 @@ def of_names(manifests: list[Manifest]) -> Iterator[str]:
 
 
 def of_selectors(manifests: list[Manifest]) -> Iterator[str]:
-    """Controllers that do not select their own pods, Services and policies that select none."""
+    """Lists controllers that do not select their own pods, and Services and policies of no pod."""
     labels = [set(pod["metadata"]["labels"].items()) for pod in pods(manifests).values()]
     for one in manifests:
         spec, what = one.get("spec", {}), f"{one['kind']}/{one['metadata']['name']}"
@@ -115,15 +115,15 @@ def of_selectors(manifests: list[Manifest]) -> Iterator[str]:
 def of_pod(spec: Manifest, claims: list[str]) -> Iterator[str]:
     """Lists a pod's duplicates, gaps and contradictions; `claims` are its controller's volumes."""
     every = containers({"spec": spec})
-    yield from twice("container", [one["name"] for one in every])
+    yield from duplicates("container", [one["name"] for one in every])
     volumes = [*claims, *(one["name"] for one in spec.get("volumes", []))]
-    yield from twice("volume", volumes)
+    yield from duplicates("volume", volumes)
     for container in every:
         name = container["name"]
         for field, key in (("env", "name"), ("volumeMounts", "mountPath"), ("ports", "name")):
-            yield from twice(f"{name}.{field}", [one[key] for one in container.get(field, [])])
+            yield from duplicates(f"{name}.{field}", [one[key] for one in container.get(field, [])])
         ports = [one["containerPort"] for one in container.get("ports", [])]
-        yield from twice(f"{name}.ports", ports)
+        yield from duplicates(f"{name}.ports", ports)
         for mount in container.get("volumeMounts", []):
             if mount["name"] not in volumes:
                 yield f"{name} mounts {mount['name']}, which is no volume"
@@ -136,13 +136,13 @@ def of_pod(spec: Manifest, claims: list[str]) -> Iterator[str]:
         yield from of_resources(name, container.get("resources") or {})
 
 
-def twice(what: str, names: list[Any]) -> Iterator[str]:
-    """The names that are there more than once."""
-    yield from (f"{what} {name} twice" for name, count in Counter(names).items() if count > 1)
+def duplicates(kind: str, names: list[Any]) -> Iterator[str]:
+    """Lists the names that are there more than once."""
+    yield from (f"{kind} {name} twice" for name, count in Counter(names).items() if count > 1)
 
 
 def of_resources(name: str, resources: Manifest) -> Iterator[str]:
-    """Requests above limits."""
+    """Lists requests above limits, and requests of extended resources that equal no limit."""
     limits = resources.get("limits") or {}
     for key, request in (resources.get("requests") or {}).items():
         if key in limits and quantity(request) > quantity(limits[key]):
@@ -164,7 +164,7 @@ def quantity(amount: Any) -> float:
 
 
 def of_networks(manifests: list[Manifest]) -> Iterator[str]:
-    """Networks that there are not, and peers that are two things."""
+    """Lists empty or ambiguous peers of NetworkPolicies; raises ValueError for an invalid CIDR."""
     for one in manifests:
         if one["kind"] != "NetworkPolicy":
             continue

@@ -18,7 +18,7 @@ KINDS = {
     "secretRef": "Secret",
 }
 """The kind of the object that a reference names, by the reference's key."""
-MEANT = ("emptyDir", "namespaceSelector", "podSelector")
+MEANINGFUL_EMPTY = ("emptyDir", "namespaceSelector", "podSelector")
 """Keys for which an empty map has a meaning."""
 NAMES = ("name", "secretName", "claimName")
 """Keys under which a reference may have the name."""
@@ -26,11 +26,11 @@ NAMES = ("name", "secretName", "claimName")
 
 def lint(manifests: list[Manifest], values: Any) -> list[str]:
     """Lists the faults of these manifests, a line each; objects named in `values` exist already."""
-    there = {f"{one['kind']}/{one['metadata']['name']}" for one in manifests}
-    found = [*of_services(manifests), *of_targets(manifests, there), *of_empties(manifests)]
-    given = set(texts(values))
+    existing = {f"{one['kind']}/{one['metadata']['name']}" for one in manifests}
+    found = [*of_services(manifests), *of_targets(manifests, existing), *of_empties(manifests)]
+    mentioned = set(texts(values))
     for name, pod in pods(manifests).items():
-        for fault in (*of_references(pod["spec"], there, given), *of_pod(pod["spec"])):
+        for fault in (*of_references(pod["spec"], existing, mentioned), *of_pod(pod["spec"])):
             found.append(f"{name}: {fault}")
     return found
 
@@ -45,7 +45,7 @@ def texts(values: Any) -> Iterator[str]:
 
 
 def of_services(manifests: list[Manifest]) -> Iterator[str]:
-    """Ports of Services that no pod behind them has; Services that nothing watches by this name."""
+    """Lists ports of Services that no pod has, and ServiceMonitors whose port no Service has."""
     for name, service in named(manifests, "Service").items():
         selector = service["spec"]["selector"].items()
         behind = [pod for pod in pods(manifests).values() if selector <= labels(pod).items()]
@@ -66,11 +66,11 @@ def of_services(manifests: list[Manifest]) -> Iterator[str]:
                 yield f"ServiceMonitor/{name}: no Service has the port {endpoint['port']}"
 
 
-def of_targets(manifests: list[Manifest], there: set[str]) -> Iterator[str]:
-    """Autoscalers and Ingresses of what there is not."""
+def of_targets(manifests: list[Manifest], existing: set[str]) -> Iterator[str]:
+    """Lists autoscalers and Ingresses whose target does not exist."""
     for name, one in named(manifests, "HorizontalPodAutoscaler").items():
         target = one["spec"]["scaleTargetRef"]
-        if f"{target['kind']}/{target['name']}" not in there:
+        if f"{target['kind']}/{target['name']}" not in existing:
             yield f"HorizontalPodAutoscaler/{name}: there is no {target['kind']} {target['name']}"
     services = named(manifests, "Service")
     for name, one in named(manifests, "Ingress").items():
@@ -83,10 +83,10 @@ def of_targets(manifests: list[Manifest], there: set[str]) -> Iterator[str]:
 
 
 def of_empties(part: Any, path: str = "") -> Iterator[str]:
-    """Lists and maps without anything, of which the server keeps none: each apply is a change."""
+    """Finds empty lists and maps: the server does not keep them, so that each apply is a change."""
     if isinstance(part, dict):
         for key, value in part.items():
-            if value in (None, [], {}) and key not in MEANT:
+            if value in (None, [], {}) and key not in MEANINGFUL_EMPTY:
                 yield f"{path}.{key} is empty"
             yield from of_empties(value, f"{path}.{key}")
     elif isinstance(part, list):
@@ -94,14 +94,18 @@ def of_empties(part: Any, path: str = "") -> Iterator[str]:
             yield from of_empties(one, f"{path}[{index}]")
 
 
-def of_references(spec: Manifest, there: set[str], given: set[str]) -> Iterator[str]:
-    """Accounts, Secrets, ConfigMaps and claims that neither the release nor the values have."""
+def of_references(spec: Manifest, existing: set[str], mentioned: set[str]) -> Iterator[str]:
+    """Lists accounts, Secrets, ConfigMaps and claims that neither the release nor values have."""
     account = spec.get("serviceAccountName", "default")
-    if account != "default" and f"ServiceAccount/{account}" not in there and account not in given:
+    if (
+        account != "default"
+        and f"ServiceAccount/{account}" not in existing
+        and account not in mentioned
+    ):
         yield f"there is no ServiceAccount {account}"
     for key, reference in references(spec):
         name = next(reference[one] for one in NAMES if one in reference)
-        if f"{KINDS[key]}/{name}" not in there and name not in given:
+        if f"{KINDS[key]}/{name}" not in existing and name not in mentioned:
             yield f"there is no {KINDS[key]} {name}"
 
 
@@ -119,7 +123,7 @@ def references(part: Any) -> Iterator[tuple[str, Manifest]]:
 
 
 def of_pod(spec: Manifest) -> Iterator[str]:
-    """Rights on the cluster and on the node, and what its containers have."""
+    """Lists a pod's rights on cluster and node, and the faults of its containers."""
     if spec.get("automountServiceAccountToken") is not False:
         yield "has a token of the API server"
     for volume in spec.get("volumes", []):
@@ -133,7 +137,7 @@ def of_pod(spec: Manifest) -> Iterator[str]:
 
 
 def of_container(container: Manifest) -> Iterator[str]:
-    """Images that change, probes of nothing, ports of others, secrets that anybody reads."""
+    """Lists a container's mutable image, dead probes, privileged ports and open secrets."""
     image = container["image"]
     if "@sha256:" not in image and image.rpartition("/")[2].partition(":")[2] in ("", "latest"):
         yield f"{image} is another image each time"
@@ -149,9 +153,9 @@ def of_container(container: Manifest) -> Iterator[str]:
             yield f"{variable['name']} is in the open"
 
 
-def labels(one: Manifest) -> dict[str, str]:
+def labels(manifest: Manifest) -> dict[str, str]:
     """The labels of an object."""
-    found: dict[str, str] = one["metadata"]["labels"]
+    found: dict[str, str] = manifest["metadata"]["labels"]
     return found
 
 

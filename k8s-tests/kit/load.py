@@ -30,7 +30,7 @@ async def main(url: str, rate: float, seconds: float) -> None:
     # A new connection each time, as the clients of a Service balance over its pods.
     limits = httpx.Limits(max_keepalive_connections=0, max_connections=200)
 
-    async def one(client: httpx.AsyncClient) -> None:
+    async def send_request(client: httpx.AsyncClient) -> None:
         asked = time.monotonic()
         try:
             answer = await client.get(url)
@@ -54,7 +54,7 @@ async def main(url: str, rate: float, seconds: float) -> None:
     async with httpx.AsyncClient(timeout=10, limits=limits) as client, asyncio.TaskGroup() as group:
         for number in range(int(rate * seconds)):
             await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
-            group.create_task(one(client))
+            group.create_task(send_request(client))
             if number % int(rate) == 0 and ENOUGH.exists():
                 break
     moments = sorted([began, *succeeded, time.monotonic()])

@@ -34,7 +34,7 @@ def require(tool: str) -> str:
 
 
 def fill(months: Path) -> None:
-    """A month is loaded and online, audited and backed up, in the database of the PG* variables."""
+    """Loads a month, puts it online, audits it and backs it up, in the database that PG* name."""
     from jobs.audit.audit import audit
     from jobs.ingest.load import ingest
     from jobs.materialize import materialize
@@ -57,8 +57,8 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
-    """Returns as soon as `holds` does; whoever does not answer yet is asked again."""
+def until(holds: Callable[[], bool], event: str, seconds: float = 60) -> None:
+    """Returns as soon as `holds()` is true; a server that does not answer yet is asked again."""
     give_up = time.monotonic() + seconds
     while time.monotonic() < give_up:
         try:
@@ -67,7 +67,7 @@ def until(holds: Callable[[], bool], what: str, seconds: float = 60) -> None:
         except httpx.TransportError:
             pass
         time.sleep(0.2)
-    raise AssertionError(f"not within {seconds:g} s: {what}")
+    raise AssertionError(f"not within {seconds:g} s: {event}")
 
 
 @contextmanager
@@ -94,7 +94,7 @@ def api() -> Iterator[str]:
 
 
 def ask(url: str) -> None:
-    """Requests of each kind, among them one that is found in the cache."""
+    """Sends requests of each kind, among them one that the cache answers."""
     for _ in range(2):
         httpx.get(f"{url}/features/{USER}").raise_for_status()
     httpx.get(f"{url}/features/nobody")
@@ -102,7 +102,7 @@ def ask(url: str) -> None:
 
 
 def text_of(url: str) -> str:
-    """/metrics."""
+    """Returns the text of /metrics."""
     return httpx.get(f"{url}/metrics").text
 
 

@@ -24,7 +24,7 @@ async def main(url: str, rate: float, seconds: float, users: list[str]) -> None:
     durations: list[float] = []
     failed: collections.Counter[str] = collections.Counter()
 
-    async def one(client: httpx.AsyncClient) -> None:
+    async def send_request(client: httpx.AsyncClient) -> None:
         method, path, body, expected = any_request(chosen, users)
         asked = time.monotonic()
         try:
@@ -41,7 +41,7 @@ async def main(url: str, rate: float, seconds: float, users: list[str]) -> None:
     async with httpx.AsyncClient(timeout=10) as client, asyncio.TaskGroup() as group:
         while sent < rate * seconds:
             await asyncio.sleep(max(0.0, began + sent / rate - time.monotonic()))
-            group.create_task(one(client))
+            group.create_task(send_request(client))
             sent += 1
             if time.monotonic() - began > told:
                 tell(told, sent, failed, durations)

@@ -22,7 +22,7 @@ API_VERSIONS = {
     "NetworkPolicy": "networking.k8s.io/v1",
     "StatefulSet": "apps/v1",
 }
-"""Of the kinds that are not in v1."""
+"""The API versions of the kinds that are not in v1."""
 RESTRICTED = "pod-security.kubernetes.io/enforce=restricted"
 READERS = {"features": "readers"}
 """Label of the namespaces whose pods may ask the API."""
@@ -122,9 +122,9 @@ class Namespace:
         self.kubectl("expose", "pod", name, "--port=5432")
         self.ready(f"pod/{name}")
 
-    def ready(self, *what: str, timeout: int = 180) -> None:
+    def ready(self, *resources: str, timeout: int = 180) -> None:
         """Waits until pods are ready, e.g. `pod/NAME` or `pod`, `--selector=…`."""
-        self.kubectl("wait", *what, "--for=condition=Ready", f"--timeout={timeout}s")
+        self.kubectl("wait", *resources, "--for=condition=Ready", f"--timeout={timeout}s")
 
     def complete(self, job: str, timeout: int = 300) -> float:
         """Waits for a Job to end well; gives the seconds it took."""
@@ -146,11 +146,11 @@ class Namespace:
         return (ended - began).total_seconds()
 
     @contextmanager
-    def forwarded(self, what: str, port: int) -> Iterator[str]:
+    def forwarded(self, target: str, port: int) -> Iterator[str]:
         """The URL on this machine that leads to a port, as long as it is used."""
         command = ["kubectl", "--context", self.cluster.context, "--namespace", self.name]
         forward = subprocess.Popen(
-            [*command, "port-forward", what, f":{port}"], stdout=subprocess.PIPE, text=True
+            [*command, "port-forward", target, f":{port}"], stdout=subprocess.PIPE, text=True
         )
         assert forward.stdout is not None
         try:

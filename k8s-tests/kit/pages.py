@@ -17,12 +17,12 @@ GUIDE = DOCS / "operations.md"
 UPGRADING = DOCS / "upgrading.md"
 RUNBOOKS = sorted((DOCS / "runbooks").glob("*.md"))
 PAGES = [GUIDE, UPGRADING, *RUNBOOKS]
-"""Those of which a test runs every block that has no reason against it."""
+"""The pages of which a test runs every block, but for those with a reason against it."""
 
 FENCE = re.compile(r"^ *```(\w*)$")
 REMARK = re.compile(r"^ *<!-- (?:not run|ends with (\d+)): (.+) -->$")
 INLINE = re.compile(r"`((?:kubectl|helm|docker) [^`]+)`")
-TYPED = re.compile(r"\\n|%\w|\$\w+|\b[A-Z_]+=|\$\(date [^)]*\)|\bgrep (?:-\w+ )*(?:'[^']*'|\S+)")
+LITERAL = re.compile(r"\\n|%\w|\$\w+|\b[A-Z_]+=|\$\(date [^)]*\)|\bgrep (?:-\w+ )*(?:'[^']*'|\S+)")
 """Parts of a command that have capitals and are no placeholders."""
 CAPITALS = re.compile(r"(?:(?<![A-Z0-9-])|(?<=[a-z]-))[A-Z]{2,}(?:-[A-Z]+)*(?![A-Za-z0-9=:])")
 SQL = {
@@ -123,4 +123,4 @@ def inline(page: Path) -> list[str]:
 
 def placeholders(command: str) -> set[str]:
     """Returns the placeholders of a command: its words in capitals that are no SQL."""
-    return set(CAPITALS.findall(TYPED.sub(" ", command))) - SQL
+    return set(CAPITALS.findall(LITERAL.sub(" ", command))) - SQL

@@ -78,12 +78,12 @@ def measured(namespace: Namespace) -> Iterator[PodMemory]:
         reader.communicate()
 
 
-def note(found: PodMemory, pod: dict[str, Any]) -> str:
+def note(memory: PodMemory, pod: dict[str, Any]) -> str:
     """Notes whose pod it is and how much it may hold; gives its name."""
     name: str = pod["metadata"]["name"]
-    found.limits[name] = sum(map(limit, pod["spec"]["containers"]))
+    memory.limits[name] = sum(map(limit, pod["spec"]["containers"]))
     if job := pod["metadata"]["labels"].get("batch.kubernetes.io/job-name"):
-        found.jobs[name] = job
+        memory.jobs[name] = job
     return name
 
 

@@ -26,7 +26,7 @@ QUERIES = [
 
 
 def answer_all(server: str, namespace: str, job: str) -> None:
-    """Every query of the dashboard finds something, with the labels that its legend names."""
+    """Asserts that every query of the dashboard finds something, with its legend's labels."""
     filled = {"$namespace": namespace, "$job": job, "$__rate_interval": "1m"}
     for title, query, legend in QUERIES:
         concrete = query

@@ -30,7 +30,7 @@ PRINTED = {
     "REVISION": r"^(\d+) +\t.*(?:superseded|deployed)",
 }
 """Patterns of earlier output by placeholder; the last match is put in for the placeholder."""
-OTHERS = {"HASH", "OLD-HASH", "VIEW", "ADMIN", "PASSWORD"}
+SPECIAL = {"HASH", "OLD-HASH", "VIEW", "ADMIN", "PASSWORD"}
 """Placeholders whose values are not found by `PRINTED` alone."""
 SECONDS = 300
 """Seconds that a command may take."""

@@ -1,4 +1,4 @@
-"""Containers and objects of a person's own, and another password of the server, lived through."""
+"""Tests of a person's own containers and objects, and of a new server password, in a release."""
 
 import base64
 import json

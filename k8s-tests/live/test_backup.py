@@ -50,7 +50,7 @@ def before(sample_release: Namespace) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def backup(sample_release: Namespace, before: dict[str, Any]) -> str:
-    """The name of a backup of that."""
+    """The name of a backup of the release in its state `before`."""
     return back_up(sample_release, "streamflow-backup-drill")["backup"]
 
 
@@ -147,10 +147,10 @@ def test_a_backup_that_fails_is_a_failed_job(sample_release: Namespace, backup: 
     sample_release.kubectl("apply", "--filename", "-", stdin=json.dumps(job))
     with pytest.raises(AssertionError, match='database "no_such_database" does not exist'):
         sample_release.complete("streamflow-backup-broken")
-    assert kept(sample_release) == [backup]
+    assert backup_files(sample_release) == [backup]
 
 
-def kept(namespace: Namespace) -> list[str]:
+def backup_files(namespace: Namespace) -> list[str]:
     """Lists the files in the volume of the backups, hidden ones as well."""
     namespace.run_pod("keeper", "ls", "-A", "/volume", claim="streamflow-backups")
     said = namespace.finished("keeper").split()
@@ -303,7 +303,7 @@ def test_data_of_another_major_version_is_refused_with_what_to_do(
     sample_release.kubectl("exec", pod, "--", "bash", "-c", write)
     sample_release.kubectl("delete", "pod", pod)
 
-    def said() -> str:
+    def termination_message() -> str:
         try:
             (found,) = sample_release.get("Pod", pod)["status"]["initContainerStatuses"]
         except Exception:  # it is being replaced
@@ -311,7 +311,7 @@ def test_data_of_another_major_version_is_refused_with_what_to_do(
         ended = found.get("lastState", {}).get("terminated") or found["state"].get("terminated")
         return str((ended or {}).get("message"))
 
-    message = until(said, lambda text: "PostgreSQL 17" in text, 120)
+    message = until(termination_message, lambda text: "PostgreSQL 17" in text, 120)
     assert "this image's server is 18 and cannot read it" in message
     assert "postgres.image.tag" in message
     assert all(command in message for command in LOSE)

@@ -13,7 +13,7 @@ from kit.render import EXAMPLES
 
 HERE = ("laptop",)
 ELSEWHERE = ("gitops",)
-DRY = {
+NOT_INSTALLED = {
     "move": "takes a server of another name; test_backup.py moves to one",
     "openshift": "has users of OpenShift's; without, the image of PostgreSQL would be root",
     "production": "takes a registry, a server with TLS, S3 and a controller of Ingresses",
@@ -47,7 +47,7 @@ def drift(namespace: Namespace) -> str:
 
 
 def test_no_example_is_left_out() -> None:
-    assert {path.stem for path in EXAMPLES} == {*HERE, *ELSEWHERE, *DRY}
+    assert {path.stem for path in EXAMPLES} == {*HERE, *ELSEWHERE, *NOT_INSTALLED}
 
 
 @pytest.mark.parametrize("name", HERE)
@@ -68,7 +68,7 @@ def test_flux_finds_no_drift_in_a_release_nor_after_an_upgrade(namespace: Namesp
     assert drift(namespace) == ""
 
 
-@pytest.mark.parametrize("name", DRY)
+@pytest.mark.parametrize("name", NOT_INSTALLED)
 def test_the_server_takes_what_cannot_run_here(namespace: Namespace, name: str) -> None:
     namespace.kubectl("label", "namespace", namespace.name, RESTRICTED.replace("enforce", "warn"))
     for secret, options in SECRETS.items():

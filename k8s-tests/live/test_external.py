@@ -62,20 +62,20 @@ def elsewhere(namespace: Namespace) -> None:
     namespace.kubectl("wait", "pod/elsewhere", "--for=condition=Ready", "--timeout=120s")
 
 
-def refused_job(namespace: Namespace, release: str, what: str) -> str:
+def job_name(namespace: Namespace, release: str, kind: str) -> str:
     """The name of a release's Job."""
     names = until(
-        lambda: [one for one in namespace.jobs() if one.startswith(f"{release}-{what}-")], bool, 30
+        lambda: [one for one in namespace.jobs() if one.startswith(f"{release}-{kind}-")], bool, 30
     )
     return str(names[0])
 
 
-def says(namespace: Namespace, release: str, what: str, words: str) -> None:
+def wait_for_log(namespace: Namespace, release: str, kind: str, words: str) -> None:
     """Waits until a Job's log has these words, no longer than a person would."""
 
     def log() -> str:
         try:  # an upgrade has made another one
-            return namespace.log(refused_job(namespace, release, what))
+            return namespace.log(job_name(namespace, release, kind))
         except CommandFailedError:  # its pod has not begun
             return ""
 
@@ -99,8 +99,8 @@ def test_a_refused_month_says_why_at_once_and_changes_nothing(namespace: Namespa
     namespace.install(
         *EXTERNAL, "--set-json", f"jobs.ingest.months={json.dumps(wrong)}", wait=False
     )
-    says(namespace, "streamflow", "ingest", "labels.csv: the file is missing")
-    job = refused_job(namespace, "streamflow", "ingest")
+    wait_for_log(namespace, "streamflow", "ingest", "labels.csv: the file is missing")
+    job = job_name(namespace, "streamflow", "ingest")
     assert '"message": "nothing to do: ' in namespace.log(job)  # the other month
     failed = until(lambda: conditions(namespace, job).get("Failed"), bool, 60)
     assert failed["reason"] == "PodFailurePolicy"
@@ -132,7 +132,7 @@ def test_a_database_that_cannot_be_used_is_named(
     sets = [word for option in options for word in ("--set", option)]
     namespace.install(*EXTERNAL, *sets, wait=False, release="second")
     try:
-        says(namespace, "second-streamflow", "apply", words)
+        wait_for_log(namespace, "second-streamflow", "apply", words)
         ready = namespace.get("Deployment", "second-streamflow-api")["status"]
         assert ready.get("readyReplicas", 0) == 0
     finally:
@@ -155,12 +155,16 @@ def test_an_image_that_does_not_exist_is_named(namespace: Namespace) -> None:
         *EXTERNAL, "--set", "jobs.image.tag=no-such-tag", wait=False, release="fourth"
     )
     try:
-        until(lambda: waiting(namespace), lambda found: "no-such-tag" in found, SECONDS_TO_TELL)
+        until(
+            lambda: container_statuses(namespace),
+            lambda found: "no-such-tag" in found,
+            SECONDS_TO_TELL,
+        )
     finally:
         namespace.helm("uninstall", "fourth", "--wait")
 
 
-def waiting(namespace: Namespace) -> str:
+def container_statuses(namespace: Namespace) -> str:
     """Returns the container statuses of the release's pods, which tell why they do not start."""
     found = namespace.get("Pod", selector="app.kubernetes.io/instance=fourth")
     return json.dumps([one["status"].get("containerStatuses", []) for one in found])

@@ -33,7 +33,7 @@ def release(namespace: Namespace) -> Namespace:
 
 @pytest.fixture(autouse=True)
 def whole(release: Namespace) -> Iterator[None]:
-    """After each test the release is whole again."""
+    """Waits after each test until the release is whole again."""
     yield
     until(lambda: len(ready_pods(release, IS_API)), lambda count: count == 2, 240)
 

@@ -62,7 +62,7 @@ class ArgoCd:
         return self.namespace.kubectl("diff", *APPLY, "--filename", "-", stdin=stdin)
 
     def identity(self) -> dict[str, tuple[str, int]]:
-        """Of every applied object, which one it is and how often its spec has changed."""
+        """Returns the uid of every applied object and how often its spec has changed."""
         stdin = as_list(self.applied)
         found = self.namespace.kubectl("get", "--output", "json", "--filename", "-", stdin=stdin)
         return {
@@ -81,12 +81,12 @@ class ArgoCd:
         for name in self.jobs():
             self.namespace.complete(name)
 
-    def jobs(self, what: str = "") -> set[str]:
-        """The names of the Jobs in the namespace of which no CronJob is the owner."""
+    def jobs(self, part: str = "") -> set[str]:
+        """The names with `part` in them of the namespace's Jobs that no CronJob owns."""
         return {
             name
             for name, one in self.namespace.jobs().items()
-            if what in name and "ownerReferences" not in one["metadata"]
+            if part in name and "ownerReferences" not in one["metadata"]
         }
 
 
@@ -97,7 +97,7 @@ def as_list(objects: dict[str, Manifest]) -> str:
 
 @pytest.fixture(scope="module")
 def argo_cd(namespace: Namespace) -> Iterator[ArgoCd]:
-    """The Secrets are there, made by the commands in the example's comment; nothing else is."""
+    """An Application that is not synced yet; the Secrets of the example's comment are there."""
     lines = (CHART / "examples" / "gitops.yaml").read_text().splitlines()
     typed = [line.removeprefix("#   ") for line in lines if line.startswith("#   ")]
     there = f'--context {namespace.cluster.context} --namespace {namespace.name} "$@"'

@@ -10,7 +10,7 @@ from kit.pages import GUIDE, RUNBOOKS, UPGRADING, Block, blocks
 from kit.typist import Typist
 
 FIRST = (f"{GUIDE.stem}: Install", f"{GUIDE.stem}: Load a month")
-"""Without these nothing else can be tried."""
+"""The sections that come first, as all others need them."""
 LAST = f"{GUIDE.stem}: Remove"
 """The section that removes the release, which the other pages need."""
 

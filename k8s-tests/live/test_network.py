@@ -22,7 +22,7 @@ print(json.dumps([one for one in sys.argv[1:] if reaches(*one.rsplit(":", 1))]))
 """
 """Prints which of HOST:PORT… accept a connection."""
 PORTS = {"api": 80, "postgres": 5432, "prefect": 4200, "feast": 8888}
-"""Of the release's Services."""
+"""The ports of the release's Services."""
 
 
 @pytest.fixture(scope="module")
@@ -52,14 +52,14 @@ for one in "$@"; do
   timeout 3 bash -c "exec 3<>/dev/tcp/${one%:*}/${one##*:}" 2>/dev/null && echo "$one"
 done; true
 """
-"""The same with what PostgreSQL's image has: prints those that accept."""
+"""Prints which of HOST:PORT… accept a connection, with the tools of PostgreSQL's image."""
 
-BEYOND = {"elsewhere", "kubernetes"}
+OUTSIDE = {"elsewhere", "kubernetes"}
 """Targets that are none of the release's: another namespace's pod, and Kubernetes' own API."""
 REACHED: dict[str, set[str]] = {
-    "foreign": BEYOND,
-    "chosen": BEYOND | {"api"},
-    "neighbour": BEYOND | {"api"},
+    "foreign": OUTSIDE,
+    "chosen": OUTSIDE | {"api"},
+    "neighbour": OUTSIDE | {"api"},
     "worker": {"postgres", "prefect"},
     "api": {"postgres"},
     "feast": {"api", "postgres", "prefect"},
@@ -73,7 +73,7 @@ Seen = dict[str, set[str]]
 
 @pytest.fixture(scope="module")
 def observe(sample_release: Namespace, foreign: Namespace, chosen: Namespace) -> Callable[[], Seen]:
-    """Call it for what everybody reaches now, other than itself."""
+    """A function that returns the targets that each pod reaches now, other than itself."""
     release = sample_release
     labels = ("name=streamflow", "instance=streamflow", "component=jobs")
     for name in ("neighbour", "worker"):
@@ -118,7 +118,7 @@ def off(sample_release: Namespace, observe: Callable[[], Seen]) -> Seen:
     """The targets that each pod reaches without policies."""
     sample_release.install(*SAMPLE, "--set", "networkPolicy.enabled=false")
     assert sample_release.get("NetworkPolicy") == []
-    return settled(observe, {who: {*PORTS, *BEYOND} - {who} for who in REACHED})
+    return settled(observe, {who: {*PORTS, *OUTSIDE} - {who} for who in REACHED})
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +133,7 @@ def on(sample_release: Namespace, observe: Callable[[], Seen], off: Seen) -> See
 
 @pytest.mark.parametrize("who", REACHED)
 def test_without_policies_everybody_reaches_everything(off: Seen, who: str) -> None:
-    assert off[who] == {*PORTS, *BEYOND} - {who}
+    assert off[who] == {*PORTS, *OUTSIDE} - {who}
 
 
 @pytest.mark.parametrize("who", REACHED)

@@ -68,9 +68,9 @@ def identity(namespace: Namespace) -> set[tuple[str, int]]:
     return found | {(one["metadata"]["uid"], 0) for one in namespace.get("Job")}
 
 
-def job_of(namespace: Namespace, what: str) -> str:
+def job_of(namespace: Namespace, kind: str) -> str:
     """The name of the one Job whose name begins like this."""
-    (name,) = [name for name in namespace.jobs() if name.startswith(f"streamflow-{what}-")]
+    (name,) = [name for name in namespace.jobs() if name.startswith(f"streamflow-{kind}-")]
     return name
 
 
@@ -366,21 +366,21 @@ def test_where_the_jobs_run_is_no_new_work_and_a_month_that_is_loaded_needs_no_s
         *("--set", "feast.nodeSelector.kubernetes\\.io/os=linux"),
         *("--set", "jobs.resources.requests.cpu=99m", "--set", "jobs.podAnnotations.moved=yes"),
     )
-    jobs, work = set(namespace.jobs()), done(namespace)
+    jobs, work = set(namespace.jobs()), run_counts(namespace)
     namespace.install(*values([JANUARY, FEBRUARY]), *asked, *elsewhere)
     for kind in ("ingest", "training-set", "backfill"):
         assert job_of(namespace, kind) not in jobs
         assert namespace.summary(job_of(namespace, kind))["message"].startswith("nothing to do")
-    assert done(namespace) == work
+    assert run_counts(namespace) == work
     namespace.install(*values([]), *asked)  # taken out of the values
     namespace.kubectl("delete", "pvc", "months")
-    assert done(namespace) == work
+    assert run_counts(namespace) == work
     feast = ("exec", "deploy/streamflow-feast", "--")
     path = "/training/churn_v1_2024-01-31.parquet"
     assert "equal to the database" in namespace.kubectl(*feast, "streamflow", "verify", path)
 
 
-def done(namespace: Namespace) -> str:
+def run_counts(namespace: Namespace) -> str:
     """Returns the number of runs of each command that computes something."""
     query = (
         "SELECT command, count(*) FROM ops.runs"

@@ -1,4 +1,4 @@
-"""A database role for each part, lived through: brought in, tried, rotated, restored."""
+"""Tests of a database role for each part in a release: brought in, tried, rotated, restored."""
 
 import base64
 import json
@@ -49,10 +49,10 @@ def decoded(value: str) -> str:
     return base64.b64decode(value).decode()
 
 
-def jobs_of(namespace: Namespace, what: str) -> dict[str, str]:
+def jobs_of(namespace: Namespace, kind: str) -> dict[str, str]:
     """The uids of the Jobs whose names begin like this, by name."""
     found = namespace.jobs().items()
-    return {name: one["metadata"]["uid"] for name, one in found if f"-{what}-" in name}
+    return {name: one["metadata"]["uid"] for name, one in found if f"-{kind}-" in name}
 
 
 def test_roles_come_without_a_failed_request(namespace: Namespace) -> None:
@@ -63,7 +63,7 @@ def test_roles_come_without_a_failed_request(namespace: Namespace) -> None:
     (job,) = jobs_of(namespace, "roles")
     assert "streamflow_reader_a: created, password set; may read" in namespace.log(job)
     until(lambda: logged_in(namespace), lambda logins: logins == {"streamflow_reader_a"}, 60)
-    unharmed("roles brought in", summary())
+    assert_unharmed("roles brought in", summary())
 
 
 def test_a_rollback_takes_them_away_without_a_failed_request(namespace: Namespace) -> None:
@@ -73,13 +73,13 @@ def test_a_rollback_takes_them_away_without_a_failed_request(namespace: Namespac
     until(lambda: logged_in(namespace), lambda logins: logins == {"streamflow"}, 60)
     found = summary()
     namespace.install(*VALUES)  # for what follows
-    unharmed("roles taken away by a rollback", found)
+    assert_unharmed("roles taken away by a rollback", found)
 
 
-def unharmed(what: str, found: dict[str, Any]) -> None:
+def assert_unharmed(fault: str, load: dict[str, Any]) -> None:
     """Asserts that every request of a load was answered, and rightly."""
-    record_load(what, found)
-    assert (found["failed"], found["wrong"]) == ({}, [])
+    record_load(fault, load)
+    assert (load["failed"], load["wrong"]) == ({}, [])
 
 
 def test_what_is_made_belongs_to_the_owner(namespace: Namespace) -> None:
@@ -157,7 +157,7 @@ def test_a_password_is_rotated_without_a_failed_request(namespace: Namespace) ->
     command = ("upgrade", "streamflow", str(CHART), "--reuse-values", "--wait", "--wait-for-jobs")
     namespace.helm(*command, *rotated(namespace, "reader"))
     until(lambda: logged_in(namespace), lambda logins: logins == {"streamflow_reader_b"}, 60)
-    unharmed("the reader's password rotated", summary())
+    assert_unharmed("the reader's password rotated", summary())
     after = role_of(namespace, "reader")
     assert after["username"] == "streamflow_reader_b"
     assert after["password"] != before["password"]

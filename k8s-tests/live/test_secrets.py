@@ -46,12 +46,12 @@ def test_no_command_tells_one(
     tool, *arguments = command
     said = sample_release.helm(*arguments) if tool == "helm" else sample_release.kubectl(*arguments)
     assert "streamflow" in said
-    assert [where for where, text in secrets.items() if told(text, said)] == []
+    assert [where for where, text in secrets.items() if contains_secret(said, text)] == []
 
 
-def told(secret: str, said: str) -> bool:
+def contains_secret(text: str, secret: str) -> bool:
     """True if a text contains a secret, in plain text or base64."""
-    return secret in said or base64.b64encode(secret.encode()).decode() in said
+    return secret in text or base64.b64encode(secret.encode()).decode() in text
 
 
 def test_no_log_and_no_metric_tells_one(sample_release: Namespace, secrets: dict[str, str]) -> None:
@@ -67,7 +67,7 @@ def test_no_log_and_no_metric_tells_one(sample_release: Namespace, secrets: dict
     whole = "\n".join(said)
     assert len(said) > 5
     assert "streamflow_api_ready" in whole
-    assert [where for where, text in secrets.items() if told(text, whole)] == []
+    assert [where for where, text in secrets.items() if contains_secret(whole, text)] == []
 
 
 METRICS = (

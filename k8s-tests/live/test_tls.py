@@ -87,9 +87,9 @@ def logged_in(namespace: Namespace) -> list[str]:
     return psql(namespace, used)
 
 
-def job(namespace: Namespace, release: str, what: str) -> str:
+def job(namespace: Namespace, release: str, kind: str) -> str:
     """The name of a release's Job."""
-    begin = f"{release}-{what}-"
+    begin = f"{release}-{kind}-"
     names = until(lambda: [one for one in namespace.jobs() if one.startswith(begin)], bool, 30)
     return str(names[0])
 
@@ -157,8 +157,8 @@ def test_a_server_that_is_not_the_one_is_refused_and_why_is_said(
     namespace.install(*EXTERNAL, *options, wait=False, release="second")
     try:
         for what in ("roles", "apply"):
-            says(namespace, f"job/{job(namespace, 'second-streamflow', what)}", by_libpq)
-        says(namespace, "deploy/second-streamflow-api", by_the_api)
+            wait_for_log(namespace, f"job/{job(namespace, 'second-streamflow', what)}", by_libpq)
+        wait_for_log(namespace, "deploy/second-streamflow-api", by_the_api)
         answer = unready(namespace, "second-streamflow-api")
         said = f"The database's certificate {to_all}."
         assert (answer["status"], answer["detail"]) == (503, said)
@@ -168,12 +168,12 @@ def test_a_server_that_is_not_the_one_is_refused_and_why_is_said(
         namespace.helm("uninstall", "second", "--wait")
 
 
-def says(namespace: Namespace, what: str, words: str) -> None:
+def wait_for_log(namespace: Namespace, target: str, words: str) -> None:
     """Waits until a log has these words, no longer than a person would."""
 
     def log() -> str:
         try:
-            return namespace.kubectl("logs", what, "--all-containers=false")
+            return namespace.kubectl("logs", target, "--all-containers=false")
         except CommandFailedError:  # its pod has not begun
             return ""
 

@@ -88,7 +88,7 @@ def go(store: FeatureStore, *window: datetime, names: tuple[str, ...] = ("prices
 
 
 def counts(result: Any) -> tuple[int, ...]:
-    """Rows read, written, late, unchanged, older."""
+    """Returns the counts of rows: read, written, late, unchanged, older."""
     return (result.read, result.written, result.late, result.unchanged, result.older)
 
 
@@ -330,11 +330,11 @@ def test_mapped_columns_dates_and_naive_times_are_utc(
 def test_every_run_of_many_at_once_is_recorded(
     priced: FeatureStore, db: psycopg.Connection
 ) -> None:
-    def one(day: int) -> None:
+    def materialize_until(day: int) -> None:
         with open_store() as mine:
             mine.materialize(DAY[0], DAY[day], ["prices"])
 
-    threads = [threading.Thread(target=one, args=[day]) for day in range(5, 13)]
+    threads = [threading.Thread(target=materialize_until, args=[day]) for day in range(5, 13)]
     with contextlib.redirect_stdout(io.StringIO()):
         for thread in threads:
             thread.start()
@@ -372,13 +372,13 @@ def test_who_waits_for_another_materialization_does_its_own_once(
                 time.sleep(0.01)
         record(*arguments)
 
-    def one() -> None:
+    def run() -> None:
         with open_store() as mine:
             mine.materialize(DAY[0], DAY[-1], ["prices"])
 
     monkeypatch.setattr(engine.StreamflowEngine, "_write", counted)
     monkeypatch.setattr(engine_ledger, "record", when_another_waits)
-    first, second = threading.Thread(target=one), threading.Thread(target=one)
+    first, second = threading.Thread(target=run), threading.Thread(target=run)
     with contextlib.redirect_stdout(io.StringIO()):
         first.start()
         first.join()

@@ -17,7 +17,7 @@ HOUR = timedelta(hours=1)
 
 
 def after(*windows: tuple[int, int]) -> list[tuple[int, int]]:
-    """The intervals that are left of such ones, in hours."""
+    """Returns the intervals that the registry keeps of these, in hours."""
     meta = FeatureViewMeta()
     for window in windows:
         start, end = Timestamp(), Timestamp()

@@ -40,10 +40,10 @@ def source(db: psycopg.Connection, store: FeatureStore, **window: Any) -> Source
     return source_of(db, store.config, task, seen, timedelta(days=1))
 
 
-def rows(db: psycopg.Connection, found: Source) -> list[tuple[Any, ...]]:
-    """The rows that are meant."""
+def rows(db: psycopg.Connection, source: Source) -> list[tuple[Any, ...]]:
+    """Returns the rows that a source selects in its window."""
     query = sql.SQL("SELECT * FROM {} AS s WHERE {} ORDER BY price")
-    return db.execute(query.format(sql.SQL(found.query), found.window)).fetchall()
+    return db.execute(query.format(sql.SQL(source.query), source.window)).fetchall()
 
 
 @pytest.mark.parametrize("event", ["timestamptz", "timestamp", "date"])

@@ -1,4 +1,4 @@
-"""`db_schema`: one reading of it wherever a table's name has no schema."""
+"""Tests that `db_schema` is read alike wherever a table's name has no schema."""
 
 import os
 

@@ -130,7 +130,7 @@ def views() -> list[Any]:
 NAMES = {view.name: view.features[-1].name for view in quietly(views)}
 """A feature of each view."""
 STOCK_FAILS = {"alone", "stream_alone"}
-"""Of these stock Feast's engine finds no key in its own rows."""
+"""The views of which stock Feast's engine finds no key in its own rows."""
 
 
 def ours() -> RepoConfig:
@@ -172,8 +172,8 @@ def recorded(store: FeatureStore, name: str) -> Any:
     return getattr(view, "state", None), getattr(view, "materialization_intervals", None)
 
 
-def seen(store: FeatureStore) -> dict[str, dict[str, Any]]:
-    """By view: state and intervals, and the values online and in a training set."""
+def values_of_views(store: FeatureStore) -> dict[str, dict[str, Any]]:
+    """Returns by view its state and intervals, and its values online and in a training set."""
     references = {name: f"{name}__{feature}" for name, feature in NAMES.items()}
     asked = [reference.replace("__", ":") for reference in references.values()]
     online = store.get_online_features(asked, KEYS, full_feature_names=True).to_dict()
@@ -200,12 +200,12 @@ def steps(db: psycopg.Connection) -> tuple[Steps, Steps]:
     for config in (ours(), stock_config("stock")):
         with opened(config) as store:
             quietly(store.apply, [USER, ITEM, *quietly(views)])
-            here = [quietly(seen, store)]
+            here = [quietly(values_of_views, store)]
             works = [name for name in NAMES if store.project == "shop" or name not in STOCK_FAILS]
             quietly(store.materialize, T0 - DAY, T0, works)
-            here.append(quietly(seen, store))
+            here.append(quietly(values_of_views, store))
             quietly(store.materialize_incremental, T0 + 2 * DAY, works)
-            here.append(quietly(seen, store))
+            here.append(quietly(values_of_views, store))
             found.append(here)
     return found[0], found[1]
 

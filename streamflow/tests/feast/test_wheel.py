@@ -66,7 +66,7 @@ def test_a_script_beside_a_folder_called_feature_repo_finds_it(
     python: Path,
     folder: Path,  # noqa: F811
 ) -> None:
-    """By the script of docs/your-own-repository.md."""
+    """The script is that of docs/your-own-repository.md."""
     (folder / "__init__.py").touch()  # which `feast init` makes
     (folder.parent / "quickstart.py").write_text(written("python"))
 
@@ -86,7 +86,7 @@ def test_a_script_beside_a_folder_called_feature_repo_finds_it(
 
 
 def test_the_command_of_a_clone_and_of_the_image_finds_its_package_anywhere(tmp_path: Path) -> None:
-    """Beside a Python, as in .venv/bin; whatever is called `jobs` where it is run."""
+    """The command lies beside a Python, as in .venv/bin, and ignores a `jobs` where it is run."""
     command, python = tmp_path / "streamflow", tmp_path / "python"
     shutil.copy(ROOT / "images" / "streamflow", command)
     python.write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')

@@ -57,7 +57,7 @@ USERS = {"one user": "'a'", "a few": "'user ' || n % 10", "as many": "'user ' ||
 
 @pytest.fixture(params=["small", "large", "embedded"])
 def mode(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Few entity rows, what holds for many, and rows inside the query."""
+    """Each way to join in turn: that of few entity rows, of many, and of rows inside the query."""
     if request.param == "large":
         monkeypatch.setattr(offline_history, "SMALL", 0)
     return "embed_query" if request.param == "embedded" else "temp_table"
@@ -117,7 +117,7 @@ LAST = (
 def test_the_last_rows_of_a_long_history_are_found_without_the_others(
     tmp_path: Path, small: int, ttl: timedelta, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """By an index of the times, and of keys and times for who has no row at the last one."""
+    """An index of times finds them; one of keys and times finds those before the last time."""
     monkeypatch.setattr(offline_history, "SMALL", small)
     table("v")
     execute(LONG, "CREATE INDEX ON source.v (user_id, at)", "CREATE INDEX ON source.v (at)")

@@ -78,7 +78,7 @@ def test_integers_beside_nulls_stay_integers_in_a_frame(store: FeatureStore) -> 
 
 
 class Types:
-    """Holds a data frame against the types of another one."""
+    """A validation reference that compares the types of two data frames."""
 
     def __init__(self, types: pd.Series) -> None:
         self.types = types

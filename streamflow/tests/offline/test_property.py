@@ -123,11 +123,11 @@ def ranked(value: Any) -> Any:
     return (value is not None, value)
 
 
-def comparable(found: list[Row]) -> list[Row]:
+def comparable(rows: list[Row]) -> list[Row]:
     """Rows in which a NaN equals a NaN, and 0.0 does not equal -0.0."""
     return [
         {name: repr(one) if isinstance(one, float) else one for name, one in row.items()}
-        for row in found
+        for row in rows
     ]
 
 
@@ -197,7 +197,7 @@ def test_every_form_of_the_join_finds_what_the_reference_finds(
 @many
 @given(st.data())
 def test_stock_finds_the_same_where_it_is_right(shop: FeatureStore, data: st.DataObject) -> None:
-    """One key, no nulls in keys and times, no row twice, whole seconds of TTL."""
+    """Stock is right with one key, no nulls in keys and times, no row twice, whole-second TTLs."""
     known = data.draw(st.booleans())
     views = []
     for name in ("users", "alone"):

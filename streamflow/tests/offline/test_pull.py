@@ -50,9 +50,9 @@ ROWS = [
 ]
 
 
-def pulled(folder: Path, what: str, *window: datetime | None, **options: Any) -> RetrievalJob:
+def pulled(folder: Path, kind: str, *window: datetime | None, **options: Any) -> RetrievalJob:
     """Returns a job that pulls `source.v`, rows of users with their clicks, from our store."""
-    pull = getattr(StreamflowOfflineStore, f"pull_{what}_from_table_or_query")
+    pull = getattr(StreamflowOfflineStore, f"pull_{kind}_from_table_or_query")
     given: dict[str, Any] = {
         "config": config_of(folder),
         "data_source": PostgreSQLSource(name="v", table="source.v", timestamp_field="at"),

@@ -46,7 +46,7 @@ pytestmark = pytest.mark.usefixtures("feast_database")
 BOTH = pytest.mark.parametrize("as_sql", [False, True], ids=["frame", "query"])
 
 
-def given(frame: pd.DataFrame, as_sql: bool) -> pd.DataFrame | str:
+def entity_rows(frame: pd.DataFrame, as_sql: bool) -> pd.DataFrame | str:
     """Entity rows in one of the two forms."""
     return query_of(frame) if as_sql else frame
 
@@ -56,7 +56,7 @@ def test_keys_of_several_columns_are_compared_one_by_one(tmp_path: Path, as_sql:
     table("v", [row("1", T0, 1, item_id=12), row("11", T0, 2, item_id=2)])
     store = store_of(tmp_path, view_of("v", ["user_id", "item_id"]))
     frame = asked(("1", T0), ("11", T0), ("1", T0), ("11", T0)).assign(item_id=[12, 2, 2, 12])
-    job = store.get_historical_features(given(frame, as_sql), ["v:clicks"])
+    job = store.get_historical_features(entity_rows(frame, as_sql), ["v:clicks"])
     assert values(job, "clicks") == [1, 2, None, None]
 
 
@@ -74,7 +74,9 @@ def test_a_key_may_be_called_otherwise_in_the_request(tmp_path: Path, as_sql: bo
     store = store_of(tmp_path, view, service)
     frame = asked(("a", T0), ("b", T0)).rename(columns={"user_id": "buyer_id"})
     frame["seller_id"] = ["b", "c"]
-    job = store.get_historical_features(given(frame, as_sql), service, full_feature_names=True)
+    job = store.get_historical_features(
+        entity_rows(frame, as_sql), service, full_feature_names=True
+    )
     assert values(job, "buyer__clicks", "seller__clicks") == [(1, 2), (2, None)]
 
 
@@ -95,7 +97,7 @@ def test_views_of_different_entities_and_of_none_are_joined_at_once(
     store = store_of(tmp_path, *views)
     frame = asked(("a", T0), ("a", T0 + HOUR), ("b", T0 - HOUR)).assign(item_id=[7, 8, 7])
     names = [f"{view.name}:clicks" for view in views]
-    job = store.get_historical_features(given(frame, as_sql), names, full_feature_names=True)
+    job = store.get_historical_features(entity_rows(frame, as_sql), names, full_feature_names=True)
     found = values(job, *(name.replace(":", "__") for name in names))
     assert found == [(1, 2, 3, 4), (1, None, None, 5), (None, None, None, None)]
 
@@ -113,7 +115,7 @@ def test_a_source_may_call_its_columns_otherwise(tmp_path: Path, as_sql: bool) -
         field_mapping={"User": "user_id", "When": "at", "Made": "made", 'N "1"': "clicks"},
     )
     store = store_of(tmp_path, view_of("v", source=source))
-    job = store.get_historical_features(given(asked(("a", T0)), as_sql), ["v:clicks"])
+    job = store.get_historical_features(entity_rows(asked(("a", T0)), as_sql), ["v:clicks"])
     assert values(job, "user_id", "clicks") == [("a", 2)]
 
 
@@ -123,7 +125,7 @@ def test_names_may_be_longer_than_postgresql_s(tmp_path: Path, as_sql: bool) -> 
     table("v", [row("a", T0, 1, score=0.5)])
     store = store_of(tmp_path, view_of(name, table="source.v"))
     refs = [f"{name}:clicks", f"{name}:score"]
-    frame = given(asked(("a", T0)), as_sql)
+    frame = entity_rows(asked(("a", T0)), as_sql)
     job = store.get_historical_features(frame, refs, full_feature_names=True)
     assert values(job, f"{name}__clicks", f"{name}__score") == [(1, 0.5)]
 
@@ -240,7 +242,7 @@ def test_a_column_that_is_missing_is_named(
     if "event_timestamp" in change:
         frame["x"] = "no time"
     with pytest.raises(error, match=said):
-        store.get_historical_features(given(frame, as_sql), ["v:clicks"]).to_arrow()
+        store.get_historical_features(entity_rows(frame, as_sql), ["v:clicks"]).to_arrow()
 
 
 def test_what_is_no_request_is_refused(tmp_path: Path) -> None:

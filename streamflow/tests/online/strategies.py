@@ -64,7 +64,7 @@ TYPES: dict[str, FeastType] = {
     "nested_set": Array(Set(String)),
     "set_of_lists": Set(Array(Float64)),
 }
-"""By the name of a feature. What Feast cannot declare is left out: an array of PdfBytes or
+"""Types by the name of a feature, but for what Feast cannot declare: an array of PdfBytes or
 ZonedTimestamp, a set of Json or Map, a list or set of ScalarMap."""
 
 texts = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\0"), max_size=12)

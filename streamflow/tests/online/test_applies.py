@@ -112,7 +112,7 @@ def test_an_apply_gives_up_when_a_reader_never_ends(
 @pytest.mark.slow
 @pytest.mark.parametrize("refresh", [True, False])
 def test_readers_notice_nothing_of_applies(feast_database: str, refresh: bool) -> None:
-    """With the newest definitions as with ones from before all the applies."""
+    """Readers use the newest definitions, or ones from before all the applies."""
     done = threading.Event()
     errors: list[BaseException] = []
     seen: list[list[Any]] = []

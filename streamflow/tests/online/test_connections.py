@@ -231,7 +231,7 @@ def test_threads_share_a_pool(store: FeatureStore) -> None:
 
 
 def test_a_closed_store_leaves_no_connection(feast_database: str) -> None:
-    """Closed as Feast's server does, as ours, and opened again between."""
+    """The store is closed as Feast's server does, and as ours does, and opened again between."""
     with applied(USER, prices()) as store:
         asyncio.run(store.initialize())
         assert asyncio.run(later(store)) == [None]

@@ -156,7 +156,7 @@ def rows_of(view: str, pool: Mapping[str, Sequence[Any]]) -> st.SearchStrategy[l
 
 @pytest.mark.parametrize("few", [0, 16])
 def test_every_type_of_value(stores: Stores, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Written as small batches are, and as large ones."""
+    """Values are written as small batches are, and as large ones."""
     monkeypatch.setattr(online_write, "FEW", few)
 
     @EXAMPLES
@@ -181,7 +181,7 @@ def test_every_type_of_value(stores: Stores, few: int, monkeypatch: pytest.Monke
 
 @pytest.mark.parametrize("few", [0, 16])
 def test_every_bit_of_a_float(stores: Stores, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Also the sign and the payload of NaN, which no text of a number has."""
+    """The sign and the payload of NaN, which no text of a number has, are kept as well."""
     monkeypatch.setattr(online_write, "FEW", few)
     bits = [0xFFF8 << 48, 0x7FF8_0000_0000_0001, 1 << 63, 1, 0x7FEF_FFFF_FFFF_FFFF, 0xFFF0 << 48]
     doubles = [struct.unpack("d", struct.pack("Q", one))[0] for one in bits]

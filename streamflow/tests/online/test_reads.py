@@ -183,18 +183,18 @@ def test_the_read_of_one_view(store: FeatureStore, later: bool) -> None:
     view = store.get_feature_view("prices")
     keys = [row[0] for row in feast_rows(view, [({"user_id": u}, {}, T0, None) for u in "uvu"])]
 
-    def one(keys: list[EntityKey], *features: list[str]) -> Any:
+    def read_prices(keys: list[EntityKey], *features: list[str]) -> Any:
         if later:
             return asyncio.run(online.online_read_async(store.config, view, keys, *features))
         return online.online_read(store.config, view, keys, *features)
 
     whole = {"price": Value(int64_val=5), "name": Value(string_val="x")}
-    assert one(keys) == [(T0, whole), (None, None), (T0, whole)]
-    assert one(keys)[0][0].tzinfo is UTC
-    assert one(keys[:1], ["price"]) == [(T0, {"price": Value(int64_val=5)})]
-    assert one([]) == []
+    assert read_prices(keys) == [(T0, whole), (None, None), (T0, whole)]
+    assert read_prices(keys)[0][0].tzinfo is UTC
+    assert read_prices(keys[:1], ["price"]) == [(T0, {"price": Value(int64_val=5)})]
+    assert read_prices([]) == []
     with pytest.raises(KeyError, match="Feature cost not found in feature view prices"):
-        one(keys, ["cost"])
+        read_prices(keys, ["cost"])
 
 
 def test_a_feature_that_the_tables_do_not_have_yet_is_null(feast_database: str) -> None:

@@ -73,8 +73,8 @@ def aware(instant: datetime | None) -> datetime | None:
     return instant and (instant.replace(tzinfo=UTC) if instant.tzinfo is None else instant)
 
 
-def age(one: Row) -> Any:
-    _, _, event, created = one
+def age(row: Row) -> Any:
+    _, _, event, created = row
     return (aware(event), created is not None, aware(created) or aware(event))
 
 
@@ -86,9 +86,9 @@ def ranked(values: dict[str, Any], names: Iterable[str]) -> list[Any]:
     ]
 
 
-def turn(one: Row) -> Any:
+def turn(row: Row) -> Any:
     """Returns a row's sort key in its batch: after older ones, and those with fewer features."""
-    return (age(one), [name for name in ("price", "name") if name in one[1]])
+    return (age(row), [name for name in ("price", "name") if name in row[1]])
 
 
 def modelled(batches: Sequence[Sequence[Row]], force: bool) -> Stored:
@@ -275,7 +275,7 @@ def test_a_bad_row_is_named_and_nothing_is_written(
 
 
 def test_two_writers_of_the_same_keys(store: FeatureStore) -> None:
-    """Parts of rows in turn, so that each has locks that the other wants."""
+    """They write parts of rows in turn, so that each has locks that the other wants."""
     users = [f"u{n}" for n in range(100)]
     errors: list[BaseException] = []
 

@@ -97,7 +97,7 @@ def test_the_first_migration_is_the_schema_of_versions_without_numbers() -> None
 
 
 def test_a_migration_that_was_released_never_changes() -> None:
-    """Not by a comment either: a database that has it would refuse the next `apply`."""
+    """A changed comment counts, too: a database that has it would refuse the next `apply`."""
     assert [one.sha256 for one in migrations.known()[: len(RELEASED)]] == RELEASED
     assert migrations.newest() == len(migrations.known())
 

@@ -1,4 +1,4 @@
-"""Rows of one entity with the same times: one of them is everybody's, wherever it lies."""
+"""Tests that all readers choose the same one of an entity's rows with equal times."""
 
 import contextlib
 import io

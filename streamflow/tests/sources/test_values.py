@@ -1,4 +1,4 @@
-"""Values of every type of PostgreSQL as features of every type of Feast, on every way.
+"""Tests of values of every PostgreSQL type as features of every Feast type, on every way.
 
 Each cell is equal bit for bit on all ways, or refused on all of them with view and column named.
 """
@@ -199,13 +199,13 @@ def training(store: FeatureStore) -> pa.Table:
 
 @pytest.fixture(scope="module")
 def trained(training: pa.Table) -> dict[str, list[Any]]:
-    """The same by feature, what each of the users has."""
+    """The features of a training set by name, each with the users' values in order."""
     return {name: training[name].to_pylist() for name in training.column_names}
 
 
 @pytest.fixture(scope="module", params=WAYS)
 def served(store: FeatureStore, request: pytest.FixtureRequest) -> FeatureStore:
-    """The same with all good cells online, materialized one way."""
+    """A store with all good cells online, materialized one way."""
     with psycopg.connect() as connection:
         connection.execute(f"TRUNCATE {ONLINE}")
         connection.execute("TRUNCATE ops.materializations")
@@ -297,7 +297,7 @@ def parsed(value: Any, cell: Cell) -> Any:
 def test_an_audit_finds_served_and_trained_equal(
     served: FeatureStore, trained: dict[str, list[Any]]
 ) -> None:
-    """In the form of the API's answers as well as in that of the SDK."""
+    """The audit compares the form of the API's answers as well as that of the SDK."""
     service = served.get_feature_service("all")
     answer = served.get_online_features(service, [{"user_id": one} for one in USERS]).to_dict()
     with serving(service="all") as client:
@@ -405,7 +405,7 @@ def protos(store: FeatureStore) -> dict[str, list[Value]]:
 def test_what_was_served_can_be_pushed(
     spoilt: FeatureStore, few: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Written as large batches are, and as small ones."""
+    """Values are written as large batches are, and as small ones."""
     monkeypatch.setattr(online_write, "FEW", few)
     before = protos(spoilt)
     with psycopg.connect() as connection:
@@ -513,7 +513,7 @@ def test_what_no_feature_can_be_is_refused_by_a_materialization(
     store: FeatureStore, way: str
 ) -> None:
     errors = materialized(store, way, [cell.view for cell in BAD])
-    assert [text for cell in BAD if (text := unsaid(cell, errors.get(cell.view)))] == []
+    assert [text for cell in BAD if (text := missing_in_error(cell, errors.get(cell.view)))] == []
 
 
 def test_what_no_feature_can_be_is_refused_by_a_training_set(store: FeatureStore) -> None:
@@ -523,12 +523,12 @@ def test_what_no_feature_can_be_is_refused_by_a_training_set(store: FeatureStore
             found: Any = history(store, [f"{cell.view}:f"], ["u"])["f"].to_pylist()
         except Exception as error:
             found = error
-        said.append(unsaid(cell, found))
+        said.append(missing_in_error(cell, found))
     assert [text for text in said if text] == []
 
 
 def test_every_rule_has_a_case() -> None:
-    """Of the types of texts, which have one rule, `text` is enough."""
+    """Texts of all types have one rule, so that cases of `text` are enough."""
     kinds = {"timestamptz": "timestamp with time zone", "timestamp": "timestamp without time zone"}
     tried = {
         (type_.to_value_type().name, kinds.get(kind, kind).split("(")[0])
@@ -546,7 +546,7 @@ def test_every_rule_has_a_case() -> None:
     assert sorted(wanted - tried) == []
 
 
-def unsaid(cell: Cell, error: Any) -> str:
+def missing_in_error(cell: Cell, error: Any) -> str:
     """Describes a cell whose error lacks an expected part; empty where it has all."""
     parts = [f"feature view {cell.view}", "column f", cell.expected.said]
     lacking = [part for part in parts if part not in str(error)]

@@ -366,6 +366,9 @@ def test_where_the_jobs_run_is_no_new_work_and_a_month_that_is_loaded_needs_no_s
         *("--set", "feast.nodeSelector.kubernetes\\.io/os=linux"),
         *("--set", "jobs.resources.requests.cpu=99m", "--set", "jobs.podAnnotations.moved=yes"),
     )
+    # That of the rollback may have looked at the definitions before the rollback's `apply`.
+    namespace.kubectl("delete", "job", job_of(namespace, "training-set"))
+    namespace.install(*values([JANUARY, FEBRUARY]), *asked)
     jobs, work = set(namespace.jobs()), run_counts(namespace)
     namespace.install(*values([JANUARY, FEBRUARY]), *asked, *elsewhere)
     for kind in ("ingest", "training-set", "backfill"):

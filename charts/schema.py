@@ -27,7 +27,7 @@ KEYWORDS = {
     *("minLength", "minimum", "minProperties", "pattern", "propertyNames", "required", "type"),
     *CONTENTS,
 }
-"""What a schema in values.schema.yaml may say."""
+"""The keywords that a schema in values.schema.yaml may have."""
 
 
 class SourceError(Exception):

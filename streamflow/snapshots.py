@@ -73,7 +73,7 @@ class Snapshot:
     """Its name without .csv."""
     table: str
     meaning: str
-    """What a row is about, as the beginning of a sentence."""
+    """The subject of a row, as the beginning of a sentence."""
     columns: Mapping[str, Column]
     """Beside user_id; the order is that of the table."""
     key: str = "The user."

@@ -33,7 +33,7 @@ def table_changes(connection: Connection) -> dict[str, list[str]]:
 
 
 def applied_queries() -> list[str]:
-    """What the sources in the registry read; nothing before the first `apply`."""
+    """The queries of the sources in the registry; none before the first `apply`."""
     try:
         with open_store() as store:
             sources = store.list_data_sources()

@@ -18,9 +18,9 @@ BEFORE = """
     SELECT count(*) FILTER (WHERE outcome = 'killed' OR outcome = 'failed' AND message ~ %s)
     FROM (SELECT outcome, message FROM ops.ledger WHERE command = %s AND run < %s
           ORDER BY run DESC LIMIT %s) AS before"""
-"""How many of the runs just before lost it; one that could not say so counts as killed."""
+"""The number of runs just before that lost it; one that could not say so was killed."""
 LOST = "^PostgreSQL|server closed the connection|terminating connection|connection is lost"
-"""How the ledger has it."""
+"""The messages, in the ledger, of runs that lost the database."""
 
 
 def was_lost_before(connection: psycopg.Connection, command: str, run: int) -> bool:

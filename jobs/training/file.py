@@ -159,7 +159,8 @@ class Target:
                     self.files.pipe_file(described, manifest.text())
                     self.files.mv(data, self.path)
                     self.files.mv(described, self.manifest)
-        except NotImplementedError:  # raised by fsspec's read-only file systems
+        # Not a left-over: fsspec raises it for file systems that can only be read, such as http://.
+        except NotImplementedError:
             raise ConfigurationError(f"--out {self.out}: can only be read") from None
         except OSError as error:
             raise url_error(f"{self.out} cannot be written", error) from None

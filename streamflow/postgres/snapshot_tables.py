@@ -76,8 +76,10 @@ def differences(
                 continue
             # The rows of earlier months have no value of it.
             added = altered(snapshot, "ADD COLUMN {} {}", name, column)
-            found.append((f"+ {name} {column.type}", added))
-        elif kind != column.type:
+            with_meaning = sql.SQL("; ").join([added, comment(snapshot, name, column)])
+            found.append((f"+ {name} {column.type}", with_meaning))
+            continue
+        if kind != column.type:
             if (kind, column.type) not in WIDER:
                 raise SourceMismatch(
                     [

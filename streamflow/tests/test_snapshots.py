@@ -80,7 +80,7 @@ def test_a_column_is_one_line_and_a_feature_one_name(
     with_column(repo)
     edit(repo / "definitions.py", '    "net_service",\n', '    "net_service",\n    "payment",\n')
     said = [str(one) for one in plan().changes]
-    assert "+ payment text" in said[0]
+    assert [line.strip() for line in said[0].splitlines()[1:]] == ["+ payment text"]
     what, _ = apply()
     assert [str(one) for one in what.changes] == said
     month = shutil.copytree(small_months / "month_000", tmp_path / "month")

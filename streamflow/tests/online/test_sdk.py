@@ -206,8 +206,8 @@ def test_apply_and_teardown(store: FeatureStore) -> None:
 
 
 def test_searching_by_vectors_is_refused(store: FeatureStore) -> None:
-    """It needs pgvector, which the typed tables do not use; Feast's base class says so by raising
-    NotImplementedError, as for every store without vectors.
+    """Vectors need pgvector, which the typed tables do not use on purpose; Feast's base class then
+    refuses a search by the error that is expected here, for every store without vectors.
     """
     online, view = store._get_provider().online_store, store.get_feature_view("prices")
     with pytest.raises(NotImplementedError, match="does not support online retrieval"):

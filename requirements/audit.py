@@ -24,7 +24,7 @@ def main() -> int:
 
 
 def unreachable() -> str:
-    """Why the database of faults cannot be asked; empty when it answers as it should."""
+    """The reason why the database of faults cannot be asked; empty if it answers."""
     with TemporaryDirectory() as folder:
         known = Path(folder) / "known.txt"
         known.write_text(KNOWN)

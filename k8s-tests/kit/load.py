@@ -3,7 +3,9 @@
 Usage: load.py URL RATE SECONDS. It ends sooner where there is a file /tmp/enough. Prints one JSON
 line: rate, requests, failed (by reason), contracts seen, when it began, the slowest request, the
 longest time in which nothing succeeded, and when that was, and the first and the last failure, in
-seconds from the beginning. A refused connection counts as failed: that is what a client sees.
+seconds from the beginning; and by how much the load itself was late at worst, which tells a server
+that does not answer from a machine that stands still. A refused connection counts as failed: that
+is what a client sees.
 """
 
 import asyncio
@@ -50,10 +52,13 @@ async def main(url: str, rate: float, seconds: float) -> None:
             wrong.append(answer.text)
         succeeded.append(time.monotonic())
 
+    late = 0.0
     began, start = time.monotonic(), time.time()
     async with httpx.AsyncClient(timeout=10, limits=limits) as client, asyncio.TaskGroup() as group:
         for number in range(int(rate * seconds)):
-            await asyncio.sleep(max(0.0, began + number / rate - time.monotonic()))
+            due = began + number / rate
+            await asyncio.sleep(max(0.0, due - time.monotonic()))
+            late = max(late, time.monotonic() - due)
             group.create_task(send_request(client))
             if number % int(rate) == 0 and ENOUGH.exists():
                 break
@@ -67,6 +72,7 @@ async def main(url: str, rate: float, seconds: float) -> None:
         "wrong": wrong,
         "failed_at_s": [min(failed_at), max(failed_at)] if failed_at else [],
         "began": start,
+        "late_s": round(late, 2),
         "slowest_s": round(max(durations, default=0.0), 2),
         "longest_gap_s": round(max(gaps)[0], 2),
         "longest_gap_at_s": round(max(gaps)[1], 1),

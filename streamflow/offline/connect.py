@@ -8,7 +8,7 @@ import psycopg
 from psycopg import IsolationLevel
 
 from streamflow.errors import QueryFailed, QueryRefused
-from streamflow.offline.keys import refusals
+from streamflow.offline.join.keys import refusals
 from streamflow.postgres import options as connection_options
 from streamflow.postgres.connect import first_line, translated
 from streamflow.postgres.refusals import refused

@@ -17,7 +17,7 @@ import pyarrow.compute as pc
 import pyarrow.csv
 from psycopg import Connection, sql
 
-from streamflow.offline.sql import text
+from streamflow.offline.compose import text
 
 NAME_BYTES = 63
 """PostgreSQL cuts longer names, so that two of them could become the same column."""

@@ -8,8 +8,8 @@ from typing import Any, Self
 from psycopg import Connection, sql
 
 from streamflow.catalog.layout import NO_KEY
+from streamflow.offline.compose import NOTHING, listed, qualified, text
 from streamflow.offline.select import Select
-from streamflow.offline.sql import NOTHING, listed, qualified, text
 from streamflow.sources import columns as sources
 from streamflow.sources.row_order import Feature, ascending, deciding, descending
 

@@ -8,8 +8,8 @@ import pyarrow as pa
 from psycopg import Connection, sql
 
 from streamflow.offline.arrow import Column, record_batches, schema
+from streamflow.offline.compose import text
 from streamflow.offline.copy import require_short_names
-from streamflow.offline.sql import text
 
 Batches = Generator[pa.RecordBatch, None, None]
 

@@ -10,9 +10,9 @@ import pyarrow.dataset
 from psycopg import Connection, sql
 
 from streamflow.offline.arrow import BATCH_ROWS
+from streamflow.offline.compose import text
 from streamflow.offline.copy import columns_for, copy_in
 from streamflow.offline.fit import declared, named, require_fit, require_times
-from streamflow.offline.sql import text
 from streamflow.postgres.connect import lock_key
 
 

@@ -14,7 +14,7 @@ from jobs.run.ledger import recorded
 from jobs.tests.acting import execute
 from jobs.training.build import build
 from jobs.training.labels import NoLabels, require_labels
-from streamflow.offline import history as offline_history
+from streamflow.offline.join import history as offline_history
 
 USERS = 2_000
 LAST = 25

@@ -11,7 +11,7 @@ from feast.errors import (
 )
 
 from streamflow.errors import ConfigurationError
-from streamflow.offline.refusals import EqualNames, NoJoinKey, NotATime, NoTimestamp
+from streamflow.offline.join.refusals import EqualNames, NoJoinKey, NotATime, NoTimestamp
 
 
 class NameCollision(ConfigurationError, FeatureNameCollisionError):

@@ -20,9 +20,9 @@ from feast.types import from_feast_to_pyarrow_type
 from psycopg import Connection, sql
 
 from streamflow.feast.offline.connect import connect
+from streamflow.offline.compose import text
 from streamflow.offline.copy import columns_for, copy_in
 from streamflow.offline.select import Batches, Select, create_as, fetched
-from streamflow.offline.sql import text
 
 NULLABLE = {
     pa.int8(): pd.Int8Dtype(),

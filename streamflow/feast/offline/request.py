@@ -19,8 +19,8 @@ from psycopg import Connection
 from streamflow.catalog.layout import NO_KEY
 from streamflow.feast.json_values import maker
 from streamflow.feast.sources import own_names, postgres_source, relation
-from streamflow.offline.entities import FrameEntities, QueryEntities
-from streamflow.offline.sql import View
+from streamflow.offline.join.entities import FrameEntities, QueryEntities
+from streamflow.offline.join.sql import View
 
 
 class QueryMetadata(RetrievalMetadata):

@@ -46,11 +46,11 @@ from streamflow.feast.offline.write import write_features, write_log
 from streamflow.feast.registry import source_check
 from streamflow.feast.registry import stock_apply as feast_apply
 from streamflow.feast.sources import postgres_source, relation
-from streamflow.offline.entities import ENTITY_QUERY, FrameEntities, QueryEntities
-from streamflow.offline.history import History, rows_of_window
+from streamflow.offline.compose import text
+from streamflow.offline.join.entities import ENTITY_QUERY, FrameEntities, QueryEntities
+from streamflow.offline.join.history import History, rows_of_window
 from streamflow.offline.pull import Pull
 from streamflow.offline.select import Select
-from streamflow.offline.sql import text
 from streamflow.sources import columns as sources
 from streamflow.sources.written_sql import subquery
 

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from streamflow.offline import arrow as offline_arrow
+from streamflow.offline.compose import text
 from streamflow.offline.select import Select, fetched
-from streamflow.offline.sql import text
 
 pytestmark = pytest.mark.usefixtures("feast_database")
 

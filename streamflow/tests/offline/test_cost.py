@@ -9,7 +9,7 @@ import pytest
 from feast import FeatureView
 
 from streamflow.feast.offline.connect import connect
-from streamflow.offline import history as offline_history
+from streamflow.offline.join import history as offline_history
 from streamflow.offline.select import prepare
 from streamflow.tests.offline.projects import execute, store_of, table, view_of
 

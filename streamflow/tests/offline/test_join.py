@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 from feast import FeatureView
 
-from streamflow.offline import history as offline_history
+from streamflow.offline.join import history as offline_history
 from streamflow.tests.offline.projects import (
     HOUR,
     T0,

@@ -17,7 +17,7 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
 
 from streamflow.feast.offline.store import StreamflowOfflineStore
-from streamflow.offline import history as offline_history
+from streamflow.offline.join import history as offline_history
 from streamflow.tests.offline.projects import (
     FEATURES,
     HOUR,

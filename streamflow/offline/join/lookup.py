@@ -12,17 +12,9 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from streamflow.offline.joins import features_of_newest, newest_first, seen
-from streamflow.offline.sql import (
-    ENTITIES,
-    EntityRows,
-    View,
-    conditions,
-    listed,
-    named,
-    qualified,
-    text,
-)
+from streamflow.offline.compose import listed, qualified, text
+from streamflow.offline.join.newest import features_of_newest, newest_first, seen
+from streamflow.offline.join.sql import ENTITIES, EntityRows, View, conditions, named
 
 LONG = 2
 """A history is long from so many rows for each entity row on."""

@@ -8,14 +8,14 @@ after 63 bytes, and two long ones could become the same. The final names are put
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, LiteralString
+from typing import Any
 
 from psycopg import sql
 
+from streamflow.offline.compose import NOTHING, listed, qualified, text, typed_null
 from streamflow.sources.row_order import Feature
 
 ENTITIES = sql.Identifier("streamflow_entity_rows")
-NOTHING = sql.SQL("")
 MakeMessage = Callable[[str], Callable[[Any], Any]]
 """Gives for a label the function that makes a message out of a value that was fetched. It raises
 ValueRefused, with the label before it, for a value of which none can be made."""
@@ -96,21 +96,6 @@ class EntityRows:
         return qualified("e", self.columns[name])
 
 
-def text(query: str) -> sql.SQL:
-    """SQL that a definition or a caller wrote, as it is."""
-    return sql.SQL(query)
-
-
-def qualified(alias: str, column: str) -> sql.Composed:
-    """A column of `alias`."""
-    return sql.SQL("{}.{}").format(text(alias), sql.Identifier(column))
-
-
-def listed(parts: Sequence[sql.Composable], between: LiteralString = ", ") -> sql.Composed:
-    """Parts with a separator between them."""
-    return sql.SQL(between).join(parts)
-
-
 def numbered(query: sql.Composable, columns: int, timestamp: int) -> sql.Composed:
     """The rows of an entity query with number and time, in the query's order.
 
@@ -160,11 +145,6 @@ def rows_seen(views: Sequence[View]) -> sql.Composed:
         listed(parts, "\nUNION ALL\n"),
         listed([text(str(at)) for at in range(1, len(keys) + 2)]),
     )
-
-
-def typed_null(source: str, column: str) -> sql.Composed:
-    """A null of the type that `column` has."""
-    return sql.SQL("(SELECT {} FROM {} AS s LIMIT 0)").format(qualified("s", column), text(source))
 
 
 def point_in_time(

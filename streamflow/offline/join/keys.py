@@ -14,7 +14,8 @@ import psycopg
 from psycopg import Connection, sql
 
 from streamflow.errors import KeyMismatch, shorten
-from streamflow.offline.sql import View, qualified, text, typed_null
+from streamflow.offline.compose import qualified, text, typed_null
+from streamflow.offline.join.sql import View
 from streamflow.sources.columns import TIMES, Column, type_names
 
 NUMBERS, FLOATS, TEXTS = {20, 21, 23, 1700}, {700, 701}, {18, 19, 25, 1042, 1043}

@@ -18,11 +18,12 @@ from psycopg import Connection, sql
 
 from streamflow.errors import ConfigurationError, QueryRefused
 from streamflow.offline.arrow import BATCH_ROWS
+from streamflow.offline.compose import qualified, text
 from streamflow.offline.copy import copy_in, postgres_type
-from streamflow.offline.frame import table_of, whole_numbers
-from streamflow.offline.keys import SourceKey, conversions, converted, short_names
-from streamflow.offline.refusals import NoJoinKey, NoTimestamp
-from streamflow.offline.sql import ENTITIES, EntityRows, numbered, qualified, text
+from streamflow.offline.join.frame import table_of, whole_numbers
+from streamflow.offline.join.keys import SourceKey, conversions, converted, short_names
+from streamflow.offline.join.refusals import NoJoinKey, NoTimestamp
+from streamflow.offline.join.sql import ENTITIES, EntityRows, numbered
 from streamflow.sources import columns as sources
 
 EVENT_TIMESTAMP = "event_timestamp"

@@ -13,7 +13,7 @@ import pyarrow as pa
 from streamflow.errors import KeyMismatch, shorten
 from streamflow.offline.arrow import INSTANT
 from streamflow.offline.copy import microseconds
-from streamflow.offline.refusals import NotATime
+from streamflow.offline.join.refusals import NotATime
 
 NO_TIME = "the column with the times of the entity rows holds no times"
 

@@ -10,18 +10,8 @@ from collections.abc import Sequence
 
 from psycopg import sql
 
-from streamflow.offline.sql import (
-    ENTITIES,
-    NOTHING,
-    EntityRows,
-    View,
-    conditions,
-    interval,
-    listed,
-    named,
-    qualified,
-    text,
-)
+from streamflow.offline.compose import NOTHING, listed, qualified, text
+from streamflow.offline.join.sql import ENTITIES, EntityRows, View, conditions, interval, named
 from streamflow.sources.row_order import ascending, descending
 
 FEW_ROWS = 4

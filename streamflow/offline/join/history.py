@@ -9,23 +9,23 @@ import pyarrow as pa
 from psycopg import Connection, sql
 
 from streamflow.errors import SourceMismatch
-from streamflow.offline.entities import EVENT_TIMESTAMP, Entities, Output, QueryEntities
-from streamflow.offline.joins import FEW_ROWS, grouped, newest, timeline
-from streamflow.offline.keys import SourceKey, joined_by
-from streamflow.offline.lookup import lookup, pays
-from streamflow.offline.refusals import EqualNames
-from streamflow.offline.select import Select
-from streamflow.offline.sql import (
+from streamflow.offline.compose import listed
+from streamflow.offline.join.entities import EVENT_TIMESTAMP, Entities, Output, QueryEntities
+from streamflow.offline.join.keys import SourceKey, joined_by
+from streamflow.offline.join.lookup import lookup, pays
+from streamflow.offline.join.newest import FEW_ROWS, grouped, newest, timeline
+from streamflow.offline.join.refusals import EqualNames
+from streamflow.offline.join.sql import (
     ENTITIES,
     EntityRows,
     View,
     embedded,
     feature,
-    listed,
     most_rows_of_an_entity,
     point_in_time,
     rows_seen,
 )
+from streamflow.offline.select import Select
 from streamflow.sources import columns as sources
 from streamflow.sources.row_order import deciding
 from streamflow.sources.values import value_of

@@ -15,6 +15,7 @@ from jobs.commands import backup as backup_commands
 from jobs.commands.application import Application, RunCommand, require_at_most_one
 from jobs.commands.audit import audit
 from jobs.commands.batch import BATCH, SETTINGS, batch
+from jobs.commands.init import init
 from jobs.commands.report import VERBOSE, reporting
 from jobs.commands.run import run
 from jobs.commands.times import AsOf, End, Start, scheduled_time
@@ -23,7 +24,7 @@ from jobs.run import console, earlier_runs, ledger
 from jobs.run.earlier_runs import done_before, online_before
 from jobs.run.instants import midnight
 from jobs.run.urls import without_secrets
-from streamflow import logs
+from streamflow import logs, settings
 
 app = Application(
     help="StreamFlow's feature store: from a month of CSV files to features over HTTP.",
@@ -33,15 +34,21 @@ app = Application(
 
 @app.callback()
 def options(
-    verbose: Annotated[
-        bool,
+    context: typer.Context,
+    repo: Annotated[
+        Path | None,
         typer.Option(
-            "--verbose", help="The traceback of an error; may stand behind the command as well."
+            metavar="DIR",
+            help="Folder of the feature repository; else STREAMFLOW_FEATURE_REPO, else StreamFlow's"
+            " own. May stand behind the command as well, as --verbose may.",
         ),
-    ] = False,
+    ] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="The traceback of an error.")] = False,
 ) -> None:
     """Take the options that all commands have."""
     VERBOSE.set(verbose)
+    if repo is not None:
+        context.with_resource(settings.in_repository(repo))
 
 
 app.add_typer(db.app, name="db")
@@ -191,6 +198,7 @@ def materialize(
     run("materialize", "materialize_features", {**what, **how}, unless=before)
 
 
+app.command()(init)
 app.command()(features.features)
 app.command()(services.services)
 app.command(cls=RunCommand)(audit)

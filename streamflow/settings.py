@@ -3,7 +3,8 @@
 import logging
 import os
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal, Self
@@ -135,6 +136,30 @@ def streamflow() -> StreamflowSettings:
         return StreamflowSettings()
     except ValidationError as error:
         raise ConfigurationError(explain(error, prefix="STREAMFLOW_")) from None
+
+
+@contextmanager
+def in_repository(repo: Path) -> Iterator[None]:
+    """Makes `repo` the feature repository of this process and of those that it starts.
+
+    Raises:
+        ConfigurationError: it is no folder with a feature_store.yaml.
+    """
+    if not (repo / "feature_store.yaml").is_file():
+        raise ConfigurationError(
+            f"{repo} is no feature repository: it has no feature_store.yaml; "
+            f"to begin one: streamflow init {repo.name or 'NAME'}"
+        )
+    variable = "STREAMFLOW_FEATURE_REPO"
+    before = os.environ.get(variable)
+    os.environ[variable] = str(repo.resolve())
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ[variable]
+        else:
+            os.environ[variable] = before
 
 
 def warn_of_misspelt(known: Iterable[str], prefix: str = "STREAMFLOW_") -> None:

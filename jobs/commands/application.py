@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
+from itertools import islice
 from typing import Any, TypeVar
 
 import typer
@@ -18,8 +19,9 @@ from jobs.run.urls import require_no_password, without_secrets
 from streamflow.errors import ConfigurationError
 from streamflow.visible_text import printable
 
-ANYWHERE = "--verbose"
-"""The option of all commands, which may stand behind a command's name as well."""
+ANYWHERE = {"--verbose": 0, "--repo": 1}
+"""The options of all commands, which may stand behind a command's name as well, and how many values
+each takes."""
 Body = TypeVar("Body", bound=Callable[..., Any])
 
 
@@ -79,7 +81,7 @@ class Commands(TyperGroup):
         """Runs a command; exits with its code, or returns it if not `standalone_mode`."""
         prepare_streams()
         arguments = sys.argv[1:] if args is None else args
-        code = self._ended(verbose_first(arguments), prog_name or "streamflow")
+        code = self._ended(common_first(arguments), prog_name or "streamflow")
         if not standalone_mode:
             return code
         abandon_closed_output()
@@ -184,13 +186,22 @@ def require_at_most_one(**options: object) -> None:
         raise ConfigurationError(f"{' and '.join(given)} contradict each other; give one of them")
 
 
-def verbose_first(arguments: Sequence[str]) -> list[str]:
-    """Moves `--verbose` to the front of the arguments, where Typer looks for it."""
-    given = list(arguments)
-    end = given.index("--") if "--" in given else len(given)
-    options = given[:end]
-    others = [one for one in options if one != ANYWHERE]
-    return [*[ANYWHERE] * (len(others) < len(options)), *others, *given[end:]]
+def common_first(arguments: Sequence[str]) -> list[str]:
+    """Moves the options of all commands to the front of the arguments, where Typer looks for them.
+
+    `--verbose` is moved once however often it is given.
+    """
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    words, common, others = iter(arguments[:end]), list[str](), list[str]()
+    for word in words:
+        name, has_value, _ = word.partition("=")
+        if name not in ANYWHERE:
+            others.append(word)
+        elif not (has_value or ANYWHERE[name]):
+            common += [word] * (word not in common)
+        else:
+            common += [word, *islice(words, 0 if has_value else ANYWHERE[name])]
+    return [*common, *others, *arguments[end:]]
 
 
 def prepare_streams() -> None:

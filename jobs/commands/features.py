@@ -25,11 +25,15 @@ Keys = Annotated[
         "that its on-demand views need of a request; none for a service without keys.",
     ),
 ]
+Service = Annotated[
+    str,
+    typer.Option(show_default="churn_v1, or the only one that there is", help="Feature service."),
+]
 
 
 def features(
     keys: Keys = None,
-    service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
+    service: Service = "",
 ) -> None:
     """Print the online features of users, or of the keys of another service."""
     with reporting():
@@ -40,6 +44,7 @@ def features(
 
         with open_store() as store:
             contract = contract_of(store, service)
+            service = contract.service
             wanted = asked_by(store, service)
             vectors = read(store, contract, parse_keys(keys or [], wanted, service))
         for vector in vectors:

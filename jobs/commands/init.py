@@ -37,7 +37,7 @@ def init(
 Next:
   streamflow apply --repo {folder}
   streamflow materialize --repo {folder}
-  streamflow features --repo {folder} --service device_v1 account_id=anna,device_id=1""")
+  streamflow features --repo {folder} account_id=anna,device_id=1""")
 
 
 def write(folder: Path) -> None:

@@ -77,9 +77,7 @@ def test_what_was_begun_is_taken_away(at_home: Path, monkeypatch: pytest.MonkeyP
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(init.Path, "write_text", full)
-    assert refusal("init", "shop") == (
-        "error: shop: No space left on device; nothing was written"
-    )
+    assert refusal("init", "shop") == ("error: shop: No space left on device; nothing was written")
     assert list(at_home.iterdir()) == []
 
 
@@ -96,3 +94,20 @@ def test_commands_about_snapshots_say_that_there_are_none(database: str, at_home
     lacking = "shop has no snapshots.py, which declares the files of a month and their tables"
     month = ("month", "--as-of", "2024-01-31")
     assert lacking in refusal("ingest", "--repo", "shop", *month)
+
+
+def test_several_services_have_to_be_told_apart(database: str, at_home: Path) -> None:
+    streamflow("init", "shop")
+    file = at_home / "shop" / "definitions.py"
+    text = file.read_text()
+    file.write_text(
+        f'{text}device_v2 = FeatureService(name="device_v2", features=[device_usage])\n'
+    )
+    assert streamflow("apply", "--repo", "shop").exit_code == 0
+    assert refusal("features", "--repo", "shop", "account_id=anna,device_id=1") == (
+        "error: project shop has several feature services; name one with --service: "
+        "device_v1, device_v2"
+    )
+    file.write_text(text[: text.index("device_v1 = FeatureService")])
+    assert streamflow("apply", "--repo", "shop", "--allow-removal").exit_code == 0
+    assert "project shop has no feature service" in refusal("features", "--repo", "shop", "a")

@@ -1,24 +1,52 @@
 """Contracts of the feature services that Feast's registry has."""
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 from streamflow.catalog.contract import Contract, Feature
-from streamflow.errors import UnknownName
+from streamflow.errors import ConfigurationError, UnknownName
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
 
 
-def contract_of(store: "FeatureStore", service: str) -> Contract:
+PREFERRED = "churn_v1"
+"""The service that is meant where none is named, in a project that has it."""
+
+
+def contract_of(store: "FeatureStore", service: str = "") -> Contract:
     """The contract of `service` as the registry has it.
+
+    Args:
+        service: empty for churn_v1, or for the only one of a project that has no churn_v1.
 
     Raises:
         UnknownName: the registry has no such service; names the ones it has.
+        ConfigurationError: none is named, and the project has none, or several.
     """
     known = {found.name: found for found in store.list_feature_services()}
+    if not service:
+        service = PREFERRED if PREFERRED in known else only(store.project, known)
     if service not in known:
         raise UnknownName("feature service", service, known)
     return contract_of_service(known[service])
+
+
+def only(project: str, services: Collection[str]) -> str:
+    """The one feature service of a project.
+
+    Raises:
+        ConfigurationError: it has none, or several; names them.
+    """
+    if len(services) == 1:
+        (service,) = services
+        return service
+    if not services:
+        raise ConfigurationError(f"project {project} has no feature service")
+    raise ConfigurationError(
+        f"project {project} has several feature services; name one with --service: "
+        + ", ".join(sorted(services))
+    )
 
 
 def contract_of_service(service: "FeatureService") -> Contract:

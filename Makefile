@@ -4,6 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
+REPO ?=
 PORT ?= 8000
 UV := $(BIN)/uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
@@ -11,7 +12,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 
 # The variables that a target takes on the command line; PYTHON all of them do. One that the given
 # targets do not take is an error, since it would be ignored without a word.
-TAKES_demo := DATA
+TAKES_demo := DATA REPO
 TAKES_serve := PORT
 TAKES_bench := ONLY SIZES
 TAKES_cluster-test := KEEP
@@ -48,8 +49,8 @@ $(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml images/streamf
 	@install -m 755 images/streamflow $(BIN)/streamflow
 	@touch $@
 
-demo: $(STAMP) ## Run the whole pipeline and ask the API (DATA=folder with your own months)
-	@$(BIN)/python -m jobs.demo $(if $(DATA),--data $(DATA))
+demo: $(STAMP) ## Run the whole pipeline and ask the API (DATA=months or REPO=definitions of your own)
+	@$(BIN)/python -m jobs.demo $(if $(DATA),--data $(DATA)) $(if $(REPO),--definitions $(REPO))
 
 serve: $(STAMP) ## Serve the demo's features on 127.0.0.1 (PORT=8000)
 	@$(BIN)/python -m api --port $(PORT)

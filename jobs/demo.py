@@ -1,5 +1,6 @@
 """`make demo`: the whole pipeline, command by command, ending with answers of the running API."""
 
+import json
 import os
 import signal
 import socket
@@ -11,16 +12,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 from urllib.error import URLError
-from urllib.request import urlopen
+from urllib.request import Request, urlopen
 
 import typer
+from psycopg import sql
 
 from jobs.__main__ import app as streamflow
-from jobs.commands.application import Application
+from jobs.commands.application import Application, require_at_most_one
 from jobs.commands.report import reporting
 from jobs.run import console
 from streamflow import settings
+from streamflow.catalog.model import READ, parse
 from streamflow.errors import StreamflowError
+from streamflow.postgres import embedded
+from streamflow.postgres.connect import connect, create_database
 
 MONTHS = {"month_000": "2024-01-31", "month_001": "2024-02-29"}
 USERS = ("7590-VHVEG", "0002-ORFBO")
@@ -38,11 +43,19 @@ def make() -> None:
 @app.command("demo")
 def demo(
     data: Annotated[Path | None, typer.Option(help="Folder with month_000 and month_001.")] = None,
+    repo: Annotated[
+        Path | None, typer.Option("--definitions", help="Folder of your own feature repository.")
+    ] = None,
 ) -> None:
     """Run the whole pipeline and ask the API, with generated months or those in a folder."""
+    require_at_most_one(data=data, definitions=repo)
     with reporting():
         try:
-            demonstrate(data)
+            if repo is None:
+                demonstrate(data)
+            else:
+                with settings.in_repository(repo):
+                    demonstrate_repository(repo)
         except Failed as failed:
             raise typer.Exit(failed.code) from None
 
@@ -71,6 +84,57 @@ def demonstrate(data: Path | None) -> None:
     console.say(
         "\nDone. `make serve` keeps the API running; `.venv/bin/streamflow runs` lists the runs."
     )
+
+
+def demonstrate_repository(repo: Path) -> None:
+    """Run the demo with the definitions in `repo`, whose tables are filled already.
+
+    On the embedded server each project has a database of its own, named like the project.
+    """
+    from streamflow.feast.registry.open import repo_config
+
+    project = repo_config().project
+    if embedded.ensure():
+        create_database(project)
+        os.environ["PGDATABASE"] = project
+    run("apply")
+    run("materialize")
+    run("services")
+    service, keys = examples()
+    run("features", "--service", service, *(",".join(map("=".join, one.items())) for one in keys))
+    os.environ["STREAMFLOW_API_SERVICE"] = service
+    with api() as url:
+        wait_ready(url)
+        entities = {name: [one[name] for one in keys] for name in keys[0]}
+        body = json.dumps({"feature_service": service, "entities": entities})
+        path = "/get-online-features"
+        console.say(f"\n$ curl {url}{path} --json '{body}'")
+        asked = Request(url + path, body.encode(), {"content-type": "application/json"})  # noqa: S310
+        with urlopen(asked, timeout=10) as answer:  # noqa: S310  # our own server
+            console.say(answer.read().decode())
+    console.say(f"\nDone. `.venv/bin/streamflow services --repo {repo}` describes each feature.")
+
+
+def examples() -> tuple[str, list[dict[str, str]]]:
+    """The first service by name that has rows online, and the keys of some of them.
+
+    Raises:
+        StreamflowError: no service has any.
+    """
+    with connect() as connection:
+        catalog = parse(*connection.execute(READ).fetchone())  # type: ignore[misc]  # just applied
+        for name, service in sorted(catalog.services.items()):
+            view = catalog.views.get(service.projections[0].view) if service.projections else None
+            if view is None or not view.keys:
+                continue
+            columns = sql.SQL(", ").join(sql.Identifier(one.column) for one in view.keys)
+            query = sql.SQL("SELECT {0} FROM {1} WHERE {2} IS NOT NULL ORDER BY {0} LIMIT 2")
+            table, event = sql.Identifier("online", view.table), sql.Identifier(view.event_column)
+            rows = connection.execute(query.format(columns, table, event)).fetchall()
+            asked = [service.projections[0].join_keys.get(one.name, one.name) for one in view.keys]
+            if rows:
+                return name, [dict(zip(asked, map(str, row), strict=True)) for row in rows]
+    raise StreamflowError("no service has a row online; are the sources' tables filled?")
 
 
 class Failed(Exception):

@@ -1,6 +1,7 @@
 """`make demo` tells its story to the end, on a server of its own."""
 
 import io
+import json
 import logging
 import os
 import shutil
@@ -8,10 +9,12 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from jobs import demo
+from jobs.commands.init import write
 
 pytestmark = pytest.mark.slow  # the demo as a person starts it
 
@@ -36,6 +39,36 @@ def test_the_demo_ends_with_the_answers_of_the_running_api(small_months: Path) -
         assert not (Path(home) / "postgres" / "postmaster.pid").exists()
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def test_a_repository_of_ones_own_is_served(tmp_path: Path) -> None:
+    repo = tmp_path / "shop"
+    write(repo)
+    home = tempfile.mkdtemp(prefix="sf-")
+    environment = {name: text for name, text in os.environ.items() if not name.startswith("PG")}
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "jobs.demo", "--definitions", str(repo)],
+            env={**environment, "STREAMFLOW_HOME": home},
+            capture_output=True,
+            text=True,
+            timeout=180,
+            check=False,
+        )
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
+    assert done.returncode == 0, done.stderr
+    (answer,) = [line for line in done.stdout.splitlines() if line.startswith('{"results"')]
+    values = {name: one["values"] for name, one in served(answer).items()}
+    assert values["account_id"] == ["anna", "anna"]
+    assert values["device_id"] == [1, 2]
+    assert values["watch_hours"] == [14.75, 0.25]
+
+
+def served(answer: str) -> dict[str, Any]:
+    """The results in an answer of Feast's protocol, by feature."""
+    found = json.loads(answer)
+    return dict(zip(found["metadata"]["feature_names"], found["results"], strict=True))
 
 
 def test_it_ends_with_the_exit_code_of_a_command_that_fails(

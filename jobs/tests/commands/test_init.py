@@ -8,6 +8,7 @@ import pytest
 
 from jobs.commands import init
 from jobs.tests.acting import streamflow
+from streamflow.settings import FEATURE_REPO
 
 pytestmark = pytest.mark.usefixtures("at_home")
 
@@ -36,6 +37,18 @@ def test_its_next_commands_work_word_for_word(database: str) -> None:
         assert ended.exit_code == 0, ended.stderr
     assert "anna" in ended.stdout
     assert re.search(r"watch_hours +14\.75 +device_usage +2024-02-29", ended.stdout)
+
+
+def test_the_page_works_word_for_word(database: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = (FEATURE_REPO.parent / "docs" / "your-own-features.md").read_text()
+    section = page[page.index("## In a clone") : page.index("## In a Feast project")]
+    commands = re.findall(r"(?m)^\$ streamflow (.*)$", section)
+    assert len(commands) == 5
+    for command in commands:
+        ended = streamflow(*shlex.split(command))
+        assert ended.exit_code == 0, ended.stderr
+        monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", "shop")
+    assert "watch_hours" in ended.stdout
 
 
 def test_an_option_of_a_command_names_the_repository_for_that_command_alone(database: str) -> None:

@@ -1,4 +1,4 @@
-"""A repository of `feast init -t postgres` with the lines of docs/your-own-repository.md."""
+"""A repository of `feast init -t postgres` with the lines of docs/your-own-features.md."""
 
 import contextlib
 import gc
@@ -26,7 +26,7 @@ from streamflow.feast.registry.open import closing_store
 from streamflow.settings import FEATURE_REPO
 from streamflow.tests.feast.whole_projects import materialize
 
-PAGE = FEATURE_REPO.parent / "docs" / "your-own-repository.md"
+PAGE = FEATURE_REPO.parent / "docs" / "your-own-features.md"
 TEMPLATE = Path(feast.__file__).parent / "templates" / "postgres" / "feature_repo"
 NOW = datetime.now(UTC).replace(microsecond=0)
 DRIVERS = "feast_driver_hourly_stats"

@@ -66,7 +66,7 @@ def test_a_script_beside_a_folder_called_feature_repo_finds_it(
     python: Path,
     folder: Path,  # noqa: F811
 ) -> None:
-    """The script is that of docs/your-own-repository.md."""
+    """The script is that of docs/your-own-features.md."""
     (folder / "__init__.py").touch()  # which `feast init` makes
     (folder.parent / "quickstart.py").write_text(written("python"))
 

@@ -28,16 +28,17 @@ def load(repo: Path) -> "RepoContents":
     from feast import Project
     from feast.repo_operations import get_repo_files, parse_repo, py_path_to_module
 
+    folder = repo.resolve()  # where it is, wherever this process stands
     try:
-        with contextlib.chdir(repo), on_path(repo):
-            for file in get_repo_files(repo.resolve()):
+        with contextlib.chdir(folder), on_path(folder):
+            for file in get_repo_files(folder):
                 sys.modules.pop(py_path_to_module(file), None)
-            contents = parse_repo(repo.resolve())
+            contents = parse_repo(folder)
             if not contents.projects:  # then Feast takes that of feature_store.yaml
-                contents.projects.append(Project(name=repo_config(repo).project))
+                contents.projects.append(Project(name=repo_config(folder).project))
     except (Exception, SystemExit) as error:
         raise ConfigurationError(
-            f"{repo}: the definitions do not load: {where_it_failed(repo.resolve(), error)}"
+            f"{repo}: the definitions do not load: {where_it_failed(folder, error)}"
         ) from error
     require_distinct(contents)
     require_computable(contents)

@@ -95,15 +95,19 @@ beside the others. Call with root and part.
 {{- end }}
 
 {{/*
-A list of variables: `own` (text) without those that the part's extraEnv sets, then extraEnv, so
-that no name is there twice. Call with root, part and own.
+A list of variables: `own` (text) and, for who reads them, those of the definitions, without what the
+part's extraEnv sets, then extraEnv, so that no name is there twice. Call with root, part and own.
 */}}
 {{- define "streamflow.env" -}}
 {{- $extra := (index .root.Values .part).extraEnv | default list -}}
 {{- $set := dict -}}
 {{- range $extra }}{{ $_ := set $set .name true }}{{ end -}}
+{{- $own := fromYamlArray .own -}}
+{{- if has .part (list "jobs" "feast") -}}
+{{- $own = concat $own (include "streamflow.definitions.env" .root | fromYamlArray) -}}
+{{- end -}}
 {{- $env := list -}}
-{{- range fromYamlArray .own }}{{ if not (hasKey $set .name) }}{{ $env = append $env . }}{{ end }}{{ end -}}
+{{- range $own }}{{ if not (hasKey $set .name) }}{{ $env = append $env . }}{{ end }}{{ end -}}
 {{- with concat $env (include "streamflow.env.texts" $extra | fromYamlArray) }}{{ toYaml . }}{{ end }}
 {{- end }}
 
@@ -123,6 +127,9 @@ that no name is there twice. Call with root, part and own.
 {{- if include "streamflow.postgres.ca.volume" .root | and (ne .part "postgres") -}}
 {{- $mounts = append $mounts (dict "name" "postgres-ca" "mountPath" "/etc/streamflow/postgres-ca" "readOnly" true) -}}
 {{- end -}}
+{{- if has .part (list "jobs" "feast") -}}
+{{- $mounts = concat $mounts (include "streamflow.definitions.mounts" .root | fromYamlArray) -}}
+{{- end -}}
 {{- toYaml (concat $mounts (.own | default list) ((index .root.Values .part).extraVolumeMounts | default list)) }}
 {{- end }}
 
@@ -131,6 +138,9 @@ that no name is there twice. Call with root, part and own.
 {{- $volumes := list (dict "name" "tmp" "emptyDir" dict) -}}
 {{- if ne .part "postgres" -}}
 {{- with include "streamflow.postgres.ca.volume" .root }}{{ $volumes = append $volumes (fromYaml .) }}{{ end -}}
+{{- end -}}
+{{- if and (has .part (list "jobs" "feast")) (include "streamflow.definitions.own" .root) -}}
+{{- $volumes = append $volumes (dict "name" "definitions" "configMap" (dict "name" (include "streamflow.definitions.name" .root))) -}}
 {{- end -}}
 {{- toYaml (concat $volumes (.own | default list) ((index .root.Values .part).extraVolumes | default list)) }}
 {{- end }}

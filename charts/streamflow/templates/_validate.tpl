@@ -4,7 +4,7 @@ its mend. Those that are not about one part are in the folder validate.
 */}}
 {{- define "streamflow.validate" -}}
 {{- $faults := list -}}
-{{- range list "characters" "names" "api" "jobs" "times" "schedules" "volumes" "quantities" "memory" "pods" "postgres" "prefect" "network" "generated" "cluster" -}}
+{{- range list "characters" "names" "definitions" "api" "jobs" "times" "schedules" "volumes" "quantities" "memory" "pods" "postgres" "prefect" "network" "generated" "cluster" -}}
 {{- $faults = append $faults (include (printf "streamflow.validate.%s" .) $) -}}
 {{- end -}}
 {{- with $faults | join "\n" | splitList "\n" | compact -}}

@@ -11,12 +11,12 @@ api:
   paths: [/tmp, /etc/streamflow/postgres-ca, /etc/streamflow/api-keys]
 jobs:
   containers: [wait-for-prefect, sample, ingest, dump, backup, check, prepare, restore, finish, roles, apply, materialize, audit, training-set, wait]
-  volumes: [tmp, postgres-ca, data, training, backups, plan]
-  paths: [/tmp, /etc/streamflow/postgres-ca, /data, /training, /backups, /plan]
+  volumes: [tmp, postgres-ca, definitions, data, training, backups, plan]
+  paths: [/tmp, /etc/streamflow/postgres-ca, /definitions, /data, /training, /backups, /plan]
 feast:
   containers: [wait-for-registry, feast]
-  volumes: [tmp, postgres-ca, training]
-  paths: [/tmp, /etc/streamflow/postgres-ca, /training]
+  volumes: [tmp, postgres-ca, definitions, training]
+  paths: [/tmp, /etc/streamflow/postgres-ca, /definitions, /training]
 prefect:
   containers: [create-database, prefect]
   volumes: [tmp, postgres-ca]

@@ -26,6 +26,7 @@ FREE = {
     "amounts",
     "annotations",
     "container",
+    "files",
     "global",
     "labels",
     "manifest",
@@ -33,7 +34,7 @@ FREE = {
     "metadata",
     "parameters",
 }
-"""Keys whose value is Kubernetes' or PostgreSQL's and taken as it is."""
+"""Keys whose value is Kubernetes', PostgreSQL's or a person's files, and taken as it is."""
 FREELY = "As Kubernetes has it."
 """The description in the schema of a part of such a value that may be anything."""
 
@@ -50,6 +51,7 @@ ITEMS: dict[str, Any] = {
     "extraObjects": {"kind": "Witness", "metadata": {"name": "witness"}},
     "extraVolumeMounts": {"name": "tmp", "mountPath": "/witness"},
     "hosts": "witness.example.com",
+    "keys": "witness.py",
     "months": {"asOf": "2024-04-30", "source": "url", "url": "s3://witness"},
 }
 """Items to add to a list of that name to see if it is used; {"name": "witness"} for others."""
@@ -73,7 +75,20 @@ WITHOUT_SESSIONS = {
 """Values without the parts that cannot work behind a pooler in transaction mode."""
 POOLED = {**WITHOUT_SESSIONS, "postgres.external.pooler.mode": "transaction"}
 
+OWN = {
+    "definitions.files": dict.fromkeys(("feature_store.yaml", "definitions.py", "snapshots.py"), "")
+}
+"""A feature repository of one's own, and one in a ConfigMap that is there."""
+EXISTING = {
+    "definitions.existingConfigMap": "team",
+    "definitions.keys": list(OWN["definitions.files"]),
+}
+
 NEEDS: dict[str, dict[str, Any]] = {
+    "definitions.files": OWN,
+    "definitions.existingConfigMap": EXISTING,
+    "definitions.keys": EXISTING,
+    "definitions.revision": EXISTING,
     "feast.tolerations": {"feast.enabled": True, "jobs.trainingSet.datasets": []},
     "jobs.backup.enabled": {"jobs.restore.backup": "", "jobs.restore.request": ""},
     "jobs.nodeSelector": {"feast.enabled": False},

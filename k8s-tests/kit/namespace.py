@@ -104,10 +104,20 @@ class Namespace:
         )
 
     def run_pod(
-        self, name: str, *command: str, claim: str = "", node: str = "", user: int = 10001
+        self,
+        name: str,
+        *command: str,
+        claim: str = "",
+        node: str = "",
+        user: int = 10001,
+        cpu: str = "50m",
     ) -> None:
         """Starts a restricted pod of the jobs image; a claim is mounted at /volume."""
-        container = {"image": f"streamflow-jobs:{self.images.jobs}", "command": list(command)}
+        container: dict[str, Any] = {
+            "image": f"streamflow-jobs:{self.images.jobs}",
+            "command": list(command),
+            "resources": {"requests": {"cpu": cpu}},
+        }
         volume = {}
         if claim:
             volume = {"persistentVolumeClaim": {"claimName": claim}}
@@ -185,7 +195,9 @@ class Namespace:
         """
         name = f"load-{uuid.uuid4().hex[:6]}"
         url = f"http://{host}/features/0002-ORFBO"
-        self.run_pod(name, "python", "-c", LOAD, url, str(rate), str(seconds), node=node)
+        self.run_pod(
+            name, "python", "-c", LOAD, url, str(rate), str(seconds), node=node, cpu="200m"
+        )
         self.kubectl("wait", f"pod/{name}", "--for=condition=Ready", "--timeout=60s")
 
         def summary(whole: bool = False) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from typing import Any
 from kit.cluster import POSTGRES_IMAGE
 
 SECURITY = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
-RESOURCES = {"requests": {"cpu": "200m"}}
+LEAST = {"requests": {"cpu": "50m"}}
 """A pod that asks for nothing stands still for seconds while the Jobs of a release start."""
 
 
@@ -46,7 +46,7 @@ def restricted(
                 }
             ],
             "containers": [
-                {"name": "main", "securityContext": SECURITY, "resources": RESOURCES, **container}
+                {"name": "main", "securityContext": SECURITY, "resources": LEAST, **container}
             ],
         },
     }

@@ -18,6 +18,7 @@ from jobs.commands.batch import BATCH, SETTINGS, batch
 from jobs.commands.init import init
 from jobs.commands.report import VERBOSE, reporting
 from jobs.commands.run import run
+from jobs.commands.serve_flows import serve_flows
 from jobs.commands.times import AsOf, End, Start, scheduled_time
 from jobs.commands.wait import wait
 from jobs.run import console, earlier_runs, ledger
@@ -204,6 +205,7 @@ app.command()(services.services)
 app.command(cls=RunCommand)(audit)
 app.command(BATCH, context_settings=SETTINGS)(batch)
 app.command()(wait)
+app.command("serve-flows")(serve_flows)
 
 
 @app.command()

@@ -86,5 +86,5 @@ def test_a_broken_file_fails_its_job_in_one_line_and_serving_goes_on(
     (job,) = [one for one in namespace.jobs() if "-apply-" in one]
     said = until(lambda: namespace.log(job), lambda log: "error:" in log, 60)
     (error,) = [one for one in said.splitlines() if one.startswith("error:")]
-    assert f"definitions.py:{line}: ModuleNotFoundError: No module named 'nowhere'" in error
+    assert f"ModuleNotFoundError: No module named 'nowhere' (definitions.py:{line})" in error
     assert served(namespace)["plays"] == 5

@@ -1,0 +1,112 @@
+"""Deployments of the flows: a person starts one by filling in a form on Prefect's page.
+
+`streamflow serve-flows` serves them until it is ended: it asks Prefect's server for runs, and
+starts a process for each. A run may do what the database role of the one who serves may. Runs of
+one deployment wait for each other; those that commands and Jobs start are kept apart by the locks
+in the database, as ever.
+"""
+
+from collections.abc import Iterable
+from datetime import date, datetime
+
+from prefect import flow, serve
+from prefect.artifacts import create_link_artifact, create_markdown_artifact
+from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
+from prefect.deployments.runner import EntrypointType, RunnerDeployment
+
+from jobs.flows import prefect_flows
+from jobs.flows.prefect_flows import Location
+from jobs.flows.work import Summary
+from jobs.run.urls import without_secrets
+
+
+@flow(name="training-set")
+def training_set(as_of: date, out: str, service: str = "churn_v1") -> Summary:
+    """Joins the labels of a day point-in-time with the features of a service.
+
+    Args:
+        as_of: Day of the labels; its UTC midnight is the time of every row.
+        out: Parquet file to write: a path where the flows are served, or an fsspec URL such as
+            s3://bucket/january.parquet. The manifest goes beside it.
+        service: Feature service, of which every feature becomes a column.
+    """
+    summary = prefect_flows.build_training_dataset.fn(as_of, service, Location(out))
+    publish_result(out)
+    return summary
+
+
+@flow(name="materialize")
+def materialize(
+    start: datetime | None = None,
+    end: datetime | None = None,
+    views: list[str] | None = None,
+    force: bool = False,
+) -> Summary:
+    """Copies the newest values of a window into the online store.
+
+    Args:
+        start: Beginning of the window; without one, all rows. Times without a zone are UTC.
+        end: End of the window; now without one.
+        views: Feature views; all without any.
+        force: Serve this window even in place of newer values.
+    """
+    return prefect_flows.materialize_features.fn(start, end, views or [], force)
+
+
+@flow(name="ingest-month")
+def ingest_month(source: str, as_of: date, revision: str = "") -> Summary:
+    """Checks a month and stores all of it, or refuses it and changes nothing.
+
+    Args:
+        source: Folder with the month's files where the flows are served, its fsspec URL, or
+            sample://users-N/seed-N/month_NNN.
+        as_of: Day that the month describes.
+        revision: Any text that tells this load apart from one of the same source.
+    """
+    return prefect_flows.ingest_month.fn(Location(source), as_of, revision)
+
+
+@flow(name="audit")
+def audit(users: int = 200, service: str = "churn_v1", seed: int = 0, url: str = "") -> Summary:
+    """Compares served values of users at random with what training sees.
+
+    Args:
+        users: Number of users.
+        service: Feature service.
+        seed: The same seed takes the same users.
+        url: Address of the API to ask; without one, the online store is read.
+    """
+    return prefect_flows.audit_online.fn(service, users, seed, Location(url), threshold=0.0)
+
+
+FLOWS = {one.name: one for one in (training_set, materialize, ingest_month, audit)}
+"""By the name that Prefect's page shows."""
+
+
+def publish_result(out: str) -> None:
+    """Shows on the run's page where its file is: a link where a browser can open it."""
+    shown = without_secrets(out)
+    if shown.startswith(("http://", "https://")):
+        create_link_artifact(link=shown, link_text=shown.rpartition("/")[2], key="training-set")
+    create_markdown_artifact(
+        key="training-set-file",
+        markdown=f"`{shown}` with its manifest `{shown}.manifest.json`.\n\n"
+        f"Compare it with the database at any time: `streamflow verify {shown}`",
+    )
+
+
+def serve_flows(names: Iterable[str]) -> None:
+    """Registers the deployments of these flows on Prefect's server, and runs what is asked for."""
+    serve(*(deployment(name) for name in names), print_starting_message=False)
+
+
+def deployment(name: str) -> RunnerDeployment:
+    """The deployment of a flow, of which one run works at a time and others wait."""
+    return FLOWS[name].to_deployment(
+        name="by-hand",
+        description=FLOWS[name].description,
+        concurrency_limit=ConcurrencyLimitConfig(
+            limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE
+        ),
+        entrypoint_type=EntrypointType.MODULE_PATH,
+    )

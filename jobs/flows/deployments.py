@@ -12,7 +12,8 @@ from datetime import date, datetime
 from prefect import flow, serve
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
-from prefect.deployments.runner import EntrypointType, RunnerDeployment
+from prefect.deployments.runner import RunnerDeployment
+from prefect.types.entrypoint import EntrypointType
 
 from jobs.flows import prefect_flows
 from jobs.flows.prefect_flows import Location
@@ -102,7 +103,8 @@ def serve_flows(names: Iterable[str]) -> None:
 
 def deployment(name: str) -> RunnerDeployment:
     """The deployment of a flow, of which one run works at a time and others wait."""
-    return FLOWS[name].to_deployment(
+    return RunnerDeployment.from_flow(
+        FLOWS[name],
         name="by-hand",
         description=FLOWS[name].description,
         concurrency_limit=ConcurrencyLimitConfig(

@@ -16,19 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import (
-    footprint,
-    materialize,
-    online_read,
-    report,
-    repos,
-    server,
-    serving,
-    training_set,
-    wide,
-)
+from benchmarks import postgres, report
 from benchmarks.context import Context, Options, say
 from benchmarks.figures import Section, section_of
+from benchmarks.sections import footprint, materialize, online_read, serving, training_set, wide
+from benchmarks.sides import repos
 from jobs.run.versions import commit
 from measurements.plot import draw_growth
 from streamflow import settings
@@ -101,9 +93,9 @@ def measured(home: Path, options: Options, chosen: list[str]) -> dict[str, Any]:
     began, started = time.monotonic(), datetime.now(UTC)
     sections = []
     with ExitStack() as stack:
-        databases = stack.enter_context(server.databases(home))
+        databases = stack.enter_context(postgres.databases(home))
         repos.make(home / "repos")
-        found = server.machine()
+        found = postgres.machine()
         context = Context(databases, home, options, stack)
         for name in chosen:
             say(name)

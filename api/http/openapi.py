@@ -1,7 +1,7 @@
 """The documentation: an OpenAPI description and Swagger UI from files of our own.
 
 Swagger UI's usual page loads its files from a CDN, which a cluster may not reach; they come
-from the package swagger-ui-bundle instead. It has Swagger UI 4, which reads OpenAPI 3.0.
+from the package fastapi-offline instead.
 """
 
 import re
@@ -9,6 +9,8 @@ from base64 import b64encode
 from functools import partial
 from hashlib import sha256
 from http import HTTPStatus
+from importlib.resources import files
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request
@@ -16,12 +18,11 @@ from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import FileResponse, HTMLResponse, JSONResponse
-from swagger_ui_bundle import swagger_ui_path
 
 from api.http.schemas import Problem
 
-SCRIPT, STYLE, ICON = "swagger-ui-bundle.js", "swagger-ui.css", "favicon-32x32.png"
-VERSION = "3.0.3"
+FILES = Path(str(files("fastapi_offline") / "static"))
+SCRIPT, STYLE, ICON = "swagger-ui-bundle.js", "swagger-ui.css", "favicon.png"
 POLICY = (
     "default-src 'none'; script-src 'self' 'sha256-{}'; style-src 'self' 'unsafe-inline'; "
     "img-src 'self' data:; connect-src 'self'; base-uri 'none'; form-action 'none'; "
@@ -121,7 +122,7 @@ async def asset(name: str) -> FileResponse:
     """A file that Swagger UI needs."""
     if name not in (SCRIPT, STYLE, ICON):
         raise HTTPException(HTTPStatus.NOT_FOUND)
-    return FileResponse(swagger_ui_path / name, headers={"Cache-Control": "max-age=86400"})
+    return FileResponse(FILES / name, headers={"Cache-Control": "max-age=86400"})
 
 
 @router.get("/openapi.json")
@@ -138,13 +139,12 @@ def register(app: FastAPI, needs_keys: bool, has_limit: bool) -> None:
 
 
 def description(app: FastAPI, needs_keys: bool, has_limit: bool) -> dict[str, Any]:
-    """The OpenAPI 3.0 description of `app`."""
+    """The OpenAPI description of `app`."""
     if app.openapi_schema is not None:
         return app.openapi_schema
     schema = get_openapi(
         title=app.title,
         version=app.version,
-        openapi_version=VERSION,
         description=app.description,
         routes=app.routes,
         tags=app.openapi_tags,
@@ -162,8 +162,8 @@ def description(app: FastAPI, needs_keys: bool, has_limit: bool) -> dict[str, An
     for name in ("HTTPValidationError", "ValidationError"):
         models.pop(name, None)
     models["Problem"] = Problem.model_json_schema()
-    app.openapi_schema = as_3_0(schema)
-    return app.openapi_schema
+    app.openapi_schema = schema
+    return schema
 
 
 def add_access_problems(operation: dict[str, Any], needs_keys: bool, has_limit: bool) -> None:
@@ -177,22 +177,3 @@ def add_access_problems(operation: dict[str, Any], needs_keys: bool, has_limit: 
     operation["responses"] = dict(sorted((operation["responses"] | further).items()))
     if needs_keys:
         operation["security"] = [{"key": []}]
-
-
-def as_3_0(node: Any) -> Any:
-    """`node` of an OpenAPI 3.1 description as 3.0 writes null, examples and constants."""
-    if isinstance(node, list):
-        return [as_3_0(one) for one in node]
-    if not isinstance(node, dict):
-        return node
-    node = {key: value if key == "example" else as_3_0(value) for key, value in node.items()}
-    if isinstance(node.get("examples"), list):
-        node["example"] = node.pop("examples")[0]
-    if "const" in node:
-        node["enum"] = [node.pop("const")]
-    options = node.get("anyOf")
-    if isinstance(options, list) and {"type": "null"} in options:
-        rest = [one for one in options if one != {"type": "null"}]
-        del node["anyOf"]
-        node |= {"nullable": True, **(rest[0] if len(rest) == 1 else {"anyOf": rest})}
-    return node

@@ -87,6 +87,7 @@ def test_every_operation_is_described_with_its_problems(described: dict[str, Any
         "post /get-online-features": "OnlineFeatures",
         "get /services": "Services",
         "get /services/{name}": "ServiceContract",
+        "get /registry.pb": "",
         "get /livez": "Status",
         "get /readyz": "Status",
         "get /metrics": "",
@@ -94,10 +95,11 @@ def test_every_operation_is_described_with_its_problems(described: dict[str, Any
     assert "HTTPValidationError" not in json.dumps(described)
     assert problems == {
         "get /features/{user_id}": [404, 409, 422, 503],
-        "post /features": [409, 413, 422, 503],
-        "post /get-online-features": [409, 413, 422, 503],
+        "post /features": [408, 409, 413, 422, 503],
+        "post /get-online-features": [408, 409, 413, 422, 503],
         "get /services": [503],
         "get /services/{name}": [404, 503],
+        "get /registry.pb": [404, 503],
         "get /livez": [],
         "get /readyz": [503],
         "get /metrics": [],
@@ -128,20 +130,27 @@ def test_the_documented_example_is_answered(
 
 
 @pytest.mark.parametrize(
-    ("status", "path"),
+    ("method", "asked", "status", "name"),
     [
-        (404, "/features/0000-NOONE"),
-        (409, f"/features/x?contract={'0' * 16}"),
-        (422, "/features/x?service=churn_v9"),
+        ("get", "/features/0000-NOONE", 404, "unknown-user"),
+        ("get", f"/features/x?contract={'0' * 16}", 409, "contract-mismatch"),
+        ("get", "/features/x?service=churn_v9", 422, "unknown-name"),
+        ("get", "/features/%00", 422, "invalid-request"),
+        ("get", "/services/churn_v9", 404, "unknown-name"),
+        ("post", "/features", 413, "Request Entity Too Large"),
     ],
 )
 def test_problems_are_as_they_are_described(
-    client: httpx.Client, described: dict[str, Any], status: int, path: str
+    client: httpx.Client, described: dict[str, Any], method: str, asked: str, status: int, name: str
 ) -> None:
-    response = described["paths"]["/features/{user_id}"]["get"]["responses"][str(status)]
-    example = response["content"]["application/problem+json"]["example"]
-    answered = client.get(path).json()
-    jsonschema.validate(answered, schemas.Problem.model_json_schema())
-    assert set(answered) == set(example)
+    path = re.sub(r"(?<=/features/|/services/).*", "", asked)
+    path += {"/features/": "{user_id}", "/services/": "{name}"}.get(path, "")
+    response = described["paths"][path][method]["responses"][str(status)]
+    example = response["content"]["application/problem+json"]["examples"][name]["value"]
+    body = {"user_ids": ["x" * (1 << 20)]} if method == "post" else None
+    answered = client.request(method, asked, json=body).json()
+    for one in (answered, example):
+        jsonschema.validate(one, schemas.Problem.model_json_schema())
+    assert list(answered) == list(example)
     same = ("type", "title", "status")
     assert [answered[name] for name in same] == [example[name] for name in same]

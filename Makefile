@@ -101,8 +101,10 @@ cluster-down: $(STAMP) ## Remove the cluster that `make cluster` made, with its 
 wheel: $(STAMP) ## Build dist/streamflow-VERSION-py3-none-any.whl, the library for other Feast projects
 	@$(BIN)/python -m hatchling build -t wheel -d dist >/dev/null 2>&1
 	@ls dist/*.whl
-docs: $(STAMP) ## Write what docs/ has of commands, declared tables and imports
+
+docs: $(STAMP) ## Write what docs/ has of commands, requests, declared tables and imports
 	@$(BIN)/python -m jobs.reference > docs/cli.md
+	@$(BIN)/python -m api.reference > docs/api.md
 	@$(BIN)/python -m streamflow.data_dictionary > docs/data.md
 	@$(BIN)/python docs/architecture.py
 

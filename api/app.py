@@ -6,7 +6,7 @@ from contextlib import asynccontextmanager
 from importlib.metadata import version
 
 from fastapi import FastAPI
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Lifespan
 
 from api import settings
 from api.access import guard
@@ -67,17 +67,7 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
         await features.close()
         access_log.flush()
 
-    app = FastAPI(
-        title="StreamFlow features",
-        version=version("streamflow"),
-        description=DESCRIPTION,
-        lifespan=lifespan,
-        openapi_url=None,  # and with it FastAPI's own pages
-        redirect_slashes=False,  # a redirect of /services/ would be the one error without a body
-    )
-    app.include_router(routes.router)
-    problems.register(app)
-    openapi.register(app, needs_keys=chosen.keys_dir is not None, has_limit=chosen.rate_per_s > 0)
+    app = routed(chosen.keys_dir is not None, chosen.rate_per_s > 0, lifespan)
     app.add_middleware(
         middleware.LimitedBody, limit=chosen.max_body_bytes, seconds=chosen.deadline_s
     )
@@ -89,6 +79,22 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
         metrics.add(counts)
         outermost = guard.Guarded(app, fast_path, metrics, access_log, callers, counts)
     return traced(outermost) if is_traced else outermost
+
+
+def routed(needs_keys: bool, has_limit: bool, lifespan: Lifespan[FastAPI] | None = None) -> FastAPI:
+    """The routes with their problems and documentation, for callers with keys and limits or not."""
+    app = FastAPI(
+        title="StreamFlow features",
+        version=version("streamflow"),
+        description=DESCRIPTION,
+        lifespan=lifespan,
+        openapi_url=None,  # and with it FastAPI's own pages
+        redirect_slashes=False,  # a redirect of /services/ would be the one error without a body
+    )
+    app.include_router(routes.router)
+    problems.register(app)
+    openapi.register(app, needs_keys, has_limit)
+    return app
 
 
 def traced_reads() -> type[Reads]:

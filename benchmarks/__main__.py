@@ -7,7 +7,6 @@ is of one whole run.
 import argparse
 import json
 import signal
-import subprocess
 import sys
 import time
 import traceback
@@ -17,20 +16,13 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import (
-    footprint,
-    materialize,
-    online_read,
-    plot,
-    report,
-    repos,
-    server,
-    serving,
-    training_set,
-    wide,
-)
+from benchmarks import postgres, report
 from benchmarks.context import Context, Options, say
 from benchmarks.figures import Section, section_of
+from benchmarks.sections import footprint, materialize, online_read, serving, training_set, wide
+from benchmarks.sides import repos
+from jobs.run.versions import commit
+from measurements.plot import draw_growth
 from streamflow import settings
 
 ROOT = Path(__file__).parent.parent
@@ -101,9 +93,9 @@ def measured(home: Path, options: Options, chosen: list[str]) -> dict[str, Any]:
     began, started = time.monotonic(), datetime.now(UTC)
     sections = []
     with ExitStack() as stack:
-        databases = stack.enter_context(server.databases(home))
+        databases = stack.enter_context(postgres.databases(home))
         repos.make(home / "repos")
-        found = server.machine()
+        found = postgres.machine()
         context = Context(databases, home, options, stack)
         for name in chosen:
             say(name)
@@ -122,16 +114,6 @@ def measured(home: Path, options: Options, chosen: list[str]) -> dict[str, Any]:
     }
 
 
-def commit() -> str:
-    """The commit that was measured, with a plus where files differ from it."""
-    git = ["git", "-C", str(ROOT)]
-    head = subprocess.run([*git, "rev-parse", "--short", "HEAD"], capture_output=True, text=True)
-    if head.returncode:
-        return "unknown"
-    changed = subprocess.run([*git, "status", "--porcelain", "-uno"], capture_output=True)
-    return head.stdout.strip() + ("+" if changed.stdout.strip() else "")
-
-
 def write(out: Path, results: dict[str, Any]) -> None:
     """Writes the document and its pictures into the folder `out`."""
     (out / "pictures").mkdir(parents=True, exist_ok=True)
@@ -139,7 +121,7 @@ def write(out: Path, results: dict[str, Any]) -> None:
     for section in map(section_of, results["sections"]):
         if section.picture and section.series:
             name, title, size_name = section.picture.split("|")
-            picture = plot.draw(section.series, title, size_name)
+            picture = draw_growth(title, size_name, section.series)
             (out / "pictures" / name).write_text(picture)
 
 

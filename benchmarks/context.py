@@ -6,10 +6,10 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from benchmarks import data, server
+from benchmarks import data, postgres
 from benchmarks.figures import OURS, STOCK
-from benchmarks.server import Connection, Databases
-from benchmarks.worker import Worker
+from benchmarks.postgres import Connection, Databases
+from benchmarks.sides.worker import Worker
 
 STARTED = time.monotonic()
 
@@ -72,7 +72,7 @@ class Context:
             say(f"applying {shape} with both sides")
             name = self.databases.create(f"applied_{shape}")
             if prepare:
-                with server.connect(name) as connection:
+                with postgres.connect(name) as connection:
                     prepare(connection)
             for side in (OURS, STOCK):
                 self.worker(side).run("apply", name, side=side, repo=self.repo(side, shape))
@@ -84,7 +84,7 @@ class Context:
         say(f"loading {users:,} users x {months} months")
         template = self.applied(shape, None)
         name = self.databases.create(f"{shape}_{users}_{months}", template)
-        with server.connect(name) as connection:
+        with postgres.connect(name) as connection:
             data.load_months(connection, users, months)
         return name
 

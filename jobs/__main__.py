@@ -72,13 +72,15 @@ def sample(
     months: Annotated[int, typer.Option(help="Number of months, from January 2024 on.")] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
 ) -> None:
-    """Generate months that look like StreamFlow's."""
-    from jobs.sample.months import write_months
+    """Generate months of the declared files; those of StreamFlow's own look like the real ones."""
+    from jobs.sample.months import declared_files, write_months
 
-    with reporting(database=False), console.progress("writing", users * 6 * months) as advance:
-        written = write_months(out, users, months, seed, advance)
+    with reporting(database=False):
+        files = len(declared_files())
+        with console.progress("writing", users * files * months) as advance:
+            written = write_months(out, users, months, seed, advance)
     for folder, as_of, rows in written:
-        console.say(f"{folder}  as of {as_of}  {rows:,} rows in 6 files")
+        console.say(f"{folder}  as of {as_of}  {rows:,} rows in {files} files")
 
 
 @app.command(cls=RunCommand)
@@ -87,7 +89,7 @@ def ingest(
         str,
         typer.Argument(
             metavar="DIR",
-            help="Folder with the six files, its fsspec URL, or sample://users-N/seed-N/month_NNN.",
+            help="Folder with the month's files, its fsspec URL, or sample://users-N/seed-N/month_NNN.",
         ),
     ],
     as_of: AsOf,

@@ -1,8 +1,8 @@
 """Tables of monthly snapshots, declared once: file, table, and each column's type and meaning.
 
 From a team's declaration (snapshots.py in its feature repository) come the tables with their
-comments, the checks of ingest, Feast's fields and the query of each source, the labels that a
-training set starts from, and the data dictionary.
+comments, the checks of ingest, generated months, Feast's fields and the query of each source, the
+labels that a training set starts from, and the data dictionary.
 """
 
 import importlib.util
@@ -34,6 +34,10 @@ class Column:
     nullable: bool = False
     """True where an empty field means that the value is unknown."""
 
+    def __post_init__(self) -> None:
+        if self.low is not None and self.high is not None and self.low > self.high:
+            raise ValueError(f"no number is from {self.low} to {self.high}: {self.meaning}")
+
 
 def whole_number(low: int, high: int, meaning: str) -> Column:
     """Digits only, from `low` to `high`."""
@@ -57,6 +61,8 @@ def truth(meaning: str, nullable: bool = False) -> Column:
 
 def choice(*values: str, meaning: str) -> Column:
     """Exactly one of `values`."""
+    if not values:
+        raise ValueError(f"a choice has no values: {meaning}")
     return Column("text", meaning, values=values)
 
 

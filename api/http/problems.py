@@ -150,19 +150,19 @@ def invalid_problem(faults: Sequence[Mapping[str, str]], total: int, request_id:
 def http_response(request: Request, error: Exception) -> Response:
     """The problem of a refusal by the framework: unknown path, other method, body too large."""
     assert isinstance(error, HTTPException)  # noqa: S101  # as registered
+    return http_problem(error, request.state.request_id).response()
+
+
+def http_problem(error: HTTPException, request_id: str) -> Reply:
+    """The same before any framework."""
     status = HTTPStatus(error.status_code)
     if status == HTTPStatus.BAD_REQUEST:  # the framework's word for a body that is no UTF-8
         faults = [{"where": "body", "what": "is not JSON"}]
-        return invalid_problem(faults, 1, request.state.request_id).response()
+        return invalid_problem(faults, 1, request_id)
     detail = error.detail if error.detail != status.phrase else status.description
     return problem(
-        request.state.request_id,
-        status,
-        "about:blank",
-        status.phrase,
-        sentence(detail),
-        error.headers,
-    ).response()
+        request_id, status, "about:blank", status.phrase, sentence(detail), error.headers
+    )
 
 
 def late_body_problem(request_id: str) -> Reply:

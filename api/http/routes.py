@@ -12,13 +12,13 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from api.answer import rows as answers
-from api.http import fast_path, schemas
+from api.http import fast_path, schemas, service_schemas
+from api.http import problem_examples as examples
 from api.http.fast_path import FastPath, contracts_of, selection_of
 from api.http.feast import answers as feast_answers
 from api.http.feast.errors import UNSERVED
 from api.http.feast.schemas import OnlineFeatures, OnlineRequest
 from api.http.observers import METHODS, RequestMetrics
-from api.http.openapi import problem_responses
 from api.http.problems import NoSuchResource, sentence
 from api.http.reply import JSON, Reply
 from api.http.user_ids import UserId
@@ -55,10 +55,21 @@ IfContract = Annotated[
     str | None,
     Header(alias="If-Contract", pattern=schemas.HASH, description=schemas.EXPECTED),
 ]
-CONTRACT = {
-    "Contract": {"description": "The features' contract.", "schema": {"type": "string"}},
-}
 Contract = Annotated[str | None, Query(pattern=schemas.HASH, description=schemas.EXPECTED)]
+REFUSALS = (examples.INVALID, examples.UNKNOWN_NAME, examples.OTHER_KEYS, examples.UNSERVABLE)
+BODIES = (examples.TOO_LARGE, examples.LATE_BODY)
+FEAST = schemas.answered(OnlineFeatures)
+FEAST[200]["headers"] = {
+    "Contract": {
+        "description": "The features' contract; of `POST /get-online-features`.",
+        "schema": {"type": "string"},
+    },
+}
+COUNTERS = """\
+# HELP streamflow_api_requests_total Requests answered.
+# TYPE streamflow_api_requests_total counter
+streamflow_api_requests_total{method="GET",route="/features/{user_id}",status="200"} 1.0
+"""
 
 
 @router.get(
@@ -66,7 +77,10 @@ Contract = Annotated[str | None, Query(pattern=schemas.HASH, description=schemas
     tags=["features"],
     summary="Features of one user",
     response_model=schemas.UserFeatures,
-    responses=problem_responses(404, 409, 422, 503),
+    responses=schemas.answered(schemas.UserFeatures)
+    | examples.responses(
+        examples.UNKNOWN_USER, examples.CONTRACT, *REFUSALS, examples.NOT_READY, examples.STALE
+    ),
 )
 async def features_of_user(
     request: Request,
@@ -92,7 +106,8 @@ async def features_of_user(
     tags=["features"],
     summary="Features of many users",
     response_model=schemas.BatchFeatures,
-    responses=problem_responses(409, 413, 422, 503),
+    responses=schemas.answered(schemas.BatchFeatures)
+    | examples.responses(*BODIES, examples.CONTRACT, *REFUSALS, examples.NOT_READY, examples.STALE),
 )
 async def features_of_users(
     request: Request,
@@ -111,7 +126,12 @@ async def features_of_users(
     tags=["features"],
     summary="Features as Feast's own server answers them",
     response_model=OnlineFeatures,
-    responses={200: {"headers": CONTRACT}, **problem_responses(409, 413, 422, 503)},
+    responses=FEAST
+    | examples.responses(
+        *BODIES,
+        *(examples.CONTRACT, examples.INVALID, examples.UNKNOWN_NAME, examples.UNSERVABLE),
+        *(examples.NOT_READY, examples.STALE),
+    ),
 )
 async def online_features(
     request: Request,
@@ -138,8 +158,8 @@ for path in UNSERVED:
     "/services",
     tags=["services"],
     summary="All feature services",
-    response_model=schemas.Services,
-    responses=problem_responses(503),
+    response_model=service_schemas.Services,
+    responses=schemas.answered(service_schemas.Services) | examples.responses(examples.NOT_READY),
 )
 async def services(request: Request) -> Response:
     """The feature services that can be asked for, by name."""
@@ -155,10 +175,14 @@ async def services(request: Request) -> Response:
     "/services/{name}",
     tags=["services"],
     summary="The contract of one feature service",
-    response_model=schemas.ServiceContract,
-    responses=problem_responses(404, 503),
+    response_model=service_schemas.ServiceContract,
+    responses=schemas.answered(service_schemas.ServiceContract)
+    | examples.responses(examples.UNKNOWN_SERVICE, examples.NOT_READY),
 )
-async def service(request: Request, name: Annotated[str, Path(examples=["churn_v1"])]) -> Response:
+async def service(
+    request: Request,
+    name: Annotated[str, Path(description="A feature service.", examples=["profile_v1"])],
+) -> Response:
     """The contract of a feature service: its features in order, each with type and meaning."""
     try:
         found, contract = await request.state.features.service(name)
@@ -167,27 +191,45 @@ async def service(request: Request, name: Annotated[str, Path(examples=["churn_v
     return json(answers.described(found, contract))
 
 
-@router.get("/registry.pb", include_in_schema=False)
+@router.get(
+    "/registry.pb",
+    tags=["services"],
+    summary="A registry file for Feast's SDK",
+    response_class=Response,
+    responses={
+        200: {"content": {"application/octet-stream": {"schema": {"type": "string"}}}},
+        **examples.responses(examples.NO_REGISTRY, examples.NOT_READY),
+    },
+)
 async def registry(request: Request) -> Response:
-    """A registry file for Feast's SDK, with the names and types of all that is served."""
+    """Names and types of all that is served, as a registry of Feast's; no SQL, no code."""
     found = request.state.features.catalog().registry
     if not found:
-        raise HTTPException(
-            HTTPStatus.NOT_FOUND,
-            "an earlier version applied the features, without a registry for clients; the next "
-            "apply makes it",
-        )
+        raise HTTPException(HTTPStatus.NOT_FOUND, examples.NO_REGISTRY_YET)
     return Reply(200, b"application/octet-stream", b64decode(found)).response()
 
 
-@router.get("/livez", tags=["operations"], response_model=schemas.Status)
+@router.get(
+    "/livez",
+    tags=["operations"],
+    summary="Whether the process runs",
+    response_model=schemas.Status,
+    responses={200: {"content": {"application/json": {"example": {"status": "alive"}}}}},
+)
 async def livez() -> Response:
     """Answers as long as the process runs; the database plays no part."""
     return json({"status": "alive"})
 
 
 @router.get(
-    "/readyz", tags=["operations"], response_model=schemas.Status, responses=problem_responses(503)
+    "/readyz",
+    tags=["operations"],
+    summary="Whether features can be read",
+    response_model=schemas.Status,
+    responses={
+        200: {"content": {"application/json": {"example": {"status": "ready"}}}},
+        **examples.responses(examples.NOT_READY),
+    },
 )
 async def readyz(request: Request) -> Response:
     """Answers 200 if the default service is in the catalog and a read of its features succeeds.
@@ -202,7 +244,10 @@ async def readyz(request: Request) -> Response:
     "/metrics",
     tags=["operations"],
     response_class=Response,
-    responses={200: {"content": {"text/plain": {"schema": {"type": "string"}}}}},
+    summary="Metrics for Prometheus",
+    responses={
+        200: {"content": {"text/plain": {"schema": {"type": "string"}, "example": COUNTERS}}}
+    },
 )
 async def metrics(request: Request) -> Response:
     """Counters for Prometheus, in its text format."""

@@ -11,7 +11,12 @@ from api.http.user_ids import UserKey
 
 USER = "7590-VHVEG"
 CONTRACT = "3c0829dcc18ce4d1"
-FEATURES: JsonDict = {"user_id": USER, "months_active": 1, "monthly_fee": 29.850000381469727}
+FEATURES: JsonDict = {
+    "user_id": USER,
+    "months_active": 1,
+    "monthly_fee": 29.850000381469727,
+    "paperless_billing": True,
+}
 VIEWS: JsonDict = {
     "subs_profile_fv": {"as_of": "2024-01-31T00:00:00Z", "age_seconds": 86400, "status": "fresh"}
 }
@@ -19,6 +24,14 @@ VIEWS: JsonDict = {
 
 HASH = r"^[0-9a-f]{16}$"
 """A contract's hash."""
+ID = "The user, as the join key is written."
+VALUES = (
+    "`user_id`, then the features in the contract's order, null where there is none; a 32-bit "
+    "float as the number it is. `view__name` where two views have a feature of one name."
+)
+AGES = "By feature view, the age of its values."
+SERVICE = "The feature service; null when single features were asked for."
+SAME = "Equal for equal features in equal order; a training set has it too."
 EXPECTED = "The features' contract as the caller knows it; with any other one the answer is 409."
 
 
@@ -31,7 +44,7 @@ class Selection(BaseModel):
         str | None,
         Field(
             description="A feature service; without it and without `features` the default one.",
-            examples=["churn_v1"],
+            examples=["profile_v1"],
         ),
     ] = None
     features: Annotated[
@@ -75,7 +88,7 @@ class Batch(Selection):
     """The features of many users."""
 
     model_config = ConfigDict(
-        json_schema_extra={"example": {"user_ids": [USER, "0002-ORFBO"], "service": "churn_v1"}}
+        json_schema_extra={"example": {"user_ids": [USER, "0000-NOONE"], "service": "profile_v1"}}
     )
 
     user_ids: Annotated[
@@ -92,6 +105,16 @@ class Answered(BaseModel):
     """The base of all answers, which have exactly their members."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def answered(model: type[Answered]) -> dict[int | str, dict[str, Any]]:
+    """Describes an answer by the example of its model, for `responses`: in order.
+
+    Pydantic sorts the members of what a schema has as its example.
+    """
+    extra = model.model_config["json_schema_extra"]
+    assert isinstance(extra, dict)  # noqa: S101  # of the models that are given here
+    return {200: {"content": {"application/json": {"example": extra["example"]}}}}
 
 
 class ViewStatus(Answered):
@@ -112,12 +135,9 @@ class ViewStatus(Answered):
 class Metadata(Answered):
     """The contract of one user's features, and the ages of their values."""
 
-    service: Annotated[str | None, Field(description="Null when single features were asked for.")]
-    contract: Annotated[
-        str,
-        Field(description="Equal for equal features in equal order; a training set has it too."),
-    ]
-    views: dict[str, ViewStatus]
+    service: Annotated[str | None, Field(description=SERVICE)]
+    contract: Annotated[str, Field(description=SAME)]
+    views: Annotated[dict[str, ViewStatus], Field(description=AGES)]
     source: Annotated[
         Literal["cache"] | None,
         Field(description="Only where the database is away and the answer was kept from before."),
@@ -137,30 +157,24 @@ class UserFeatures(Answered):
         }
     )
 
-    user_id: str
-    features: Annotated[
-        dict[str, Any],
-        Field(
-            description="`user_id`, then the features in the contract's order; a 32-bit float as "
-            "the number it is. `view__name` where two views have a feature of one name."
-        ),
-    ]
-    metadata: Metadata
+    user_id: Annotated[str, Field(description=ID)]
+    features: Annotated[dict[str, Any], Field(description=VALUES)]
+    metadata: Annotated[Metadata, Field(description="What the values are of, and how old.")]
 
 
 class Result(Answered):
     """One user of a batch."""
 
-    user_id: str
-    features: dict[str, Any]
-    views: dict[str, ViewStatus]
+    user_id: Annotated[str, Field(description=ID)]
+    features: Annotated[dict[str, Any], Field(description=VALUES)]
+    views: Annotated[dict[str, ViewStatus], Field(description=AGES)]
 
 
 class BatchMetadata(Answered):
     """The contract of the features of all users of a batch."""
 
-    service: str | None
-    contract: str
+    service: Annotated[str | None, Field(description=SERVICE)]
+    contract: Annotated[str, Field(description=SAME)]
 
 
 class BatchFeatures(Answered):
@@ -178,52 +192,13 @@ class BatchFeatures(Answered):
 
     results: Annotated[list[Result], Field(description="Known users, in the order asked for.")]
     unknown: Annotated[list[str], Field(description="Users without any feature, in that order.")]
-    metadata: BatchMetadata
-
-
-class ServiceSummary(Answered):
-    """A feature service."""
-
-    name: Annotated[str, Field(examples=["churn_v1"])]
-    description: str
-    contract: Annotated[str, Field(examples=[CONTRACT])]
-    features: Annotated[int, Field(description="How many it has.", examples=[14])]
-    unservable: Annotated[
-        str | None, Field(description="Why it cannot be asked for; only where that is so.")
-    ] = None
-
-
-class Services(Answered):
-    """All feature services."""
-
-    services: list[ServiceSummary]
-
-
-class FeatureDescription(Answered):
-    """One feature of a service."""
-
-    view: Annotated[str, Field(examples=["subs_profile_fv"])]
-    name: Annotated[str, Field(examples=["months_active"])]
-    type: Annotated[str, Field(examples=["Int64"])]
-    description: str
-
-
-class ServiceContract(Answered):
-    """The contract of a feature service: its features in order."""
-
-    name: Annotated[str, Field(examples=["churn_v1"])]
-    description: str
-    contract: Annotated[str, Field(examples=[CONTRACT])]
-    features: list[FeatureDescription]
-    unservable: Annotated[
-        str | None, Field(description="Why it cannot be asked for; only where that is so.")
-    ] = None
+    metadata: Annotated[BatchMetadata, Field(description="What the values are of.")]
 
 
 class Status(Answered):
     """The state of the service."""
 
-    status: Annotated[str, Field(examples=["ready"])]
+    status: Annotated[str, Field(description="The state in one word.")]
     detail: Annotated[
         str | None, Field(description="What is amiss nevertheless; only where something is.")
     ] = None
@@ -233,9 +208,9 @@ class Problem(BaseModel):
     """A problem by RFC 9457."""
 
     type: Annotated[str, Field(description="Identifies the kind of problem.")]
-    title: str
-    status: int
-    detail: str
+    title: Annotated[str, Field(description="The kind of problem in words.")]
+    status: Annotated[int, Field(description="The status of the answer.")]
+    detail: Annotated[str, Field(description="This problem in a sentence.")]
     instance: Annotated[str, Field(description="The request's id, as the log has it.")]
     kind: Annotated[
         Literal["feature service", "feature view", "feature"] | None,

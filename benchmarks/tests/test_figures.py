@@ -1,8 +1,6 @@
-import xml.etree.ElementTree as ElementTree
-
 import pytest
 
-from benchmarks import plot, report
+from benchmarks import report
 from benchmarks.figures import OURS, STOCK, Row, Section, section_of
 
 
@@ -51,14 +49,3 @@ def test_a_section_that_failed_says_so_and_shows_no_figures() -> None:
     section = Section("Work", [STOCK], failed="ValueError: no")
     section.row("small", "s", samples={OURS: [1.0]})
     assert report.of_section(section) == "## Work\nNot measured: ValueError: no\n"
-
-
-def test_the_plot_places_points_by_their_logarithm() -> None:
-    picture = plot.draw({OURS: {10: 1.0, 100: 10.0, 1000: 100.0}, STOCK: {}}, "Work", "rows")
-    root = ElementTree.fromstring(picture)
-    circles = root.findall("{http://www.w3.org/2000/svg}circle")
-    across = [float(circle.attrib["cx"]) for circle in circles]
-    down = [float(circle.attrib["cy"]) for circle in circles]
-    assert across[1] - across[0] == pytest.approx(across[2] - across[1], abs=0.2)
-    assert down[0] - down[1] == pytest.approx(down[1] - down[2], abs=0.2)
-    assert STOCK not in picture

@@ -59,7 +59,7 @@ def published(summary: Summary) -> Summary:
 
 @flow
 def ingest_month(source: Location, as_of: date, revision: str = "") -> Summary:
-    """Checks a month's six files and stores all of them or nothing."""
+    """Checks a month's files and stores all of them or nothing."""
     try:
         load = step(work.ingest_month)
         return published(load(source.get_secret_value(), as_of, revision))

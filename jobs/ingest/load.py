@@ -1,4 +1,4 @@
-"""Loads one month: checks its six files whole and stores all of them or nothing.
+"""Loads one month: checks its files whole and stores all of them or nothing.
 
 Idempotent by (user_id, as_of): the same files again write nothing, a corrected file writes
 only the rows that differ. A run that is killed leaves nothing behind.

@@ -1,36 +1,23 @@
-"""Generates months in StreamFlow's format from a seed, for demonstrations, tests and benchmarks."""
+"""Generates months of the declared files from a seed, for demonstrations, tests and benchmarks.
+
+Files, columns and their order are those of snapshots.py in the feature repository.
+"""
 
 import datetime
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from tempfile import TemporaryFile
-from typing import IO, Any
+from typing import IO
 
-import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 import pyarrow.csv
-from numpy.typing import NDArray
 
-from jobs.sample.users import BLOCK, FLAG, WORDS, Columns, last_day, make_month
+from jobs.sample.columns import fields, quoting
+from jobs.sample.users import BLOCK, Block, last_day, make_month
+from streamflow import settings, snapshots
 from streamflow.errors import ConfigurationError, StreamflowError
-
-FILES = {
-    "users": ("signup_date", "user_gender", "user_is_senior", "has_family", "has_dependents"),
-    "subscriptions": (
-        *("months_active", "plan_stream_tv", "plan_stream_movies", "contract_type"),
-        *("paperless_billing", "monthly_fee", "total_paid", "net_service"),
-    ),
-    "usage_agg_30d": (
-        *("watch_hours_30d", "avg_session_mins_7d", "unique_devices_30d"),
-        *("skips_7d", "rebuffer_events_7d"),
-    ),
-    "payments_agg_90d": ("failed_payments_90d",),
-    "support_agg_90d": ("support_tickets_90d", "ticket_avg_resolution_hrs_90d"),
-    "labels": ("churn_label",),
-}
-"""The files of a month and their columns after user_id, both in the order they are written."""
+from streamflow.snapshots import KEY, Snapshot
 
 
 def write_months(
@@ -40,7 +27,7 @@ def write_months(
     seed: int,
     progress: Callable[[int], None] | None = None,
 ) -> list[tuple[Path, datetime.date, int]]:
-    """Write OUT/month_000 (January 2024), month_001, … with six CSV files of `users` rows each.
+    """Write OUT/month_000 (January 2024), month_001, … with the declared files of `users` rows.
 
     Gives for each month its folder, its as_of (the month's last day) and the rows in its files;
     `progress` hears the rows written since its last call. The same arguments give the same
@@ -49,11 +36,12 @@ def write_months(
     before whole. Raises ConfigurationError for an argument out of range or an OUT that cannot
     be written, StreamflowError when writing fails later (a full disk).
     """
+    declared = declared_files()
     _check_arguments(out, users, months, seed)
     written = []
     for month in range(months):
         folder = out / f"month_{month:03d}"
-        rows = _write_month(folder, make_month(users, month, seed), progress)
+        rows = _write_month(folder, declared, make_month(users, month, seed), progress)
         written.append((folder, last_day(month), rows))
     return written
 
@@ -63,10 +51,19 @@ def write_month(out: Path, users: int, month: int, seed: int) -> Path:
 
     Raises as `write_months`.
     """
+    declared = declared_files()
     _check_arguments(out, users, month + 1, seed)
     folder = out / f"month_{month:03d}"
-    _write_month(folder, make_month(users, month, seed), None)
+    _write_month(folder, declared, make_month(users, month, seed), None)
     return folder
+
+
+def declared_files() -> tuple[Snapshot, ...]:
+    """The files of a month, as the feature repository declares them.
+
+    Raises ConfigurationError if it declares none.
+    """
+    return snapshots.load(settings.streamflow().feature_repo).files
 
 
 def _check_arguments(out: Path, users: int, months: int, seed: int) -> None:
@@ -92,13 +89,16 @@ def _check_arguments(out: Path, users: int, months: int, seed: int) -> None:
 
 
 def _write_month(
-    folder: Path, blocks: Iterable[Columns], progress: Callable[[int], None] | None
+    folder: Path,
+    declared: Sequence[Snapshot],
+    blocks: Iterable[Block],
+    progress: Callable[[int], None] | None,
 ) -> int:
-    """Write six files under temporary names, then rename them; return the number of all rows."""
-    parts = {name: folder / f"{name}.csv.part" for name in FILES}
+    """Write the files under temporary names, then rename them; return the number of all rows."""
+    parts = {one.file: folder / f"{one.file}.csv.part" for one in declared}
     try:
         folder.mkdir(exist_ok=True)
-        rows = _write_parts(parts, blocks, progress)
+        rows = _write_parts(parts, declared, blocks, progress)
         for part in parts.values():
             part.replace(part.with_suffix(""))
     except OSError as error:
@@ -113,41 +113,30 @@ def _write_month(
 
 
 def _write_parts(
-    parts: dict[str, Path], blocks: Iterable[Columns], progress: Callable[[int], None] | None
+    parts: dict[str, Path],
+    declared: Sequence[Snapshot],
+    blocks: Iterable[Block],
+    progress: Callable[[int], None] | None,
 ) -> int:
     rows = 0
     with ExitStack() as stack:
         files = {name: stack.enter_context(part.open("wb")) for name, part in parts.items()}
-        for name, columns in FILES.items():
-            files[name].write((",".join(("user_id", *columns)) + "\n").encode())
+        for one in declared:
+            files[one.file].write((",".join((KEY, *one.columns)) + "\n").encode())
         for block in blocks:
-            for name, columns in FILES.items():
-                _append(files[name], block, ("user_id", *columns))
-            written = len(FILES) * len(block["user_id"])
+            for one in declared:
+                _append(files[one.file], one, block)
+            written = len(declared) * len(block.rows[KEY])
             rows += written
             if progress:
                 progress(written)
     return rows
 
 
-def _append(file: IO[bytes], block: Columns, columns: Iterable[str]) -> None:
-    table = pa.table({column: _text(column, block[column]) for column in columns})
+def _append(file: IO[bytes], snapshot: Snapshot, block: Block) -> None:
+    table = pa.table({name: fields(snapshot, name, block) for name in (KEY, *snapshot.columns)})
     # Arrow quotes the header whatever the style, so the header is ours.
-    options = pa.csv.WriteOptions(include_header=False, quoting_style="none", batch_size=BLOCK)
+    options = pa.csv.WriteOptions(
+        include_header=False, quoting_style=quoting(snapshot), batch_size=BLOCK
+    )
     pa.csv.write_csv(table, file, options)
-
-
-def _text(column: str, values: NDArray[Any]) -> pa.Array:
-    """Formats values as the real files do: True, 16.0, and the shortest float that reads back.
-
-    Arrow alone would print true and 16.
-    """
-    if values.dtype == np.bool_:
-        return pa.array(FLAG).take(pa.array(values.astype(np.int8)))
-    if column in WORDS:
-        return pa.array(WORDS[column]).take(pa.array(values))
-    if values.dtype != np.float64:
-        return pa.array(values)
-    text = pa.array(values).cast(pa.string())
-    whole = pa.array(values == np.floor(values))
-    return pc.if_else(whole, pc.binary_join_element_wise(text, "0", "."), text)

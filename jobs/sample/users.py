@@ -8,6 +8,7 @@ may differ in the last bit between processors, and then so would the files.
 import calendar
 import datetime
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -64,6 +65,19 @@ ID_SPACE = 10_000 * 26**5
 ID_STEP, ID_START = 73_856_093_119, 28_411_760_317
 
 
+@dataclass(frozen=True)
+class Block:
+    """Users of one month who are made and written together."""
+
+    seed: int
+    number: int
+    """Of the block, from 0 on."""
+    month: int
+    """Months after January 2024."""
+    rows: Columns
+    """The calibrated columns, and the users' ids."""
+
+
 def last_day(month: int) -> datetime.date:
     """The as_of of month_NNN: the last day of the month that many after January 2024."""
     year, index = divmod(month, 12)
@@ -90,7 +104,7 @@ def user_ids(start: int, stop: int) -> NDArray[np.str_]:
     return ids
 
 
-def make_month(users: int, month: int, seed: int) -> Iterator[Columns]:
+def make_month(users: int, month: int, seed: int) -> Iterator[Block]:
     """Yield the users of month_NNN, block by block; the same arguments give the same values."""
     for block, start in enumerate(range(0, users, BLOCK)):
         rows = _subscriptions(default_rng([seed, block]), start, min(start + BLOCK, users))
@@ -101,7 +115,7 @@ def make_month(users: int, month: int, seed: int) -> Iterator[Columns]:
             _put_known(rows)
         rows["months_active"] += month
         rows["total_paid"] = np.rint((rows["total_paid"] + month * rows["monthly_fee"]) * 100) / 100
-        yield rows
+        yield Block(seed, block, month, rows)
 
 
 def _put_known(rows: Columns) -> None:

@@ -8,14 +8,13 @@ import json
 import re
 import statistics
 import time
-from typing import Any
 
 import pytest
 from kit.cluster import ROOT
 from kit.namespace import MONTH, Namespace, until
 
-from drills.plot import draw
 from drills.results import Result, choose, is_long, record
+from measurements.plot import Panel, draw_over_time
 
 PICTURE = ROOT / "docs" / "pictures" / "long-run.svg"
 MIXED = (ROOT / "k8s-tests" / "kit" / "mixed.py").read_text()
@@ -133,12 +132,24 @@ def restarts(namespace: Namespace) -> int:
     )
 
 
-def report(minutes: int, months: int, requests: int, failed: int, *panels: Points | Any) -> None:
+def report(
+    minutes: int,
+    months: int,
+    requests: int,
+    failed: int,
+    memory: Points,
+    connections: Points,
+    latency: Points,
+) -> None:
     """In a drill, draws the picture and notes the row of the table."""
     if not is_long():
         return
-    names = ("memory of each pod, MB", "connections to PostgreSQL", "latency, ms")
+    panels = [
+        Panel("memory of each pod", "MiB", memory),
+        Panel("connections to PostgreSQL", "connections", connections),
+        Panel("latency", "ms", latency),
+    ]
     title = f"{minutes} minutes, {RATE} requests a second, {months} months ingested"
-    PICTURE.write_text(draw(title, dict(zip(names, panels, strict=True))))
+    PICTURE.write_text(draw_over_time(title, panels))
     load = f"{RATE} mixed requests a second for {minutes} min, {months} months ingested"
     record(Result("long run", load, requests, failed, None, lost=0))

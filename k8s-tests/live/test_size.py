@@ -6,14 +6,13 @@ that the chart schedules is run once meanwhile, and the API is asked.
 
 import json
 import re
-from collections import defaultdict
 
 from kit.cluster import ROOT, CommandFailedError
 from kit.namespace import Namespace, until
 from kit.pod_memory import MIB, PodMemory, measured
 
-from drills.plot import draw
 from drills.results import Result, choose, is_long, record
+from measurements.plot import Line, Panel, draw_over_time
 
 PICTURE = ROOT / "docs" / "pictures" / "memory.svg"
 DAYS = ("2024-01-31", "2024-02-29", "2024-03-31")
@@ -77,13 +76,16 @@ def report(memory: PodMemory, users: int, requests: int, failed: int) -> None:
         print(f"  {name}: {peak:,.0f} of {memory.limits[name] / MIB:,.0f} MiB")
     if not is_long():
         return
-    panels: dict[str, dict[str, list[tuple[float, float]]]] = defaultdict(dict)
+    panels: dict[str, dict[str, Line]] = {"what always runs": {}, "the jobs": {}}
     for name, line in memory.points.items():
         words = memory.jobs.get(name, name).removeprefix("streamflow-")
         what = re.sub("-[0-9a-f]{8,10}(-.{5})?$|-by-hand$|-0$", "", words)
         panel = "the jobs" if name in memory.jobs else "what always runs"
-        panels[f"{panel}, MiB"].setdefault(what, []).extend((at, held / MIB) for at, held in line)
-    PICTURE.write_text(draw(f"Memory of each pod: three months of {users:,} users", panels))
+        points = [(at, held / MIB) for at, held in line]
+        panels[panel][what] = [*panels[panel].get(what, []), *points]
+    title = f"Memory of each pod: three months of {users:,} users"
+    drawn = [Panel(name, "MiB", lines) for name, lines in panels.items()]
+    PICTURE.write_text(draw_over_time(title, drawn))
     load = f"default values, {users:,} users, {RATE} requests a second"
     record(
         Result("three months in, and all that is scheduled", load, requests, failed, None, lost=0)

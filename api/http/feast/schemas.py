@@ -4,6 +4,7 @@ from datetime import datetime
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
+from pydantic.config import JsonValue
 
 from api.http.schemas import USER, Answered
 
@@ -25,7 +26,7 @@ class OnlineRequest(BaseModel):
     entities: Annotated[
         dict[str, list[Any]], Field(description="By join key, its value in each row.")
     ]
-    feature_service: str | None = None
+    feature_service: Annotated[str | None, Field(description="A feature service.")] = None
     features: Annotated[
         list[str], Field(description="`view:name` each, where no feature service is given.")
     ] = []
@@ -46,9 +47,24 @@ class OnlineMetadata(Answered):
 class OnlineColumn(Answered):
     """A join key or a feature in all rows."""
 
-    values: list[Any]
-    statuses: list[Literal["PRESENT", "NOT_FOUND", "OUTSIDE_MAX_AGE"]]
-    event_timestamps: list[datetime]
+    values: Annotated[list[Any], Field(description="In the order of the rows.")]
+    statuses: Annotated[
+        list[Literal["PRESENT", "NOT_FOUND", "OUTSIDE_MAX_AGE"]],
+        Field(description="`NOT_FOUND` without a row, `OUTSIDE_MAX_AGE` past the view's ttl."),
+    ]
+    event_timestamps: Annotated[
+        list[datetime],
+        Field(description="The instants that they describe, UTC; 1970 where there is none."),
+    ]
+
+
+NEVER, MONTH = "1970-01-01T00:00:00Z", "2024-01-31T00:00:00Z"
+FOUND: list[JsonValue] = ["PRESENT", "NOT_FOUND"]
+
+
+def column(values: list[JsonValue], statuses: list[JsonValue], first: str) -> JsonValue:
+    """A column of the example: the first row is of the instant `first`, the second of none."""
+    return {"values": values, "statuses": statuses, "event_timestamps": [first, NEVER]}
 
 
 class OnlineFeatures(Answered):
@@ -58,21 +74,22 @@ class OnlineFeatures(Answered):
         json_schema_extra={
             "example": {
                 "results": [
-                    {
-                        "values": [USER, "0000-NOONE"],
-                        "statuses": ["PRESENT", "PRESENT"],
-                        "event_timestamps": ["1970-01-01T00:00:00Z", "1970-01-01T00:00:00Z"],
-                    },
-                    {
-                        "values": [29.850000381469727, None],
-                        "statuses": ["PRESENT", "NOT_FOUND"],
-                        "event_timestamps": ["2024-01-31T00:00:00Z", "1970-01-01T00:00:00Z"],
-                    },
+                    column([USER, "0000-NOONE"], ["PRESENT", "PRESENT"], NEVER),
+                    column([1, None], FOUND, MONTH),
+                    column([29.850000381469727, None], FOUND, MONTH),
+                    column([True, None], FOUND, MONTH),
                 ],
-                "metadata": {"feature_names": ["user_id", "monthly_fee"]},
+                "metadata": {
+                    "feature_names": [
+                        "user_id",
+                        "months_active",
+                        "monthly_fee",
+                        "paperless_billing",
+                    ]
+                },
             }
         }
     )
 
-    results: list[OnlineColumn]
-    metadata: OnlineMetadata
+    results: Annotated[list[OnlineColumn], Field(description="One for each of the names.")]
+    metadata: Annotated[OnlineMetadata, Field(description="What the columns are of.")]

@@ -232,11 +232,13 @@ def test_the_description_says_what_is_asked(guarded: httpx.Client, client: httpx
         "post /get-online-features": ["401", "403"],
         "get /services": ["401"],
         "get /services/{name}": ["401"],
+        "get /registry.pb": ["401"],
     }
     assert "security" not in str(plain)
     responses = described["paths"]["/features/{user_id}"]["get"]["responses"]
     for key, service, status in (("x", "churn_v1", "401"), (TWO, "churn_v1", "403")):
-        example = responses[status]["content"]["application/problem+json"]["example"]
+        (example,) = responses[status]["content"]["application/problem+json"]["examples"].values()
+        example = example["value"]
         answered = ask(guarded, "GET", key, service=service).json()
         assert set(answered) == set(example)
         assert [answered[one] for one in ("type", "title", "status")] == [

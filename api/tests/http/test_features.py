@@ -8,7 +8,7 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from api.http import schemas
+from api.http import schemas, service_schemas
 from api.tests.conftest import assert_problem
 from api.tests.odd_objects import ODD_USERS
 
@@ -250,7 +250,7 @@ def test_all_services_are_listed(client: httpx.Client) -> None:
         ("profile_v1", 3),
     ]
     assert body["services"][0]["description"] == "All features of the churn model, version 1."
-    schemas.Services.model_validate(body)
+    service_schemas.Services.model_validate(body)
 
 
 def test_a_services_contract_lists_its_features_in_order(client: httpx.Client) -> None:
@@ -262,4 +262,4 @@ def test_a_services_contract_lists_its_features_in_order(client: httpx.Client) -
         "type": "Float32",
         "description": "Fee of the current plan, in US dollars per month.",
     }
-    schemas.ServiceContract.model_validate(body)
+    service_schemas.ServiceContract.model_validate(body)

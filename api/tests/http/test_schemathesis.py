@@ -33,6 +33,7 @@ OPERATIONS = [
     ("POST", "/get-online-features"),
     ("GET", "/services"),
     ("GET", "/services/{name}"),
+    ("GET", "/registry.pb"),
     ("GET", "/livez"),
     ("GET", "/readyz"),
     ("GET", "/metrics"),

@@ -15,7 +15,7 @@ from typing import Any, Self
 
 import psutil
 
-from benchmarks import load, server
+from benchmarks import load, postgres
 
 START_S = 180
 POLL_S = 0.01
@@ -40,7 +40,7 @@ class Server:
             [part.format(port=self.port) for part in command],
             stdout=self._log,
             stderr=self._log,
-            env=server.environment(database, **more),
+            env=postgres.environment(database, **more),
             start_new_session=True,  # so that its workers end with it
         )
 
@@ -120,8 +120,16 @@ def stock(database: str, logs: Path, repo: str, restarts: bool = False) -> Serve
 
 
 def bare(database: str, logs: Path, table: str, *options: str) -> Server:
-    """Starts the floor of the HTTP service, benchmarks/floor_app.py."""
-    command = [sys.executable, "-m", "benchmarks.floor_app", "--port", "{port}", "--table", table]
+    """Starts the floor of the HTTP service, benchmarks/sides/floor_app.py."""
+    command = [
+        sys.executable,
+        "-m",
+        "benchmarks.sides.floor_app",
+        "--port",
+        "{port}",
+        "--table",
+        table,
+    ]
     return Server([*command, *options], database, logs / "bare.log")
 
 

@@ -2,10 +2,11 @@
 
 from contextlib import ExitStack
 
-from benchmarks import data, load, online_read, processes, raw_reads
+from benchmarks import data, load
 from benchmarks.context import Context
 from benchmarks.figures import OURS, STOCK, Section
-from benchmarks.serving import (
+from benchmarks.sections import online_users, raw_reads
+from benchmarks.sections.serving import (
     BARE,
     BARE_QUIET,
     BY_LIST,
@@ -19,6 +20,7 @@ from benchmarks.serving import (
     of_service,
     require_equal,
 )
+from benchmarks.sides import servers
 
 SERVICE = "wide_v1"
 STOCK_TARGET, FLOOR_TARGET = 30, 1 / 1.5
@@ -43,24 +45,24 @@ def measure(context: Context) -> Section:
         require_equal(sides)
         rate, _ = loaded(context, section, "one user, 8 connections", sides, CONNECTIONS)
     rate.targets = {**dict.fromkeys(FORMS, STOCK_TARGET), BARE: FLOOR_TARGET}
-    database = online_read.wide_prepared(context)
+    database = online_users.wide_prepared(context)
     section.notes.append(raw_reads.rate(context, database, "253 columns", names))
     return section
 
 
 def started(context: Context, stack: ExitStack, users: list[str]) -> dict[str, Side]:
     """Starts the servers of all sides on PostgreSQL; returns when they answer."""
-    database, logs = online_read.wide_prepared(context), context.home
-    feast = processes.stock(database, logs, context.repo(STOCK, "wide"))
+    database, logs = online_users.wide_prepared(context), context.home
+    feast = servers.stock(database, logs, context.repo(STOCK, "wide"))
     references = [f"view_{name[1:3]}:{name}" for name, _ in data.wide_columns()]
     own = [load.get(f"/features/{user}") for user in users]
-    api = processes.ours(database, logs, context.repo(OURS, "wide"), STREAMFLOW_API_SERVICE=SERVICE)
+    api = servers.ours(database, logs, context.repo(OURS, "wide"), STREAMFLOW_API_SERVICE=SERVICE)
     sides = {
         OURS: Side(api, own),
         BY_SERVICE: Side(feast, [load.post(PATH, of_service(SERVICE, [user])) for user in users]),
         BY_LIST: Side(feast, [load.post(PATH, of_list(references, [user])) for user in users]),
-        BARE: Side(processes.bare(database, logs, "floor.wide"), own),
-        BARE_QUIET: Side(processes.bare(database, logs, "floor.wide", "--no-reset"), own),
+        BARE: Side(servers.bare(database, logs, "floor.wide"), own),
+        BARE_QUIET: Side(servers.bare(database, logs, "floor.wide", "--no-reset"), own),
     }
     enter(stack, sides)
     return sides

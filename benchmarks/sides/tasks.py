@@ -10,8 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import data, floor, repos, server
+from benchmarks import data, postgres
 from benchmarks.figures import OURS, STOCK
+from benchmarks.sides import floor, repos
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 MB = 2**20
@@ -28,7 +29,7 @@ def apply(side: str, repo: str) -> None:
     from feast.repo_config import load_repo_config
     from feast.repo_operations import apply_total
 
-    with server.connect() as connection:
+    with postgres.connect() as connection:
         for schema in repos.STOCK_SCHEMAS:
             connection.execute(f"CREATE SCHEMA IF NOT EXISTS {schema}")
     path = Path(repo)
@@ -63,7 +64,7 @@ def materialize(side: str, repo: str, steps: list[str]) -> dict[str, dict[str, f
     a window that begins where the last one ended.
     """
     found, start = {}, BEGINNING
-    with server.connect() as connection, opened(side, repo) as store:
+    with postgres.connect() as connection, opened(side, repo) as store:
         for step in steps:
             if step == "rewrite":
                 data.add_month(connection)
@@ -92,11 +93,11 @@ def materialize_once(side: str, store: Any, start: datetime) -> None:
 def measured(connection: Any) -> Iterator[dict[str, float]]:
     """Seconds and megabytes of write-ahead log of the block."""
     figures: dict[str, float] = {}
-    wal = server.wal_position(connection)
+    wal = postgres.wal_position(connection)
     began = time.perf_counter()
     yield figures
     figures["seconds"] = time.perf_counter() - began
-    figures["wal_mb"] = (server.wal_position(connection) - wal) / MB
+    figures["wal_mb"] = (postgres.wal_position(connection) - wal) / MB
 
 
 def peak_mb() -> float:
@@ -116,7 +117,7 @@ def training_set(side: str, repo: str) -> dict[str, Any]:
 
 def bare_training_set(ttl: bool) -> dict[str, Any]:
     """Measures the same join as `training_set`, done by the floor's SQL."""
-    with server.connect() as connection:
+    with postgres.connect() as connection:
         began = time.perf_counter()
         rows = floor.training_set(connection, ttl).num_rows
         return {"seconds": time.perf_counter() - began, "rows": rows, "peak_mb": peak_mb()}

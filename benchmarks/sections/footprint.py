@@ -5,13 +5,15 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import load, online_read, processes
+from benchmarks import load
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, STOCK, Row, Section
-from benchmarks.processes import Server
-from benchmarks.serving import PATH, of_service
+from benchmarks.sections import online_users
+from benchmarks.sections.serving import PATH, of_service
+from benchmarks.sides import servers
+from benchmarks.sides.servers import Server
 
-ROOT = Path(__file__).parent.parent
+ROOT = Path(__file__).parents[2]
 MOST_START_S, MOST_MEMORY_MB, MOST_INSTALLED_MB = 1.5, 90, 60
 INSTALL_S = 300
 LEFT_OUT = {".map", ".pyx", ".pxd", ".c"}
@@ -30,15 +32,15 @@ def measure(context: Context) -> Section:
     ]
     start = section.row("start to first answer", "s", at_most=MOST_START_S)
     memory = section.row("memory after load", "MB", at_most=MOST_MEMORY_MB)
-    database, logs = online_read.prepared(context), context.home
-    users = online_read.users_of(context)
+    database, logs = online_users.prepared(context), context.home
+    users = online_users.users_of(context)
     own, theirs = context.repo(OURS, "streamflow"), context.repo(STOCK, "streamflow")
     asked = [load.get(f"/features/{user}") for user in users]
     posted = [load.post(PATH, of_service("churn_v1", [user])) for user in users]
     for _ in range(context.options.rounds):
-        api = processes.ours(database, logs, own, cache_users=len(users))
+        api = servers.ours(database, logs, own, cache_users=len(users))
         one_process(context, OURS, api, asked, start, memory)
-        feast = processes.stock(database, logs, theirs)
+        feast = servers.stock(database, logs, theirs)
         one_process(context, STOCK, feast, posted, start, memory)
     installed(section.row("installed", "MB", at_most=MOST_INSTALLED_MB))
     return section

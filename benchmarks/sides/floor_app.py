@@ -1,4 +1,4 @@
-"""The floor of the HTTP service: the barest ASGI function, `python -m benchmarks.floor_app`.
+"""The floor of the HTTP service: the barest ASGI function, `python -m benchmarks.sides.floor_app`.
 
 A row of one table by its primary key, one query for each request, from a pool of asyncpg, as
 JSON by orjson. No validation, no metrics, no log, no error handling. asyncpg's pool sends a

@@ -5,10 +5,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import floor, load, online_read, processes, raw_reads
+from benchmarks import load
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, STOCK, Row, Section
-from benchmarks.processes import Server
+from benchmarks.sections import online_users, raw_reads
+from benchmarks.sides import floor, servers
+from benchmarks.sides.servers import Server
 
 BARE, BARE_QUIET = "bare ASGI", "bare ASGI, pool without reset"
 BY_SERVICE, BY_LIST = f"{STOCK}, by service", f"{STOCK}, by list"
@@ -46,7 +48,7 @@ def measure(context: Context) -> Section:
         " orjson. asyncpg's pool resets a connection after each use, which is a second round"
         " trip; the last column is without it.",
     ]
-    users = online_read.users_of(context)
+    users = online_users.users_of(context)
     with ExitStack() as stack:
         sides, cached = started(context, stack, users)
         require_equal(sides)
@@ -77,18 +79,18 @@ def started(
     context: Context, stack: ExitStack, users: Sequence[str]
 ) -> tuple[dict[str, Side], Server]:
     """Starts the servers of all sides, and ours with its cache; returns when they answer."""
-    database, logs = online_read.prepared(context), context.home
+    database, logs = online_users.prepared(context), context.home
     repo = context.repo(OURS, "streamflow")
     own = [load.get(f"/features/{user}") for user in users]
-    feast = processes.stock(database, logs, context.repo(STOCK, "streamflow"))
+    feast = servers.stock(database, logs, context.repo(STOCK, "streamflow"))
     sides = {
-        OURS: Side(processes.ours(database, logs, repo), own),
+        OURS: Side(servers.ours(database, logs, repo), own),
         BY_SERVICE: Side(feast, [load.post(PATH, of_service("churn_v1", [u])) for u in users]),
         BY_LIST: Side(feast, [load.post(PATH, of_list(REFERENCES, [u])) for u in users]),
-        BARE: Side(processes.bare(database, logs, "floor.wide"), own),
-        BARE_QUIET: Side(processes.bare(database, logs, "floor.wide", "--no-reset"), own),
+        BARE: Side(servers.bare(database, logs, "floor.wide"), own),
+        BARE_QUIET: Side(servers.bare(database, logs, "floor.wide", "--no-reset"), own),
     }
-    cached = processes.ours(database, logs, repo, cache_users=2 * WARM_USERS)
+    cached = servers.ours(database, logs, repo, cache_users=2 * WARM_USERS)
     stack.enter_context(cached)
     enter(stack, sides)
     cached.wait(own[0])
@@ -176,9 +178,9 @@ def loaded(
 
 def outage(context: Context, users: Sequence[str]) -> str:
     """Measures the gap without answers when `feast serve` restarts its worker, as by default."""
-    database, repo = online_read.prepared(context), context.repo(STOCK, "streamflow")
+    database, repo = online_users.prepared(context), context.repo(STOCK, "streamflow")
     requests = [load.post(PATH, of_service("churn_v1", [user])) for user in users]
-    with processes.stock(database, context.home, repo, restarts=True) as server:
+    with servers.stock(database, context.home, repo, restarts=True) as server:
         server.wait(requests[0])
         found = server.load(requests, 8, max(10.0, context.options.seconds))
     return (

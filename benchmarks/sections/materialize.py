@@ -5,10 +5,11 @@ from collections.abc import Callable
 
 import psycopg
 
-from benchmarks import data, floor, server
+from benchmarks import data, postgres
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, STOCK, Row, Section
-from benchmarks.worker import Failed
+from benchmarks.sides import floor
+from benchmarks.sides.worker import Failed
 
 PER_VIEW, WIDE = "SQL, one statement a view", "SQL, one wide statement"
 FLOORS: dict[str, Callable[[psycopg.Connection], None]] = {
@@ -97,7 +98,7 @@ def by_feast(
 def by_sql(context: Context, template: str, steps: list[str], rows: dict[str, Row]) -> None:
     """Measures one round of the floor, the bare SQL."""
     copy = context.databases.create("round", template)
-    with server.connect(copy) as connection:
+    with postgres.connect(copy) as connection:
         floor.create_tables(connection)
         for step in [step for step in steps if step not in UNCHANGED]:
             if step == "rewrite":

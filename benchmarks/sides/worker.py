@@ -1,4 +1,4 @@
-"""Work that needs Feast, in processes of its own: each is `python -m benchmarks.worker`.
+"""Work that needs Feast, in processes of its own: each is `python -m benchmarks.sides.worker`.
 
 A process does many tasks, so that Feast's import (seconds) belongs to no measurement. Each
 task is a line of JSON, as is each answer.
@@ -14,7 +14,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from benchmarks import server
+from benchmarks import postgres
 
 
 class Failed(Exception):
@@ -31,16 +31,16 @@ class Worker:
     def __init__(self, log: Path) -> None:
         self._log = log.open("w")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "benchmarks.worker"],
+            [sys.executable, "-m", "benchmarks.sides.worker"],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._log,
-            env=server.environment("postgres"),
+            env=postgres.environment("postgres"),
             text=True,
         )
 
     def run(self, task: str, database: str, *, timeout_s: float = 900, **given: Any) -> Any:
-        """Does `task` of benchmarks/tasks.py on `database` and gives its figures.
+        """Does `task` of benchmarks/sides/tasks.py on `database` and gives its figures.
 
         Raises:
             Failed: it raised an error, or was not done in time; then the process is ended.
@@ -84,7 +84,7 @@ def main() -> None:
     """Does the tasks that come in until there are no more."""
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # what Feast prints is no answer
-    from benchmarks import tasks
+    from benchmarks.sides import tasks
 
     for line in sys.stdin:
         asked = json.loads(line)

@@ -2,7 +2,7 @@
 
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, STOCK, Row, Section
-from benchmarks.worker import Failed
+from benchmarks.sides.worker import Failed
 
 BARE = "SQL and Arrow"
 MONTHS = 10

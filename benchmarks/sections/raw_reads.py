@@ -7,8 +7,9 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks import online_read, server
+from benchmarks import postgres
 from benchmarks.context import Context, say
+from benchmarks.sections import online_users
 
 CLIENTS = 8
 SCRIPTS = 50
@@ -27,7 +28,7 @@ def pgbench() -> str | None:
 
 def of_four_views(context: Context, users: Sequence[str]) -> str:
     """The rate for the row of fourteen features, as a sentence."""
-    return rate(context, online_read.prepared(context), "18 columns", users)
+    return rate(context, online_users.prepared(context), "18 columns", users)
 
 
 def rate(context: Context, database: str, what: str, users: Sequence[str]) -> str:
@@ -52,7 +53,7 @@ def rate(context: Context, database: str, what: str, users: Sequence[str]) -> st
         ]
         done = subprocess.run(
             [program, *options, *files],
-            env=server.environment(database),
+            env=postgres.environment(database),
             capture_output=True,
             text=True,
             timeout=120,

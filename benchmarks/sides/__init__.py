@@ -1,0 +1,1 @@
+"""Ours, stock Feast and the floor: how each is set up, started and asked."""

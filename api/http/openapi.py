@@ -50,9 +50,11 @@ EXAMPLES: dict[int, dict[str, Any]] = {
     409: {
         "type": "urn:streamflow:problem:contract-mismatch",
         "title": "Another contract",
-        "detail": "The features have contract 3c0829dcc18ce4d1, not 210c99bb71d5f508.",
+        "detail": "The features have contract 3c0829dcc18ce4d1, not 210c99bb71d5f508; known of "
+        "profile_v1: 3c0829dcc18ce4d1; that is a contract of churn_v1.",
         "expected": "210c99bb71d5f508",
         "actual": "3c0829dcc18ce4d1",
+        "known": ["3c0829dcc18ce4d1"],
     },
     413: {
         "type": "about:blank",

@@ -20,7 +20,7 @@ from api.http.feast.schemas import OnlineFeatures, OnlineRequest
 from api.http.observers import METHODS, RequestMetrics
 from api.http.openapi import problem_responses
 from api.http.problems import NoSuchResource, sentence
-from api.http.reply import JSON, Reply
+from api.http.reply import JSON, Reply, marks
 from api.http.user_ids import UserId
 from api.reading.reader import FeatureReader
 from streamflow.errors import UnknownName
@@ -58,6 +58,17 @@ IfContract = Annotated[
 CONTRACT = {
     "Contract": {"description": "The features' contract.", "schema": {"type": "string"}},
 }
+SUPERSEDED = {
+    "Deprecation": {
+        "description": "By an older contract (RFC 9745): since when the service has another.",
+        "schema": {"type": "string"},
+    },
+    "Sunset": {
+        "description": "By an older contract (RFC 8594): until when it is answered, where that is "
+        "configured.",
+        "schema": {"type": "string"},
+    },
+}
 Contract = Annotated[str | None, Query(pattern=schemas.HASH, description=schemas.EXPECTED)]
 
 
@@ -66,7 +77,7 @@ Contract = Annotated[str | None, Query(pattern=schemas.HASH, description=schemas
     tags=["features"],
     summary="Features of one user",
     response_model=schemas.UserFeatures,
-    responses=problem_responses(404, 409, 422, 503),
+    responses={200: {"headers": SUPERSEDED}, **problem_responses(404, 409, 422, 503)},
 )
 async def features_of_user(
     request: Request,
@@ -83,8 +94,8 @@ async def features_of_user(
     """The newest values of one user, in the contract's order, with the age of each view."""
     request.state.fast_path.remember(request.scope["query_string"], asked)
     expected = contracts_of(asked.contract, if_contract)
-    body = await request.state.features.one(user_id, selection_of(asked), expected)
-    return Reply(200, JSON, body).response()
+    body, plan = await request.state.features.one(user_id, selection_of(asked), expected)
+    return Reply(200, JSON, body, marks(plan.superseded)).response()
 
 
 @router.post(
@@ -92,7 +103,7 @@ async def features_of_user(
     tags=["features"],
     summary="Features of many users",
     response_model=schemas.BatchFeatures,
-    responses=problem_responses(409, 413, 422, 503),
+    responses={200: {"headers": SUPERSEDED}, **problem_responses(409, 413, 422, 503)},
 )
 async def features_of_users(
     request: Request,
@@ -102,8 +113,8 @@ async def features_of_users(
 ) -> Response:
     """The newest values of many users in one read; a user named twice is answered twice."""
     expected = contracts_of(contract, if_contract)
-    body = await request.state.features.many(batch.user_ids, selection_of(batch), expected)
-    return Reply(200, JSON, body).response()
+    reply = await fast_path.batch_answer(request.state.features, batch, expected)
+    return reply.response()
 
 
 @router.post(
@@ -111,7 +122,7 @@ async def features_of_users(
     tags=["features"],
     summary="Features as Feast's own server answers them",
     response_model=OnlineFeatures,
-    responses={200: {"headers": CONTRACT}, **problem_responses(409, 413, 422, 503)},
+    responses={200: {"headers": CONTRACT | SUPERSEDED}, **problem_responses(409, 413, 422, 503)},
 )
 async def online_features(
     request: Request,

@@ -19,7 +19,10 @@ VIEWS: JsonDict = {
 
 HASH = r"^[0-9a-f]{16}$"
 """A contract's hash."""
-EXPECTED = "The features' contract as the caller knows it; with any other one the answer is 409."
+EXPECTED = (
+    "The features' contract as the caller knows it. One that the service had before is answered by "
+    "its own list while all of that is there; with any other one the answer is 409."
+)
 
 
 class Selection(BaseModel):
@@ -109,6 +112,17 @@ class ViewStatus(Answered):
     ] = None
 
 
+class Superseded(Answered):
+    """The end of an older contract as the present one of its service."""
+
+    at: Annotated[datetime, Field(description="Since when the service has another one, UTC.")]
+    by: Annotated[str, Field(description="The present contract.", examples=[CONTRACT])]
+    ends: Annotated[
+        datetime | None,
+        Field(description="Until when it is answered; only where that is configured."),
+    ] = None
+
+
 class Metadata(Answered):
     """The contract of one user's features, and the ages of their values."""
 
@@ -117,6 +131,9 @@ class Metadata(Answered):
         str,
         Field(description="Equal for equal features in equal order; a training set has it too."),
     ]
+    superseded: Annotated[
+        Superseded | None, Field(description="Only where an older contract was asked for.")
+    ] = None
     views: dict[str, ViewStatus]
     source: Annotated[
         Literal["cache"] | None,
@@ -161,6 +178,7 @@ class BatchMetadata(Answered):
 
     service: str | None
     contract: str
+    superseded: Superseded | None = None
 
 
 class BatchFeatures(Answered):
@@ -242,7 +260,11 @@ class Problem(BaseModel):
         Field(description="For an unknown name: what it would be the name of."),
     ] = None
     known: Annotated[
-        list[str] | None, Field(description="For an unknown name: the names there are.")
+        list[str] | None,
+        Field(
+            description="For an unknown name: the names there are. For another contract of a "
+            "service: the contracts that it can be asked with, the present one first."
+        ),
     ] = None
     errors: Annotated[
         list[dict[str, str]] | None,
@@ -253,4 +275,11 @@ class Problem(BaseModel):
     ] = None
     actual: Annotated[
         str | None, Field(description="For another contract: the one that the features have.")
+    ] = None
+    differences: Annotated[
+        list[str] | None,
+        Field(
+            description="For a contract that the service had before: what is not as it was then, "
+            "the first ten."
+        ),
     ] = None

@@ -30,8 +30,9 @@ from jobs.run.earlier_runs import last_outcome
 from jobs.run.ledger import Run, recorded
 from streamflow import settings
 from streamflow.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
-from streamflow.feast.registry.compile import compiled, is_current
+from streamflow.feast.registry.compile import compiled
 from streamflow.feast.registry.open import open_store
+from streamflow.online.catalog import is_current
 from streamflow.postgres import migrate as schema
 from streamflow.postgres import migrations
 from streamflow.postgres.connect import connect, first_line, lock

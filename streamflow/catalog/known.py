@@ -86,6 +86,11 @@ class KnownContract:
         return self.service, self.hash
 
     @property
+    def is_present(self) -> bool:
+        """True for the contract that its service has."""
+        return self.superseded is None
+
+    @property
     def contract(self) -> Contract:
         """The list as a contract, without descriptions."""
         features = (Feature(one.view, one.name, one.type, "") for one in self.features)

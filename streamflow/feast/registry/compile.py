@@ -50,10 +50,15 @@ def stored_views(store: "FeatureStore") -> list[Any]:
         (
             view
             for view in store.registry.list_all_feature_views(store.project, allow_cache=False)
-            if getattr(view, "write_to_online_store", getattr(view, "online", False))
+            if is_stored(view)
         ),
         key=lambda view: str(view.name),
     )
+
+
+def is_stored(view: Any) -> bool:
+    """True if the online store keeps the values of `view`."""
+    return bool(getattr(view, "write_to_online_store", getattr(view, "online", False)))
 
 
 def compiled(store: "FeatureStore", policy: TtlPolicy = "serve") -> Catalog:

@@ -158,7 +158,9 @@ def test_one_that_no_table_can_answer_is_kept_with_all_of_its_list(store: Featur
         name="doubled",
         sources=[prices()],
         schema=[Field(name="twice", dtype=Int64)],
-        feature_transformation=PythonTransformation(lambda inputs: {"twice": inputs["price"]}, ""),
+        feature_transformation=PythonTransformation(
+            udf=lambda inputs: {"twice": inputs["price"]}, udf_string="twice"
+        ),
         mode="python",
     )
     apply(store, doubled, FeatureService(name="both", features=[prices()[["price"]], doubled]))

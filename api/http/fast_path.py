@@ -109,7 +109,7 @@ class FastPath:
             body, plan = await features.one(user_id, selection, contracts + headers.contracts)
         except StreamflowError as error:
             return problems.error_problem(error, request_id)
-        return Reply(200, JSON, body, marks(plan.superseded))
+        return Reply(200, JSON, body, marks(plan.superseded) if plan.superseded else ())
 
     async def _body(
         self,

@@ -32,7 +32,10 @@ class Reply(NamedTuple):
 
 
 def marks(superseded: Superseded | None) -> Headers:
-    """The headers of an answer by an older contract: Deprecation (RFC 9745), Sunset (RFC 8594)."""
+    """The headers of an answer by an older contract: Deprecation (RFC 9745), Sunset (RFC 8594).
+
+    None for the present one, which has neither.
+    """
     if superseded is None:
         return ()
     found = ((b"deprecation", b"@%d" % int(superseded.at.timestamp())),)

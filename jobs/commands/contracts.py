@@ -5,6 +5,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import asdict
+from datetime import datetime
 from typing import Annotated, Any
 
 import psycopg
@@ -87,7 +88,7 @@ def end(
                 "gives the service other features; nothing was changed"
             )
         if one.ended:
-            console.say(f"contract {contract} of {service} ended at {iso(one.ended)} already")
+            console.say(f"contract {contract} of {service} ended at {when(one.ended)} already")
             return
         present = f"; the present one is {now.contract}" if now else ""
         console.say(f"contract {contract} of {service} is not answered any more{present}")
@@ -151,10 +152,10 @@ def described(catalog: Catalog, one: KnownContract) -> dict[str, Any]:
     return {
         "service": one.service,
         "contract": one.hash,
-        "since": iso(one.since),
-        "superseded": iso(one.superseded),
-        "ends": iso(one.ends),
-        "ended": iso(one.ended),
+        "since": when(one.since),
+        "superseded": when(one.superseded),
+        "ends": when(one.ends),
+        "ended": when(one.ended),
         "answered": not reasons,
         "reasons": reasons,
         "features": [asdict(feature) for feature in one.features],
@@ -169,8 +170,13 @@ def reasons_of(catalog: Catalog, one: KnownContract) -> list[str]:
     if one.is_present:
         return [service.unservable] if service.unservable else []
     if one.ended:
-        return [f"ended at {iso(one.ended)}"]
+        return [f"ended at {when(one.ended)}"]
     return list(catalog.older[one.key][1]) if one.key in catalog.older else []
+
+
+def when(moment: datetime | None) -> str | None:
+    """A moment to the second, as 2024-01-31T00:00:00Z."""
+    return iso(moment and moment.replace(microsecond=0))
 
 
 def key_of(one: Mapping[str, Any]) -> Key:

@@ -159,8 +159,8 @@ def advanced(
             found[key] = replace(one, superseded=at)
     for key, one in now.items():
         before = found.get(key)
-        is_new = before is None or before.superseded is not None
-        found[key] = replace(one, since=at if is_new or before is None else before.since)
+        since = before.since if before is not None and before.is_present else at
+        found[key] = replace(one, since=since, superseded=None, ends=None, ended=None)
     return found
 
 

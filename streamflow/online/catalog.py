@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Any
 
@@ -165,14 +165,18 @@ def known_contracts(connection: Connection, project: str) -> list[KnownContract]
 def served(connection: Connection) -> Catalog | None:
     """The catalog that the API serves, with its known contracts; None where there is none.
 
+    Those are as the next apply will find them, also where an earlier version applied last.
+
     Raises:
         CatalogTooNew: a later version of StreamFlow wrote it.
     """
-    row = connection.execute(model.READ).fetchone()
+    row = connection.execute(CURRENT).fetchone()
     if row is None:
         return None
-    found = model.parse(*row)
-    return replace(found, known=tuple(known_contracts(connection, found.project)))
+    version, format_, document, applied_at, project, _ = row
+    known = {one.key: one for one in known_contracts(connection, project)}
+    after = advanced(known.values(), of_catalog(version, format_, document, known), applied_at)
+    return model.parse(version, format_, document, after.values())
 
 
 def moment(connection: Connection) -> datetime:

@@ -133,6 +133,25 @@ def test_what_an_earlier_version_applied_meanwhile_is_kept_as_well(store: Featur
     assert found[second].superseded == found[third].since
 
 
+def test_what_an_earlier_version_brought_back_is_the_present_one(store: FeatureStore) -> None:
+    first = service(store, "n")
+    before = known()[first]
+    service(store, "km")
+    forget = "UPDATE ops.catalog SET applied_at = now(), document = replace(document::text, %s, %s)"
+    second = next(one for one in known() if one != first)
+    names = ('"features": ["km"]', '"features": ["n"]')
+    execute(f"{forget}::json", second, first)
+    execute(f"{forget}::json", *names)
+    with psycopg.connect() as connection:
+        found = rows.served(connection)
+    assert found is not None
+    assert [one.hash for one in found.known if one.is_present] == [first]
+    service(store, "n")
+    again = known()
+    assert (again[first].superseded, again[first].features) == (None, before.features)
+    assert again[first].since == again[second].superseded
+
+
 def test_an_unreadable_catalog_of_before_is_no_reason_to_fail(store: FeatureStore) -> None:
     first = service(store, "n")
     execute('UPDATE ops.catalog SET format = 2, document = \'{"project": "shop", "views": 1}\'')

@@ -28,7 +28,9 @@ from streamflow.errors import (
 
 HASH = re.compile(r"[0-9a-f]{16}")
 
-app = Application(help="The contracts that services have had.", no_args_is_help=False)
+app = Application(
+    help="List the contracts that services have and had; end older ones.", no_args_is_help=False
+)
 
 
 @app.callback(invoke_without_command=True)
@@ -70,7 +72,7 @@ def end(
     service: Annotated[str, typer.Argument(metavar="SERVICE", help="Feature service.")],
     contract: Annotated[str, typer.Argument(metavar="CONTRACT", help="One that it had before.")],
 ) -> None:
-    """Answer an older contract no more; whoever asks for it is told. Again, it changes nothing."""
+    """Answer an older contract no more: 409 to who asks for it. A second run changes nothing."""
     with reporting():
         if not HASH.fullmatch(contract):
             raise ConfigurationError(
@@ -200,7 +202,9 @@ def row_of(one: dict[str, Any]) -> dict[str, Any]:
 def asking(callers: Iterable[dict[str, Any]]) -> str | None:
     """Names those who ask for a contract, with the number of requests and the last one's time."""
     said = [
-        f"{one['caller'] or 'without a key'} {one['requests']} times, last at {one['last']}"
+        f"{one['caller'] or 'without a key'}"
+        f" {'once' if one['requests'] == 1 else str(one['requests']) + ' times, last'}"
+        f" at {one['last']}"
         for one in callers
     ]
     return "; ".join(said) or None

@@ -1,6 +1,8 @@
 """A contract that its service had before is answered by its own list, while all of it is there."""
 
+import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -289,3 +291,63 @@ def test_the_end_of_one_is_told(served: httpx.Client) -> None:
         f"{PROFILE}, which was superseded on {today} and ended on {today}.",
     )
     assert body["known"] == [present]
+
+
+def test_who_pins_is_never_refused_while_definitions_change(copy: str) -> None:
+    stop = threading.Event()
+
+    def ask_on(client: httpx.Client, way: str) -> int:
+        asked = 0
+        while not stop.is_set():
+            names, _ = values_of(ask(client, way, PROFILE, by="header", service="profile_v1"), way)
+            assert names == NAMES
+            asked += 1
+        return asked
+
+    with serving() as client, ThreadPoolExecutor() as pool:
+        wait_until(lambda: ready(client))
+        asking = [pool.submit(ask_on, client, way) for way in ("GET", "GET", "POST", "online")]
+        try:
+            for _ in range(4):
+                service("net_service", "months_active")
+                assert service("months_active", "monthly_fee", "paperless_billing") == PROFILE
+        finally:
+            stop.set()
+        assert min(one.result() for one in asking) > 10
+
+
+def test_a_database_of_before_is_answered_as_before(copy: str) -> None:
+    service("months_active")
+    statement("DROP TABLE ops.contracts")
+    with serving() as client:
+        wait_until(lambda: ready(client))
+        assert ask(client, "GET", CHURN, by="header").status_code == 200
+        refused = ask(client, "GET", PROFILE, by="query", service="profile_v1")
+        assert_problem(refused, 409, "contract-mismatch")
+
+
+@pytest.mark.parametrize("serve_stale", [True, False])
+def test_a_kept_answer_by_an_older_one_outlives_the_database(
+    databases: Any, server: dict[str, str], copy: str, serve_stale: bool
+) -> None:
+    present = service("months_active")
+
+    def asked(client: httpx.Client, contract: str) -> httpx.Response:
+        return ask(client, "GET", contract, by="query", service="profile_v1")
+
+    with serving(serve_stale=serve_stale, retry_s=0.2) as client:
+        wait_until(lambda: ready(client))
+        kept = asked(client, PROFILE).json()["features"]
+        with databases.admin(server) as admin:
+            admin.execute(f'ALTER DATABASE "{copy}" ALLOW_CONNECTIONS false')
+            admin.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [copy]
+            )
+        wait_until(lambda: not ready(client))
+        if serve_stale:
+            body = asked(client, PROFILE).json()
+            assert (body["features"], body["metadata"]["source"]) == (kept, "cache")
+            assert body["metadata"]["superseded"]["by"] == present
+            assert_problem(asked(client, OTHER), 409, "contract-mismatch", "known of profile_v1")
+        else:
+            assert_problem(asked(client, PROFILE), 503, "not-ready")

@@ -72,9 +72,24 @@ class RefusedByCatalog(StreamflowError):
 class ContractMismatch(RefusedByCatalog):
     """The caller expects other features than there are."""
 
-    def __init__(self, expected: str, actual: str) -> None:
+    def __init__(
+        self,
+        expected: str,
+        actual: str,
+        known: Sequence[str] = (),
+        differences: Sequence[str] = (),
+        why: str = "",
+    ) -> None:
+        """
+        Args:
+            expected, actual: hashes of contracts.
+            known: hashes that the service can be asked with.
+            differences: between the list of `expected` and what there is now, a phrase each.
+            why: `expected` is not answered, in words that follow on its hash.
+        """
         self.expected, self.actual = expected, actual
-        super().__init__(f"the features have contract {actual}, not {expected}")
+        self.known, self.differences = tuple(known), tuple(differences)
+        super().__init__(f"the features have contract {actual}, not {expected}{why}")
 
 
 class OtherKeys(RefusedByCatalog):

@@ -2,10 +2,12 @@
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from api.errors import OtherKeys, Unservable
 from streamflow.catalog.contract import Contract, Feature
+from streamflow.catalog.known import KnownContract
 from streamflow.catalog.model import Catalog, Projection, Service, StoredFeature, View
 from streamflow.errors import UnknownName
 
@@ -21,6 +23,16 @@ class Selection(NamedTuple):
     service: str
     features: tuple[str, ...] = ()
     """Each once; then `service` is empty."""
+
+
+class Superseded(NamedTuple):
+    """The end of an older contract as its service's present one."""
+
+    at: datetime
+    by: str
+    """Hash of the present contract."""
+    ends: datetime | None
+    """When it is no longer answered, where that is known."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +74,8 @@ class Plan:
     tables: tuple[str, ...]
     """The online tables that are read."""
     query: str
+    superseded: Superseded | None = None
+    """None for what is present: a service's contract, or single features."""
     writers: dict[type, Any] = field(default_factory=dict)
     """Objects that write answers of this plan, by their class: each is made once."""
 
@@ -101,15 +115,42 @@ def plan_of(catalog: Catalog, selection: Selection) -> Plan:
             raise Unservable(f"service {service.name} cannot be served: {service.unservable}")
         contract, hash_ = catalog.contracts[service.name], service.contract
         projections = service.projections
+    return planned(catalog, selection.service, contract, hash_, projections)
+
+
+def older_plan_of(catalog: Catalog, known: KnownContract) -> Plan:
+    """The plan of a contract that its service had before, by its own list and names.
+
+    Its columns have to be there (see Catalog.older). Raises Unservable as `plan_of` does.
+    """
+    projections = [
+        Projection(one.view, one.alias, one.join_keys, known.names_of(one.alias))
+        for one in known.views
+    ]
+    assert known.superseded is not None  # noqa: S101  # as the older ones are
+    by = catalog.services[known.service].contract
+    superseded = Superseded(known.superseded, by, known.ends)
+    return planned(catalog, known.service, known.contract, known.hash, projections, superseded)
+
+
+def planned(
+    catalog: Catalog,
+    service: str,
+    contract: Contract,
+    hash_: str,
+    projections: Iterable[Projection],
+    superseded: Superseded | None = None,
+) -> Plan:
+    """The plan of a contract whose features are in the catalog's views; raises Unservable."""
     views = tuple(planned_view(catalog, one) for one in projections)
     key_types = key_types_of(views)
     if not contract.features:
-        raise Unservable(f"feature service {selection.service} has no features")
+        raise Unservable(f"feature service {service} has no features")
     columns = columns_of(views, contract)
     query, tables = query_of(views, columns, key_types)
     return Plan(
         version=catalog.version,
-        service=selection.service,
+        service=service,
         contract=contract,
         hash=hash_,
         views=views,
@@ -117,6 +158,7 @@ def plan_of(catalog: Catalog, selection: Selection) -> Plan:
         key_types=key_types,
         tables=tables,
         query=query,
+        superseded=superseded,
     )
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.commands import api_key, db, features, services
+from jobs.commands import api_key, contracts, db, features, services
 from jobs.commands import backup as backup_commands
 from jobs.commands.application import Application, RunCommand, require_at_most_one
 from jobs.commands.audit import audit
@@ -53,6 +53,7 @@ def options(
 
 
 app.add_typer(db.app, name="db")
+app.add_typer(contracts.app, name="contracts")
 app.add_typer(backup_commands.backup_app, name="backup")
 app.add_typer(backup_commands.restore_app, name="restore")
 

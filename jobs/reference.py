@@ -39,7 +39,10 @@ def sections(group: Any, context: Any) -> Iterator[str]:
     for name in group.list_commands(context):
         command = group.get_command(context, name)
         if hasattr(command, "list_commands"):
-            yield from sections(command, typer.Context(command, parent=context, info_name=name))
+            inner = typer.Context(command, parent=context, info_name=name)
+            if command.invoke_without_command:
+                yield section(command, inner)
+            yield from sections(command, inner)
         else:
             yield section(command, typer.Context(command, parent=context, info_name=name))
 

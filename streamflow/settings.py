@@ -74,6 +74,10 @@ class StreamflowSettings(BaseSettings):
     """Days that the ledger keeps a run, what its audit found, and what was materialized. The sums
     in the metrics keep counting; of each command the last run and the last success always stay, and
     the newest of each month, training set and forced window, so that what was done is known."""
+    contract_retention_days: int = Field(0, ge=0)
+    """Days for which a contract goes on being answered after its service got another one; the next
+    `apply` then ends it. 0 keeps all of them. What has ended stays so, unless it becomes the
+    service's present contract again."""
     pool_size: int = Field(10, ge=1)
     """Connections to the online tables of one process; more reads than that wait for one."""
     verbose: bool = False

@@ -62,31 +62,38 @@ class Caller:
         self.name, self.services = name, services
         self.settings = features.settings
 
-    async def one(self, user_id: str, selection: Selection, expected: Sequence[str] = ()) -> bytes:
+    async def one(
+        self, user_id: str, selection: Selection, expected: Sequence[str] = (), caller: str = ""
+    ) -> tuple[bytes, Plan]:
         """The answer for one user; see FeatureReader."""
         self._require_allowed(selection)
         self._pay(1)
-        return await self._features.one(user_id, selection, expected)
+        return await self._features.one(user_id, selection, expected, caller or self.name)
 
     async def many(
-        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str] = ()
-    ) -> bytes:
+        self,
+        user_ids: Sequence[Any],
+        selection: Selection,
+        expected: Sequence[str] = (),
+        caller: str = "",
+    ) -> tuple[bytes, Plan]:
         """The answer for many users; see FeatureReader."""
         self._require_allowed(selection)
         require_few(len(user_ids), self.settings.max_users, "body.user_ids", "users")
         self._pay(len(user_ids))
-        return await self._features.many(user_ids, selection, expected)
+        return await self._features.many(user_ids, selection, expected, caller or self.name)
 
     async def rows(
         self,
         selection: Selection,
         expected: Sequence[str],
         entities: Entities,
+        caller: str = "",
     ) -> tuple[Plan, Catalog, list[Row]]:
         """The plan of a selection, the catalog, and the rows of `entities`; see FeatureReader."""
         self._require_allowed(selection)
         self._pay(len(entities))
-        return await self._features.rows(selection, expected, entities)
+        return await self._features.rows(selection, expected, entities, caller or self.name)
 
     async def service(self, name: str) -> tuple[Service, Contract]:
         """A feature service with its contract, which every caller may know."""

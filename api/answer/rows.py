@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 import orjson
@@ -44,7 +45,7 @@ class Answers:
         self._ttl_limits = ttl_limits(plan, self._positions)
         self._views = [Freshness(one) for one in plan.views]
         self._refuses = any(one.refuses for one in self._views)
-        about = orjson.dumps({"service": plan.service or None, "contract": plan.hash})
+        about = orjson.dumps(about_of(plan))
         self._about = b',"metadata":' + about[:-1] + b',"views":{'
         self._batch_about = b',"metadata":' + about + b"}"
         self._last: tuple[tuple[int | None, ...], int, int, bytes] = ((), 0, 0, b"")
@@ -115,6 +116,21 @@ class Answers:
         )
         self._last = (as_of, now, ends, text)
         return text
+
+
+def about_of(plan: Plan) -> dict[str, Any]:
+    """The part of the metadata that is the same in all answers of a plan."""
+    about: dict[str, Any] = {"service": plan.service or None, "contract": plan.hash}
+    if plan.superseded is None:
+        return about
+    at, by, ends = plan.superseded
+    until = {} if ends is None else {"ends": to_the_second(ends)}
+    return {**about, "superseded": {"at": to_the_second(at), "by": by, **until}}
+
+
+def to_the_second(moment: datetime) -> str:
+    """A moment in UTC, as 2024-01-31T00:00:00Z."""
+    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def answers_of(plan: Plan, join_key: str) -> Answers:

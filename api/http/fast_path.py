@@ -17,7 +17,7 @@ from starlette.types import Message, Receive, Scope
 from api.http import problems, schemas
 from api.http.feast import answers as feast_answers
 from api.http.feast.schemas import OnlineRequest
-from api.http.reply import JSON, Reply
+from api.http.reply import JSON, Reply, marks
 from api.http.user_ids import MAX_ID, MIN_ID
 from api.plan import Selection
 from api.reading.reader import FeatureReader
@@ -106,10 +106,10 @@ class FastPath:
         selection, contracts = remembered
         try:
             features: FeatureReader = scope["state"]["features"]
-            body = await features.one(user_id, selection, contracts + headers.contracts)
+            body, plan = await features.one(user_id, selection, contracts + headers.contracts)
         except StreamflowError as error:
             return problems.error_problem(error, request_id)
-        return Reply(200, JSON, body)
+        return Reply(200, JSON, body, marks(plan.superseded) if plan.superseded else ())
 
     async def _body(
         self,
@@ -144,8 +144,8 @@ async def batch_answer(
     features: FeatureReader, batch: schemas.Batch, contracts: tuple[str, ...]
 ) -> Reply:
     """The answer of POST /features."""
-    body = await features.many(batch.user_ids, selection_of(batch), contracts)
-    return Reply(200, JSON, body)
+    body, plan = await features.many(batch.user_ids, selection_of(batch), contracts)
+    return Reply(200, JSON, body, marks(plan.superseded))
 
 
 def selection_of(asked: schemas.Selection) -> Selection:

@@ -103,9 +103,14 @@ UNSERVABLE = of(
     "Ask for another service; `unservable` in `GET /services` says why this one cannot be served.",
 )
 CONTRACT = of(
-    ContractMismatch("210c99bb71d5f508", "3c0829dcc18ce4d1"),
-    "Do not score: the model was built for other features, types or another order. Ask for the "
-    "service that it was built for, or train it anew.",
+    ContractMismatch(
+        "210c99bb71d5f508",
+        "3c0829dcc18ce4d1",
+        known=["3c0829dcc18ce4d1"],
+        why="; known of profile_v1: 3c0829dcc18ce4d1; that is a contract of churn_v1",
+    ),
+    "Do not score: the model was built for features that are gone, or that mean something else "
+    "now. `differences` has them; ask for the service that it was built for, or train it anew.",
 )
 TOO_LARGE = of_http(
     HTTPException(413, "the body has more than 1048576 bytes", {"Connection": "close"}),

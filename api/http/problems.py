@@ -122,7 +122,9 @@ def members_of(error: Exception) -> dict[str, Any]:
     if isinstance(error, UnknownName):
         return {"kind": error.kind, "known": error.known}
     if isinstance(error, ContractMismatch):
-        return {"expected": error.expected, "actual": error.actual}
+        told = {"known": list(error.known), "differences": list(error.differences)}
+        further = {name: one for name, one in told.items() if one}
+        return {"expected": error.expected, "actual": error.actual, **further}
     return {}
 
 

@@ -20,7 +20,7 @@ from api.http.feast.errors import UNSERVED
 from api.http.feast.schemas import OnlineFeatures, OnlineRequest
 from api.http.observers import METHODS, RequestMetrics
 from api.http.problems import NoSuchResource, sentence
-from api.http.reply import JSON, Reply
+from api.http.reply import JSON, Reply, marks
 from api.http.user_ids import UserId
 from api.reading.reader import FeatureReader
 from streamflow.errors import UnknownName
@@ -55,11 +55,21 @@ IfContract = Annotated[
     str | None,
     Header(alias="If-Contract", pattern=schemas.HASH, description=schemas.EXPECTED),
 ]
+SUPERSEDED = {
+    "Deprecation": {
+        "description": "By an older contract (RFC 9745): since when the service has another.",
+        "schema": {"type": "string"},
+    },
+    "Sunset": {
+        "description": "By an older contract (RFC 8594): until when it is answered, where that is "
+        "configured.",
+        "schema": {"type": "string"},
+    },
+}
 Contract = Annotated[str | None, Query(pattern=schemas.HASH, description=schemas.EXPECTED)]
 REFUSALS = (examples.INVALID, examples.UNKNOWN_NAME, examples.OTHER_KEYS, examples.UNSERVABLE)
 BODIES = (examples.TOO_LARGE, examples.LATE_BODY)
-FEAST = schemas.answered(OnlineFeatures)
-FEAST[200]["headers"] = {
+CONTRACT = {
     "Contract": {
         "description": "The features' contract; of `POST /get-online-features`.",
         "schema": {"type": "string"},
@@ -77,7 +87,7 @@ streamflow_api_requests_total{method="GET",route="/features/{user_id}",status="2
     tags=["features"],
     summary="Features of one user",
     response_model=schemas.UserFeatures,
-    responses=schemas.answered(schemas.UserFeatures)
+    responses=schemas.answered(schemas.UserFeatures, SUPERSEDED)
     | examples.responses(
         examples.UNKNOWN_USER, examples.CONTRACT, *REFUSALS, examples.NOT_READY, examples.STALE
     ),
@@ -97,8 +107,8 @@ async def features_of_user(
     """The newest values of one user, in the contract's order, with the age of each view."""
     request.state.fast_path.remember(request.scope["query_string"], asked)
     expected = contracts_of(asked.contract, if_contract)
-    body = await request.state.features.one(user_id, selection_of(asked), expected)
-    return Reply(200, JSON, body).response()
+    body, plan = await request.state.features.one(user_id, selection_of(asked), expected)
+    return Reply(200, JSON, body, marks(plan.superseded)).response()
 
 
 @router.post(
@@ -106,7 +116,7 @@ async def features_of_user(
     tags=["features"],
     summary="Features of many users",
     response_model=schemas.BatchFeatures,
-    responses=schemas.answered(schemas.BatchFeatures)
+    responses=schemas.answered(schemas.BatchFeatures, SUPERSEDED)
     | examples.responses(*BODIES, examples.CONTRACT, *REFUSALS, examples.NOT_READY, examples.STALE),
 )
 async def features_of_users(
@@ -117,8 +127,8 @@ async def features_of_users(
 ) -> Response:
     """The newest values of many users in one read; a user named twice is answered twice."""
     expected = contracts_of(contract, if_contract)
-    body = await request.state.features.many(batch.user_ids, selection_of(batch), expected)
-    return Reply(200, JSON, body).response()
+    reply = await fast_path.batch_answer(request.state.features, batch, expected)
+    return reply.response()
 
 
 @router.post(
@@ -126,7 +136,7 @@ async def features_of_users(
     tags=["features"],
     summary="Features as Feast's own server answers them",
     response_model=OnlineFeatures,
-    responses=FEAST
+    responses=schemas.answered(OnlineFeatures, CONTRACT | SUPERSEDED)
     | examples.responses(
         *BODIES,
         *(examples.CONTRACT, examples.INVALID, examples.UNKNOWN_NAME, examples.UNSERVABLE),

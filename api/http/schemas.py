@@ -1,5 +1,6 @@
 """Requests and answers as pydantic models; their examples stand in the documentation."""
 
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -32,7 +33,11 @@ VALUES = (
 AGES = "By feature view, the age of its values."
 SERVICE = "The feature service; null when single features were asked for."
 SAME = "Equal for equal features in equal order; a training set has it too."
-EXPECTED = "The features' contract as the caller knows it; with any other one the answer is 409."
+OLDER = "Only where an older contract was asked for."
+EXPECTED = (
+    "The features' contract as the caller knows it. One that the service had before is answered by "
+    "its own list while all of that is there; with any other one the answer is 409."
+)
 
 
 class Selection(BaseModel):
@@ -107,14 +112,17 @@ class Answered(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
-def answered(model: type[Answered]) -> dict[int | str, dict[str, Any]]:
-    """Describes an answer by the example of its model, for `responses`: in order.
+def answered(
+    model: type[Answered], headers: Mapping[str, Any] | None = None
+) -> dict[int | str, dict[str, Any]]:
+    """Describes an answer by the example of its model, in order, and its headers, for `responses`.
 
     Pydantic sorts the members of what a schema has as its example.
     """
     extra = model.model_config["json_schema_extra"]
     assert isinstance(extra, dict)  # noqa: S101  # of the models that are given here
-    return {200: {"content": {"application/json": {"example": extra["example"]}}}}
+    described = {"content": {"application/json": {"example": extra["example"]}}}
+    return {200: {**described, **({"headers": {**headers}} if headers else {})}}
 
 
 class ViewStatus(Answered):
@@ -132,11 +140,23 @@ class ViewStatus(Answered):
     ] = None
 
 
+class Superseded(Answered):
+    """The end of an older contract as the present one of its service."""
+
+    at: Annotated[datetime, Field(description="Since when the service has another one, UTC.")]
+    by: Annotated[str, Field(description="The present contract.", examples=[CONTRACT])]
+    ends: Annotated[
+        datetime | None,
+        Field(description="Until when it is answered; only where that is configured."),
+    ] = None
+
+
 class Metadata(Answered):
     """The contract of one user's features, and the ages of their values."""
 
     service: Annotated[str | None, Field(description=SERVICE)]
     contract: Annotated[str, Field(description=SAME)]
+    superseded: Annotated[Superseded | None, Field(description=OLDER)] = None
     views: Annotated[dict[str, ViewStatus], Field(description=AGES)]
     source: Annotated[
         Literal["cache"] | None,
@@ -175,6 +195,7 @@ class BatchMetadata(Answered):
 
     service: Annotated[str | None, Field(description=SERVICE)]
     contract: Annotated[str, Field(description=SAME)]
+    superseded: Annotated[Superseded | None, Field(description=OLDER)] = None
 
 
 class BatchFeatures(Answered):
@@ -217,7 +238,11 @@ class Problem(BaseModel):
         Field(description="For an unknown name: what it would be the name of."),
     ] = None
     known: Annotated[
-        list[str] | None, Field(description="For an unknown name: the names there are.")
+        list[str] | None,
+        Field(
+            description="For an unknown name: the names there are. For another contract of a "
+            "service: the contracts that it can be asked with, the present one first."
+        ),
     ] = None
     errors: Annotated[
         list[dict[str, str]] | None,
@@ -228,4 +253,11 @@ class Problem(BaseModel):
     ] = None
     actual: Annotated[
         str | None, Field(description="For another contract: the one that the features have.")
+    ] = None
+    differences: Annotated[
+        list[str] | None,
+        Field(
+            description="For a contract that the service had before: what is not as it was then, "
+            "the first ten."
+        ),
     ] = None

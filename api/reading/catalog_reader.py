@@ -10,6 +10,7 @@ from api.reading.cache import Cache
 from api.reading.state import State
 from api.settings import ApiSettings
 from streamflow.catalog import model
+from streamflow.catalog.known import IS_READABLE, READ_KNOWN, KnownContract, parse_known
 from streamflow.catalog.model import CatalogTooNew
 from streamflow.errors import SchemaMissing, SchemaTooNew, StoreUnavailable
 from streamflow.postgres import migrations
@@ -18,6 +19,8 @@ VERSION = "SELECT version, pg_is_in_recovery() FROM ops.catalog"
 """One row: the catalog's version, and whether the server is a standby."""
 VERSION_TIMEOUT_S = 0.5
 """Seconds that this query may take; see cache.STALENESS_S."""
+READ_KNOWN_OF = READ_KNOWN.format(project="(SELECT document->>'project' FROM ops.catalog LIMIT 1)")
+"""One row for each contract of the catalog's project."""
 EMPTY = "ops.catalog is empty; run: streamflow apply"
 
 
@@ -84,7 +87,8 @@ class CatalogReader:
             if not rows:
                 raise SchemaMissing(EMPTY)
             version, format_, document = rows[0]
-            state.serve(version, format_, document, await self._usable_from())
+            usable_from, known = await self._usable_from(), await self._known()
+            state.serve(version, format_, document, usable_from, known)
         except StoreUnavailable as error:
             raise NotReady(public_reason(error)) from error
         except SchemaMissing as error:
@@ -97,6 +101,17 @@ class CatalogReader:
             self._cache.clear()
         state.away_reason = None
         state.probe_wanted.set()
+
+    async def _known(self) -> list[KnownContract]:
+        """The contracts that services have had; none where an earlier version applied last.
+
+        They are read after the catalog, so that they may be of a later one. Its version is then
+        found in the first row that is read, or is notified, and all is read anew.
+        """
+        ends = deadline(self._settings.deadline_s)
+        if not (await self._pool.fetch(IS_READABLE, (), ends))[0][0]:
+            return []
+        return [parse_known(row) for row in await self._pool.fetch(READ_KNOWN_OF, (), ends)]
 
     async def _usable_from(self) -> int:
         """The newest migration that a version must have to use the schema; 1 if unknown."""

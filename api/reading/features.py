@@ -24,6 +24,7 @@ from api.reading.reader import Entities
 from api.reading.readiness import Readiness
 from api.reading.retry import CatalogRetry, Confirmations
 from api.reading.state import State
+from api.reading.superseded import SupersededRequests
 from api.settings import ApiSettings
 from streamflow import settings as shared
 from streamflow.catalog.contract import Contract
@@ -48,7 +49,8 @@ class Features:
         # Probes have a connection of their own, since those of the reads may all be waiting.
         self._pools = (Pool(max(own.pool_size - 1, 1), opened), Pool(1, opened))
         self.reads, probes = (reads_class(settings, pool, cache, state) for pool in self._pools)
-        self._plans = PlanCache(settings.service)
+        self.superseded = SupersededRequests()
+        self._plans = PlanCache(settings.service, self.superseded)
         self._catalog_reader = CatalogReader(settings, self.pool, cache, state)
         self._confirmations = Confirmations(state, self._catalog_reader, self.reads)
         self._retry = CatalogRetry(state, self._catalog_reader, self._confirmations)
@@ -86,23 +88,29 @@ class Features:
         for pool in self._pools:
             pool.close()
 
-    async def one(self, user_id: str, selection: Selection, expected: Sequence[str] = ()) -> bytes:
+    async def one(
+        self, user_id: str, selection: Selection, expected: Sequence[str] = (), caller: str = ""
+    ) -> tuple[bytes, Plan]:
         """The answer for one user; see FeatureReader."""
-        return await self._retry.call(partial(self._one, user_id, selection, expected))
+        return await self._retry.call(partial(self._one, user_id, selection, expected, caller))
 
     async def many(
-        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str] = ()
-    ) -> bytes:
+        self,
+        user_ids: Sequence[Any],
+        selection: Selection,
+        expected: Sequence[str] = (),
+        caller: str = "",
+    ) -> tuple[bytes, Plan]:
         """The answer for many users; see FeatureReader."""
         most = self.settings.max_users
         join_keys.require_few(len(user_ids), most, "body.user_ids", "users")
-        return await self._retry.call(partial(self._many, user_ids, selection, expected))
+        return await self._retry.call(partial(self._many, user_ids, selection, expected, caller))
 
     async def rows(
-        self, selection: Selection, expected: Sequence[str], entities: Entities
+        self, selection: Selection, expected: Sequence[str], entities: Entities, caller: str = ""
     ) -> tuple[Plan, Catalog, list[Row]]:
         """The plan of a selection, the catalog, and the rows of `entities`; see FeatureReader."""
-        return await self._retry.call(partial(self._rows, selection, expected, entities))
+        return await self._retry.call(partial(self._rows, selection, expected, entities, caller))
 
     async def service(self, name: str) -> tuple[Service, Contract]:
         """A feature service with its contract; see FeatureReader."""
@@ -127,10 +135,12 @@ class Features:
         """
         return await self.pool.fetch(query, (), deadline(seconds))
 
-    async def _one(self, user_id: str, selection: Selection, expected: Sequence[str]) -> bytes:
+    async def _one(
+        self, user_id: str, selection: Selection, expected: Sequence[str], caller: str
+    ) -> tuple[bytes, Plan]:
         keeps = self.settings.serve_stale
         catalog = (self.state.catalog if keeps else None) or self.state.require_catalog()
-        plan = self._plans.find(catalog, selection, expected)
+        plan = self._plans.find(catalog, selection, expected, caller)
         type_ = plan.only_key_type(self.settings.join_key)
         key = user_id if type_ == "text" else join_keys.from_text(user_id, type_, "path.user_id")
         now = instants.now()
@@ -149,12 +159,12 @@ class Features:
             self.users_unknown += 1
             raise UnknownUser(user_id)
         self.users_found += 1
-        return answers_of(plan, self.settings.join_key).one(entry, now, is_kept)
+        return answers_of(plan, self.settings.join_key).one(entry, now, is_kept), plan
 
     async def _many(
-        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str]
-    ) -> bytes:
-        plan = self._plans.find(self.state.require_catalog(), selection, expected)
+        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str], caller: str
+    ) -> tuple[bytes, Plan]:
+        plan = self._plans.find(self.state.require_catalog(), selection, expected, caller)
         type_ = plan.only_key_type(self.settings.join_key)
         keys = join_keys.from_json(user_ids, type_, "body.user_ids")
         distinct = list(dict.fromkeys(keys))
@@ -169,13 +179,13 @@ class Features:
             entries = [by_key[key] for key in keys]
         body = answers_of(plan, self.settings.join_key).many(entries, keys, now)
         self._count(len(entries), entries.count(None))
-        return body
+        return body, plan
 
     async def _rows(
-        self, selection: Selection, expected: Sequence[str], entities: Entities
+        self, selection: Selection, expected: Sequence[str], entities: Entities, caller: str
     ) -> tuple[Plan, Catalog, list[Row]]:
         catalog = self.state.require_catalog()
-        plan = self._plans.find(catalog, selection, expected)
+        plan = self._plans.find(catalog, selection, expected, caller)
         keys = entities.arrays(plan, catalog)
         with self._translated():
             rows = await self.reads.many(plan, keys)

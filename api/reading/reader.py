@@ -27,13 +27,17 @@ class FeatureReader(Protocol):
     def settings(self) -> ApiSettings:
         """The settings of the service."""
 
-    async def one(self, user_id: str, selection: Selection, expected: Sequence[str] = ()) -> bytes:
-        """The answer for one user.
+    async def one(
+        self, user_id: str, selection: Selection, expected: Sequence[str] = (), caller: str = ""
+    ) -> tuple[bytes, Plan]:
+        """The answer for one user, and the plan that it was read by.
 
         Args:
             user_id: a text also where the join key is none.
             selection: the features that are asked for; an empty one is the default service.
-            expected: hashes of contracts, of which each has to be the selection's.
+            expected: hashes of contracts, of which each has to be the selection's, or all the same
+                older one of its service, which is then answered by its own list.
+            caller: the name of the caller's key, for the count of requests for older contracts.
 
         Raises:
             UnknownUser: no view has a row.
@@ -45,17 +49,21 @@ class FeatureReader(Protocol):
         """
 
     async def many(
-        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str] = ()
-    ) -> bytes:
-        """The answer for many users, in one read; raises as `one` does.
+        self,
+        user_ids: Sequence[Any],
+        selection: Selection,
+        expected: Sequence[str] = (),
+        caller: str = "",
+    ) -> tuple[bytes, Plan]:
+        """The answer for many users, in one read, and its plan; raises as `one` does.
 
         Args:
             user_ids: as they stand in JSON.
-            selection, expected: as `one` takes them.
+            selection, expected, caller: as `one` takes them.
         """
 
     async def rows(
-        self, selection: Selection, expected: Sequence[str], entities: Entities
+        self, selection: Selection, expected: Sequence[str], entities: Entities, caller: str = ""
     ) -> tuple[Plan, Catalog, list[Row]]:
         """The plan of a selection, the catalog, and the rows of `entities`.
 

@@ -6,10 +6,12 @@ requests read it. It calls nobody: who wants the database looked at sets an even
 
 import asyncio
 import logging
+from collections.abc import Iterable
 from typing import Any
 
 from api.errors import NotReady
 from streamflow.catalog import model
+from streamflow.catalog.known import KnownContract
 from streamflow.catalog.model import Catalog, CatalogTooNew
 from streamflow.errors import SchemaTooNew
 from streamflow.postgres import migrations
@@ -68,7 +70,14 @@ class State:
         self.heartbeat_wanted.set()
         self.probe_wanted.set()
 
-    def serve(self, version: int, format_: int, document: str, usable_from: int = 1) -> None:
+    def serve(
+        self,
+        version: int,
+        format_: int,
+        document: str,
+        usable_from: int = 1,
+        known: Iterable[KnownContract] = (),
+    ) -> None:
         """Serve a row of ops.catalog from now on; the last catalog stays if it cannot be read.
 
         It stays, too, if the database's schema cannot be used by this version.
@@ -78,13 +87,14 @@ class State:
             format_: see streamflow.catalog.model.FORMAT.
             document: the catalog.
             usable_from: the newest migration that a version must have to use the schema.
+            known: the contracts that the services have had.
 
         Raises:
             CatalogTooNew, SchemaTooNew: it cannot be read, and there is no last catalog.
         """
         try:
             migrations.require_usable(usable_from)
-            self.catalog = model.parse(version, format_, document)
+            self.catalog = model.parse(version, format_, document, known)
         except (CatalogTooNew, SchemaTooNew) as error:
             self._keep_last(version, error)
         except (KeyError, TypeError, ValueError) as error:

@@ -81,6 +81,7 @@ class Metrics(Collector):
     def collect(self) -> Iterable[Metric]:
         """The metrics as they are now."""
         yield from self._request_metrics()
+        yield from self._superseded_metrics()
         yield from self._read_metrics()
 
     def _request_metrics(self) -> Iterator[Metric]:
@@ -99,6 +100,25 @@ class Metrics(Collector):
             duration.add_metric(labels, list(durations.buckets()), durations.sum)
         yield duration
         yield gauge("requests_in_flight", "Requests being answered now.", self.in_flight)
+
+    def _superseded_metrics(self) -> Iterator[Metric]:
+        labels = ["service", "contract", "caller"]
+        requests = CounterMetricFamily(
+            "streamflow_api_superseded_requests",
+            "Requests for a contract that the service had before, by the name of the caller's key, "
+            "answered or refused.",
+            labels=labels,
+        )
+        last = GaugeMetricFamily(
+            "streamflow_api_superseded_last_request_timestamp_seconds",
+            "When the last of these requests came.",
+            labels=labels,
+        )
+        superseded = self._features.superseded
+        for who, count in superseded.counts.items():
+            requests.add_metric(who, count)
+            last.add_metric(who, superseded.last[who])
+        yield from (requests, last)
 
     def _read_metrics(self) -> Iterator[Metric]:
         features = self._features

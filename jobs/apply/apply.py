@@ -12,8 +12,10 @@ from typing import TYPE_CHECKING, Any
 from psycopg import Connection
 from psycopg.errors import InsufficientPrivilege, ReadOnlySqlTransaction
 
+from jobs.apply.contracts import contract_changes
 from jobs.apply.definitions import load, refusals, require_fit
 from jobs.apply.plan import (
+    CONTRACT,
     ONLINE,
     SCHEMA,
     SIGNS,
@@ -30,8 +32,9 @@ from jobs.run.earlier_runs import last_outcome
 from jobs.run.ledger import Run, recorded
 from streamflow import settings
 from streamflow.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
-from streamflow.feast.registry.compile import compiled, is_current
+from streamflow.feast.registry.compile import compiled
 from streamflow.feast.registry.open import open_store
+from streamflow.online.catalog import is_current
 from streamflow.postgres import migrate as schema
 from streamflow.postgres import migrations
 from streamflow.postgres.connect import connect, first_line, lock
@@ -41,6 +44,9 @@ if TYPE_CHECKING:
     from feast.repo_contents import RepoContents
 
 log = logging.getLogger(__name__)
+
+OURS = (SCHEMA, ONLINE, CONTRACT)
+"""Kinds of changes that are none of Feast's objects."""
 
 
 def plan() -> Plan:
@@ -139,7 +145,7 @@ def apply_locked(
         if migrated:
             log.info("schema migrated", extra={"migration": migrations.newest()})
         with recorded("apply", allow_removal=allow_removal) as run:
-            objects = [one for one in planned.changes if one.kind not in (SCHEMA, ONLINE)]
+            objects = [one for one in planned.changes if one.kind not in OURS]
             run.counts.read = len(defined(contents))
             run.counts.written = len(objects)
             run.counts.unchanged = run.counts.read - len(
@@ -154,6 +160,8 @@ def apply_locked(
 
 def whole_plan(connection: Connection, contents: "RepoContents") -> Plan:
     """Lists all changes: the schema's, if any, then those of the registry or the online tables.
+
+    Contracts that are superseded, or answered no more, come last.
 
     A later version's schema that this one can use stays as it is.
     """
@@ -173,7 +181,8 @@ def whole_plan(connection: Connection, contents: "RepoContents") -> Plan:
     registry = compare(there, defined(contents))
     if not registry.changes and (unfinished(connection) or not online_is_current):
         changes.append(Change("changed", ONLINE, "as the registry says"))
-    return Plan((*changes, *registry.changes), registry.blocked)
+    contracts = contract_changes(connection, contents)
+    return Plan((*changes, *registry.changes, *contracts), registry.blocked)
 
 
 def unfinished(connection: Connection) -> bool:

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 FILLED_IN = frozenset({"meta", "project", "entity_columns", "state"})
-SCHEMA, ONLINE = "schema", "online tables"
+SCHEMA, ONLINE, CONTRACT = "schema", "online tables", "contract"
 """Kinds of changes beside those of Feast's objects."""
 DUMMY_ENTITY = "__dummy"
 """Feast's stand-in for views without an entity; not a definition of ours."""

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 
 from psycopg import Connection
 
-from jobs.audit.served import Served, from_api, from_store
+from jobs.audit.older import only_in_older
+from jobs.audit.served import Served, WholeServicesOnly, from_api, from_store
 from jobs.audit.tally import Tally
 from jobs.audit.trained import NEVER, SourceRows, Watermark, recomputed, source_rows, watermarks
 from jobs.run.ledger import Run
@@ -36,6 +37,7 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
 
     Enters in ops.skew, for each feature, how many users were compared and in how many it
     differs. A user without a row online differs in every feature that it has offline.
+    Features that only older contracts have are compared as well.
 
     Args:
         run: its counts, message and details are filled in. One that the ledger does not have
@@ -57,13 +59,39 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
             run.message = "no user is known: nothing to audit"
             return
         tally = compare(connection, store, contract, chosen, url)
+        left_out = take_older(connection, store, contract, chosen, url, tally)
         if run.number:
             record(connection, run.number, tally)
     run.counts.unchanged = len(chosen) - len(tally.users)
-    run.message, run.details = tally.message(), {"skew": tally.shares(), "pending": tally.pending}
+    run.message = "; ".join(filter(None, [tally.message(), left_out]))
+    run.details = {"skew": tally.shares(), "pending": tally.pending}
     log.info("audited", extra={"users": len(chosen), "differing": len(tally.users), "seed": seed})
     if tally.worst() > threshold:
         raise VerificationFailed(f"{run.message}; first: {tally.first}")
+
+
+def take_older(
+    connection: Connection,
+    store: "FeatureStore",
+    contract: Contract,
+    users: list[str],
+    url: str,
+    tally: Tally,
+) -> str:
+    """Adds to a tally the features that are answered by contracts of before alone.
+
+    Returns:
+        Why they could not be compared; empty where they were, or there are none.
+    """
+    older = only_in_older(connection, store, contract)
+    if not older.features:
+        return ""
+    try:
+        tally.take(compare(connection, store, older, users, url))
+    except WholeServicesOnly:
+        names = ", ".join(one.reference for one in older.features)
+        return f"not compared, since the key may not ask for single features: {names}"
+    return ""
 
 
 def record(connection: Connection, run: int, tally: Tally) -> None:

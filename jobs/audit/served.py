@@ -6,6 +6,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from http import HTTPStatus
 from http.client import HTTPException
 from typing import TYPE_CHECKING, Any, Self
 from urllib.error import HTTPError
@@ -22,6 +23,10 @@ SETTLE_S = 1.0
 """The longest time for which the API may still answer with values from before a commit."""
 TIMEOUT_S = 30
 USERS_PER_REQUEST = 100
+
+
+class WholeServicesOnly(StreamflowError):
+    """The key in use may not ask for single features."""
 
 
 @dataclass(frozen=True)
@@ -61,8 +66,13 @@ def from_store(
     store: "FeatureStore", contract: Contract, users: Sequence[str]
 ) -> dict[str, Served]:
     """Reads the online values of users through Feast's SDK; gives them by user."""
-    from streamflow.feast.online.client import read
+    from streamflow.feast.online.client import read, read_single
 
+    if not contract.service:
+        keys = [{"user_id": user} for user in users]
+        return {
+            one.name: Served(one.values, one.as_of) for one in read_single(store, contract, keys)
+        }
     return {one.name: Served(one.values, one.as_of) for one in read(store, contract, list(users))}
 
 
@@ -75,23 +85,30 @@ def from_api(url: str, contract: Contract, users: Sequence[str]) -> dict[str, Se
     time.sleep(SETTLE_S)
     served = {user: Served.nothing(contract) for user in users}
     for begin in range(0, len(users), USERS_PER_REQUEST):
-        answer = ask(url, contract.service, list(users[begin : begin + USERS_PER_REQUEST]))
+        answer = ask(url, contract, list(users[begin : begin + USERS_PER_REQUEST]))
         if answer["metadata"]["contract"] != contract.hash:
             raise StreamflowError(
-                f"the API serves contract {answer['metadata']['contract']} of {contract.service}, "
+                f"the API serves contract {answer['metadata']['contract']} of "
+                f"{contract.service or 'single features'}, "
                 f"the registry has {contract.hash}"
             )
         served |= {one["user_id"]: Served.of_answer(contract, one) for one in answer["results"]}
     return served
 
 
-def ask(url: str, service: str, users: list[str]) -> dict[str, Any]:
+def ask(url: str, contract: Contract, users: list[str]) -> dict[str, Any]:
     """Sends POST /features to the API, with the key of STREAMFLOW_API_KEY where that is set.
 
+    Args:
+        contract: its service is asked for; without one its features, one by one.
+
     Raises:
+        WholeServicesOnly: the key may not ask for those.
         StreamflowError: it does not answer, or with an error.
     """
-    body = json.dumps({"user_ids": users, "service": service}).encode()
+    what = {"service": contract.service}
+    single = {"features": [one.reference for one in contract.features]}
+    body = json.dumps({"user_ids": users, **(what if contract.service else single)}).encode()
     headers = {"Content-Type": "application/json"}
     if key := os.environ.get("STREAMFLOW_API_KEY"):
         headers["Authorization"] = f"Bearer {key}"
@@ -102,6 +119,8 @@ def ask(url: str, service: str, users: list[str]) -> dict[str, Any]:
             return content
     except HTTPError as error:
         said = f"{url} answered {error.code}: {error.read().decode(errors='replace')}"
-        raise StreamflowError(without_secrets(said)) from None
+        is_forbidden = error.code == HTTPStatus.FORBIDDEN and not contract.service
+        kind = WholeServicesOnly if is_forbidden else StreamflowError
+        raise kind(without_secrets(said)) from None
     except (OSError, ValueError, HTTPException) as error:
         raise url_error(f"{url} does not answer", error) from None

@@ -83,6 +83,14 @@ class Tally:
                     self.first or f"user {user}, {name}: served {what}, trained on {theirs!r}"
                 )
 
+    def take(self, other: "Tally") -> None:
+        """Adds the counts of other features of the same users."""
+        self.features |= other.features
+        self.pending = {**other.pending, **self.pending}
+        self.ahead = {**other.ahead, **self.ahead}
+        self.users |= other.users
+        self.first = self.first or other.first
+
     def _of(self, view: str) -> list[str]:
         return [one.reference for one in self._contract.features if one.view == view]
 

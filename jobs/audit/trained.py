@@ -46,7 +46,12 @@ class SourceRows:
 
 
 def projected(store: "FeatureStore", contract: Contract) -> dict[str, str]:
-    """The views of a service: their names in the registry by the names that answers use."""
+    """The views of a contract: their names in the registry by the names that answers use.
+
+    Without a service they are called as in the registry.
+    """
+    if not contract.service:
+        return {view: view for view in contract.views}
     service = store.get_feature_service(contract.service)
     return {one.name_to_use(): one.name for one in service.feature_view_projections}
 

@@ -109,13 +109,8 @@ class Application(typer.Typer):
     """A Typer application whose commands are of these classes."""
 
     def __init__(self, **settings: Any) -> None:
-        super().__init__(
-            cls=Commands,
-            no_args_is_help=True,
-            add_completion=False,
-            pretty_exceptions_enable=False,
-            **settings,
-        )
+        always = {"cls": Commands, "add_completion": False, "pretty_exceptions_enable": False}
+        super().__init__(**{"no_args_is_help": True, **settings, **always})
 
     def command(self, *arguments: Any, **settings: Any) -> Callable[[Body], Body]:
         """Registers a function as a command."""

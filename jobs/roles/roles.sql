@@ -106,6 +106,8 @@ GRANT EXECUTE ON FUNCTION ops.field_of TO {writer};
 GRANT SELECT ON ops.schema_version TO {writer}, {trainer};
 GRANT SELECT ON ops.migrations TO {writer}, {trainer}, {reader};
 GRANT SELECT ON ops.catalog TO {writer}, {reader};
+GRANT SELECT ON ops.contracts TO {writer}, {trainer}, {reader};
+GRANT EXECUTE ON FUNCTION ops.end_contract TO {writer};
 GRANT SELECT, INSERT ON ops.materializations TO {writer};
 GRANT SELECT ON ops.materializations TO {trainer}; -- for `audit --read-only`, which is `helm test`
 GRANT SELECT, INSERT ON ops.skew TO {writer};

@@ -211,6 +211,22 @@ def test_how_long_the_ledger_keeps_a_run_is_a_value() -> None:
     assert "keepRunsDays" in refusal({"jobs.keepRunsDays": 30})
 
 
+def test_how_long_a_contract_is_answered_is_a_value_of_apply_alone() -> None:
+    name, without = "STREAMFLOW_CONTRACT_RETENTION_DAYS", render(FULL)
+    assert not [
+        pod
+        for pod in pods(without).values()
+        for one in pod["spec"]["containers"]
+        if name in str(one)
+    ]
+    chosen = render({**FULL, "jobs.apply.contractRetentionDays": 90})
+    (container,) = only_job(chosen, "apply")["spec"]["template"]["spec"]["containers"]
+    assert environment(container)[name] == "90"
+    assert len(job_names(chosen) - job_names(without)) == 1  # no other Job runs again
+    for wrong in (-1, 1.5, "a"):
+        assert "contractRetentionDays" in refusal({"jobs.apply.contractRetentionDays": wrong})
+
+
 def test_the_notes_tell_what_is_so(tmp_path: Path) -> None:
     default = notes(tmp_path)
     assert "none yet: the API answers 404" in default

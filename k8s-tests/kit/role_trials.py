@@ -26,7 +26,7 @@ MAY = {
     "owner": ["CREATE TABLE source.witness (n bigint)", f"DELETE FROM {ONLINE}"],
     "writer": [f"UPDATE {ONLINE} SET user_id = user_id", "SELECT FROM source.users"],
     "trainer": ["SELECT FROM source.users", "CREATE TEMPORARY TABLE witness (n bigint)"],
-    "reader": [f"SELECT FROM {ONLINE}", "SELECT FROM ops.catalog"],
+    "reader": [f"SELECT FROM {ONLINE}", "SELECT FROM ops.catalog", "SELECT FROM ops.contracts"],
 }
 MAY_NOT = {
     "owner": [
@@ -43,6 +43,7 @@ MAY_NOT = {
         "DROP TABLE source.users",
         "UPDATE registry.feature_services SET feature_service_name = 'witness'",
         "UPDATE ops.catalog SET version = 0",
+        "UPDATE ops.contracts SET ended_at = now()",
         "SET ROLE streamflow_owner",
     ],
     "trainer": [

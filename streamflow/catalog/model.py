@@ -6,11 +6,14 @@ imports neither Feast nor a driver.
 """
 
 import json
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
 from streamflow.catalog.contract import Contract, Feature
+from streamflow.catalog.known import Key as ContractKey
+from streamflow.catalog.known import KnownContract, Stored, Views, differences
 from streamflow.errors import ConfigurationError
 
 FORMAT = 1
@@ -111,6 +114,11 @@ class Catalog:
     registry: str = ""
     """A registry for Feast clients of the API, in base64, see client_registry.py; empty where an
     earlier version of StreamFlow applied."""
+    sources: dict[str, dict[str, str]] = field(default_factory=dict)
+    """By view and feature: the source and its column, see known.Stored; {} where an earlier version
+    of StreamFlow applied."""
+    known: tuple[KnownContract, ...] = ()
+    """The contracts that the services have had, the present ones included; not in the document."""
 
     @cached_property
     def contracts(self) -> dict[str, Contract]:
@@ -129,14 +137,51 @@ class Catalog:
             ]
         return Contract(service.name, tuple(features))
 
+    @cached_property
+    def stored(self) -> Views:
+        """The stored features by view and name."""
+        return {
+            name: {
+                one.name: Stored(one.type, self.sources.get(name, {}).get(one.name, ""))
+                for one in view.features
+            }
+            for name, view in self.views.items()
+        }
+
+    @cached_property
+    def older(self) -> dict[ContractKey, tuple[KnownContract, tuple[str, ...]]]:
+        """The contracts that services had before, by service and hash.
+
+        Each has the reasons why it cannot be answered (see known.differences), none where it can
+        or has ended. What a service has now is not among them, nor are contracts of a service that
+        is gone.
+        """
+        return {
+            one.key: (one, () if one.ended else differences(one, self.stored))
+            for one in self.known
+            if one.superseded is not None
+            and one.service in self.services
+            and self.services[one.service].contract != one.hash
+        }
+
     def document(self) -> str:
-        """All but the version, as JSON with sorted keys: equal catalogs have equal texts."""
-        content = {key: value for key, value in asdict(self).items() if key != "version"}
+        """All but version and known contracts, as JSON with sorted keys.
+
+        Equal catalogs have equal texts.
+        """
+        content = {
+            key: value for key, value in asdict(self).items() if key not in ("version", "known")
+        }
         return json.dumps(content, sort_keys=True)
 
 
-def parse(version: int, format_: int, document: str | dict[str, Any]) -> Catalog:
-    """The catalog of a row of `ops.catalog`.
+def parse(
+    version: int,
+    format_: int,
+    document: str | dict[str, Any],
+    known: Iterable[KnownContract] = (),
+) -> Catalog:
+    """The catalog of a row of `ops.catalog`, and the contracts of `ops.contracts`.
 
     Raises:
         CatalogTooNew: a later version of StreamFlow wrote it.
@@ -173,4 +218,6 @@ def parse(version: int, format_: int, document: str | dict[str, Any]) -> Catalog
             for name, service in content["services"].items()
         },
         registry=content.get("registry", ""),
+        sources=content.get("sources", {}),
+        known=tuple(known),
     )

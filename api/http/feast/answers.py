@@ -16,7 +16,7 @@ from api.answer import instants, join_keys, values
 from api.answer.rows import Row, conversions, event_times
 from api.errors import InvalidRequest
 from api.http.feast.schemas import OnlineRequest
-from api.http.reply import JSON, Reply
+from api.http.reply import JSON, Reply, marks
 from api.plan import NO_KEY, Plan, PlannedView, Selection
 from api.reading.reader import FeatureReader
 from streamflow.catalog.model import Catalog
@@ -31,6 +31,8 @@ LATEST = "@latest"
 async def answer(features: FeatureReader, request: OnlineRequest, expected: Sequence[str]) -> Reply:
     """The answer; its header `Contract` has the hash of the features' contract.
 
+    An older contract has the headers of `marks` besides, since the body has no place for them.
+
     Raises as `FeatureReader.one` does.
     """
     entities = OnlineEntities(request, features.settings.max_users)
@@ -39,7 +41,7 @@ async def answer(features: FeatureReader, request: OnlineRequest, expected: Sequ
     if writer is None:
         writer = plan.writers[OnlineAnswers] = OnlineAnswers(plan)
     body = writer.body(entities.given, rows, instants.now(), request.full_feature_names)
-    return Reply(200, JSON, body, ((b"contract", plan.hash.encode()),))
+    return Reply(200, JSON, body, ((b"contract", plan.hash.encode()), *marks(plan.superseded)))
 
 
 def selection_of(request: OnlineRequest) -> Selection:

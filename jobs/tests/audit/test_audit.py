@@ -17,6 +17,7 @@ from jobs.roles.set_up import Names
 from jobs.run.ledger import LOCK_CLASS, recorded
 from jobs.tests.acting import acting, db_roles, done, execute, streamflow
 from jobs.tests.conftest import serving
+from streamflow.catalog.contract import Contract
 from streamflow.feast.registry.open import open_store
 
 ONLINE = 'online."streamflow:user_id"'
@@ -196,9 +197,9 @@ def test_the_key_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> 
         return io.BytesIO(b"{}")
 
     monkeypatch.setattr("jobs.audit.served.urlopen", urlopen)
-    ask("http://api", "churn_v1", ["a"])
+    ask("http://api", Contract("churn_v1", ()), ["a"])
     monkeypatch.setenv("STREAMFLOW_API_KEY", "sfk_one")
-    ask("http://api", "churn_v1", ["a"])
+    ask("http://api", Contract("churn_v1", ()), ["a"])
     assert sent == [None, "Bearer sfk_one"]
 
 

@@ -13,6 +13,7 @@ from streamflow.feast.online.connect import options
 from streamflow.feast.registry import compile as compiler
 from streamflow.feast.registry import stock_apply as feast_apply
 from streamflow.feast.registry.open import closing_store
+from streamflow.online import catalog
 from streamflow.online import tables as online_tables
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import translated
@@ -21,7 +22,7 @@ from streamflow.postgres.connect import translated
 def apply(config: RepoConfig) -> None:
     """Makes tables and catalog what the registry says; before them our schemas, if need be.
 
-    The catalog is written unless it is that of another project (see compile.write).
+    The catalog is written unless it is that of another project (see catalog.write).
 
     Raises:
         ConfigurationError: the registry is a file, which Feast writes only afterwards; or a
@@ -58,13 +59,13 @@ def registered(config: RepoConfig, connection: psycopg.Connection) -> list[Layou
 
     schema.ensure(connection)
     with closing_store(FeatureStore(config=config)) as store:
-        compiler.write(connection, compiler.compiled(store, config.online_store.ttl_policy))
+        catalog.write(connection, compiler.compiled(store, config.online_store.ttl_policy))
         return list(compiler.layouts(store))
 
 
 def nothing(config: RepoConfig, connection: psycopg.Connection) -> list[Layout]:
     """No view, and an empty catalog."""
-    compiler.write(connection, Catalog(0, config.project))
+    catalog.write(connection, Catalog(0, config.project))
     return []
 
 

@@ -99,6 +99,22 @@ def read(store: "FeatureStore", contract: Contract, keys: Sequence[str | Key]) -
     return [vector(contract, columns, oldest, key, row) for row, key in enumerate(asked)]
 
 
+def read_single(store: "FeatureStore", contract: Contract, keys: Sequence[Key]) -> list[Vector]:
+    """The vectors of `keys` with features that are of no service, called as in the registry.
+
+    Raises as `read` does; none of them may be computed on demand.
+    """
+    with translated():
+        answer = store.get_online_features(
+            features=[one.reference for one in contract.features],
+            entity_rows=[dict(key) for key in keys],
+            full_feature_names=True,
+        ).proto
+    found = dict(zip(answer.metadata.feature_names.val, answer.results, strict=True))
+    columns = {one.reference: found[f"{one.view}__{one.name}"] for one in contract.features}
+    return [vector(contract, columns, {}, key, row) for row, key in enumerate(keys)]
+
+
 def has_equal_names(contract: Contract, computed: Iterable[Any]) -> bool:
     """Tells if features need the names of their views to be told apart, inputs included.
 

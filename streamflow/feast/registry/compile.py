@@ -6,9 +6,6 @@ from collections.abc import Iterator
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast, get_args
 
-from psycopg import Connection
-
-from streamflow.catalog import model as catalog
 from streamflow.catalog.layout import Layout
 from streamflow.catalog.model import (
     Catalog,
@@ -21,15 +18,13 @@ from streamflow.catalog.model import (
 )
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.client import client_registry
-from streamflow.feast.registry.contracts import contract_of_service
+from streamflow.feast.registry.contracts import contract_of_service, known_contract, sources_of
 from streamflow.feast.registry.layouts import layout_of
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
 
 DAY_S = 86_400.0
-OTHERS = "c.document->>'project' <> %(project)s AND (c.document->'views')::text <> '{}'"
-"""True where the catalog `c` is another project's; one without views is nobody's any more."""
 
 
 def layouts(store: "FeatureStore") -> Iterator[Layout]:
@@ -55,14 +50,21 @@ def stored_views(store: "FeatureStore") -> list[Any]:
         (
             view
             for view in store.registry.list_all_feature_views(store.project, allow_cache=False)
-            if getattr(view, "write_to_online_store", getattr(view, "online", False))
+            if is_stored(view)
         ),
         key=lambda view: str(view.name),
     )
 
 
+def is_stored(view: Any) -> bool:
+    """True if the online store keeps the values of `view`."""
+    return bool(getattr(view, "write_to_online_store", getattr(view, "online", False)))
+
+
 def compiled(store: "FeatureStore", policy: TtlPolicy = "serve") -> Catalog:
     """The catalog of what the registry of `store` has; its version is 0.
+
+    Its known contracts are those that the services have now, without times.
 
     Args:
         store: its registry is read anew, not from a cache.
@@ -79,12 +81,15 @@ def compiled(store: "FeatureStore", policy: TtlPolicy = "serve") -> Catalog:
         for view in served
     }
     services = store.registry.list_feature_services(store.project, allow_cache=False)
+    sources = {view.name: sources_of(view) for view in served}
     return Catalog(
         version=0,
         project=store.project,
         views=compiled_views,
         services={one.name: service_of(one, compiled_views) for one in services},
         registry=b64encode(client_registry(store, served)).decode(),
+        sources=sources,
+        known=tuple(known_contract(one, sources) for one in services),
     )
 
 
@@ -178,39 +183,3 @@ def lacks(projection: Any, views: dict[str, View]) -> list[str]:
         return [projection.name_to_use()]
     stored = {one.name for one in views[projection.name].features}
     return [f"{projection.name}:{f.name}" for f in projection.features if f.name not in stored]
-
-
-def is_current(connection: Connection, found: Catalog) -> bool:
-    """True where `write` would change nothing."""
-    if connection.execute("SELECT to_regclass('ops.catalog')").fetchone() == (None,):
-        return False
-    row = connection.execute(
-        f"SELECT (c.format, c.document::text) = (%(format)s, %(document)s) OR {OTHERS}"  # noqa: S608
-        " FROM ops.catalog AS c",
-        parameters(found),
-    ).fetchone()
-    return row == (True,)
-
-
-def write(connection: Connection, found: Catalog) -> None:
-    """Makes `found` the catalog, with the next version unless it is the same already.
-
-    A database has one catalog, of the project that is served from it: the first that was
-    applied. Another project's is not written, until that one was torn down.
-    """
-    connection.execute(
-        f"""
-        INSERT INTO ops.catalog AS c (version, format, document)
-        VALUES (1, %(format)s, %(document)s)
-        ON CONFLICT (only_row) DO UPDATE
-        SET version = c.version + 1, format = EXCLUDED.format, document = EXCLUDED.document,
-            applied_at = now()
-        WHERE (c.format, c.document::text) IS DISTINCT FROM
-              (EXCLUDED.format, EXCLUDED.document::text) AND NOT ({OTHERS})""",  # noqa: S608
-        parameters(found),
-    )
-
-
-def parameters(found: Catalog) -> dict[str, Any]:
-    """A catalog as `write` and `is_current` hand it to PostgreSQL."""
-    return {"project": found.project, "format": catalog.FORMAT, "document": found.document()}

@@ -18,6 +18,7 @@ from streamflow.catalog.model import Catalog, CatalogTooNew, Key, Projection, St
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry import compile as compiler
 from streamflow.feast.registry.contracts import contract_of
+from streamflow.online import catalog as rows
 from streamflow.tests.online.projects import DRIVER, USER, applied, apply, prices, view_of
 
 TRIPS = view_of("trips", {"n": Int64, "path": Array(Float32), "more": Map}, DRIVER, USER)
@@ -177,8 +178,8 @@ def test_a_wrong_tag_is_named(store: FeatureStore, tag: str, value: str, said: s
 def test_a_document_is_read_back_as_it_was(store: FeatureStore) -> None:
     apply(store, view_of("alone", {"n": Int64}), FeatureService(name="s", features=[prices()]))
     found = compiler.compiled(store)
-    assert parse(0, catalogs.FORMAT, found.document()) == found
-    assert parse(0, catalogs.FORMAT, json.loads(found.document())) == found
+    assert parse(0, catalogs.FORMAT, found.document(), found.known) == found
+    assert parse(0, catalogs.FORMAT, json.loads(found.document()), found.known) == found
     with psycopg.connect() as connection:
         row = connection.execute(catalogs.READ).fetchone()
     assert row is not None
@@ -231,9 +232,9 @@ def test_a_later_format_is_refused(store: FeatureStore) -> None:
 def test_the_version_counts_changes(store: FeatureStore) -> None:
     def write(found: Catalog) -> tuple[int, bool]:
         with psycopg.connect() as connection:
-            before = compiler.is_current(connection, found)
-            compiler.write(connection, found)
-            assert compiler.is_current(connection, found)
+            before = rows.is_current(connection, found)
+            rows.write(connection, found)
+            assert rows.is_current(connection, found)
             row = connection.execute(catalogs.READ).fetchone()
         assert row is not None
         return row[0], before
@@ -249,6 +250,6 @@ def test_the_version_counts_changes(store: FeatureStore) -> None:
 
 def test_without_a_catalog_nothing_is_current(feast_database: str) -> None:
     with psycopg.connect() as connection:
-        assert not compiler.is_current(connection, Catalog(0, "shop"))
+        assert not rows.is_current(connection, Catalog(0, "shop"))
         connection.execute("DROP TABLE ops.catalog")
-        assert not compiler.is_current(connection, Catalog(0, "shop"))
+        assert not rows.is_current(connection, Catalog(0, "shop"))

@@ -17,6 +17,7 @@ RELEASED = [
     "7688142a4a37e5576a98d2ce0c2b1f596a579ce0a2c6d42b7251b68a133776b0",
     "1abba33c3b7aa2ef854cd6835b9cb0a5458d57574c56e4d4f64e41f5e64c1ff4",
     "2f62e072e6b97efe077c1f0f4209445452f43e0dad614bc252b0c633082208cc",
+    "43e6c55a727040fa2f5f8e5a83c43ecf52b13ff4f6134cf538ec9dec39a6a8c4",
 ]
 """The sha256 of each migration that somebody's database may have; a new one is added here."""
 

@@ -23,8 +23,9 @@ class ApiSettings(BaseSettings):
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
 
-    service: str = Field("churn_v1", min_length=1)
-    """Feature service that answers when a request names none; /readyz wants it in the catalog."""
+    service: str = ""
+    """Feature service that answers when a request names none; /readyz wants it in the catalog.
+    Empty: churn_v1, or the only one of a project that has one service."""
     join_key: str = Field("user_id", min_length=1)
     """Join key that /features takes as the user's id; views with other keys are answered by
     /get-online-features alone."""

@@ -21,7 +21,7 @@ from api.errors import Forbidden, RateLimited
 from api.plan import Plan, Selection
 from api.reading.reader import Entities, FeatureReader
 from api.token_bucket import TokenBucket
-from streamflow.catalog.contract import Contract
+from streamflow.catalog.contract import Contract, service_by_default
 from streamflow.catalog.model import Catalog, Service
 from streamflow.errors import ConfigurationError
 
@@ -116,6 +116,7 @@ class Caller:
                 f"key {self.name} may ask for whole feature services, of which it has: {whole}"
             )
         service = selection.service or self.settings.service
+        service = service or service_by_default(self._features.catalog().services)
         if service not in self.services:
             raise Forbidden(f"key {self.name} is not for that feature service, only for: {whole}")
 

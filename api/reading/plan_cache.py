@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from api.errors import ContractMismatch, Unservable
 from api.plan import Plan, Selection, older_plan_of, plan_of
 from api.reading.superseded import SupersededRequests
+from streamflow.catalog.contract import service_by_default
 from streamflow.catalog.known import Key, KnownContract
 from streamflow.catalog.model import Catalog
 
@@ -21,10 +22,10 @@ class PlanCache:
     def __init__(self, default: str, superseded: SupersededRequests) -> None:
         """
         Args:
-            default: a feature service.
+            default: a feature service; empty for the one that the catalog means by default.
             superseded: counts the requests for older contracts.
         """
-        self._default, self._superseded = Selection(default), superseded
+        self._default, self._superseded = default, superseded
         self._plans: OrderedDict[Selection | Key, Plan] = OrderedDict()
         self._catalog: Catalog | None = None
 
@@ -51,7 +52,9 @@ class PlanCache:
             self._catalog = catalog
         plan = self._plans.get(selection)
         if plan is None:
-            whole = selection if selection.service or selection.features else self._default
+            whole = selection
+            if not (selection.service or selection.features):
+                whole = Selection(self._default or service_by_default(catalog.services))
             try:
                 plan = self._keep(selection, plan_of(catalog, whole))
             except Unservable:

@@ -12,6 +12,7 @@ from api.reading.retry import CatalogRetry
 from api.reading.rounds import Rounds
 from api.reading.state import State
 from api.settings import ApiSettings
+from streamflow.catalog.contract import service_by_default
 
 PROBES_PER_S = 20
 """Reads a second that /readyz causes, whoever asks and how often: it needs no key."""
@@ -66,7 +67,8 @@ class Readiness(Rounds):
         await self.probe()
 
     async def _probe_once(self) -> None:
-        catalog, name = self._state.require_catalog(), self._settings.service
+        catalog = self._state.require_catalog()
+        name = self._settings.service or service_by_default(catalog.services)
         if name not in catalog.services:
             raise NotReady(f"the registry has no feature service {name}")
         try:

@@ -2,7 +2,16 @@
 
 import hashlib
 import json
+from collections.abc import Collection
 from dataclasses import asdict, dataclass
+
+PREFERRED = "churn_v1"
+"""The service that is meant where none is named, in a project that has it."""
+
+
+def service_by_default(services: Collection[str]) -> str:
+    """The service that is meant where none is named: churn_v1, or the only one of a project."""
+    return next(iter(services)) if len(services) == 1 else PREFERRED
 
 
 @dataclass(frozen=True)

@@ -91,6 +91,18 @@ def test_without_the_default_service_others_are_served_but_it_is_not_ready(copy:
         assert client.get(USER).status_code == 200
 
 
+def test_the_only_service_of_a_project_answers_who_names_none(copy: str) -> None:
+    with serving() as client:
+        wait_until(lambda: ready(client))
+        alone = lambda found: {"profile_v1": found.services["profile_v1"]}  # noqa: E731
+        rewrite(lambda found: replace(found, services=alone(found)))
+        wait_until(lambda: client.get("/services/churn_v1").status_code == 404, 1)
+        assert good(client.get(USER)).json()["metadata"]["service"] == "profile_v1"
+        assert ready(client)
+        rewrite(lambda found: replace(found, services={}))
+        wait_until(unready(client, "no feature service churn_v1"))
+
+
 def test_a_service_that_the_tables_cannot_answer_says_why(copy: str) -> None:
     why = "risk_fv: not in the online store (on demand, offline or disabled)"
 

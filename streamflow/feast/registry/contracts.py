@@ -3,16 +3,12 @@
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
-from streamflow.catalog.contract import Contract, Feature
+from streamflow.catalog.contract import Contract, Feature, service_by_default
 from streamflow.catalog.known import KnownContract, KnownFeature, KnownView
 from streamflow.errors import ConfigurationError, UnknownName
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
-
-
-PREFERRED = "churn_v1"
-"""The service that is meant where none is named, in a project that has it."""
 
 
 def contract_of(store: "FeatureStore", service: str = "") -> Contract:
@@ -27,27 +23,26 @@ def contract_of(store: "FeatureStore", service: str = "") -> Contract:
     """
     known = {found.name: found for found in store.list_feature_services()}
     if not service:
-        service = PREFERRED if PREFERRED in known else only(store.project, known)
+        service = service_by_default(known)
+        require_meant(store.project, service, known)
     if service not in known:
         raise UnknownName("feature service", service, known)
     return contract_of_service(known[service])
 
 
-def only(project: str, services: Collection[str]) -> str:
-    """The one feature service of a project.
+def require_meant(project: str, service: str, services: Collection[str]) -> None:
+    """Returns when the project has the service that is meant where none is named.
 
     Raises:
-        ConfigurationError: it has none, or several; names them.
+        ConfigurationError: it has none at all, or several others; names them.
     """
-    if len(services) == 1:
-        (service,) = services
-        return service
     if not services:
         raise ConfigurationError(f"project {project} has no feature service")
-    raise ConfigurationError(
-        f"project {project} has several feature services; name one with --service: "
-        + ", ".join(sorted(services))
-    )
+    if service not in services:
+        raise ConfigurationError(
+            f"project {project} has several feature services; name one with --service: "
+            + ", ".join(sorted(services))
+        )
 
 
 def contract_of_service(service: "FeatureService") -> Contract:

@@ -7,7 +7,7 @@ code. It needs the library with what a Feast project needs (`pip install "stream
 import hashlib
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from feast import FeatureStore
 
-__all__ = ["Split", "SplitAt", "SplitByKey", "TrainingSet", "build", "opened"]
+__all__ = ["SPLIT", "Split", "SplitAt", "SplitByKey", "TrainingSet", "build", "opened"]
 
 EVENT_TIMESTAMP = "event_timestamp"
 
@@ -126,6 +126,8 @@ class TrainingSet:
     """The hash of the file's bytes, or of the query's text; empty for rows in memory."""
     reader: pa.RecordBatchReader
     """The spine's columns, the features, and the split."""
+    joined: Sequence[str]
+    """The features' columns but for those that on-demand views compute."""
 
 
 @contextmanager
@@ -146,13 +148,13 @@ def opened(
         store = store or stack.enter_context(open_store())
         contract = service if isinstance(service, Contract) else contract_of(store, service)
         needs = needs_of(store, contract)
-        taken = [*needs.taken, *([SPLIT] if split else [])]
-        needs = Needs(needs.keys, needs.inputs, taken)
+        needs = replace(needs, taken=[*needs.taken, *([SPLIT] if split else [])])
         kind, sha256, spine = stack.enter_context(spine_in(entities, timestamp_column, needs))
         reader = stack.enter_context(joined(store, contract, spine))
         if split is not None:
             reader = with_split(reader, split, timestamp_column, needs.keys)
-        yield TrainingSet(contract, needs.keys, list(spine.columns), kind, sha256, reader)
+        columns = list(spine.columns)
+        yield TrainingSet(contract, needs.keys, columns, kind, sha256, reader, needs.joined)
 
 
 @contextmanager

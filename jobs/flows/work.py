@@ -39,16 +39,45 @@ def apply_registry(allow_removal: bool = False) -> Summary:
 
 
 def build_training_dataset(
-    as_of: date, service: str, out: str, allow_empty: bool = False
+    as_of: date | None,
+    service: str,
+    out: str,
+    allow_empty: bool = False,
+    entities: str | None = None,
+    timestamp_column: str = "event_timestamp",
+    split_at: datetime | None = None,
+    split_by_key: float | None = None,
+    split_seed: int = 0,
+    rows_per_file: int = 0,
 ) -> Summary:
-    """Writes a service's training set for the labels of `as_of`; see `jobs/training/build.py`."""
-    from jobs.training.build import build
-    from jobs.training.labels import NoLabels, wait_for_labels
+    """Writes a service's training set for the labels of `as_of`, or for the rows of `entities`.
 
-    wait_for_labels(as_of)
-    with recorded("training-set", as_of=as_of, service=service, out=out) as run:
+    See `jobs/training/build.py`. The ledger has the options that are not as they are without them.
+    """
+    from jobs.training.build import build, build_from
+    from jobs.training.labels import NoLabels, wait_for_labels
+    from jobs.training.layout import layout_of
+
+    options = {
+        "timestamp_column": (timestamp_column, "event_timestamp"),
+        "split_at": (split_at, None),
+        "split_by_key": (split_by_key, None),
+        "split_seed": (split_seed, 0),
+        "rows_per_file": (rows_per_file, 0),
+    }
+    what = {"as_of": as_of, "service": service, "out": out, "entities": entities}
+    what = {name: value for name, value in what.items() if value is not None}
+    what |= {name: value for name, (value, default) in options.items() if value != default}
+    layout = layout_of(split_at, split_by_key, split_seed, rows_per_file)
+    if as_of is not None:
+        wait_for_labels(as_of)
+    with recorded("training-set", **what) as run:
+        if entities is not None:
+            build_from(run, entities, service, out, timestamp_column, layout)
+            return run.summary()
+        assert as_of is not None  # noqa: S101  # the command wants one of both
         try:
-            build(run, as_of, service, out)
+            build(run, as_of, service, out, layout)
         except NoLabels as missing:
             if not allow_empty:
                 raise

@@ -27,13 +27,16 @@ class Needs:
     """What on-demand views take from a request; as a rule, the spine has it in its place."""
     taken: Sequence[str]
     """The names of the features, and of those that on-demand views are computed from."""
+    joined: Sequence[str]
+    """The names of the features that no on-demand view computes."""
 
 
 def needs_of(store: "FeatureStore", contract: Contract) -> Needs:
     """Looks up what a spine has to have for a contract."""
     keys: dict[str, None] = {}
     inputs: dict[str, None] = {}
-    taken = dict.fromkeys(field.name for field in feature_fields(contract))
+    names = [field.name for field in feature_fields(contract)]
+    taken, computed = dict.fromkeys(names), set()
     for projection in projections(store, contract):
         view = view_of(store, projection)
         parts = [projection]
@@ -42,11 +45,18 @@ def needs_of(store: "FeatureStore", contract: Contract) -> Needs:
             parts = sorted(
                 view.source_feature_view_projections.values(), key=lambda one: one.name_to_use()
             )
+            computed.add(projection.name_to_use())
             inputs |= dict.fromkeys(sorted(view.get_request_data_schema()))
             taken |= dict.fromkeys(one.name for part in parts for one in part.features)
         for part in parts:
             keys |= dict.fromkeys(key.name for key in join_keys(view_of(store, part), part))
-    return Needs(list(keys), [name for name in inputs if name not in keys], list(taken))
+    owners = zip(names, contract.features, strict=True)
+    return Needs(
+        list(keys),
+        [name for name in inputs if name not in keys],
+        list(taken),
+        [name for name, feature in owners if feature.view not in computed],
+    )
 
 
 def current(store: "FeatureStore", contract: Contract) -> "FeatureService | None":

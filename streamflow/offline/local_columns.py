@@ -38,3 +38,11 @@ class Rows:
         if len(parts) > 1:
             return pa.concat_batches(parts)
         return parts[0] if parts else None
+
+    def piece(self, most: int) -> pa.RecordBatch | None:
+        """The next rows of one batch, `most` at most; None where there are no more."""
+        batch = self.rest if self.rest is not None else next(self.batches, None)
+        if batch is None:
+            return None
+        self.rest = batch.slice(most) if most < batch.num_rows else None
+        return batch.slice(0, most)

@@ -194,7 +194,7 @@ def training_set(
         "rows_per_file": rows_per_file,
     }
     given = {name: value for name, value in options.items() if value is not None}
-    what = {"as_of": as_of, "service": service, "out": out, **given}
+    what: dict[str, Any] = {"as_of": as_of, "service": service, "out": out, **given}
 
     def current() -> dict[str, Any] | None:
         from jobs.training.freshness import built_before

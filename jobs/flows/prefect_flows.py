@@ -49,11 +49,13 @@ step = task(
 
 def published(summary: Summary) -> Summary:
     """Shows the counts of a run as a table on the Prefect server; returns the summary."""
-    spine = f", spine {summary['spine']['sha256']}" if "spine" in summary else ""
+    said = f"Run {summary['run']}: {summary['outcome']} in {summary['duration_ms']} ms"
+    if spine := summary.get("spine"):
+        said += f", spine {spine['sha256']}"
     create_table_artifact(
         key=f"{summary['command']}-counts",
         table=[{"rows": name, "count": count} for name, count in summary["rows"].items()],
-        description=f"Run {summary['run']}: {summary['outcome']} in {summary['duration_ms']} ms{spine}",
+        description=said,
     )
     return summary
 

@@ -58,15 +58,15 @@ def build_training_dataset(
     from jobs.training.labels import NoLabels, wait_for_labels
     from jobs.training.layout import layout_of
 
-    options = {
+    options: dict[str, tuple[object, object]] = {
         "timestamp_column": (timestamp_column, "event_timestamp"),
         "split_at": (split_at, None),
         "split_by_key": (split_by_key, None),
         "split_seed": (split_seed, 0),
         "rows_per_file": (rows_per_file, 0),
     }
-    what = {"as_of": as_of, "service": service, "out": out, "entities": entities}
-    what = {name: value for name, value in what.items() if value is not None}
+    given = {"as_of": as_of, "service": service, "out": out, "entities": entities}
+    what: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
     what |= {name: value for name, (value, default) in options.items() if value != default}
     layout = layout_of(split_at, split_by_key, split_seed, rows_per_file)
     if as_of is not None:

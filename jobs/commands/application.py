@@ -179,7 +179,7 @@ def require_at_most_one(**options: object) -> None:
     Raises:
         ConfigurationError: several are given.
     """
-    given = [option(name) for name, value in options.items() if value not in (None, False)]
+    given = [option(name) for name, value in options.items() if is_given(value)]
     if len(given) > 1:
         raise ConfigurationError(f"{' and '.join(given)} contradict each other; give one of them")
 
@@ -201,9 +201,14 @@ def require_with(name: str, value: object, **options: object) -> None:
     Raises:
         ConfigurationError: one is given, and `value`, that of the other one, is not.
     """
-    given = [option(one) for one, value in options.items() if value not in (None, False)]
+    given = [option(one) for one, value in options.items() if is_given(value)]
     if given and value is None:
         raise ConfigurationError(f"{' and '.join(given)} can only be given with {option(name)}")
+
+
+def is_given(value: object) -> bool:
+    """Tells an option that was given from one that was not: 0 is a value."""
+    return value is not None and value is not False and value != ""
 
 
 def option(name: str) -> str:

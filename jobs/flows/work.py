@@ -72,12 +72,11 @@ def build_training_dataset(
     if as_of is not None:
         wait_for_labels(as_of)
     with recorded("training-set", **what) as run:
-        if entities is not None:
-            build_from(run, entities, service, out, timestamp_column, layout)
-            return run.summary()
-        assert as_of is not None  # noqa: S101  # the command wants one of both
         try:
-            build(run, as_of, service, out, layout)
+            if entities is not None:
+                build_from(run, entities, service, out, timestamp_column, layout)
+            elif as_of is not None:
+                build(run, as_of, service, out, layout)
         except NoLabels as missing:
             if not allow_empty:
                 raise

@@ -58,6 +58,7 @@ def make(rows: Path | str, out: Path | str, *more: str) -> dict[str, Any]:
     made = done(streamflow("training-set", *arguments))
     verified = done(streamflow("verify", str(out)))
     line: dict[str, Any] = json.loads(made.stdout.splitlines()[-1])
+    assert line["outcome"] == "done"
     assert f"{line['rows']['written']:,} rows, equal to the database" in verified.stdout
     return line
 

@@ -38,7 +38,7 @@ def write(rows):  # in pieces: what is measured is not to hold them
         batch = pa.record_batch({
             "user_id": np.where(n % 2 == 0, "0002-ORFBO", n.astype(str)),
             "event_timestamp": pa.array(1_706_659_200_000_000 + n).cast(pa.timestamp("us", "UTC")),
-            "n": n, "note": np.char.add("a note of some length, number ", n.astype(str)),
+            "n": n, "note": np.char.add("a note of some length " * 8, n.astype(str)),
         })
         if writer is None:
             make = pa.csv.CSVWriter if kind == "csv" else pq.ParquetWriter
@@ -64,7 +64,7 @@ def test_the_memory_does_not_grow_with_the_rows(
     with recorded("ingest") as run:
         ingest(run, small_months / "month_000", date(2024, 1, 31))
     done = subprocess.run(
-        [sys.executable, "-c", SCRIPT, str(tmp_path), kind, "60000", "400000"],
+        [sys.executable, "-c", SCRIPT, str(tmp_path), kind, "150000", "600000"],
         cwd=Path(__file__).parents[3],
         capture_output=True,
         text=True,
@@ -73,4 +73,4 @@ def test_the_memory_does_not_grow_with_the_rows(
     )
     assert done.returncode == 0, done.stderr
     few, many = json.loads(done.stdout.splitlines()[-1])
-    assert many - few < 30  # megabytes; the rows are 60 in Arrow
+    assert many - few < 50  # megabytes; the rows between them are over 90

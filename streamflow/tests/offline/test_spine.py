@@ -154,6 +154,30 @@ def test_a_key_that_would_become_another_is_refused(
         clicks(store, rows, "by_item")
 
 
+def test_a_querys_keys_are_converted_or_refused(store: FeatureStore) -> None:
+    query = "SELECT {} AS item_id, timestamptz '2024-02-01' AS event_timestamp"
+    for key in ("7", "'7'", "7::numeric", "'7'::varchar"):
+        assert clicks(store, query.format(key), "by_item") == [70]
+    with pytest.raises(KeyMismatch, match="'007' cannot be converted"):
+        clicks(store, query.format("'007'"), "by_item")
+
+
+def test_a_query_may_stay_inside_the_query(store: FeatureStore, tmp_path: Path) -> None:
+    """Nothing is created then, for a role that may not, or a standby."""
+    users = view_of("users")
+    embedding = store_of(
+        tmp_path,
+        users,
+        FeatureService(name="by_user", features=[users]),
+        entity_select_mode="embed_query",
+    )
+    query = "SELECT {} AS user_id, timestamptz '2024-02-01' AS event_timestamp, 1.5 AS n"
+    found = training.build(query.format("7"), "by_user", store=embedding).read_all()
+    assert found.select(["n", "clicks"]).to_pylist() == [{"n": 1.5, "clicks": 7}]
+    with pytest.raises(SpineRefused, match="row 1: no join key in column user_id"):
+        clicks(embedding, query.format("NULL::text"))
+
+
 TOKYO = datetime(2024, 1, 31, 21)  # T0 on a clock there
 TIMES = {
     "s": pa.array([T0], pa.timestamp("s", "UTC")),

@@ -52,8 +52,9 @@ def build(
     Args:
         entities: the rows, called a spine: a path or fsspec URL of a file that ends in `.parquet`
             or `.csv`, a query that PostgreSQL runs in a read-only transaction (text that begins
-            with SELECT or WITH; ORDER BY makes its order the same each time), a data frame, or
-            an Arrow table or reader. They need the service's join keys in any type whose values
+            with SELECT or WITH; ORDER BY makes its order the same each time), a data frame, whose
+            index is left out, or whatever gives a stream of Arrow's: a table, a reader, a frame of
+            Polars. They need the service's join keys in any type whose values
             are the source's without loss (1001, "1001" and a category of either are one key), a
             time, and what on-demand views take from a request. All other columns stay as they
             are.

@@ -95,6 +95,7 @@ def build_from(
     """
     target = Target(out)
     form = target.form(layout.rows_per_file)
+    target.require_other_than(entities)
     with open_store() as store:
         contract = contract_of(store, service)
 

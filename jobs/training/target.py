@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import os
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
@@ -15,6 +16,7 @@ from jobs.training.forms import Form, Open, form_of
 from jobs.training.manifest import Manifest
 from jobs.training.scratch import alone, scratch
 from streamflow.errors import ConfigurationError, VerificationFailed
+from streamflow.sources.written_sql import is_query
 from streamflow.visible_text import quoted
 
 BLOCK = 2**20
@@ -116,6 +118,26 @@ class Target:
             raise ConfigurationError(
                 f"--out {self.out}: the folder has {quoted(more[0])}, which is of no training set;"
                 " name another folder"
+            )
+
+    def require_other_than(self, entities: str) -> None:
+        """Refuses to write over the file that a training set is made of.
+
+        Raises:
+            ConfigurationError: it is that file, by whatever name.
+        """
+        if is_query(entities):
+            return
+        try:
+            files, path = fsspec.core.url_to_fs(entities)
+        except (ImportError, ValueError, OSError):  # which reading it says better
+            return
+        same = type(files) is type(self.files) and path == self.path
+        if isinstance(self.files, LocalFileSystem) and isinstance(files, LocalFileSystem):
+            same = os.path.realpath(path) == os.path.realpath(self.path)
+        if same:
+            raise ConfigurationError(
+                f"--out {self.out}: is the file of --entities, which would be written over"
             )
 
     def name_of(self, file: str) -> str:

@@ -179,6 +179,7 @@ PARQUET_ONLY = {
     "bytes": pa.array([b"\0", None]),
     "nothing": pa.nulls(2),
     "length": pa.array([1, None], pa.duration("s")),
+    "json": pa.ExtensionArray.from_storage(pa.json_(), pa.array(["{}", None])),
 }
 
 
@@ -497,6 +498,15 @@ def test_wrong_use_is_told_in_a_line(
     assert len(result.stderr.splitlines()) == 1
     assert json.loads(result.stdout.splitlines()[-1])["outcome"] == "failed"
     assert list(tmp_path.iterdir()) == []
+
+
+def test_rows_are_not_written_over(rows: Path, tmp_path: Path) -> None:
+    (tmp_path / "link.parquet").symlink_to(rows)
+    before = rows.read_bytes()
+    for entities in (str(rows), f"file://{rows}", str(tmp_path / "link.parquet")):
+        result = streamflow("training-set", "--entities", entities, "--out", str(rows))
+        assert "is the file of --entities, which would be written over" in refused(result)
+    assert rows.read_bytes() == before
 
 
 def test_csv_has_no_folder(rows: Path, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from streamflow.offline.join.entities import (
 )
 from streamflow.offline.join.keys import REFUSED, SourceKey, conversions, converted, short_names
 from streamflow.offline.join.sql import ENTITIES, EntityRows, numbered
-from streamflow.offline.spine.spine import Spine, nulls, require_columns
+from streamflow.offline.spine.spine import Spine, nulls, require_columns, with_nul
 from streamflow.postgres.connect import first_line
 from streamflow.sources import columns as sources
 from streamflow.visible_text import quoted
@@ -73,6 +73,11 @@ class SpineRows:
                     raise SpineRefused(
                         f"{self.spine.subject}, row {done + at + 1}: no {what} in column"
                         f" {quoted(name)}; every row must have one"
+                    )
+                if (at := with_nul(column)) is not None:
+                    raise SpineRefused(
+                        f"{self.spine.subject}, row {done + at + 1}: the join key in column"
+                        f" {quoted(name)} has the character NUL, which PostgreSQL's text cannot"
                     )
             numbers = pa.array(range(done + 1, done + 1 + batch.num_rows), pa.int64())
             done += batch.num_rows

@@ -1,8 +1,9 @@
-"""Spines in memory: data frames, Arrow tables, and readers, which can be read once alone."""
+"""Spines in memory: data frames, Arrow tables, and streams, which can be read once alone."""
 
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import pandas as pd
 import pyarrow as pa
@@ -48,13 +49,17 @@ class Stored:
 
 
 @contextmanager
-def kept(rows: object) -> "Iterator[pd.DataFrame | pa.Table | Stored]":
-    """Yields rows that can be read again: those of a reader from a file, others as they are."""
-    if not isinstance(rows, pa.RecordBatchReader):
+def kept(rows: Any) -> "Iterator[pd.DataFrame | pa.Table | Stored]":
+    """Yields rows that can be read again: those of a stream from a file, others as they are.
+
+    A stream is whatever gives one of Arrow's: a reader, or a frame of another library.
+    """
+    if isinstance(rows, pd.DataFrame | pa.Table) or not hasattr(rows, "__arrow_c_stream__"):
         yield rows
         return
+    reader = pa.RecordBatchReader.from_stream(rows)
     with tempfile.NamedTemporaryFile(suffix=".arrow") as file:
-        with pa.ipc.new_stream(file.name, rows.schema) as writer:
-            for batch in rows:
+        with pa.ipc.new_stream(file.name, reader.schema) as writer:
+            for batch in reader:
                 writer.write_batch(batch)
-        yield Stored(rows.schema, file.name)
+        yield Stored(reader.schema, file.name)

@@ -165,3 +165,11 @@ def nulls(column: pa.Array) -> int | None:
     if not column.null_count:
         return None
     return int(pc.index(pc.is_null(column), True).as_py())
+
+
+def with_nul(column: pa.Array) -> int | None:
+    """The place of the first text with the character NUL; None where there is none."""
+    if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
+        return None
+    at = int(pc.index(pc.match_substring(column, "\0"), True).as_py())
+    return None if at < 0 else at

@@ -614,6 +614,33 @@ def test_a_reader_is_read_once(store: FeatureStore) -> None:
     assert clicks(store, reader) == [7, 2]
 
 
+class Frame:
+    """A frame of another library, which gives Arrow's stream of its rows."""
+
+    def __arrow_c_stream__(self, schema: Any = None) -> Any:
+        return spine("7", "1").__arrow_c_stream__(schema)
+
+
+def test_frames_of_other_libraries_are_taken(store: FeatureStore) -> None:
+    assert clicks(store, Frame()) == [7, 2]
+
+
+def test_a_service_without_keys_needs_times_alone(store: FeatureStore, tmp_path: Path) -> None:
+    table("weather", [{"at": T0, "clicks": 5}])
+    weather = view_of("weather", [])
+    found = store_of(tmp_path, weather, FeatureService(name="everywhere", features=[weather]))
+    rows = pa.table({"event_timestamp": [T0 - HOUR, DAY]})
+    assert clicks(found, rows, "everywhere") == [None, 5]
+    assert clicks(found, "SELECT now() AS event_timestamp", "everywhere") == [5]
+    with pytest.raises(ConfigurationError, match="a split by key needs join keys"):
+        clicks(found, rows, "everywhere", split=training.SplitByKey(0.5))
+
+
+def test_a_text_that_postgres_cannot_hold_is_no_key(store: FeatureStore) -> None:
+    with pytest.raises(StreamflowError, match=r"row 2: .* has the character NUL"):
+        clicks(store, spine("1", "a\0b"))
+
+
 @pytest.mark.usefixtures("january_of_the_docs")
 def test_the_example_of_the_docstring_is_what_it_gives() -> None:
     found = doctest.DocTestFinder().find(training.build, "build", globs={})

@@ -51,7 +51,8 @@ def opened(
         StreamflowError: it cannot be copied now.
     """
     shown = without_secrets(place)
-    suffix = PurePosixPath(place.partition("?")[0]).suffix.lower()
+    name = place.partition("?")[0] if "://" in place else place
+    suffix = PurePosixPath(name).suffix.lower()
     if suffix not in (PARQUET, CSV):
         raise ConfigurationError(
             f"{shown}: a spine is a file whose name ends in {PARQUET} or {CSV}, or a query that"
@@ -84,19 +85,24 @@ def copied(place: str, shown: str, copy: IO[bytes]) -> str:
 
     sha256 = hashlib.sha256()
     try:
-        with fsspec.open(place, "rb") as file:
+        files, path = fsspec.core.url_to_fs(place)
+        with files.open(path, "rb") as file:  # fsspec.open would take ? and [ for a pattern
             while block := file.read(BLOCK):
                 sha256.update(block)
                 copy.write(block)
         copy.flush()
-    except FileNotFoundError:
-        raise ConfigurationError(f"{shown}: no such file") from None
+    except FileNotFoundError as error:
+        # Over HTTP, fsspec raises it for a server that does not answer as well.
+        if error.__cause__ is None or isinstance(error.__cause__, FileNotFoundError):
+            raise ConfigurationError(f"{shown}: no such file") from None
+        said = f"{shown} cannot be read: {error.__cause__}"
+        raise StreamflowError(without_secrets(said)) from None
     except (IsADirectoryError, PermissionError, ImportError, ValueError) as error:
         said = getattr(error, "strerror", None) or str(error)
-        raise ConfigurationError(without_secrets(f"{shown}: cannot be read: {said}")) from None
+        raise ConfigurationError(without_secrets(f"{shown} cannot be read: {said}")) from None
     except Exception as error:  # each kind of file system has errors of its own
         said = str(error) or type(error).__name__
-        raise StreamflowError(without_secrets(f"{shown}: cannot be read: {said}")) from None
+        raise StreamflowError(without_secrets(f"{shown} cannot be read: {said}")) from None
     return sha256.hexdigest()
 
 
@@ -115,7 +121,7 @@ def refusing(shown: str) -> Iterator[None]:
         yield
     except (pa.ArrowException, OSError, UnicodeError) as error:
         said = " ".join(str(error).split())
-        raise SpineRefused(f"{shown}: cannot be read: {said[:300]}") from None
+        raise SpineRefused(f"{shown} cannot be read: {said[:300]}") from None
 
 
 Reopen = Callable[[], Any]

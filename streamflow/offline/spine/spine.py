@@ -142,8 +142,7 @@ def require_columns(
     if timestamp not in known:
         raise SpineRefused(
             f"{subject} has no column {timestamp} with the times of its"
-            f" rows{did_you_mean(timestamp, known)}; {has}; another name can be given as the"
-            " timestamp column"
+            f" rows{did_you_mean(timestamp, known)}; {has}; --timestamp-column names another"
         )
     if missing := [one for one in keys if one not in known]:
         told = ", ".join(f"{one}{did_you_mean(one, known)}" for one in missing)

@@ -347,7 +347,7 @@ REFUSED = {
     "no time": (
         missing("event_timestamp"),
         "the spine has no column event_timestamp with the times of its rows; it has user_id;"
-        " another name can be given as the timestamp column",
+        " --timestamp-column names another",
     ),
     "a time of another name": (
         missing("event_timestamp").append_column("event_time", [[DAY, DAY]]),
@@ -532,9 +532,23 @@ def test_files_that_are_not_fit_are_refused_in_a_line(
     assert "\n" not in str(refused.value)
 
 
+def test_a_server_that_does_not_answer_is_no_missing_file(store: FeatureStore) -> None:
+    with pytest.raises(
+        StreamflowError, match=r"^http://127\.0\.0\.1:1/x\.csv\?\*\*\* cannot be "
+    ) as away:
+        clicks(store, "http://127.0.0.1:1/x.csv?token=secret")
+    assert "Cannot connect to host 127.0.0.1:1" in str(away.value)
+    assert not isinstance(away.value, ConfigurationError)
+
+
+def test_a_name_is_no_pattern(store: FeatureStore, tmp_path: Path) -> None:
+    pq.write_table(spine("7"), tmp_path / "a[1]* ?.parquet")
+    assert clicks(store, tmp_path / "a[1]* ?.parquet") == [7]
+
+
 def test_other_places_that_are_not_fit(store: FeatureStore, tmp_path: Path) -> None:
     (tmp_path / "folder.csv").mkdir()
-    with pytest.raises(ConfigurationError, match=r"folder\.csv: cannot be read: Is a directory"):
+    with pytest.raises(ConfigurationError, match=r"folder\.csv cannot be read: Is a directory"):
         clicks(store, tmp_path / "folder.csv")
     with pytest.raises(ConfigurationError, match="Protocol not known"):
         clicks(store, "nosuch://x.csv")

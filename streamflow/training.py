@@ -19,6 +19,7 @@ from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 from streamflow.feast.training import Needs, joined, needs_of
 from streamflow.offline.compose import text
+from streamflow.offline.join.entities import EVENT_TIMESTAMP
 from streamflow.offline.spine import files
 from streamflow.offline.spine.entities import SpineQuery, SpineRows
 from streamflow.offline.spine.memory import batches_of, kept
@@ -30,9 +31,16 @@ if TYPE_CHECKING:
     import pandas as pd
     from feast import FeatureStore
 
-__all__ = ["SPLIT", "Split", "SplitAt", "SplitByKey", "TrainingSet", "build", "opened"]
-
-EVENT_TIMESTAMP = "event_timestamp"
+__all__ = [
+    "EVENT_TIMESTAMP",
+    "SPLIT",
+    "Split",
+    "SplitAt",
+    "SplitByKey",
+    "TrainingSet",
+    "build",
+    "opened",
+]
 
 
 def build(

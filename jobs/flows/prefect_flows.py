@@ -88,11 +88,11 @@ def build_training_dataset(
     out: Location,
     allow_empty: bool = False,
     entities: Location | None = None,
-    timestamp_column: str = "event_timestamp",
+    timestamp_column: str | None = None,
     split_at: datetime | None = None,
     split_by_key: float | None = None,
-    split_seed: int = 0,
-    rows_per_file: int = 0,
+    split_seed: int | None = None,
+    rows_per_file: int | None = None,
 ) -> Summary:
     """Joins a day's labels, or rows of one's own, point-in-time with a service's features."""
     build = step(work.build_training_dataset)

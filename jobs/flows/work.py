@@ -44,37 +44,39 @@ def build_training_dataset(
     out: str,
     allow_empty: bool = False,
     entities: str | None = None,
-    timestamp_column: str = "event_timestamp",
+    timestamp_column: str | None = None,
     split_at: datetime | None = None,
     split_by_key: float | None = None,
-    split_seed: int = 0,
-    rows_per_file: int = 0,
+    split_seed: int | None = None,
+    rows_per_file: int | None = None,
 ) -> Summary:
     """Writes a service's training set for the labels of `as_of`, or for the rows of `entities`.
 
-    See `jobs/training/build.py`. The ledger has the options that are not as they are without them.
+    See `jobs/training/build.py`. The ledger has the options that are given.
     """
     from jobs.training.build import build, build_from
     from jobs.training.labels import NoLabels, wait_for_labels
     from jobs.training.layout import layout_of
 
-    options: dict[str, tuple[object, object]] = {
-        "timestamp_column": (timestamp_column, "event_timestamp"),
-        "split_at": (split_at, None),
-        "split_by_key": (split_by_key, None),
-        "split_seed": (split_seed, 0),
-        "rows_per_file": (rows_per_file, 0),
+    options = {
+        "as_of": as_of,
+        "service": service,
+        "out": out,
+        "entities": entities,
+        "timestamp_column": timestamp_column,
+        "split_at": split_at,
+        "split_by_key": split_by_key,
+        "split_seed": split_seed,
+        "rows_per_file": rows_per_file,
     }
-    given = {"as_of": as_of, "service": service, "out": out, "entities": entities}
-    what: dict[str, Any] = {name: value for name, value in given.items() if value is not None}
-    what |= {name: value for name, (value, default) in options.items() if value != default}
-    layout = layout_of(split_at, split_by_key, split_seed, rows_per_file)
+    what = {name: value for name, value in options.items() if value is not None}
+    layout = layout_of(split_at, split_by_key, split_seed or 0, rows_per_file or 0)
     if as_of is not None:
         wait_for_labels(as_of)
     with recorded("training-set", **what) as run:
         try:
             if entities is not None:
-                build_from(run, entities, service, out, timestamp_column, layout)
+                build_from(run, entities, service, out, layout, timestamp_column)
             elif as_of is not None:
                 build(run, as_of, service, out, layout)
         except NoLabels as missing:

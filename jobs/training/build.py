@@ -75,8 +75,8 @@ def build_from(
     entities: str,
     service: str,
     out: str,
-    timestamp_column: str = training.EVENT_TIMESTAMP,
     layout: Layout = PLAIN,
+    timestamp_column: str | None = None,
 ) -> Manifest:
     """Writes the training set of `service` for a spine to `out`, with its manifest.
 
@@ -93,6 +93,7 @@ def build_from(
         ConfigurationError: there is no such file, or `out` is no place for one.
         UnknownName: the registry has no such service.
     """
+    timestamp = timestamp_column or training.EVENT_TIMESTAMP
     target = Target(out)
     form = target.form(layout.rows_per_file)
     target.require_other_than(entities)
@@ -102,15 +103,13 @@ def build_from(
         def fill(opened: Open) -> Manifest:
             with (
                 tracing.span("join and write"),
-                training.opened(
-                    entities, contract, timestamp_column, layout.split, store=store
-                ) as made,
+                training.opened(entities, contract, timestamp, layout.split, store=store) as made,
             ):
                 final = kept(made.reader.schema, form)
                 spine = {
                     "kind": made.kind,
                     "sha256": made.sha256,
-                    "timestamp": timestamp_column,
+                    "timestamp": timestamp,
                     "columns": [
                         {"name": name, "type": str(final.field(name).type)} for name in made.spine
                     ],

@@ -1,4 +1,4 @@
-"""What a training set has: counted and hashed batch by batch, while it is written."""
+"""Counts and hashes the rows of a training set, batch by batch, while they are written."""
 
 import hashlib
 from collections import Counter

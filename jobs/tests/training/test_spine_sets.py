@@ -317,7 +317,8 @@ def test_a_folder_of_something_else_is_left_alone(rows: Path, tmp_path: Path) ->
     assert "part-00000.parquet" in refused(
         streamflow("training-set", *arguments, "--out", str(other))
     )
-    said = refused(streamflow("training-set", *arguments, "--out", str(rows)))
+    (tmp_path / "file").touch()
+    said = refused(streamflow("training-set", *arguments, "--out", str(tmp_path / "file")))
     assert "is a file; --rows-per-file makes a folder" in said
 
 

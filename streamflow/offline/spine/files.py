@@ -4,6 +4,7 @@ A file is copied while its bytes are hashed, since it is read more than once and
 another one meanwhile; the copy has no name and goes with the process.
 """
 
+import errno
 import hashlib
 import os
 import tempfile
@@ -58,7 +59,7 @@ def opened(
             f"{shown}: a spine is a file whose name ends in {PARQUET} or {CSV}, or a query that"
             " begins with SELECT or WITH"
         )
-    with tempfile.TemporaryFile() as copy:
+    with tempfile.TemporaryFile(buffering=0) as copy:  # what is left in a buffer fails once more
         sha256 = copied(place, shown, copy)
         again = partial(reopened, copy)
         with refusing(shown):
@@ -89,8 +90,9 @@ def copied(place: str, shown: str, copy: IO[bytes]) -> str:
         with files.open(path, "rb") as file:  # fsspec.open would take ? and [ for a pattern
             while block := file.read(BLOCK):
                 sha256.update(block)
-                copy.write(block)
-        copy.flush()
+                left = memoryview(block)
+                while left:
+                    left = left[copy.write(left) :]
     except FileNotFoundError as error:
         # Over HTTP, fsspec raises it for a server that does not answer as well.
         if error.__cause__ is None or isinstance(error.__cause__, FileNotFoundError):
@@ -102,6 +104,10 @@ def copied(place: str, shown: str, copy: IO[bytes]) -> str:
         raise ConfigurationError(without_secrets(f"{shown} cannot be read: {said}")) from None
     except Exception as error:  # each kind of file system has errors of its own
         said = str(error) or type(error).__name__
+        if getattr(error, "errno", None) == errno.ENOSPC:
+            said = (
+                f"the folder of temporary files, {tempfile.gettempdir()}, is full; TMPDIR moves it"
+            )
         raise StreamflowError(without_secrets(f"{shown} cannot be read: {said}")) from None
     return sha256.hexdigest()
 

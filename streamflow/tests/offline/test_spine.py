@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator
 from datetime import UTC, date, datetime
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from streamflow.errors import (
     UnknownName,
 )
 from streamflow.offline import arrow as offline_arrow
+from streamflow.offline.spine import files
 from streamflow.tests.offline import projects
 from streamflow.tests.offline.projects import HOUR, T0, row, store_of, table, view_of
 
@@ -544,6 +546,15 @@ def test_a_server_that_does_not_answer_is_no_missing_file(store: FeatureStore) -
 def test_a_name_is_no_pattern(store: FeatureStore, tmp_path: Path) -> None:
     pq.write_table(spine("7"), tmp_path / "a[1]* ?.parquet")
     assert clicks(store, tmp_path / "a[1]* ?.parquet") == [7]
+
+
+def test_a_full_disk_is_told_with_its_folder(
+    store: FeatureStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "s.csv").write_text("user_id,event_timestamp\n1,2024-02-01\n")
+    monkeypatch.setattr(files.tempfile, "TemporaryFile", partial(open, "/dev/full", "wb"))
+    with pytest.raises(StreamflowError, match=r"s\.csv cannot be read: the folder of temporary"):
+        clicks(store, tmp_path / "s.csv")
 
 
 def test_other_places_that_are_not_fit(store: FeatureStore, tmp_path: Path) -> None:

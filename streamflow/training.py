@@ -22,7 +22,7 @@ from streamflow.offline.compose import text
 from streamflow.offline.join.entities import EVENT_TIMESTAMP
 from streamflow.offline.spine import files
 from streamflow.offline.spine.entities import SpineQuery, SpineRows
-from streamflow.offline.spine.memory import batches_of, kept
+from streamflow.offline.spine.memory import ArrowStream, batches_of, kept
 from streamflow.offline.spine.spine import Spine, require_columns, spine_of
 from streamflow.offline.spine.split import SPLIT, Split, SplitAt, SplitByKey
 from streamflow.sources.written_sql import is_query, subquery
@@ -44,7 +44,7 @@ __all__ = [
 
 
 def build(
-    entities: "str | Path | pd.DataFrame | pa.Table | pa.RecordBatchReader",
+    entities: "str | Path | pd.DataFrame | ArrowStream",
     service: str,
     *,
     timestamp_column: str = EVENT_TIMESTAMP,
@@ -59,13 +59,12 @@ def build(
 
     Args:
         entities: the rows, called a spine: a path or fsspec URL of a file that ends in `.parquet`
-            or `.csv`, a query that PostgreSQL runs in a read-only transaction (text that begins
-            with SELECT or WITH; ORDER BY makes its order the same each time), a data frame, whose
-            index is left out, or whatever gives a stream of Arrow's: a table, a reader, a frame of
-            Polars. They need the service's join keys in any type whose values
-            are the source's without loss (1001, "1001" and a category of either are one key), a
-            time, and what on-demand views take from a request. All other columns stay as they
-            are.
+            or `.csv`; a query that PostgreSQL runs where nothing can be written (text that begins
+            with SELECT or WITH; ORDER BY makes its order the same each time); a data frame, whose
+            index is left out; or whatever gives a stream of Arrow's, as its own tables and readers
+            and frames of Polars do. They need the service's join keys in any type whose values are
+            the source's without loss (1001, "1001" and a category of either are one key), a time,
+            and what on-demand views take from a request. All other columns stay as they are.
         service: a feature service of the registry.
         timestamp_column: the rows' times. A time with a zone is that instant; a naive one, a
             date and text without a zone are UTC.
@@ -91,6 +90,7 @@ def build(
         UnknownName: the registry has no such service.
         ConfigurationError: there is no such file, or no feature_store.yaml.
         StoreUnavailable: PostgreSQL does not answer.
+        ValueRefused: while it is read, where a source has a value that its feature cannot have.
 
     Example:
         >>> import pandas as pd
@@ -141,7 +141,7 @@ class TrainingSet:
 
 @contextmanager
 def opened(
-    entities: "str | Path | pd.DataFrame | pa.Table | pa.RecordBatchReader | Spine",
+    entities: "str | Path | pd.DataFrame | ArrowStream | Spine",
     service: "str | Contract",
     timestamp_column: str = EVENT_TIMESTAMP,
     split: Split | None = None,
@@ -168,7 +168,7 @@ def opened(
 
 @contextmanager
 def spine_in(
-    entities: "str | Path | pd.DataFrame | pa.Table | pa.RecordBatchReader | Spine",
+    entities: "str | Path | pd.DataFrame | ArrowStream | Spine",
     timestamp: str,
     needs: Needs,
 ) -> Iterator[tuple[str, str, SpineRows | SpineQuery]]:

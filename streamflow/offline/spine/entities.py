@@ -92,7 +92,7 @@ class SpineQuery(QueryEntities):
 
     subject: str = "the query"
     timestamp: str = ""
-    keys: Sequence[str] = ()
+    must: Sequence[str] = ()
     """The columns that it must have besides; those in `taken` it may not have."""
     taken: Sequence[str] = ()
     columns: list[str] = field(default_factory=list)
@@ -119,7 +119,8 @@ class SpineQuery(QueryEntities):
         with reading(connection, self.subject):
             if not embed:
                 connection.execute(sql.SQL("INSERT INTO {} {}").format(ENTITIES, rows))
-            self.require_values(connection, where, short, types)
+            own = list(dict.fromkeys(key.name for key in keys))
+            self.require_values(connection, where, own, short, types)
         outputs = [
             Output(qualified("e", "ts"), name)
             if name == self.timestamp
@@ -135,7 +136,7 @@ class SpineQuery(QueryEntities):
             inside = sql.SQL("SELECT * FROM (\n{}\n) AS q").format(self.query)
             found = sources.columns_of(connection, inside)
         names = [one.name for one in found]
-        require_columns(self.subject, names, self.timestamp, self.keys, self.taken)
+        require_columns(self.subject, names, self.timestamp, self.must, self.taken)
         types = {one.name: one.oid for one in found}
         if types[self.timestamp] not in sources.TIMES:
             (kind,) = sources.type_names(
@@ -151,16 +152,17 @@ class SpineQuery(QueryEntities):
         self,
         connection: Connection[Any],
         rows: sql.Composable,
+        keys: Sequence[str],
         short: dict[str, str],
         types: dict[str, int],
     ) -> None:
         """Returns when there are rows, each with a time and keys, and numbers that can be kept."""
-        time = quoted(self.timestamp)
-        wrong: dict[str, sql.Composable] = {
-            f"no time in column {time}; every row must have one": sql.SQL("ts IS NULL"),
-            f"the time in column {time} is infinite": sql.SQL("NOT isfinite(ts)"),
-        }
-        for name in self.keys:
+        said = f"no time in column {quoted(self.timestamp)}; every row must have one"
+        wrong: dict[str, sql.Composable] = {said: sql.SQL("ts IS NULL")}
+        for name in (one for one, oid in types.items() if oid in sources.TIMES):
+            said = f"the time in column {quoted(name)} is infinite"
+            wrong[said] = sql.SQL("NOT isfinite({})").format(sql.Identifier(short[name]))
+        for name in keys:
             said = f"no join key in column {quoted(name)}; every row must have one"
             wrong[said] = sql.SQL("{} IS NULL").format(sql.Identifier(short[name]))
         for name in (one for one, oid in types.items() if oid == NUMERIC):

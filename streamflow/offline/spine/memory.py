@@ -3,12 +3,19 @@
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 import pyarrow as pa
 
 from streamflow.errors import ConfigurationError, SpineRefused
+
+
+class ArrowStream(Protocol):
+    """Rows that give a stream of Arrow's: a `pa.Table` or reader, a frame of another library."""
+
+    def __arrow_c_stream__(self, requested_schema: object | None = None) -> object:
+        """The stream in Arrow's C interface."""
 
 
 def batches_of(

@@ -320,3 +320,9 @@ def test_it_has_training_sets_of_rows_of_its_own(
             frame = frame.assign(val_to_add=1, val_to_add_2=10)
             found = training.build(frame, "driver_activity_v2", store=store).read_all()
             assert found["conv_rate_plus_val2"].to_pylist() == [10.5]
+            query = "SELECT 1002 AS driver_id, now() AS event_timestamp, 1::bigint AS val_to_add"
+            query += ", NULL::bigint AS val_to_add_2"  # a null is a value to compute with
+            found = training.build(query, "driver_activity_v2", store=store).read_all()
+            assert found.select(["conv_rate_plus_val1", "conv_rate_plus_val2"]).to_pylist() == [
+                {"conv_rate_plus_val1": 1.5, "conv_rate_plus_val2": None}
+            ]

@@ -410,6 +410,10 @@ QUERIES = {
         "SELECT '1' AS user_id, 'infinity'::timestamptz AS event_timestamp",
         "the query, row 1: the time in column event_timestamp is infinite",
     ),
+    "another infinite time": (
+        "SELECT '1' AS user_id, now() AS event_timestamp, '-infinity'::date AS day",
+        "the query, row 1: the time in column day is infinite",
+    ),
     "a text for a time": (
         "SELECT '1' AS user_id, '2024-01-31' AS event_timestamp",
         "the query: column event_timestamp is text and no time",

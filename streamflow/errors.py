@@ -11,6 +11,7 @@ StreamflowError
 │   └── RemovalNotAllowed   applying would remove a view that a service still uses
 ├── QueryFailed             PostgreSQL gave a query up, for a value that it met
 ├── InputRefused            a month has faults; nothing of it was stored
+│   └── SpineRefused        the rows to make a training set for are not fit for it; none was made
 ├── StaleFeatures           a row is older than its view's ttl, and the policy is to refuse it
 ├── StoreUnavailable        PostgreSQL does not answer, or stopped answering
 ├── UnknownName             a service, view or feature that the registry does not have
@@ -113,6 +114,14 @@ class InputRefused(StreamflowError):
         self.total = total
         noun = "fault" if total == 1 else "faults"
         super().__init__(f"{total} {noun}, nothing was stored")
+
+
+class SpineRefused(InputRefused):
+    """The rows that a training set is to be made for are not fit for it; none was made."""
+
+    def __init__(self, message: str) -> None:
+        self.faults, self.total = (), 0
+        StreamflowError.__init__(self, message)
 
 
 class StaleFeatures(StreamflowError):

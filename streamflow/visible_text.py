@@ -1,6 +1,7 @@
 """Texts as people see them: nothing hidden, nothing that acts on a terminal, and what tells two
 texts apart that look the same."""
 
+import re
 import unicodedata
 from collections.abc import Iterable
 from difflib import SequenceMatcher
@@ -14,6 +15,9 @@ HIDDEN = frozenset("\u034f\u115f\u1160\u17b4\u17b5\u2800\u3164\uffa0") | {
     chr(one) for one in range(0xFE00, 0xFE10)
 }
 """Characters that Python takes for printable and nobody sees: fillers, variation selectors."""
+PASSWORD = re.compile(r"([A-Za-z][\w+.-]*://)[^/\s@]*:[^/\s]*@")
+QUERY = re.compile(r"\?\S+")
+"""The parts of a URL that may be secret: a user's password, and a query, which may be signed."""
 LONGEST_COMPARED = 500
 """In characters: nobody overlooks a difference in a text that is longer than that."""
 DIFFERENCES_SHOWN = 3
@@ -24,6 +28,13 @@ def printable(text: str) -> str:
     if is_visible(text):
         return text
     return "".join(one if is_visible(one) else escaped(one) for one in text)
+
+
+def without_secrets(text: str) -> str:
+    """Removes user, password and query from the URLs in a text."""
+    if "://" not in text:
+        return text
+    return QUERY.sub("?***", PASSWORD.sub(r"\1***@", text))
 
 
 def is_visible(text: str) -> bool:

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from psycopg import Connection, sql
 
-from jobs.training.join import arrow_type
 from streamflow.catalog.contract import Contract
+from streamflow.feast.training import arrow_type
 
 if TYPE_CHECKING:
     from feast import FeatureStore

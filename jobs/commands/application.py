@@ -176,9 +176,41 @@ def require_at_most_one(**options: object) -> None:
     Raises:
         ConfigurationError: several are given.
     """
-    given = [f"--{name.replace('_', '-')}" for name, value in options.items() if value]
+    given = [option(name) for name, value in options.items() if is_given(value)]
     if len(given) > 1:
         raise ConfigurationError(f"{' and '.join(given)} contradict each other; give one of them")
+
+
+def require_one(**options: object) -> None:
+    """Refuses none and several of these options; they are named as in Python.
+
+    Raises:
+        ConfigurationError: not exactly one is given.
+    """
+    require_at_most_one(**options)
+    if all(value is None for value in options.values()):
+        raise ConfigurationError(f"{' or '.join(map(option, options))} has to be given")
+
+
+def require_with(name: str, value: object, **options: object) -> None:
+    """Refuses options that mean nothing without another one.
+
+    Raises:
+        ConfigurationError: one is given, and `value`, that of the other one, is not.
+    """
+    given = [option(one) for one, value in options.items() if is_given(value)]
+    if given and value is None:
+        raise ConfigurationError(f"{' and '.join(given)} can only be given with {option(name)}")
+
+
+def is_given(value: object) -> bool:
+    """Tells an option that was given from one that was not: 0 is a value."""
+    return value is not None and value is not False and value != ""
+
+
+def option(name: str) -> str:
+    """An option as it is typed."""
+    return f"--{name.replace('_', '-')}"
 
 
 def common_first(arguments: Sequence[str]) -> list[str]:

@@ -70,6 +70,18 @@ def scheduled_time(job: str, reach: timedelta, now: datetime | None = None) -> d
 AsOf = Annotated[
     date, typer.Option(parser=parse_day, metavar="DATE", help="The day the month describes.")
 ]
+LabelsOf = Annotated[
+    date | None,
+    typer.Option(parser=parse_day, metavar="DATE", help="The day whose labels are the rows."),
+]
+SplitInstant = Annotated[
+    datetime | None,
+    typer.Option(
+        parser=parse_instant,
+        metavar="TIME",
+        help="Column split: rows before that time are train, the others test.",
+    ),
+]
 Start = Annotated[
     datetime | None,
     typer.Option(

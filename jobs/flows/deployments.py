@@ -19,19 +19,33 @@ from jobs.flows import prefect_flows
 from jobs.flows.prefect_flows import Location
 from jobs.flows.work import Summary
 from jobs.run.urls import without_secrets
+from streamflow.errors import ConfigurationError
 
 
 @flow(name="training-set")
-def training_set(as_of: date, out: str, service: str = "churn_v1") -> Summary:
-    """Joins the labels of a day point-in-time with the features of a service.
+def training_set(
+    out: str,
+    as_of: date | None = None,
+    entities: str | None = None,
+    service: str = "churn_v1",
+    split_by_key: float | None = None,
+) -> Summary:
+    """Joins the labels of a day, or rows of one's own, point-in-time with a service's features.
 
     Args:
+        out: File to write, Parquet or .csv: a path where the flows are served, or an fsspec URL
+            such as s3://bucket/january.parquet. The manifest goes beside it.
         as_of: Day of the labels; its UTC midnight is the time of every row.
-        out: Parquet file to write: a path where the flows are served, or an fsspec URL such as
-            s3://bucket/january.parquet. The manifest goes beside it.
+        entities: Instead of a day, rows of your own with keys and event_timestamp: a file where
+            the flows are served, its URL, or a query.
         service: Feature service, of which every feature becomes a column.
+        split_by_key: This share of the keys is marked test in a column split, by their hash.
     """
-    summary = prefect_flows.build_training_dataset.fn(as_of, service, Location(out))
+    if (as_of is None) == (not entities):
+        raise ConfigurationError("give either as_of, a day, or entities, rows of your own")
+    rows = Location(entities) if entities else None
+    build = prefect_flows.build_training_dataset.fn
+    summary = build(as_of, service, Location(out), entities=rows, split_by_key=split_by_key)
     publish_result(out)
     return summary
 

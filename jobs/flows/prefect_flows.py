@@ -21,7 +21,7 @@ from jobs.flows.work import Summary
 from jobs.run.urls import without_secrets
 from streamflow.errors import InputRefused, StoreUnavailable
 
-LOCATIONS = ("source", "out", "url")
+LOCATIONS = ("source", "out", "url", "entities")
 """Parameters to wrap in a Location, since Prefect's server gets them before they are checked."""
 
 
@@ -49,10 +49,13 @@ step = task(
 
 def published(summary: Summary) -> Summary:
     """Shows the counts of a run as a table on the Prefect server; returns the summary."""
+    said = f"Run {summary['run']}: {summary['outcome']} in {summary['duration_ms']} ms"
+    if spine := summary.get("spine"):
+        said += f", spine {spine['sha256']}"
     create_table_artifact(
         key=f"{summary['command']}-counts",
         table=[{"rows": name, "count": count} for name, count in summary["rows"].items()],
-        description=f"Run {summary['run']}: {summary['outcome']} in {summary['duration_ms']} ms",
+        description=said,
     )
     return summary
 
@@ -80,11 +83,33 @@ def apply_registry(allow_removal: bool = False) -> Summary:
 
 @flow
 def build_training_dataset(
-    as_of: date, service: str, out: Location, allow_empty: bool = False
+    as_of: date | None,
+    service: str,
+    out: Location,
+    allow_empty: bool = False,
+    entities: Location | None = None,
+    timestamp_column: str | None = None,
+    split_at: datetime | None = None,
+    split_by_key: float | None = None,
+    split_seed: int | None = None,
+    rows_per_file: int | None = None,
 ) -> Summary:
-    """Joins a month's labels point-in-time with a service's features, as Parquet."""
+    """Joins a day's labels, or rows of one's own, point-in-time with a service's features."""
     build = step(work.build_training_dataset)
-    return published(build(as_of, service, out.get_secret_value(), allow_empty))
+    return published(
+        build(
+            as_of,
+            service,
+            out.get_secret_value(),
+            allow_empty,
+            entities.get_secret_value() if entities else None,
+            timestamp_column,
+            split_at,
+            split_by_key,
+            split_seed,
+            rows_per_file,
+        )
+    )
 
 
 @flow

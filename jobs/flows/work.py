@@ -39,16 +39,46 @@ def apply_registry(allow_removal: bool = False) -> Summary:
 
 
 def build_training_dataset(
-    as_of: date, service: str, out: str, allow_empty: bool = False
+    as_of: date | None,
+    service: str,
+    out: str,
+    allow_empty: bool = False,
+    entities: str | None = None,
+    timestamp_column: str | None = None,
+    split_at: datetime | None = None,
+    split_by_key: float | None = None,
+    split_seed: int | None = None,
+    rows_per_file: int | None = None,
 ) -> Summary:
-    """Writes a service's training set for the labels of `as_of`; see `jobs/training/build.py`."""
-    from jobs.training.build import build
-    from jobs.training.labels import NoLabels, wait_for_labels
+    """Writes a service's training set for the labels of `as_of`, or for the rows of `entities`.
 
-    wait_for_labels(as_of)
-    with recorded("training-set", as_of=as_of, service=service, out=out) as run:
+    See `jobs/training/build.py`. The ledger has the options that are given.
+    """
+    from jobs.training.build import build, build_from
+    from jobs.training.labels import NoLabels, wait_for_labels
+    from jobs.training.layout import layout_of
+
+    options = {
+        "as_of": as_of,
+        "service": service,
+        "out": out,
+        "entities": entities,
+        "timestamp_column": timestamp_column,
+        "split_at": split_at,
+        "split_by_key": split_by_key,
+        "split_seed": split_seed,
+        "rows_per_file": rows_per_file,
+    }
+    what = {name: value for name, value in options.items() if value is not None}
+    layout = layout_of(split_at, split_by_key, split_seed or 0, rows_per_file or 0)
+    if as_of is not None:
+        wait_for_labels(as_of)
+    with recorded("training-set", **what) as run:
         try:
-            build(run, as_of, service, out)
+            if entities is not None:
+                build_from(run, entities, service, out, layout, timestamp_column)
+            elif as_of is not None:
+                build(run, as_of, service, out, layout)
         except NoLabels as missing:
             if not allow_empty:
                 raise

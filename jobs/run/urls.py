@@ -3,13 +3,12 @@
 Process lists, logs, the run ledger and traces would keep them.
 """
 
-import re
 from collections.abc import Iterable
 
 from streamflow.errors import ConfigurationError, StreamflowError
+from streamflow.visible_text import PASSWORD, without_secrets
 
-PASSWORD = re.compile(r"([A-Za-z][\w+.-]*://)[^/\s@]*:[^/\s]*@")
-QUERY = re.compile(r"\?\S+")
+__all__ = ["require_no_password", "url_error", "without_secrets"]
 
 
 def require_no_password(arguments: Iterable[str]) -> None:
@@ -25,13 +24,6 @@ def require_no_password(arguments: Iterable[str]) -> None:
                 "give it by a variable, e.g. FSSPEC_FTP_PASSWORD for ftp://, AWS_SECRET_ACCESS_KEY "
                 "for s3://"
             )
-
-
-def without_secrets(text: str) -> str:
-    """Removes user, password and query from the URLs in a text."""
-    if "://" not in text:
-        return text
-    return QUERY.sub("?***", PASSWORD.sub(r"\1***@", text))
 
 
 def url_error(what: str, error: Exception) -> StreamflowError:

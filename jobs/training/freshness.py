@@ -16,7 +16,7 @@ from jobs.run.earlier_runs import nothing_to_do
 from jobs.run.instants import iso
 from jobs.run.ledger import shown_parameters
 from jobs.run.versions import versions
-from jobs.training.file import Target
+from jobs.training.target import Target
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
@@ -27,18 +27,28 @@ if TYPE_CHECKING:
 
 
 LIBRARY = Path(streamflow.__file__).parent
-RULES = ("offline/*.py", "feast/offline/*.py", "feast/sources.py", "sources/*.py")
+RULES = (
+    "training.py",
+    "offline/**/*.py",
+    "feast/training.py",
+    "feast/offline/*.py",
+    "feast/sources.py",
+    "sources/*.py",
+)
 """The library's files by which values are taken from their sources and joined."""
 
 
-def built_before(as_of: date, service: str, out: str) -> dict[str, Any] | None:
+def built_before(as_of: date, service: str, out: str, **layout: Any) -> dict[str, Any] | None:
     """The summary of the run that built the training set at `out`; None where it is stale.
+
+    Args:
+        layout: the run's further parameters, by which the set is laid out.
 
     Raises:
         UnknownName: the registry has no such service.
         ConfigurationError: `out` is no place for a file.
     """
-    parameters = {"as_of": as_of, "service": service, "out": out}
+    parameters = {"as_of": as_of, "service": service, "out": out, **layout}
     wanted = json.dumps(shown_parameters(parameters), default=str)
     with connect() as connection:
         row = connection.execute(FRESH, [wanted, as_of.isoformat()]).fetchone()

@@ -1,18 +1,18 @@
-"""Joins the labels of a day point-in-time with a service's features, by Feast's offline store."""
+"""Joins the labels of a day point-in-time with a service's features: a spine that is a query."""
 
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from psycopg import sql
 
-from streamflow import settings, snapshots
+from streamflow import settings, snapshots, training
 from streamflow.catalog.contract import Contract
 from streamflow.errors import ConfigurationError
-from streamflow.feast.registry.contracts import registered_names
+from streamflow.feast.training import feature_fields
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -36,18 +36,16 @@ LABEL_TYPES = {
 
 @contextmanager
 def joined(
-    store: "FeatureStore", contract: Contract, instant: datetime
-) -> Iterator[pa.RecordBatchReader]:
-    """Yields the point-in-time join in batches, in the types of the contract and sorted by user."""
-    names = registered_names(store, contract)
-    job = store.get_historical_features(
-        entity_df=labels_of(instant),
-        features=[f"{names[one.view]}:{one.name}" for one in contract.features],
-    )
-    final = columns(contract)
-    with job.to_record_batches() as batches:
-        typed = (batch.select(final.names).cast(final) for batch in batches)
-        yield pa.RecordBatchReader.from_batches(final, typed)
+    store: "FeatureStore", contract: Contract, instant: datetime, split: training.Split | None
+) -> Iterator[training.TrainingSet]:
+    """Yields the training set of an instant's labels, in the types of `columns`, sorted by user."""
+    labels = labels_of(instant)
+    with training.opened(labels, contract, split=split, store=store) as made:
+        final = columns(contract)
+        if split is not None:
+            final = final.append(made.reader.schema.field(training.SPLIT))
+        typed = (batch.select(final.names).cast(final) for batch in made.reader)
+        yield replace(made, reader=pa.RecordBatchReader.from_batches(final, typed))
 
 
 def labels_of(instant: datetime) -> str:
@@ -83,7 +81,7 @@ def columns(contract: Contract) -> pa.Schema:
         [
             pa.field("user_id", pa.string()),
             pa.field("event_timestamp", pa.timestamp("us", tz="UTC")),
-            *(pa.field(one.name, arrow_type(one.type)) for one in contract.features),
+            *feature_fields(contract),
             label_field(),
         ]
     )
@@ -94,19 +92,3 @@ def label_field() -> pa.Field:
     declared = snapshots.load(settings.streamflow().feature_repo)
     (column,) = declared.labels.columns.values()
     return pa.field(declared.label, LABEL_TYPES[column.type])
-
-
-def arrow_type(feast_type: str) -> pa.DataType:
-    """The Arrow type of a Feast type by its name: Int64, Float32, Array(String), Map, …
-
-    Maps, structs and lists of lists are their JSON text.
-    """
-    from feast import types
-
-    if feast_type.endswith("Bytes"):
-        return pa.binary()
-    if (listed := re.fullmatch(r"(?:Array|Set)\((\w+)\)", feast_type)) and listed[1] != "Map":
-        return pa.list_(arrow_type(listed[1]))
-    if "(" in feast_type or feast_type in ("Map", "ScalarMap"):
-        return pa.string()
-    return types.from_feast_to_pyarrow_type(getattr(types, feast_type))

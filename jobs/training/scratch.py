@@ -10,6 +10,7 @@ import contextlib
 import fcntl
 import glob
 import os
+import shutil
 import uuid
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -21,7 +22,7 @@ ANY_ENDING = "." + "[0-9a-f]" * 32 + ".tmp"
 
 
 @contextlib.contextmanager
-def scratch(files: Any, finals: Sequence[str]) -> Iterator[list[str]]:
+def scratch(files: Any, finals: Sequence[str], folder: bool = False) -> Iterator[list[str]]:
     """Yields a temporary name beside each of `finals`; removes files left under these at the end.
 
     Removes first what killed runs left. All but the first may be written inside `alone` only,
@@ -30,6 +31,7 @@ def scratch(files: Any, finals: Sequence[str]) -> Iterator[list[str]]:
     Args:
         files: an fsspec file system.
         finals: paths on it, all in one folder, which exists.
+        folder: the first is a folder, which is made.
     """
     ending = f".{uuid.uuid4().hex}.tmp"
     names = [final + ending for final in finals]
@@ -39,7 +41,12 @@ def scratch(files: Any, finals: Sequence[str]) -> Iterator[list[str]]:
             if can_lock:
                 for final in finals:
                     remove_abandoned(Path(final))
-                held.callback(os.close, locked(names[0], os.O_RDWR | os.O_CREAT))
+                if folder:
+                    os.mkdir(names[0])
+                flags = os.O_RDONLY if folder else os.O_RDWR | os.O_CREAT
+                held.callback(os.close, locked(names[0], flags))
+            elif folder:
+                files.makedirs(names[0], exist_ok=True)
         yield names
 
 
@@ -74,15 +81,15 @@ def locked(path: str, flags: int, wait: bool = False) -> int:
 
 
 def remove_abandoned(final: Path) -> None:
-    """Removes the scratch files of `final` that nobody holds."""
+    """Removes the scratch files and folders of `final` that nobody holds."""
     for path in final.parent.glob(glob.escape(final.name) + ANY_ENDING):
         with contextlib.suppress(OSError):  # held by a living run, or another user's
-            os.close(locked(str(path), os.O_RDWR))
-            path.unlink()
+            os.close(locked(str(path), os.O_RDONLY if path.is_dir() else os.O_RDWR))
+            shutil.rmtree(path) if path.is_dir() else path.unlink()
 
 
 def remove(files: Any, names: Sequence[str]) -> None:
-    """Removes those of the files that are there."""
+    """Removes those of the files and folders that are there."""
     for name in names:
         if files.exists(name):
-            files.rm_file(name)
+            files.rm(name, recursive=files.isdir(name))

@@ -1,31 +1,42 @@
 """Verifies a training set: builds it again from the database, and names the first difference."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import date
+from functools import partial
 from itertools import zip_longest
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from jobs.run.instants import midnight
 from jobs.training.build import facts_of
-from jobs.training.file import Manifest, Sink, Target, write
-from jobs.training.join import columns, joined
+from jobs.training.forms import Facts, kept, nowhere, write
+from jobs.training.join import joined
 from jobs.training.labels import require_labels
+from jobs.training.manifest import Manifest
+from jobs.training.stored import Stored
+from jobs.training.target import Target
+from streamflow import training
 from streamflow.catalog.contract import Contract, Feature
 from streamflow.errors import VerificationFailed
 from streamflow.feast.registry.contracts import registered_names
 from streamflow.feast.registry.open import open_store
+from streamflow.offline.local_columns import Rows
+from streamflow.offline.spine.spine import Spine, spine_of
+from streamflow.offline.spine.split import split_of
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+Again = Callable[[], AbstractContextManager[training.TrainingSet]]
 
 
 def verify(out: str) -> Manifest:
     """Builds the training set at `out` anew from the database and compares.
 
-    By the features that its manifest lists, whatever its service has by now.
+    By the features that its manifest lists, whatever its service has by now. The labels of a day
+    are taken from the database, the rows of a spine from the training set itself.
 
     Raises:
         VerificationFailed: naming the first difference.
@@ -39,25 +50,64 @@ def verify(out: str) -> Manifest:
             f"(sha256 {found[:12]}…, manifest {manifest.sha256[:12]}…)"
         )
     contract = contract_in(target, manifest)
-    facts = target.facts()
+    stored = Stored(target, manifest, target.form(manifest.rows_per_file), contract)
+    facts = stored.facts()
+    require_facts(stored, facts)
     with open_store() as store:
         require_defined(store, contract, target.out)
+        again = made_again(store, stored)
+        with again() as made:
+            final = kept(made.reader.schema, stored.form)
+            batches: Iterable[pa.RecordBatch] = (batch.cast(final) for batch in made.reader)
+            if manifest.spine:
+                batches = in_groups(batches, stored.groups())
+            typed = bool(manifest.spine)
+            sha256 = write(batches, final, stored.form, nowhere, facts, typed).sha256
+        if sha256 != manifest.sha256:
+            with again() as made:
+                raise VerificationFailed(f"{target.out}: {difference(stored, made, final)}")
+    return manifest
+
+
+def made_again(store: "FeatureStore", stored: Stored) -> Again:
+    """Gives a function that makes a stored training set once more."""
+    manifest, contract = stored.manifest, stored.contract
+    split = split_of(manifest.split) if manifest.split else None
+    if manifest.as_of:
         instant = midnight(date.fromisoformat(manifest.as_of))
         require_labels(instant)
-        with joined(store, contract, instant) as batches:
-            again = write(batches, columns(contract), Sink(), facts)
-        if again.sha256 != manifest.sha256:
-            with target.data() as stored, joined(store, contract, instant) as batches:
-                raise VerificationFailed(f"{target.out}: {difference(stored, batches)}")
-    return manifest
+        return partial(joined, store, contract, instant, split)
+    spine, timestamp = spine_in(stored), manifest.spine["timestamp"]
+    return partial(training.opened, spine, contract, timestamp, split, store=store)
+
+
+def spine_in(stored: Stored) -> Spine:
+    """The spine of a stored training set, read out of the set itself."""
+    names = [one["name"] for one in stored.manifest.spine["columns"]]
+    schema = stored.schema()
+
+    def read() -> Iterator[pa.RecordBatch]:
+        return (batch.select(names) for batch in stored.batches())
+
+    own = pa.schema([schema.field(name) for name in names])
+    return spine_of(stored.target.out, stored.manifest.spine["timestamp"], own, read)
+
+
+def in_groups(batches: Iterable[pa.RecordBatch], sizes: Sequence[int]) -> Iterator[pa.RecordBatch]:
+    """The rows in batches of these sizes, then whatever more there is."""
+    rows = Rows(batches)
+    for size in sizes:
+        if (batch := rows.take(size)) is not None:
+            yield batch
+    while (batch := rows.piece(2**31)) is not None:
+        yield batch
 
 
 def contract_in(target: Target, manifest: Manifest) -> Contract:
     """Rebuilds the contract of a training set from its manifest.
 
     Raises:
-        VerificationFailed: the manifest is at odds with itself, or with what the file says of
-            itself; one of an earlier version says nothing.
+        VerificationFailed: the manifest is at odds with itself.
     """
     contract = Contract(manifest.service, tuple(Feature(**one) for one in manifest.features))
     if contract.hash != manifest.contract:
@@ -65,14 +115,29 @@ def contract_in(target: Target, manifest: Manifest) -> Contract:
             f"{target.out}: its manifest's features are not those of its contract "
             f"(contract {contract.hash}, manifest {manifest.contract})"
         )
-    expected, facts = facts_of(contract, manifest.as_of), target.facts()
+    return contract
+
+
+def require_facts(stored: Stored, facts: Facts | None) -> None:
+    """Refuses a manifest at odds with what the file says of itself; an old one says nothing.
+
+    Raises:
+        VerificationFailed: it is; names the first fact.
+    """
+    manifest = stored.manifest
+    counted = ("rows_sha256", "without_features")
+    expected = facts_of(
+        stored.contract,
+        as_of=manifest.as_of,
+        spine={key: one for key, one in manifest.spine.items() if key not in counted},
+        split={key: one for key, one in manifest.split.items() if key != "rows"},
+    )
     if facts is not None and (
         other := [key for key in expected if facts.get(key) != expected[key]]
     ):
         raise VerificationFailed(
-            f"{target.out}: the file says that it is otherwise than its manifest: {other[0]}"
+            f"{stored.target.out}: the file says that it is otherwise than its manifest: {other[0]}"
         )
-    return contract
 
 
 def require_defined(store: "FeatureStore", contract: Contract, out: str) -> None:
@@ -101,11 +166,15 @@ def require_defined(store: "FeatureStore", contract: Contract, out: str) -> None
             )
 
 
-def difference(stored: pq.ParquetFile, again: pa.RecordBatchReader) -> str:
+def difference(stored: Stored, made: training.TrainingSet, final: pa.Schema) -> str:
     """Names the first difference of a file and the database: in their columns, else in a row."""
-    if stored.schema_arrow != again.schema:
-        return f"columns were {stored.schema_arrow.names}, are {again.schema.names} now"
-    return first_difference(rows(stored.iter_batches()), rows(again))
+    schema = stored.schema()
+    if schema.names != final.names or schema.types != final.types:
+        return f"columns were {schema.names}, are {final.names} now"
+    before, after = rows(stored.batches()), rows(batch.cast(final) for batch in made.reader)
+    if stored.manifest.as_of:
+        return first_difference(before, after)
+    return difference_in_order(before, after, made.keys)
 
 
 def rows(batches: Iterable[pa.RecordBatch]) -> Iterator[dict[str, Any]]:
@@ -125,4 +194,16 @@ def first_difference(stored: Iterable[dict[str, Any]], again: Iterable[dict[str,
         for column, value in before.items():
             if repr(value) != repr(after[column]):
                 return f"user {user}, {column}: file {value!r}, database {after[column]!r}"
+    return "the rows are equal, the bytes are not: written by another version of pyarrow"
+
+
+def difference_in_order(
+    stored: Iterable[dict[str, Any]], again: Iterable[dict[str, Any]], keys: Sequence[str]
+) -> str:
+    """Names the first difference of two training sets of one spine: row and keys, then column."""
+    for number, (before, after) in enumerate(zip(stored, again, strict=True), 1):
+        for column, value in before.items():
+            if repr(value) != repr(after[column]):
+                key = "".join(f", {name} {before[name]!r}" for name in keys)
+                return f"row {number}{key}, {column}: file {value!r}, database {after[column]!r}"
     return "the rows are equal, the bytes are not: written by another version of pyarrow"

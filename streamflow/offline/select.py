@@ -10,6 +10,7 @@ from psycopg import Connection, sql
 from streamflow.offline.arrow import Column, record_batches, schema
 from streamflow.offline.compose import text
 from streamflow.offline.copy import require_short_names
+from streamflow.offline.local_columns import LocalColumns, Rows
 
 Batches = Generator[pa.RecordBatch, None, None]
 
@@ -24,7 +25,7 @@ class Select:
     query's own names will do and all become instants."""
     disabled_joins: Sequence[str] = ()
     """The join methods that PostgreSQL must not use: nestloop, mergejoin."""
-    local_columns: pa.Table | None = None
+    local_columns: LocalColumns | None = None
     """Columns that come first and never were in the database; as many rows as the query has."""
     checks: Mapping[str, Callable[[pa.Array], None]] = field(default_factory=dict)
     """By column, what looks at its values and raises where one is refused."""
@@ -65,19 +66,18 @@ def batches_of(
     statement = sql.SQL(
         "COPY (SELECT {} FROM (\n{}\n) AS q ({})) TO STDOUT (FORMAT binary)"
     ).format(sql.SQL(", ").join(values), select.query, sql.SQL(", ").join(names))
-    done = 0
+    local = None if select.local_columns is None else Rows(select.local_columns.to_batches())
     prepare(connection, select)
     with connection.cursor().copy(statement) as rows:
         for batch in record_batches(rows, columns, connection):
             for name, check in select.checks.items():
                 check(batch.column(name))
-            if select.local_columns is None:
-                yield batch
-                continue
-            here = select.local_columns.slice(done, batch.num_rows).combine_chunks()
-            done += batch.num_rows
-            arrays = [*(one.chunk(0) for one in here.columns), *batch.columns]
-            yield pa.RecordBatch.from_arrays(arrays, schema=fields)
+            if local is not None:
+                here = local.take(batch.num_rows)
+                assert here is not None  # noqa: S101  # the query has a row for each
+                arrays = [*here.columns, *batch.columns]
+                batch = pa.RecordBatch.from_arrays(arrays, schema=fields)
+            yield batch
 
 
 def prepare(connection: Connection[Any], select: Select) -> None:

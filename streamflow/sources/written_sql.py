@@ -67,6 +67,14 @@ def subquery(query: str, subject: str) -> str:
     )
 
 
+def is_query(given: str) -> bool:
+    """True where a text begins as a query does, and is no path or URL: SELECT, WITH, …"""
+    start = re.match(
+        r"(?:[\s(\ufeff]+|--[^\n]*\n|/\*.*?\*/)*([A-Za-z]+)[\s(*'\"]", given, re.DOTALL
+    )
+    return start is not None and start[1].upper() in READING
+
+
 def pieces(query: str, subject: str) -> Iterator[Piece]:
     """The parts of a query, without blanks and comments.
 

@@ -123,15 +123,16 @@ def test_options_that_cannot_be_honoured_are_refused(
 
 
 @pytest.mark.parametrize(
-    "out", ["t.csv", "t.parquet.gz", "t.json", "s3://bucket/t.CSV", "t.2024", "memory://t.arrow"]
+    "out", ["t.csv.gz", "t.parquet.gz", "t.json", "s3://bucket/t.TSV", "t.2024", "memory://t.arrow"]
 )
-def test_a_training_set_is_parquet_under_no_other_name(database: str, out: str) -> None:
+def test_a_training_set_is_parquet_or_csv_under_no_other_name(database: str, out: str) -> None:
     assert refusal("training-set", *AS_OF, "--out", out) == (
-        f"error: --out {out}: a training set is Parquet; let the name end in .parquet"
+        f"error: --out {out}: a training set is Parquet or CSV;"
+        " let the name end in .parquet or .csv"
     )
 
 
-@pytest.mark.parametrize("out", ["{0}/t", "{0}/t.parquet", "{0}/t.PARQUET"])
+@pytest.mark.parametrize("out", ["{0}/t", "{0}/t.parquet", "{0}/t.PARQUET", "{0}/t.CSV"])
 def test_a_name_that_says_nothing_else_is_taken(
     database: str, small_months: Path, tmp_path: Path, out: str
 ) -> None:

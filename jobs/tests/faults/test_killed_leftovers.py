@@ -45,6 +45,18 @@ def test_a_living_run_keeps_its_file(tmp_path: Path) -> None:
     assert names(tmp_path) == []
 
 
+def test_folders_are_told_apart_as_files_are(tmp_path: Path) -> None:
+    final, abandoned = str(tmp_path / "set"), tmp_path / f"set{ABANDONED}"
+    abandoned.mkdir()
+    (abandoned / "part-00000.parquet").touch()
+    with scratch(LOCAL, [final], folder=True) as (first,):
+        with scratch(LOCAL, [final], folder=True) as (second,):
+            assert names(tmp_path) == sorted(Path(one).name for one in (first, second))
+            (Path(second) / "part-00000.parquet").touch()
+        assert names(tmp_path) == [Path(first).name]
+    assert names(tmp_path) == []
+
+
 def test_behind_a_url_nothing_is_looked_for() -> None:
     files = fsspec.filesystem("memory")
     with scratch(files, ["/scratch/set"]) as (name,):

@@ -40,7 +40,7 @@ def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 def wait_for(url: str, log: Path) -> None:
     """Returns when the server answers."""
-    give_up = time.monotonic() + 60
+    give_up = time.monotonic() + 180
     while time.monotonic() < give_up:
         try:
             if httpx.get(f"{url}/health", timeout=2).is_success:

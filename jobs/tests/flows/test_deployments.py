@@ -71,8 +71,8 @@ def test_a_form_explains_itself_and_its_run_leaves_the_file(
         for name, field in deployment["parameter_openapi_schema"]["properties"].items():
             assert field["description"], name
     form = served["training_set"]["parameter_openapi_schema"]
-    assert form["required"] == ["as_of", "out"]
-    assert form["properties"]["as_of"]["format"] == "date"
+    assert form["required"] == ["out"]
+    assert {"type": "string", "format": "date"} in form["properties"]["as_of"]["anyOf"]
 
     out = tmp_path / "january.parquet"
     ended = run(prefect, served["training_set"], as_of="2024-01-31", out=str(out))
@@ -91,10 +91,12 @@ def test_a_form_explains_itself_and_its_run_leaves_the_file(
     )
     assert asked.status_code == 409
     assert "'out' is a required property" in asked.text
-    wrong = {"as_of": "2024-01-31", "out": str(out), "service": "churn_v9"}
-    lacking = run(prefect, served["training_set"], **wrong)
-    assert lacking["state_name"] == "Failed"
-    assert "churn_v9" in lacking["state"]["message"]
+    rows = "SELECT user_id, as_of AS event_timestamp FROM source.labels_snapshots"
+    theirs = run(prefect, served["training_set"], entities=rows, out=str(tmp_path / "own.csv"))
+    assert theirs["state_name"] == "Completed", theirs["state"]
+    neither = run(prefect, served["training_set"], out=str(out))
+    assert neither["state_name"] == "Failed"
+    assert "give either as_of, a day, or entities" in neither["state"]["message"]
 
 
 def test_it_takes_a_server_and_names_of_flows(database: str, prefect: str, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """The flows on a real Prefect server, without one, and with one that is away."""
 
+import hashlib
 import json
 import os
 import subprocess
@@ -121,19 +122,21 @@ def test_every_flow_runs_there(
     database: str, small_months: Path, tmp_path: Path, prefect: str, tracked: Forks
 ) -> None:
     day, profile = ("--as-of", "2024-01-31"), ("--service", "profile_v1")
+    rows = "SELECT user_id, as_of AS event_timestamp FROM source.labels_snapshots ORDER BY 1"
     before = len(newest(prefect, "flow_runs"))
     for arguments in (
         ["apply"],
         ["ingest", str(small_months / "month_000"), *day],
         ["training-set", *day, *profile, "--out", str(tmp_path / "t.parquet")],
+        ["training-set", "--entities", rows, *profile, "--out", str(tmp_path / "rows.csv")],
         ["materialize", "--end", "2024-02-01"],
         ["audit", *profile, "--users", "5"],
     ):
         ended = streamflow(tracked, *arguments, url=prefect)
         assert ended.code == 0, ended.errors
     states = [run["state_name"] for run in newest(prefect, "flow_runs", sort="START_TIME_DESC")]
-    assert len(states) == before + 5
-    assert states[:5] == ["Completed"] * 5
+    assert len(states) == before + 6
+    assert states[:6] == ["Completed"] * 6
     flows = {flow["name"] for flow in newest(prefect, "flows")}
     assert flows == {
         "apply-registry",
@@ -142,6 +145,9 @@ def test_every_flow_runs_there(
         "materialize-features",
         "audit-online",
     }
+    made = newest(prefect, "artifacts", artifacts={"key": {"any_": ["training-set-counts"]}})
+    spine = f", spine {hashlib.sha256(rows.encode()).hexdigest()}"
+    assert [one["description"].endswith(spine) for one in made].count(True) == 1
 
 
 def test_with_the_server_away_the_work_is_done_and_the_log_says_so(

@@ -162,9 +162,10 @@ def test_other_rules_for_values_make_it_stale(
     monkeypatch.setattr(training_freshness, "LIBRARY", other)
     (other / "online" / "read.py").write_text("# another way to read")
     assert not is_built(out)
-    (other / "sources" / "values.py").write_text("# another rule")
-    assert is_built(out)
-    assert not is_built(out)
+    for rule in ("sources/values.py", "offline/join/newest.py", "feast/training.py"):
+        (other / rule).write_text("# another rule")
+        assert is_built(out), rule
+        assert not is_built(out), rule
 
 
 def test_definitions_are_a_services_own(

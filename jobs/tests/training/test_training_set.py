@@ -18,7 +18,8 @@ from jobs.run.ledger import recorded
 from jobs.run.versions import versions
 from jobs.tests.acting import copy_repository
 from jobs.training.build import build
-from jobs.training.file import Manifest, Sink
+from jobs.training.manifest import Manifest
+from jobs.training.sink import Sink
 from jobs.training.verify import verify
 from streamflow.errors import ConfigurationError, StreamflowError, UnknownName, VerificationFailed
 from streamflow.offline import arrow as offline_arrow

@@ -51,6 +51,7 @@ from streamflow.offline.join.entities import ENTITY_QUERY, FrameEntities, QueryE
 from streamflow.offline.join.history import History, rows_of_window
 from streamflow.offline.pull import Pull
 from streamflow.offline.select import Select
+from streamflow.offline.spine.entities import SpineQuery, SpineRows
 from streamflow.sources import columns as sources
 from streamflow.sources.written_sql import subquery
 
@@ -84,7 +85,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         config: RepoConfig,
         feature_views: list[FeatureView],
         feature_refs: list[str],
-        entity_df: pd.DataFrame | str | None,
+        entity_df: pd.DataFrame | str | SpineRows | SpineQuery | None,
         registry: BaseRegistry,
         project: str,
         full_feature_names: bool = False,
@@ -98,6 +99,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
                 only column that holds times; its other columns are given back unchanged. A join
                 key may be of another type than the source's, where nothing is lost (KeyMismatch
                 when the job runs). None for each time and entity that has a row in the window.
+                A spine of streamflow.training has its time named already.
             window: `start_date` and `end_date`, where there are no entity rows.
 
         Raises:
@@ -117,7 +119,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             filter_by_created_timestamp,
         )
         keys = list(dict.fromkeys(key for view in views for key in view.join_keys))
-        entities: FrameEntities | QueryEntities
+        entities: FrameEntities | QueryEntities | SpineRows
         metadata: RetrievalMetadata
         if entity_df is None:
             start, end = compute_non_entity_date_range(
@@ -125,6 +127,8 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
             )
             views, entities = rows_of_window(views, start, end)
             metadata = RetrievalMetadata(feature_refs, keys, start, end)
+        elif isinstance(entity_df, SpineRows | SpineQuery):
+            entities, metadata = entity_df, RetrievalMetadata(feature_refs, keys, None, None)
         elif isinstance(entity_df, pd.DataFrame):
             entities = FrameEntities(entity_df, keys)
             metadata = frame_metadata(feature_refs, entities)

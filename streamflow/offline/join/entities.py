@@ -4,7 +4,7 @@ They get a number, so that the answer has exactly these rows in this order. A da
 its join keys and times only; its columns stay here and are put beside the features unchanged.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
@@ -24,6 +24,7 @@ from streamflow.offline.join.frame import table_of, whole_numbers
 from streamflow.offline.join.keys import SourceKey, conversions, converted, short_names
 from streamflow.offline.join.refusals import NoJoinKey, NoTimestamp
 from streamflow.offline.join.sql import ENTITIES, EntityRows, numbered
+from streamflow.offline.local_columns import LocalColumns
 from streamflow.sources import columns as sources
 
 EVENT_TIMESTAMP = "event_timestamp"
@@ -49,7 +50,7 @@ class Loaded:
     rows: EntityRows
     outputs: Sequence[Output]
     """The entity rows' columns of the answer that come from the database …"""
-    local_columns: pa.Table | None = None
+    local_columns: LocalColumns | None = None
     """… and those that never went there, in the same order of rows."""
 
 
@@ -93,28 +94,18 @@ class FrameEntities:
 
     def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
         """Copies numbers, times and join keys into the temporary table."""
-        sources_of = {key.name: key for key in reversed(keys)}
-        names = {key: f"c{number}" for number, key in enumerate(sources_of, 1)}
-        arrays = [whole_numbers(self.table[key]) for key in names]
-        columns: list[sql.Composable] = [sql.SQL("0::bigint AS n"), sql.SQL("now() AS ts")]
-        for key, column in zip(sources_of.values(), arrays, strict=True):
+        arrays: dict[str, pa.ChunkedArray] = {}
+        nulls: dict[str, sql.Composable] = {}
+        for key in reversed(keys):
+            column = arrays[key.name] = whole_numbers(self.table[key.name])
             known = column.null_count < len(column)
-            kind = text(f"NULL::{postgres_type(column.type)}") if known else key.null
-            columns.append(sql.SQL("{} AS {}").format(kind, sql.Identifier(names[key.name])))
-        form = sql.SQL("SELECT {} LIMIT 0").format(sql.SQL(", ").join(columns))
-        types = [one.oid for one in sources.columns_of(connection, form)[2:]]
-        found = conversions(connection, keys, dict(zip(names, types, strict=True)))
-        target = GIVEN if found else ENTITIES
-        create(connection, target, form)
+            nulls[key.name] = null_of(column.type) if known else key.null
         numbers = pa.array(np.arange(1, len(self.table) + 1))
-        sent = pa.table(
-            [numbers, self.table[self.timestamp], *arrays], names=["n", "ts", *names.values()]
+        sent = pa.Table.from_arrays(
+            [numbers, self.table[self.timestamp], *arrays.values()], names=["n", "ts", *arrays]
         )
-        copy_in(connection, target, sent.column_names, sent.to_batches(BATCH_ROWS))
-        if found:
-            given = sql.SQL("SELECT * FROM {}").format(GIVEN)
-            create(connection, ENTITIES, converted(given, names, found))
-        return Loaded(EntityRows({**names, **short_names(found)}), [], self.table)
+        rows = copy_rows(connection, keys, nulls, sent.to_batches(BATCH_ROWS))
+        return Loaded(rows, [], self.table)
 
     def span(self) -> tuple[list[str], datetime | None, datetime | None]:
         """All columns but the time, and the first and the last time; None without rows."""
@@ -187,6 +178,43 @@ class QueryEntities:
         return [name for name in names if name != timestamp], first, last
 
 
+def copy_rows(
+    connection: Connection[Any],
+    keys: Sequence[SourceKey],
+    nulls: Mapping[str, sql.Composable],
+    batches: Iterable[pa.RecordBatch],
+) -> EntityRows:
+    """Copies entity rows into the temporary table, their keys in the types of the sources as well.
+
+    Args:
+        nulls: by join key, a null of the type that the rows have it in.
+        batches: number, time and each of `nulls` in its order, whatever the columns are called.
+    """
+    names = {key: f"c{number}" for number, key in enumerate(nulls, 1)}
+    columns: list[sql.Composable] = [sql.SQL("0::bigint AS n"), sql.SQL("now() AS ts")]
+    for key, null in nulls.items():
+        columns.append(sql.SQL("{} AS {}").format(null, sql.Identifier(names[key])))
+    form = sql.SQL("SELECT {} LIMIT 0").format(sql.SQL(", ").join(columns))
+    types = [one.oid for one in sources.columns_of(connection, form)[2:]]
+    found = conversions(connection, keys, dict(zip(names, types, strict=True)))
+    target = GIVEN if found else ENTITIES
+    create(connection, target, form)
+    copy_in(connection, target, ["n", "ts", *names.values()], batches)
+    if found:
+        given = sql.SQL("SELECT * FROM {}").format(GIVEN)
+        create(connection, ENTITIES, converted(given, names, found))
+    return EntityRows({**names, **short_names(found)})
+
+
+def null_of(kind: pa.DataType) -> sql.Composed:
+    """A null of the PostgreSQL type that holds an Arrow type.
+
+    Raises:
+        TypeError: there is none.
+    """
+    return sql.SQL("NULL::{}").format(text(postgres_type(kind)))
+
+
 def timestamp_among(names: Sequence[str], times: Sequence[str]) -> str:
     """The column with the time: `event_timestamp`, else the only one that holds times."""
     if EVENT_TIMESTAMP in names:
@@ -203,11 +231,18 @@ def require(keys: Sequence[str], names: Sequence[str]) -> None:
         raise NoJoinKey(keys, missing)
 
 
-def create(connection: Connection[Any], table: sql.Identifier, rows: sql.Composed) -> None:
-    """Creates a temporary table; it ends with the transaction, also of a killed process."""
-    statement = sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\n{}")
+def create(
+    connection: Connection[Any], table: sql.Identifier, rows: sql.Composed, filled: bool = True
+) -> None:
+    """Creates a temporary table; it ends with the transaction, also of a killed process.
+
+    Args:
+        filled: with the rows of the query, which is not run otherwise.
+    """
+    form = sql.SQL("CREATE TEMPORARY TABLE {} ON COMMIT DROP AS\n{}{}")
+    statement = form.format(table, rows, sql.SQL("" if filled else "\nWITH NO DATA"))
     try:
-        connection.execute(statement.format(table, rows))
+        connection.execute(statement)
     except (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction) as error:
         raise ConfigurationError(
             f"entity rows need a temporary table: {error}; grant TEMPORARY on the database, or "

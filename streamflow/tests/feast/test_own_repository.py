@@ -2,6 +2,7 @@
 
 import contextlib
 import gc
+import json
 import re
 import shutil
 import sys
@@ -14,6 +15,7 @@ from typing import Any, NamedTuple
 import feast
 import pandas as pd
 import psycopg
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
 from feast import FeatureStore
@@ -22,6 +24,9 @@ from feast.data_source import PushMode
 from psycopg import sql
 
 from jobs.apply.apply import apply, plan
+from jobs.tests.acting import done, streamflow
+from streamflow import training
+from streamflow.errors import SpineRefused
 from streamflow.feast.registry.open import closing_store
 from streamflow.settings import FEATURE_REPO
 from streamflow.tests.feast.whole_projects import materialize
@@ -280,3 +285,44 @@ def test_a_role_that_may_not_create_schemas_is_told_what_it_lacks(
         assert done.exit_code == 0, done.output
         connection.execute(f"DROP OWNED BY {role}")
         connection.execute(f"DROP ROLE {role}")
+
+
+def test_it_has_training_sets_of_rows_of_its_own(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On-demand views take what they ask of a request from the columns of the rows."""
+    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(folder))
+    with definitions(folder):
+        apply()
+        rows, out = tmp_path / "rows.csv", tmp_path / "set.parquet"
+        when = NOW.isoformat()
+        rows.write_text(
+            "driver_id,event_timestamp,val_to_add,val_to_add_2,tip\n"
+            f"1002,{when},1,10,2.5\n1001,{when},2,20,\n9999,{when},3,30,0.5\n"
+        )
+        arguments = ("--entities", str(rows), "--service", "driver_activity_v1", "--out", str(out))
+        line = json.loads(done(streamflow("training-set", *arguments)).stdout.splitlines()[-1])
+        assert line["message"] == "1 of 3 rows have no feature at their time"
+        assert "3 rows, equal" in done(streamflow("verify", str(out))).stdout
+        table = pq.read_table(out)
+        assert table["tip"].to_pylist() == [2.5, None, 0.5]
+        assert table["conv_rate"].to_pylist() == [0.5, 0.5, None]
+        assert table["conv_rate_plus_val1"].to_pylist()[:2] == [1.5, 2.5]
+
+        rows.write_text(f"driver_id,event_timestamp\n1002,{when}\n")
+        said = streamflow("training-set", *arguments).stderr
+        assert "has no column val_to_add, val_to_add_2, which the service needs" in said
+
+        frame = pd.DataFrame({"driver_id": [1002], "event_timestamp": [NOW]})
+        with closing_store(FeatureStore(str(folder))) as store:
+            with pytest.raises(SpineRefused, match="no column val_to_add"):
+                training.build(frame, "driver_activity_v2", store=store)
+            frame = frame.assign(val_to_add=1, val_to_add_2=10)
+            found = training.build(frame, "driver_activity_v2", store=store).read_all()
+            assert found["conv_rate_plus_val2"].to_pylist() == [10.5]
+            query = "SELECT 1002 AS driver_id, now() AS event_timestamp, 1::bigint AS val_to_add"
+            query += ", NULL::bigint AS val_to_add_2"  # a null is a value to compute with
+            found = training.build(query, "driver_activity_v2", store=store).read_all()
+            assert found.select(["conv_rate_plus_val1", "conv_rate_plus_val2"]).to_pylist() == [
+                {"conv_rate_plus_val1": 1.5, "conv_rate_plus_val2": None}
+            ]

@@ -14,7 +14,8 @@ import json, sys
 from pathlib import Path
 from streamflow.offline import arrow
 from streamflow.tests.offline.projects import store_of, view_of
-from jobs.training.file import Sink, write
+from jobs.training.forms import write_parquet
+from jobs.training.sink import Sink
 
 ROWS = "generate_series(1, {rows}) AS n"
 SOURCE = (
@@ -37,7 +38,7 @@ def job(rows):
 
 def stream(rows):
     with job(rows).to_record_batches() as reader:
-        assert write(reader, reader.schema, Sink()).rows == rows
+        assert write_parquet(reader, reader.schema, Sink()) == rows
     return peak()
 
 peaks = [stream(50_000), stream(300_000)]

@@ -152,6 +152,28 @@ def test_what_was_before_and_is_again_is_the_present_one(served: httpx.Client) -
     assert older["superseded"]["by"] == PROFILE
 
 
+def test_its_own_names_of_views_and_keys_are_taken(served: httpx.Client) -> None:
+    with open_store("auto") as store:
+        view = store.get_feature_view("subs_profile_fv")
+        renamed = view.with_name("rides").with_join_key_map({"user_id": "rider"})
+        store.apply(FeatureService(name="rides_v1", features=[renamed[["months_active"]]]))
+    former = served.get("/services/rides_v1").json()["contract"]
+    service("net_service", name="rides_v1")
+    asked: dict[str, Any] = {"feature_service": "rides_v1", "full_feature_names": True}
+    pinned = {"If-Contract": former}
+    found = served.post(
+        "/get-online-features", json={**asked, "entities": {"rider": [USER]}}, headers=pinned
+    )
+    assert values_of(found, "online") == (["rider", "rides__months_active"], [USER, 1])
+    assert found.headers["contract"] == former
+    other = served.post(
+        "/get-online-features", json={**asked, "entities": {"user_id": [USER]}}, headers=pinned
+    )
+    assert_problem(other, 422, "invalid-request", "rider")
+    alone = served.get(f"/features/{USER}?service=rides_v1", headers=pinned)
+    assert_problem(alone, 422, "other-keys", "found by rider")
+
+
 @ways
 def test_a_column_that_is_gone_or_changed_is_told_in_words(served: httpx.Client, way: str) -> None:
     def asked(contract: str) -> httpx.Response:

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -14,9 +15,19 @@ import pytest
 from feast import FeatureService, FeatureView, Field
 from feast.types import Float64
 
+from api.reading.superseded import SupersededRequests
 from api.tests.access.key_files import ONE, bearer, line
-from api.tests.conftest import assert_problem, metric, ready, serving, statement, wait_until
+from api.tests.conftest import (
+    assert_problem,
+    metric,
+    ready,
+    rewrite,
+    serving,
+    statement,
+    wait_until,
+)
 from api.tests.http.test_contracts import CHURN, OTHER, ask, places, ways
+from streamflow.catalog.model import Catalog
 from streamflow.feast.registry.open import open_store
 
 PROFILE = "3c0829dcc18ce4d1"
@@ -373,3 +384,34 @@ def test_a_kept_answer_by_an_older_one_outlives_the_database(
             assert_problem(asked(client, OTHER), 409, "contract-mismatch", "known of profile_v1")
         else:
             assert_problem(asked(client, PROFILE), 503, "not-ready")
+
+
+def test_an_older_one_is_answered_of_a_service_that_tables_cannot_answer_now(copy: str) -> None:
+    service("months_active")
+
+    def unservable(found: Catalog) -> Catalog:
+        now = replace(found.services["profile_v1"], unservable="risk_fv: on demand", contract=OTHER)
+        return replace(found, services={**found.services, "profile_v1": now})
+
+    rewrite(unservable)
+    with serving() as client:
+        wait_until(lambda: ready(client))
+        for way in ("GET", "POST", "online"):
+            found = ask(client, way, PROFILE, by="header", service="profile_v1")
+            assert values_of(found, way)[0] == NAMES
+            for contract in (OTHER, CHURN):
+                refused = ask(client, way, contract, by="header", service="profile_v1")
+                assert_problem(refused, 422, "unservable", "risk_fv: on demand")
+
+
+def test_few_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.reading.superseded.MOST", 2)
+    counted = SupersededRequests()
+    for caller in ("a", "b", "c", "d", "a"):
+        counted.count("profile_v1", PROFILE, caller)
+    assert counted.counts == {
+        ("profile_v1", PROFILE, "a"): 2,
+        ("profile_v1", PROFILE, "b"): 1,
+        ("", "", ""): 2,
+    }
+    assert set(counted.last) == set(counted.counts)

@@ -3,6 +3,7 @@
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from pathlib import Path
@@ -14,9 +15,19 @@ import pytest
 from feast import FeatureService, FeatureView, Field
 from feast.types import Float64
 
+from api.reading.superseded import SupersededRequests
 from api.tests.access.key_files import ONE, bearer, line
-from api.tests.conftest import assert_problem, metric, ready, serving, statement, wait_until
+from api.tests.conftest import (
+    assert_problem,
+    metric,
+    ready,
+    rewrite,
+    serving,
+    statement,
+    wait_until,
+)
 from api.tests.http.test_contracts import CHURN, OTHER, ask, places, ways
+from streamflow.catalog.model import Catalog
 from streamflow.feast.registry.open import open_store
 
 PROFILE = "3c0829dcc18ce4d1"
@@ -150,6 +161,28 @@ def test_what_was_before_and_is_again_is_the_present_one(served: httpx.Client) -
     assert "superseded" not in found.json()["metadata"]
     older = ask(served, "GET", other, by="query", service="profile_v1").json()["metadata"]
     assert older["superseded"]["by"] == PROFILE
+
+
+def test_its_own_names_of_views_and_keys_are_taken(served: httpx.Client) -> None:
+    with open_store("auto") as store:
+        view = store.get_feature_view("subs_profile_fv")
+        renamed = view.with_name("rides").with_join_key_map({"user_id": "rider"})
+        store.apply(FeatureService(name="rides_v1", features=[renamed[["months_active"]]]))
+    former = served.get("/services/rides_v1").json()["contract"]
+    service("net_service", name="rides_v1")
+    asked: dict[str, Any] = {"feature_service": "rides_v1", "full_feature_names": True}
+    pinned = {"If-Contract": former}
+    found = served.post(
+        "/get-online-features", json={**asked, "entities": {"rider": [USER]}}, headers=pinned
+    )
+    assert values_of(found, "online") == (["rider", "rides__months_active"], [USER, 1])
+    assert found.headers["contract"] == former
+    other = served.post(
+        "/get-online-features", json={**asked, "entities": {"user_id": [USER]}}, headers=pinned
+    )
+    assert_problem(other, 422, "invalid-request", "rider")
+    alone = served.get(f"/features/{USER}?service=rides_v1", headers=pinned)
+    assert_problem(alone, 422, "other-keys", "found by rider")
 
 
 @ways
@@ -351,3 +384,34 @@ def test_a_kept_answer_by_an_older_one_outlives_the_database(
             assert_problem(asked(client, OTHER), 409, "contract-mismatch", "known of profile_v1")
         else:
             assert_problem(asked(client, PROFILE), 503, "not-ready")
+
+
+def test_an_older_one_is_answered_of_a_service_that_tables_cannot_answer_now(copy: str) -> None:
+    service("months_active")
+
+    def unservable(found: Catalog) -> Catalog:
+        now = replace(found.services["profile_v1"], unservable="risk_fv: on demand", contract=OTHER)
+        return replace(found, services={**found.services, "profile_v1": now})
+
+    rewrite(unservable)
+    with serving() as client:
+        wait_until(lambda: ready(client))
+        for way in ("GET", "POST", "online"):
+            found = ask(client, way, PROFILE, by="header", service="profile_v1")
+            assert values_of(found, way)[0] == NAMES
+            for contract in (OTHER, CHURN):
+                refused = ask(client, way, contract, by="header", service="profile_v1")
+                assert_problem(refused, 422, "unservable", "risk_fv: on demand")
+
+
+def test_few_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("api.reading.superseded.MOST", 2)
+    counted = SupersededRequests()
+    for caller in ("a", "b", "c", "d", "a"):
+        counted.count("profile_v1", PROFILE, caller)
+    assert counted.counts == {
+        ("profile_v1", PROFILE, "a"): 2,
+        ("profile_v1", PROFILE, "b"): 1,
+        ("", "", ""): 2,
+    }
+    assert set(counted.last) == set(counted.counts)

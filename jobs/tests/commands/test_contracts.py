@@ -2,6 +2,7 @@
 
 import json
 import re
+import socket
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
@@ -227,6 +228,51 @@ def test_what_is_no_api_is_said(
     result = streamflow("contracts", "--api", other)
     assert result.exit_code == 1
     assert said in result.stderr
+
+
+METRICS = b"""\
+# TYPE streamflow_api_superseded_requests_total counter
+streamflow_api_superseded_requests_total{LABELS} %d.0
+# TYPE streamflow_api_superseded_last_request_timestamp_seconds gauge
+streamflow_api_superseded_last_request_timestamp_seconds{LABELS} %d
+""".replace(b"LABELS", b'caller="a\\"b",contract="%b",service="profile_v1"' % PROFILE.encode())
+"""Of one process of the API: the requests of a caller, and when the last one came."""
+
+
+def test_all_processes_behind_a_name_are_asked(
+    database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def process(address: str, port: int, count: int) -> HTTPServer:
+        answers = 200, METRICS % (count, 1_700_000_000 + count)
+        found = HTTPServer((address, port), type("One", (Other,), {"answers": answers}))
+        Thread(target=found.serve_forever, daemon=True).start()
+        return found
+
+    first = process("127.0.0.1", 0, 5)
+    port = first.server_port
+    second = process("127.0.0.2", port, 3)
+    behind = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", port)) for n in (1, 2)]
+    resolved = socket.getaddrinfo
+
+    def getaddrinfo(host: str, *rest: Any, **options: Any) -> Any:
+        is_it = host == "streamflow-api-headless"
+        return behind if is_it else resolved(host, *rest, **options)
+
+    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
+    url = f"http://streamflow-api-headless:{port}"
+    try:
+        (one,) = [one for one in listed("--api", url) if one["contract"] == PROFILE]
+        assert one["asked_by"] == [{"caller": 'a"b', "requests": 8, "last": "2023-11-14T22:13:25Z"}]
+    finally:
+        second.shutdown()
+        second.server_close()
+    try:
+        result = streamflow("contracts", "--api", url)  # and no smaller sum
+        assert result.exit_code == 1
+        assert f"error: {url} does not answer: " in result.stderr
+    finally:
+        first.shutdown()
+        first.server_close()
 
 
 def test_an_api_that_does_not_answer_is_said_without_its_secrets(database: str) -> None:

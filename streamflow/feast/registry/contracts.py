@@ -1,10 +1,9 @@
 """Contracts of the feature services that Feast's registry has."""
 
-from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 from streamflow.catalog.contract import Contract, Feature, service_by_default
-from streamflow.catalog.known import KnownContract, KnownFeature, KnownView
 from streamflow.errors import ConfigurationError, UnknownName
 
 if TYPE_CHECKING:
@@ -57,48 +56,6 @@ def contract_of_service(service: "FeatureService") -> Contract:
     )
 
 
-def known_contract(
-    service: "FeatureService", sources: Mapping[str, Mapping[str, str]]
-) -> KnownContract:
-    """The contract of a feature service object with its list, without times.
-
-    Args:
-        service: as the registry or a definition has it.
-        sources: by view and feature, see `sources_of`.
-    """
-    contract = contract_of_service(service)
-    views = {one.name_to_use(): stored_name(one) for one in service.feature_view_projections}
-    return KnownContract(
-        service.name,
-        contract.hash,
-        tuple(
-            KnownFeature(
-                one.view, one.name, one.type, sources.get(views[one.view], {}).get(one.name, "")
-            )
-            for one in contract.features
-        ),
-        tuple(
-            KnownView(one.name_to_use(), stored_name(one), dict(one.join_key_map))
-            for one in service.feature_view_projections
-        ),
-    )
-
-
-def stored_name(projection: Any) -> str:
-    """The view of a projection; with its version where that is pinned, of which none is served."""
-    version = "" if projection.version_tag is None else f"@v{projection.version_tag}"
-    return f"{projection.name}{version}"
-
-
-def sources_of(view: Any) -> dict[str, str]:
-    """By feature of a view: its source and the column there, see Stored; {} without a source."""
-    source = getattr(view, "batch_source", None)
-    if source is None:
-        return {}
-    columns = {feature: column for column, feature in (source.field_mapping or {}).items()}
-    return {one.name: f"{source.name}.{columns.get(one.name, one.name)}" for one in view.features}
-
-
 def registered_names(store: "FeatureStore", contract: Contract) -> dict[str, str]:
     """By view of a contract: its name in the registry, where the service has renamed it.
 
@@ -109,5 +66,6 @@ def registered_names(store: "FeatureStore", contract: Contract) -> dict[str, str
     if contract.service in services:
         for one in services[contract.service].feature_view_projections:
             if one.name_to_use() in names and one.name_alias:
-                names[one.name_to_use()] = stored_name(one)
+                version = "" if one.version_tag is None else f"@v{one.version_tag}"
+                names[one.name_to_use()] = f"{one.name}{version}"
     return names

@@ -138,6 +138,7 @@ def test_features_that_an_earlier_version_applied_have_no_registry(database: str
 
 @pytest.fixture(scope="module")
 def trained(
+    client: httpx.Client,  # first, since the PG* variables name this one's database from here on
     databases: Any,
     server: dict[str, str],
     template: str,

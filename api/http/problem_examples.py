@@ -39,7 +39,7 @@ class Example:
 
     reply: Reply
     remedy: str
-    """What the caller can do about it."""
+    """The advice to the caller."""
 
     @property
     def status(self) -> HTTPStatus:

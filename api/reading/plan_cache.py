@@ -110,7 +110,7 @@ def hashes(catalog: Catalog, service: str) -> list[str]:
 
 
 def unknown(catalog: Catalog, service: str, asked: str) -> tuple[list[str], tuple[()], str]:
-    """What ContractMismatch says of a hash that the service never had; single features have one."""
+    """Arguments of ContractMismatch for a hash that the service never had."""
     if not service:
         return [], (), ""
     known = hashes(catalog, service)

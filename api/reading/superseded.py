@@ -6,7 +6,7 @@ MOST = 1000
 """Combinations of service, contract and caller that are counted apart. Services and contracts are
 those of catalogs, callers those of the folder of keys; years of both would make too many."""
 OTHERS = ("", "", "")
-"""What further combinations are counted as."""
+"""The combination under which all further ones are counted together."""
 
 Who = tuple[str, str, str]
 """A service, the hash of a contract, and the name of the caller's key, empty for none."""

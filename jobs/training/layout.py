@@ -8,7 +8,7 @@ from streamflow.training import Split, SplitAt, SplitByKey
 
 @dataclass(frozen=True)
 class Layout:
-    """How a training set is laid out."""
+    """The layout of a training set: its split, and the rows of each file."""
 
     split: Split | None = None
     rows_per_file: int = 0

@@ -32,7 +32,7 @@ class Manifest:
     text, `rows_sha256` of its rows, `timestamp`, `columns` with name and type, and
     `without_features`, the number of rows that have no feature."""
     split: dict[str, Any] = field(default_factory=dict)
-    """How rows were divided, by time or key, and `rows`: the number on each side."""
+    """The rule that divided the rows, by time or key, and `rows`: the number on each side."""
     rows_per_file: int = 0
     files: list[dict[str, Any]] = field(default_factory=list)
     """Of a folder: name, rows and sha256 of each file, in order."""

@@ -49,7 +49,7 @@ class Tally:
         return {side: self.sides[side] for side in ("train", "test")}
 
     def described(self) -> dict[str, Any]:
-        """What it found of a spine, as a manifest has it."""
+        """The findings about a spine, as a manifest has them."""
         return {"rows_sha256": self.hash.hexdigest(), "without_features": self.without_features}
 
 

@@ -48,7 +48,7 @@ class KnownFeature:
     name: str
     type: str
     source: str
-    """As in Stored."""
+    """The data source and its column; see Stored."""
 
 
 @dataclass(frozen=True)

@@ -24,7 +24,7 @@ class Needs:
     keys: Sequence[str]
     """The join keys of the views, by the names that the service gives them."""
     inputs: Sequence[str]
-    """What on-demand views take from a request; as a rule, the spine has it in its place."""
+    """The values that on-demand views take from a request, which a spine has as columns."""
     taken: Sequence[str]
     """The names of the features, and of those that on-demand views are computed from."""
     joined: Sequence[str]

@@ -41,7 +41,7 @@ class Change:
     """True if that catalog is the one to be written."""
     before: dict[Key, KnownContract]
     after: dict[Key, KnownContract]
-    """What the table has, and what it is to have."""
+    """The contracts that the table has, and those that it is to have."""
 
 
 def is_current(connection: Connection, found: Catalog) -> bool:

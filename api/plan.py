@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from api.errors import OtherKeys, Unservable
 from streamflow.catalog.contract import Contract, Feature
-from streamflow.catalog.known import KnownContract
+from streamflow.catalog.known_contracts import KnownContract
 from streamflow.catalog.model import Catalog, Projection, Service, StoredFeature, View
 from streamflow.errors import UnknownName
 

@@ -10,7 +10,7 @@ from api.reading.cache import Cache
 from api.reading.state import State
 from api.settings import ApiSettings
 from streamflow.catalog import model
-from streamflow.catalog.known import IS_READABLE, READ_KNOWN, KnownContract, parse_known
+from streamflow.catalog.known_contracts import IS_READABLE, READ_KNOWN, KnownContract, parse_known
 from streamflow.catalog.model import CatalogTooNew
 from streamflow.errors import SchemaMissing, SchemaTooNew, StoreUnavailable
 from streamflow.postgres import migrations

@@ -7,7 +7,7 @@ from api.errors import ContractMismatch, Unservable
 from api.plan import Plan, Selection, older_plan_of, plan_of
 from api.reading.superseded import SupersededRequests
 from streamflow.catalog.contract import service_by_default
-from streamflow.catalog.known import Key, KnownContract
+from streamflow.catalog.known_contracts import Key, KnownContract
 from streamflow.catalog.model import Catalog
 
 MOST_PLANS = 64

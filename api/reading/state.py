@@ -11,7 +11,7 @@ from typing import Any
 
 from api.errors import NotReady
 from streamflow.catalog import model
-from streamflow.catalog.known import KnownContract
+from streamflow.catalog.known_contracts import KnownContract
 from streamflow.catalog.model import Catalog, CatalogTooNew
 from streamflow.errors import SchemaTooNew
 from streamflow.postgres import migrations

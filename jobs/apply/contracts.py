@@ -11,10 +11,10 @@ from psycopg import Connection
 
 from jobs.apply.plan import CONTRACT, Change
 from streamflow import settings
-from streamflow.catalog.known import Key, KnownContract, Stored, Views, differences
+from streamflow.catalog.known_contracts import Key, KnownContract, Stored, Views, differences
 from streamflow.catalog.model import Catalog, CatalogTooNew
 from streamflow.feast.registry.compile import is_stored
-from streamflow.feast.registry.known import known_contract, sources_of
+from streamflow.feast.registry.known_contracts import known_contract, sources_of
 from streamflow.feast.registry.open import repo_config
 from streamflow.online.catalog import change_to, known_contracts, served
 

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from psycopg import Connection
 
 from streamflow.catalog.contract import Contract, Feature
-from streamflow.catalog.known import KnownContract, differences
+from streamflow.catalog.known_contracts import KnownContract, differences
 from streamflow.feast.registry.compile import compiled
 from streamflow.online.catalog import known_contracts
 

@@ -16,7 +16,7 @@ from jobs.commands.report import reporting
 from jobs.run import console
 from jobs.run.askers import asked_for
 from jobs.run.instants import iso
-from streamflow.catalog.known import Key, KnownContract
+from streamflow.catalog.known_contracts import Key, KnownContract
 from streamflow.catalog.model import Catalog
 from streamflow.errors import (
     ConfigurationError,

@@ -13,7 +13,7 @@ from urllib.parse import SplitResult, urlsplit
 
 from jobs.run.instants import iso
 from jobs.run.urls import url_error, without_secrets
-from streamflow.catalog.known import Key
+from streamflow.catalog.known_contracts import Key
 from streamflow.errors import ConfigurationError, StreamflowError
 
 TIMEOUT_S = 10

@@ -12,8 +12,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 from streamflow.catalog.contract import Contract, Feature
-from streamflow.catalog.known import Key as ContractKey
-from streamflow.catalog.known import KnownContract, Stored, Views, differences
+from streamflow.catalog.known_contracts import Key as ContractKey
+from streamflow.catalog.known_contracts import KnownContract, Stored, Views, differences
 from streamflow.errors import ConfigurationError
 
 FORMAT = 1

@@ -10,7 +10,7 @@ from psycopg import Connection
 
 from streamflow import settings
 from streamflow.catalog import model
-from streamflow.catalog.known import (
+from streamflow.catalog.known_contracts import (
     IS_READABLE,
     READ_KNOWN,
     Key,

@@ -16,8 +16,8 @@ from psycopg import Connection, sql
 from psycopg.pq import TransactionStatus
 
 from streamflow.catalog.layout import JSON, SCHEMA, Column, Layout
-from streamflow.online.kept import Became, kept, kept_back, not_ahead, too_far
 from streamflow.online.rows import Row, by_features
+from streamflow.online.unwritten_rows import Became, kept, kept_back, not_ahead, too_far
 from streamflow.postgres.connect import first_line
 from streamflow.postgres.refusals import refused
 from streamflow.sources.row_order import Feature, age, as_record, descending

@@ -18,7 +18,7 @@ from streamflow.feast.engine.compute import Write
 from streamflow.feast.engine.ledger import Result
 from streamflow.feast.online.rows import FeastRow, rows_of
 from streamflow.online import write as online_write
-from streamflow.online.kept import Became
+from streamflow.online.unwritten_rows import Became
 
 log = logging.getLogger(__name__)
 

@@ -35,9 +35,9 @@ from streamflow.feast.registry.layouts import layout_in
 from streamflow.online import pool as online_pool
 from streamflow.online import rows as online_rows
 from streamflow.online import write as online_write
-from streamflow.online.kept import Became
 from streamflow.online.plan import TableRead, plan_of
 from streamflow.online.read import Row, rows
+from streamflow.online.unwritten_rows import Became
 
 log = logging.getLogger(__name__)
 

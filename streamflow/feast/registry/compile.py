@@ -19,7 +19,7 @@ from streamflow.catalog.model import (
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.client import client_registry
 from streamflow.feast.registry.contracts import contract_of_service
-from streamflow.feast.registry.known import known_contract, sources_of
+from streamflow.feast.registry.known_contracts import known_contract, sources_of
 from streamflow.feast.registry.layouts import layout_of
 
 if TYPE_CHECKING:

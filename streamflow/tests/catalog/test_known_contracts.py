@@ -12,7 +12,13 @@ from feast import FeatureService, FeatureStore, Field, OnDemandFeatureView
 from feast.transformation.python_transformation import PythonTransformation
 from feast.types import Float64, Int64
 
-from streamflow.catalog.known import KnownContract, KnownFeature, KnownView, Stored, differences
+from streamflow.catalog.known_contracts import (
+    KnownContract,
+    KnownFeature,
+    KnownView,
+    Stored,
+    differences,
+)
 from streamflow.catalog.model import Catalog
 from streamflow.feast.registry import compile as compiler
 from streamflow.online import catalog as rows

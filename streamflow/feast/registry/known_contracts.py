@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from streamflow.catalog.known import KnownContract, KnownFeature, KnownView
+from streamflow.catalog.known_contracts import KnownContract, KnownFeature, KnownView
 from streamflow.feast.registry.contracts import contract_of_service
 
 if TYPE_CHECKING:

@@ -1,6 +1,6 @@
 """Runs inside the cluster: asks all that the API answers, at a steady rate, and says how it went.
 
-Usage: mixed.py URL RATE SECONDS USERS. Prints a JSON line every ten seconds and at the end:
+Usage: mixed_load.py URL RATE SECONDS USERS. Prints a JSON line every ten seconds and at the end:
 seconds from the beginning, requests, failed (by reason), and the p50 and p99 of these ten seconds
 in milliseconds.
 """

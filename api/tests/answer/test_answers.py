@@ -147,7 +147,7 @@ def test_an_infinite_instant_is_the_last_one_that_can_be_written() -> None:
 def test_settings_have_the_documented_defaults() -> None:
     settings = ApiSettings()
     assert settings.model_dump() == {
-        "service": "churn_v1",
+        "service": "",
         "join_key": "user_id",
         "entity": None,
         "keep_alive_s": 75,

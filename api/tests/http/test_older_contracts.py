@@ -70,6 +70,13 @@ def view_with(**changed: Any) -> None:
         )
 
 
+def wait_until_heard(client: httpx.Client) -> None:
+    """Returns when the API has heard of the newest catalog: until then it gives kept answers."""
+    with psycopg.connect() as connection:
+        ((version,),) = connection.execute("SELECT version FROM ops.catalog").fetchall()
+    wait_until(lambda: metric(client, "streamflow_api_catalog_version") == version, 2)
+
+
 @pytest.fixture
 def served(copy: str) -> Iterator[httpx.Client]:
     with serving() as client:
@@ -104,6 +111,7 @@ def test_it_is_answered_by_its_own_list_in_its_own_order(
 
     former, began = values_of(asked(), way), datetime.now(UTC)
     present = service("net_service", "monthly_fee", "months_active")
+    wait_until_heard(served)
     for _ in range(2):  # the second one by the direct route, and kept
         response = asked()
         assert values_of(response, way) == former
@@ -193,6 +201,7 @@ def test_a_column_that_is_gone_or_changed_is_told_in_words(served: httpx.Client,
     present = service("months_active")
     assert asked(PROFILE).status_code == 200
     view_with(monthly_fee=Float64, paperless_billing=None)
+    wait_until_heard(served)
     words = [
         "subs_profile_fv:monthly_fee was Float32, is Float64",
         "subs_profile_fv:paperless_billing was Bool, which feature view subs_profile_fv does not "
@@ -212,6 +221,7 @@ def test_a_column_that_is_gone_or_changed_is_told_in_words(served: httpx.Client,
         assert body["known"] == [present]
     assert asked(present).status_code == 200
     view_with(monthly_fee=None)
+    wait_until_heard(served)
     assert_problem(asked(PROFILE), 409, "contract-mismatch", "monthly_fee was Float32, which feat")
 
 

@@ -95,7 +95,7 @@ def test_an_empty_value_is_none(arguments: list[str], name: str) -> None:
         (["materialize", "--end", "9999-12-31T23:59-05:00"], "Invalid value for '--end': "),
         (
             ["training-set", *AS_OF, "--out", "x", "--service="],
-            "unknown feature service ''; known: ",
+            "--service is empty",
         ),
         (["audit", "--threshold", "nan"], "Invalid value for '--threshold': "),
         (

@@ -94,9 +94,11 @@ def demonstrate_repository(repo: Path) -> None:
     from streamflow.feast.registry.open import repo_config
 
     project = repo_config().project
+    go_on = f".venv/bin/streamflow services --repo {repo}"
     if embedded.ensure():
         create_database(project)
         os.environ["PGDATABASE"] = project
+        go_on = f'eval "$(.venv/bin/streamflow db env)"; export PGDATABASE={project}; {go_on}'
     run("apply")
     run("materialize")
     run("services")
@@ -112,7 +114,7 @@ def demonstrate_repository(repo: Path) -> None:
         asked = Request(url + path, body.encode(), {"content-type": "application/json"})  # noqa: S310
         with urlopen(asked, timeout=10) as answer:  # noqa: S310  # our own server
             console.say(answer.read().decode())
-    console.say(f"\nDone. `.venv/bin/streamflow services --repo {repo}` describes each feature.")
+    console.say(f"\nDone. To go on in its database:\n  {go_on}")
 
 
 def examples() -> tuple[str, list[dict[str, str]]]:

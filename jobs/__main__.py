@@ -6,33 +6,29 @@ was stored).
 
 from datetime import timedelta
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from jobs.commands import api_key, contracts, db, features, services
-from jobs.commands import backup as backup_commands
-from jobs.commands.application import (
+from jobs.command_line.application import (
     Application,
     RunCommand,
     require_at_most_one,
-    require_one,
-    require_with,
 )
+from jobs.command_line.report import VERBOSE, reporting
+from jobs.command_line.run import run
+from jobs.command_line.times import AsOf, End, Start, scheduled_time
+from jobs.commands import api_key, contracts, db, features, services, training
+from jobs.commands import backup as backup_commands
 from jobs.commands.audit import audit
 from jobs.commands.batch import BATCH, SETTINGS, batch
 from jobs.commands.init import init
-from jobs.commands.report import VERBOSE, reporting
-from jobs.commands.run import run
 from jobs.commands.serve_flows import serve_flows
-from jobs.commands.times import AsOf, End, LabelsOf, SplitInstant, Start, scheduled_time
 from jobs.commands.wait import wait
 from jobs.run import console, earlier_runs, ledger
 from jobs.run.earlier_runs import done_before, online_before
 from jobs.run.instants import midnight
-from jobs.run.urls import without_secrets
 from streamflow import logs, settings
-from streamflow.catalog.contract import PREFERRED
 
 app = Application(
     help="StreamFlow's feature store: from a month of CSV files to features over HTTP.",
@@ -141,96 +137,8 @@ def apply(
             console.say(f"needs --allow-removal: {'; '.join(found.blocked)}")
 
 
-@app.command("training-set", cls=RunCommand)
-def training_set(
-    out: Annotated[
-        str,
-        typer.Option(help="Parquet file, or CSV where it ends in .csv: a path or any fsspec URL."),
-    ],
-    as_of: LabelsOf = None,
-    entities: Annotated[
-        str | None,
-        typer.Option(
-            metavar="FILE|URL|SQL",
-            help="Rows of your own in place of a day's labels: .parquet, .csv, or a query.",
-        ),
-    ] = None,
-    service: features.Service = "",
-    timestamp_column: Annotated[
-        str | None,
-        typer.Option(
-            metavar="NAME",
-            help="With --entities, the rows' times; without a zone they are UTC."
-            " Without it event_timestamp.",
-        ),
-    ] = None,
-    split_at: SplitInstant = None,
-    split_by_key: Annotated[
-        float | None,
-        typer.Option(
-            metavar="SHARE", help="Column split: this share of the keys is test, by hash."
-        ),
-    ] = None,
-    split_seed: Annotated[
-        int | None, typer.Option(metavar="N", help="Another number gives other keys. Without it 0.")
-    ] = None,
-    rows_per_file: Annotated[
-        int | None,
-        typer.Option(min=1, metavar="N", help="A folder of Parquet files, N rows each at most."),
-    ] = None,
-    allow_empty: Annotated[
-        bool, typer.Option("--allow-empty", help="Exit with 0 if that day has no labels.")
-    ] = False,
-    if_stale: Annotated[
-        bool,
-        typer.Option(
-            "--if-stale", help="With --as-of, exit with 0 if the one there is up to date."
-        ),
-    ] = False,
-) -> None:
-    """Join labels, or rows of your own, with a service's features; write them and a manifest.
-
-    Each row gets what was known at its time. The labels are those of a day, by --as-of.
-    """
-    require_one(as_of=as_of, entities=entities)
-    require_at_most_one(split_at=split_at, split_by_key=split_by_key)
-    require_with("as_of", as_of, allow_empty=allow_empty, if_stale=if_stale)
-    require_with("entities", entities, timestamp_column=timestamp_column)
-    require_with("split_by_key", split_by_key, split_seed=split_seed)
-    options = {
-        "entities": entities,
-        "timestamp_column": timestamp_column,
-        "split_at": split_at,
-        "split_by_key": split_by_key,
-        "split_seed": split_seed,
-        "rows_per_file": rows_per_file,
-    }
-    given = {name: value for name, value in options.items() if value is not None}
-    service = service or (PREFERRED if as_of else "")
-    what: dict[str, Any] = {"as_of": as_of, "service": service, "out": out, **given}
-
-    def current() -> dict[str, Any] | None:
-        from jobs.training.freshness import built_before
-
-        return built_before(**what) if if_stale else None
-
-    how = {"allow_empty": allow_empty}
-    run("training-set", "build_training_dataset", {**what, **how}, unless=current)
-
-
-@app.command()
-def verify(
-    path: Annotated[str, typer.Argument(help="A training set: a path or any fsspec URL.")],
-) -> None:
-    """Build a training set again from the database and compare, byte for byte.
-
-    The labels of a day are read again; rows of your own are taken from the training set.
-    """
-    with reporting():
-        from jobs.training.verify import verify as verified
-
-        manifest = verified(path)
-        console.say(f"{without_secrets(path)}: {manifest.rows:,} rows, equal to the database")
+app.command("training-set", cls=RunCommand)(training.training_set)
+app.command()(training.verify)
 
 
 @app.command(cls=RunCommand)

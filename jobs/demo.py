@@ -18,8 +18,8 @@ import typer
 from psycopg import sql
 
 from jobs.__main__ import app as streamflow
-from jobs.commands.application import Application, require_at_most_one
-from jobs.commands.report import reporting
+from jobs.command_line.application import Application, require_at_most_one
+from jobs.command_line.report import reporting
 from jobs.run import console
 from streamflow import settings
 from streamflow.catalog.model import READ, parse

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.commands.run import run
+from jobs.command_line.run import run
 
 
 def audit(

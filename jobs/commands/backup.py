@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.commands.application import Application, RunCommand
-from jobs.commands.report import error_text, reporting
+from jobs.command_line.application import Application, RunCommand
+from jobs.command_line.report import error_text, reporting
 from jobs.run import console, waiting
 from jobs.run.ledger import Run, recorded
 from streamflow.errors import ConfigurationError, StreamflowError, shorten

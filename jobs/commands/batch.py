@@ -10,7 +10,7 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.commands.report import FAILED, INTERRUPTED, REFUSED, WRONG_USE, exit_code, print_error
+from jobs.command_line.report import FAILED, INTERRUPTED, REFUSED, WRONG_USE, exit_code, print_error
 from jobs.run import waiting
 from jobs.run.urls import without_secrets
 from streamflow.errors import ConfigurationError, StoreUnavailable, StreamflowError

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import psycopg
 import typer
 
-from jobs.commands.application import Application
-from jobs.commands.report import reporting
+from jobs.command_line.application import Application
+from jobs.command_line.report import reporting
 from jobs.run import console
 from jobs.run.askers import asked_for
 from jobs.run.instants import iso

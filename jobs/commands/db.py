@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from jobs.commands.application import Application
-from jobs.commands.report import reporting
+from jobs.command_line.application import Application
+from jobs.command_line.report import reporting
 from jobs.roles import set_up as roles
 from jobs.roles.names import Names, passwords
 from jobs.run import console, waiting

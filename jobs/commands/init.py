@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.commands.report import reporting
+from jobs.command_line.report import reporting
 from jobs.run import console
 from streamflow.errors import ConfigurationError, shorten
 

@@ -5,8 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
-from jobs.commands.report import reporting
-from jobs.commands.run import prefect_flows, unreachable_reason
+from jobs.command_line.report import reporting
+from jobs.command_line.run import prefect_flows, unreachable_reason
 from jobs.run import console
 from jobs.run.urls import without_secrets
 from streamflow.errors import ConfigurationError, StoreUnavailable, UnknownName

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from jobs.commands.report import reporting
+from jobs.command_line.report import reporting
 from jobs.run import console
 from jobs.run.instants import iso
 from streamflow.errors import UnknownName

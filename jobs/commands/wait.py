@@ -7,7 +7,7 @@ from typing import Annotated, Literal, Self
 
 import typer
 
-from jobs.commands.report import reporting
+from jobs.command_line.report import reporting
 from jobs.run import ledger, waiting
 from jobs.run.earlier_runs import DONE, is_loading
 from streamflow.errors import ConfigurationError, StreamflowError

@@ -58,18 +58,17 @@ def build_training_dataset(
     from jobs.training.labels import NoLabels, wait_for_labels
     from jobs.training.layout import layout_of
 
-    options = {
-        "as_of": as_of,
-        "service": service,
-        "out": out,
-        "entities": entities,
-        "timestamp_column": timestamp_column,
-        "split_at": split_at,
-        "split_by_key": split_by_key,
-        "split_seed": split_seed,
-        "rows_per_file": rows_per_file,
-    }
-    what = {name: value for name, value in options.items() if value is not None}
+    what = ledger.given(
+        as_of=as_of,
+        service=service,
+        out=out,
+        entities=entities,
+        timestamp_column=timestamp_column,
+        split_at=split_at,
+        split_by_key=split_by_key,
+        split_seed=split_seed,
+        rows_per_file=rows_per_file,
+    )
     layout = layout_of(split_at, split_by_key, split_seed or 0, rows_per_file or 0)
     if as_of is not None:
         wait_for_labels(as_of)

@@ -150,6 +150,11 @@ def observed(run: Run) -> Iterator[None]:
         ended[run.command] = run
 
 
+def given(**parameters: Any) -> dict[str, Any]:
+    """The parameters that have a value, which alone are in the ledger where most are optional."""
+    return {name: value for name, value in parameters.items() if value is not None}
+
+
 def with_revision(revision: str, **parameters: Any) -> dict[str, Any]:
     """Adds a run's revision, if any, to its parameters."""
     return parameters | ({"revision": revision} if revision else {})

@@ -73,6 +73,16 @@ def drop_leftover_databases(database: str) -> Iterator[None]:
 
 
 @pytest.fixture
+def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of the feature repository that a test may edit."""
+    folder = tmp_path / "repo"
+    folder.mkdir()
+    copy_repository(folder)
+    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(folder))
+    return folder
+
+
+@pytest.fixture
 def new_feature(tmp_path: Path) -> dict[str, str]:
     """The environment in which subs_profile_fv has one feature more."""
     copy_repository(tmp_path)

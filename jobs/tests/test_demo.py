@@ -8,6 +8,8 @@ import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -19,12 +21,14 @@ from jobs.commands.init import write
 pytestmark = pytest.mark.slow  # the demo as a person starts it
 
 
-def test_the_demo_ends_with_the_answers_of_the_running_api(small_months: Path) -> None:
+@contextmanager
+def demonstrated(*options: str) -> Iterator[tuple[list[str], Path]]:
+    """Runs the demo on a server of its own to its end; yields its lines and its home."""
     home = tempfile.mkdtemp(prefix="sf-")  # short enough for a Unix socket
     environment = {name: text for name, text in os.environ.items() if not name.startswith("PG")}
     try:
         done = subprocess.run(
-            [sys.executable, "-m", "jobs.demo", "--data", str(small_months)],
+            [sys.executable, "-m", "jobs.demo", *options],
             env={**environment, "STREAMFLOW_HOME": home},
             capture_output=True,
             text=True,
@@ -32,33 +36,25 @@ def test_the_demo_ends_with_the_answers_of_the_running_api(small_months: Path) -
             check=False,
         )
         assert done.returncode == 0, done.stderr
-        assert "50 rows, equal to the database" in done.stdout
-        first, second = [line for line in done.stdout.splitlines() if line.startswith('{"user_id"')]
-        assert '"months_active":1,"monthly_fee":29.850000381469727' in first
-        assert '"months_active":9,"monthly_fee":65.5999984741211' in second
-        assert not (Path(home) / "postgres" / "postmaster.pid").exists()
+        yield done.stdout.splitlines(), Path(home)
     finally:
         shutil.rmtree(home, ignore_errors=True)
+
+
+def test_the_demo_ends_with_the_answers_of_the_running_api(small_months: Path) -> None:
+    with demonstrated("--data", str(small_months)) as (lines, home):
+        assert any("50 rows, equal to the database" in one for one in lines)
+        first, second = [one for one in lines if one.startswith('{"user_id"')]
+        assert '"months_active":1,"monthly_fee":29.850000381469727' in first
+        assert '"months_active":9,"monthly_fee":65.5999984741211' in second
+        assert not (home / "postgres" / "postmaster.pid").exists()
 
 
 def test_a_repository_of_ones_own_is_served(tmp_path: Path) -> None:
     repo = tmp_path / "shop"
     write(repo)
-    home = tempfile.mkdtemp(prefix="sf-")
-    environment = {name: text for name, text in os.environ.items() if not name.startswith("PG")}
-    try:
-        done = subprocess.run(
-            [sys.executable, "-m", "jobs.demo", "--definitions", str(repo)],
-            env={**environment, "STREAMFLOW_HOME": home},
-            capture_output=True,
-            text=True,
-            timeout=180,
-            check=False,
-        )
-    finally:
-        shutil.rmtree(home, ignore_errors=True)
-    assert done.returncode == 0, done.stderr
-    (answer,) = [line for line in done.stdout.splitlines() if line.startswith('{"results"')]
+    with demonstrated("--definitions", str(repo)) as (lines, _):
+        (answer,) = [one for one in lines if one.startswith('{"results"')]
     values = {name: one["values"] for name, one in served(answer).items()}
     assert values["account_id"] == ["anna", "anna"]
     assert values["device_id"] == [1, 2]

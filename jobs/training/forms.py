@@ -92,25 +92,33 @@ def kept(schema: pa.Schema, form: Form) -> pa.Schema:
     Raises:
         SpineRefused: there is no such type; names the column.
     """
+    place, hint = "Parquet", "cast it, or leave it out"
+    if form.is_csv:
+        place, hint = "CSV", "name the training set .parquet, or leave it out"
     fields = []
     for column in schema:
-        kind = column.type
-        try:
-            if form.is_csv and not any(known(kind) for known in CSV_TYPES):
-                raise pa.ArrowNotImplementedError
-            if not form.is_csv:
-                file = io.BytesIO()
-                pq.write_table(pa.schema([pa.field("x", kind)]).empty_table(), file)
-                kind = pq.read_schema(file).field(0).type
-        except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError):
-            place, hint = "Parquet", "cast it, or leave it out"
-            if form.is_csv:
-                place, hint = "CSV", "name the training set .parquet, or leave it out"
+        kind = type_in_csv(column.type) if form.is_csv else type_in_parquet(column.type)
+        if kind is None:
             raise SpineRefused(
                 f"column {quoted(column.name)} is {column.type}, which {place} cannot keep; {hint}"
-            ) from None
+            )
         fields.append(pa.field(column.name, kind))
     return pa.schema(fields)
+
+
+def type_in_csv(kind: pa.DataType) -> pa.DataType | None:
+    """The type itself where CSV has a form for it; None where it has none."""
+    return kind if any(known(kind) for known in CSV_TYPES) else None
+
+
+def type_in_parquet(kind: pa.DataType) -> pa.DataType | None:
+    """The type that Parquet gives back for a column of this one; None where it keeps none."""
+    file = io.BytesIO()
+    try:
+        pq.write_table(pa.schema([pa.field("x", kind)]).empty_table(), file)
+        return pq.read_schema(file).field(0).type
+    except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError):
+        return None  # pyarrow has no other way to ask what it can write
 
 
 def write(

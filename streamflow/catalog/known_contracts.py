@@ -101,6 +101,23 @@ class KnownContract:
         return tuple(one.name for one in self.features if one.view == alias)
 
 
+def list_behind(
+    contract: Contract, views: Sequence[KnownView], sources: Mapping[str, Mapping[str, str]]
+) -> KnownContract:
+    """The list behind a contract, without times.
+
+    Args:
+        views: those that the service uses, each feature's among them.
+        sources: by view in the registry and feature, the source and its column, see Stored.
+    """
+    stored = {one.alias: sources.get(one.view, {}) for one in views}
+    features = (
+        KnownFeature(one.view, one.name, one.type, stored[one.view].get(one.name, ""))
+        for one in contract.features
+    )
+    return KnownContract(contract.service, contract.hash, tuple(features), tuple(views))
+
+
 def parse_known(row: Sequence[Any]) -> KnownContract:
     """The contract of a row of READ_KNOWN: lists are JSON texts, times UTC without a zone."""
     service, hash_, features, views, *times = row

@@ -18,6 +18,7 @@ from streamflow.catalog.known_contracts import (
     KnownFeature,
     KnownView,
     advanced,
+    list_behind,
     parse_known,
     retained,
 )
@@ -139,19 +140,8 @@ def list_of(found: Catalog, service: Service) -> KnownContract | None:
     contract = found.contracts[service.name]
     if contract.hash != service.contract or service.unservable:
         return None
-    views = {one.alias: one.view for one in service.projections}
-    sources = found.sources
-    return KnownContract(
-        service.name,
-        service.contract,
-        tuple(
-            KnownFeature(
-                one.view, one.name, one.type, sources.get(views[one.view], {}).get(one.name, "")
-            )
-            for one in contract.features
-        ),
-        tuple(KnownView(one.alias, one.view, one.join_keys) for one in service.projections),
-    )
+    views = [KnownView(one.alias, one.view, one.join_keys) for one in service.projections]
+    return list_behind(contract, views, found.sources)
 
 
 def known_contracts(connection: Connection, project: str) -> list[KnownContract]:

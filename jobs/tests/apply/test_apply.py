@@ -15,21 +15,12 @@ from jobs.ingest.load import ingest
 from jobs.materialize import materialize
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import recorded
-from jobs.tests.acting import copy_repository
 from streamflow.errors import ConfigurationError, RemovalNotAllowed
 from streamflow.feast.online.client import read
 from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect
-
-
-@pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the feature repository that a test may edit."""
-    copy_repository(tmp_path)
-    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
-    return tmp_path
 
 
 def edit(repo: Path, before: str, after: str) -> None:

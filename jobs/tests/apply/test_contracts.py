@@ -19,14 +19,6 @@ CHURN, PROFILE = "210c99bb71d5f508", "3c0829dcc18ce4d1"
 NAMES = '["months_active", "monthly_fee", "paperless_billing"]'
 
 
-@pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the feature repository that a test may edit."""
-    copy_repository(tmp_path)
-    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path))
-    return tmp_path
-
-
 def contract_of(service: str) -> str:
     query = "SELECT document->'services'->%s->>'contract' FROM ops.catalog"
     return str(execute(query, service)[0][0])

@@ -212,16 +212,6 @@ def test_wrong_use_of_a_run_ends_in_one_line_and_its_json_line(arguments: list[s
 # ---- definitions
 
 
-@pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the feature repository that a test may edit."""
-    folder = tmp_path / "repo"
-    folder.mkdir()
-    copy_repository(folder)
-    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(folder))
-    return folder
-
-
 def with_more(repo: Path, text: str) -> None:
     """Adds text to the definitions."""
     with (repo / "definitions.py").open("a") as file:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from jobs.commands.report import SETTINGS
+from jobs.command_line.report import SETTINGS
 from jobs.ingest.load import ingest
 from jobs.run.ledger import recorded
 from jobs.tests.acting import copy_repository, streamflow

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import psycopg
 import pytest
 
-from jobs.commands.times import scheduled_time
+from jobs.command_line.times import scheduled_time
 from jobs.tests.acting import streamflow
 
 NOW = datetime(2026, 11, 28, 3, 20, tzinfo=UTC)

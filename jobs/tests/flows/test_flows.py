@@ -163,7 +163,7 @@ def test_with_the_server_away_the_work_is_done_and_the_log_says_so(
 
 def test_without_a_server_prefect_is_not_even_imported(database: str, small_months: Path) -> None:
     code = (
-        "import sys; from datetime import date; from jobs.commands.run import tracked;"
+        "import sys; from datetime import date; from jobs.command_line.run import tracked;"
         f"tracked('ingest_month', source={str(small_months / 'month_000')!r},"
         " as_of=date(2024, 1, 31)); print('prefect' in sys.modules)"
     )

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from jobs.sample.months import write_months
-from jobs.tests.acting import copy_repository, done, execute, refused, streamflow
+from jobs.tests.acting import done, execute, refused, streamflow
 from streamflow.settings import FEATURE_REPO
 
 COLUMNS = """\
@@ -28,16 +28,6 @@ clicks = Snapshot(
 )
 
 SNAPSHOTS = """
-
-
-@pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the feature repository that a test may edit."""
-    folder = tmp_path / "repo"
-    folder.mkdir()
-    copy_repository(folder)
-    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(folder))
-    return folder
 
 
 def edit(repo: Path, *changes: tuple[str, str]) -> None:

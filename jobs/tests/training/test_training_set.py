@@ -16,7 +16,6 @@ from jobs.apply.apply import apply
 from jobs.ingest.load import ingest
 from jobs.run.ledger import recorded
 from jobs.run.versions import versions
-from jobs.tests.acting import copy_repository
 from jobs.training.build import build
 from jobs.training.manifest import Manifest
 from jobs.training.sink import Sink
@@ -315,13 +314,9 @@ def test_verify_names_other_columns(tmp_path: Path) -> None:
 
 
 @pytest.fixture
-def repo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A copy of the feature repository that a test may edit; its file of definitions."""
-    folder = tmp_path / "repo"
-    folder.mkdir()
-    copy_repository(folder)
-    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(folder))
-    return folder / "definitions.py"
+def definitions(repo: Path) -> Path:
+    """The file of definitions in a copy of the feature repository."""
+    return repo / "definitions.py"
 
 
 def edit(file: Path, *changes: tuple[str, str]) -> None:
@@ -351,10 +346,12 @@ FAILED = """        Field(
 
 
 @pytest.mark.usefixtures("january")
-def test_a_set_is_verified_by_the_features_of_its_own_manifest(repo: Path, tmp_path: Path) -> None:
+def test_a_set_is_verified_by_the_features_of_its_own_manifest(
+    definitions: Path, tmp_path: Path
+) -> None:
     out = tmp_path / "t.parquet"
     made = make(out)
-    edit(repo, *MORE)
+    edit(definitions, *MORE)
     assert make(tmp_path / "more.parquet").contract != made.contract
     assert verify(str(out)) == made
     execute("UPDATE source.usage_agg_30d_snapshots SET skips_7d = 8 WHERE user_id = '0002-ORFBO'")
@@ -363,12 +360,14 @@ def test_a_set_is_verified_by_the_features_of_its_own_manifest(repo: Path, tmp_p
 
 
 @pytest.mark.usefixtures("january")
-def test_so_is_one_whose_service_is_gone_or_has_less(repo: Path, tmp_path: Path) -> None:
+def test_so_is_one_whose_service_is_gone_or_has_less(definitions: Path, tmp_path: Path) -> None:
     out, small = tmp_path / "t.parquet", tmp_path / "small.parquet"
     made, less = make(out), make(small, service="profile_v1")
-    text = repo.read_text()
-    repo.write_text(text[: text.index("profile_v1 = FeatureService(")])
-    edit(repo, ("features=[subs_profile_fv, usage_agg_30d_fv,", "features=[usage_agg_30d_fv,"))
+    text = definitions.read_text()
+    definitions.write_text(text[: text.index("profile_v1 = FeatureService(")])
+    edit(
+        definitions, ("features=[subs_profile_fv, usage_agg_30d_fv,", "features=[usage_agg_30d_fv,")
+    )
     assert (verify(str(out)), verify(str(small))) == (made, less)
 
 
@@ -398,20 +397,20 @@ def test_so_is_one_whose_service_is_gone_or_has_less(repo: Path, tmp_path: Path)
     ],
 )
 def test_a_set_whose_features_are_gone_is_told_which(
-    repo: Path, tmp_path: Path, changes: list[tuple[str, str]], said: str
+    definitions: Path, tmp_path: Path, changes: list[tuple[str, str]], said: str
 ) -> None:
     out = tmp_path / "t.parquet"
     make(out)
-    edit(repo, *changes)
+    edit(definitions, *changes)
     with pytest.raises(VerificationFailed, match=f"^{out}: {said}$"):
         verify(str(out))
 
 
 @pytest.mark.usefixtures("january")
-def test_a_service_of_renamed_views_has_training_sets(repo: Path, tmp_path: Path) -> None:
+def test_a_service_of_renamed_views_has_training_sets(definitions: Path, tmp_path: Path) -> None:
     text = 'features=[subs_profile_fv[["months_active", "monthly_fee", "paperless_billing"]]]'
     renamed = 'features=[subs_profile_fv[["months_active"]].with_name("profile")]'
-    edit(repo, (text, renamed))
+    edit(definitions, (text, renamed))
     out = tmp_path / "t.parquet"
     made = make(out, service="profile_v1")
     assert [one["view"] for one in made.features] == ["profile"]

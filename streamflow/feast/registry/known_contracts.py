@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from streamflow.catalog.known_contracts import KnownContract, KnownFeature, KnownView
+from streamflow.catalog.known_contracts import KnownContract, KnownView, list_behind
 from streamflow.feast.registry.contracts import contract_of_service
 
 if TYPE_CHECKING:
@@ -19,22 +19,11 @@ def known_contract(
         service: as the registry or a definition has it.
         sources: by view and feature, see `sources_of`.
     """
-    contract = contract_of_service(service)
-    views = {one.name_to_use(): stored_name(one) for one in service.feature_view_projections}
-    return KnownContract(
-        service.name,
-        contract.hash,
-        tuple(
-            KnownFeature(
-                one.view, one.name, one.type, sources.get(views[one.view], {}).get(one.name, "")
-            )
-            for one in contract.features
-        ),
-        tuple(
-            KnownView(one.name_to_use(), stored_name(one), dict(one.join_key_map))
-            for one in service.feature_view_projections
-        ),
-    )
+    views = [
+        KnownView(one.name_to_use(), stored_name(one), dict(one.join_key_map))
+        for one in service.feature_view_projections
+    ]
+    return list_behind(contract_of_service(service), views, sources)
 
 
 def stored_name(projection: Any) -> str:

@@ -13,7 +13,7 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
-from jobs.commands.report import VERBOSE, WRONG_USE, error_text, exit_code, print_error
+from jobs.command_line.report import VERBOSE, WRONG_USE, error_text, exit_code, print_error
 from jobs.run import console, ledger
 from jobs.run.urls import require_no_password, without_secrets
 from streamflow.errors import ConfigurationError

@@ -10,7 +10,7 @@ from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
-from jobs.commands.report import error_text, reporting
+from jobs.command_line.report import error_text, reporting
 from jobs.flows import work
 from jobs.flows.work import Summary
 from jobs.run import ledger, waiting

@@ -52,7 +52,7 @@ def record(result: Result) -> None:
 def record_load(
     fault: str, found: Mapping[str, Any], recovered_s: float | None = None, remark: str = ""
 ) -> None:
-    """Prints what k8s-tests/kit/load.py measured, and notes it with `record`."""
+    """Prints what k8s-tests/kit/inside/load.py measured, and notes it with `record`."""
     print(f"{fault}: {found}")
     load = f"{found['rate']:g} requests a second{remark}"
     failed = sum(found["failed"].values())

@@ -34,7 +34,7 @@ SAMPLE = [
 ]
 """Options of helm for a release that several modules share."""
 AFTERWARDS_S = 5
-LOAD = Path(__file__).with_name("load.py").read_text()
+LOAD = Path(__file__).with_name("inside").joinpath("load.py").read_text()
 
 
 @dataclass

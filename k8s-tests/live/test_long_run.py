@@ -17,7 +17,7 @@ from drills.results import Result, choose, is_long, record
 from measurements.plot import Panel, draw_over_time
 
 PICTURE = ROOT / "docs" / "pictures" / "long-run.svg"
-MIXED = (ROOT / "k8s-tests" / "kit" / "mixed_load.py").read_text()
+MIXED = (ROOT / "k8s-tests" / "kit" / "inside" / "mixed_load.py").read_text()
 RATE, SAMPLE_S, MINUTE = 20, 10, 60
 MEMORY = "cat /proc/[0-9]*/status 2>/dev/null | awk '/^RssAnon/ {held += $2} END {print held}'"
 """Kilobytes that a pod's processes hold, without files and what they share; some may just end."""

@@ -12,8 +12,8 @@ from kit.gitops import (
     prunable,
     repository,
 )
-from kit.kubernetes_rules import faults, versions
 from kit.render import CHART, FULL, GIVEN, job_names, named, parsed, render
+from kit.rules.kubernetes_rules import faults, versions
 
 MONTH = {"asOf": "2024-01-31", "source": "sample", "month": "month_000"}
 MONITORING = [f"monitoring.coreos.com/v1/{kind}" for kind in ("ServiceMonitor", "PrometheusRule")]

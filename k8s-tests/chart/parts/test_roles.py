@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chart.test_secrets import Stub
+from chart.parts.test_secrets import Stub
 from kit.render import (
     EXTERNAL,
     FULL,

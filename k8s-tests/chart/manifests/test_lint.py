@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 import yaml
-from kit.lint_rules import lint
 from kit.render import (
     EXAMPLES,
     EXTERNAL,
@@ -23,6 +22,7 @@ from kit.render import (
     require,
     template,
 )
+from kit.rules.lint_rules import lint
 
 CASES: dict[str, Path | dict[str, Any]] = {
     "default": {},

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from chart.test_secrets import Stub, cluster
+from chart.parts.test_secrets import Stub, cluster
 from kit.render import CHART, FULL, Manifest, named, notes, pods, refusal, render
 
 __all__ = ["cluster"]

@@ -3,7 +3,7 @@
 from typing import Any
 
 import pytest
-from chart.test_contradictions import MOUNT, RESTORE, SET
+from chart.values.test_contradictions import MOUNT, RESTORE, SET
 from kit.render import EXTERNAL, FULL, named, pods, render, template
 
 

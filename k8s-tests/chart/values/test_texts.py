@@ -5,8 +5,8 @@ import re
 from typing import Any
 
 import pytest
-from kit.kubernetes_rules import faults, versions
 from kit.render import EXTERNAL, FULL, containers, pods, refusal, render, template
+from kit.rules.kubernetes_rules import faults, versions
 
 URL = {"asOf": "2024-01-31", "source": "url"}
 PVC = {"asOf": "2024-01-31", "source": "pvc"}

@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit.kubernetes_rules import faults, versions
 from kit.render import EXAMPLES, EXTERNAL, FULL, Manifest, named, parsed, pods, render, template
+from kit.rules.kubernetes_rules import faults, versions
 
 VERSIONS = versions()
 CASES = [*EXAMPLES, {}, FULL, {**FULL, **EXTERNAL}]

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
-from kit.kubernetes_rules import faults, versions
 from kit.render import CHART, FULL, GIVEN, KUBERNETES, helm, parsed
-from kit.values_strategies import LEAVES, values
+from kit.rules.kubernetes_rules import faults, versions
+from kit.rules.values_strategies import LEAVES, values
 
 OURS = ("These values cannot work:\n- ", "values don't meet the specifications of the schema")
 """The beginnings of a refusal: the chart's own, and its schema's."""

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 import yaml
-from chart.test_values import DOCUMENTED, with_another
+from chart.values.test_values import DOCUMENTED, with_another
 from kit.render import FULL, Loader, Manifest, containers, named, notes, pods, refusal, render
 
 KINDS = ("backfill", "ingest", "training-set")

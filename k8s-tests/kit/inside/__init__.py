@@ -1,0 +1,1 @@
+"""Programs that run inside the cluster, handed to a pod as text."""

@@ -1,5 +1,6 @@
 """Tests of a new feature repository: written whole or not, and it works as it says."""
 
+import os
 import re
 import shlex
 from pathlib import Path
@@ -92,6 +93,18 @@ def test_what_was_begun_is_taken_away(at_home: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(init.Path, "write_text", full)
     assert refusal("init", "shop") == ("error: shop: No space left on device; nothing was written")
     assert list(at_home.iterdir()) == []
+
+
+@pytest.mark.parametrize("before", [None, "/somewhere"])
+def test_the_next_command_has_the_repository_of_before(
+    before: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STREAMFLOW_FEATURE_REPO", raising=False)
+    if before:
+        monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", before)
+    streamflow("init", "devices")
+    refusal("materialize", "--repo", "devices", "--start", "soon")
+    assert os.environ.get("STREAMFLOW_FEATURE_REPO") == before
 
 
 @pytest.mark.parametrize("repo", ["nowhere", "."])

@@ -71,7 +71,7 @@ def tracked(name: str, **parameters: Any) -> Summary:
     try:
         flows = prefect_flows()
         given = {
-            key: flows.Location(value) if key in flows.LOCATIONS else value
+            key: flows.Location(value) if key in flows.LOCATIONS and value is not None else value
             for key, value in parameters.items()
         }
         return getattr(flows, name)(**given)  # type: ignore[no-any-return]

@@ -1,8 +1,8 @@
 """The edge to Feast, and the classes that a feature_store.yaml names.
 
 They are `streamflow.feast.StreamflowOnlineStore`, `…OfflineStore` and `…Engine`; Feast looks for
-the settings of each beside it, under its name and `Config`. They are imported when they are asked
-for, since importing Feast takes six seconds.
+the settings of each beside it, under its name and `Config`. Definitions use `sql_feature_view`.
+All are imported when they are asked for, since importing Feast takes six seconds.
 """
 
 from importlib import import_module
@@ -12,11 +12,12 @@ MODULES = {
     "StreamflowOnlineStore": "streamflow.feast.online.store",
     "StreamflowOfflineStore": "streamflow.feast.offline.store",
     "StreamflowEngine": "streamflow.feast.engine.engine",
+    "sql_feature_view": "streamflow.feast.on_demand",
 }
 
 
 def __getattr__(name: str) -> Any:
-    """Imports one of the classes, or the class of its settings."""
+    """Imports one of those, or the class of its settings."""
     module = MODULES.get(name.removesuffix("Config"))
     if module is None:
         raise AttributeError(f"module {__name__} has no {name}")

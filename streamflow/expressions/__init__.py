@@ -1,0 +1,1 @@
+"""Features computed from others by SQL: one evaluation for training and serving."""

@@ -1,0 +1,166 @@
+"""Evaluates checked expressions: each becomes a function of the values that it takes."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from streamflow.expressions.arithmetic import CASTS, FUNCTIONS, NoValue, equal, ordered
+from streamflow.expressions.tree import Tree
+
+Values = Mapping[str, Any]
+"""The inputs by name: instants in whole seconds since 1970, other values as Python has them."""
+Evaluate = Callable[[Values], Any]
+
+
+def compiled(tree: Tree) -> Evaluate:
+    """A function that evaluates an expression; null where PostgreSQL would refuse to.
+
+    It is the only evaluation there is: of training sets, of Feast's SDK and of the API.
+    """
+    evaluate = part(tree)
+
+    def value(values: Values) -> Any:
+        try:
+            return evaluate(values)
+        except NoValue:
+            return None
+
+    return value
+
+
+def part(tree: Tree) -> Evaluate:
+    """A function that evaluates a part of an expression; it may raise NoValue."""
+    operator, type_, *arguments = tree
+    if operator == "input":
+        return lambda values, name=arguments[0]: values[name]  # type: ignore[misc]
+    if operator == "value":
+        return lambda _, value=arguments[0]: value  # type: ignore[misc]
+    parts = [part(one) for one in arguments]
+    if operator in SPECIAL:
+        return SPECIAL[operator](parts)
+    if operator == "cast":
+        function = CASTS[arguments[0][1], type_]
+        return strict(lambda _, value: function(value), type_, parts)
+    return strict(FUNCTIONS[operator], type_, parts)
+
+
+def strict(function: Callable[..., Any], type_: str, parts: list[Evaluate]) -> Evaluate:
+    """A function that gives null where an argument is null."""
+    if len(parts) == 1:
+        [only] = parts
+
+        def one(values: Values) -> Any:
+            a = only(values)
+            return None if a is None else function(type_, a)
+
+        return one
+    left, right = parts
+
+    def two(values: Values) -> Any:
+        a, b = left(values), right(values)
+        return None if a is None or b is None else function(type_, a, b)
+
+    return two
+
+
+def every(parts: list[Evaluate]) -> Evaluate:
+    """AND: false as soon as one is false, else null where one is null."""
+
+    def value(values: Values) -> bool | None:
+        found: bool | None = True
+        for one in parts:
+            is_true = one(values)
+            if is_true is False:
+                return False
+            found = None if is_true is None else found
+        return found
+
+    return value
+
+
+def some(parts: list[Evaluate]) -> Evaluate:
+    """OR: true as soon as one is true, else null where one is null."""
+
+    def value(values: Values) -> bool | None:
+        found: bool | None = False
+        for one in parts:
+            is_true = one(values)
+            if is_true:
+                return True
+            found = None if is_true is None else found
+        return found
+
+    return value
+
+
+def opposite(parts: list[Evaluate]) -> Evaluate:
+    """NOT."""
+    [only] = parts
+
+    def value(values: Values) -> bool | None:
+        is_true = only(values)
+        return None if is_true is None else not is_true
+
+    return value
+
+
+def is_null(parts: list[Evaluate]) -> Evaluate:
+    """IS NULL."""
+    [only] = parts
+    return lambda values: only(values) is None
+
+
+def first_known(parts: list[Evaluate]) -> Evaluate:
+    """COALESCE: the first that is not null; the others are not evaluated."""
+    return lambda values: next((v for one in parts if (v := one(values)) is not None), None)
+
+
+def null_if(parts: list[Evaluate]) -> Evaluate:
+    """NULLIF: the first, or null where both are equal."""
+    left, right = parts
+
+    def value(values: Values) -> Any:
+        a, b = left(values), right(values)
+        return None if a is not None and b is not None and equal("", a, b) else a
+
+    return value
+
+
+def chosen(parts: list[Evaluate]) -> Evaluate:
+    """CASE: conditions, each with its value, and the value where none is true."""
+    *pairs, otherwise = parts
+    cases = list(zip(pairs[::2], pairs[1::2], strict=True))
+
+    def value(values: Values) -> Any:
+        for condition, result in cases:
+            if condition(values):
+                return result(values)
+        return otherwise(values)
+
+    return value
+
+
+def extreme(choose: Callable[..., Any]) -> Callable[[list[Evaluate]], Evaluate]:
+    """GREATEST or LEAST, of those that are not null."""
+
+    def made(parts: list[Evaluate]) -> Evaluate:
+        def value(values: Values) -> Any:
+            known = [v for one in parts if (v := one(values)) is not None]
+            return choose(known, key=ordered, default=None)
+
+        return value
+
+    return made
+
+
+SPECIAL: dict[str, Callable[[list[Evaluate]], Evaluate]] = {
+    "and": every,
+    "or": some,
+    "not": opposite,
+    "is null": is_null,
+    "coalesce": first_known,
+    "nullif": null_if,
+    "case": chosen,
+    "greatest": extreme(max),
+    "least": extreme(min),
+}
+"""Operators that take nulls, or do not evaluate all of their arguments."""

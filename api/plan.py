@@ -5,6 +5,14 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, NamedTuple
 
+from api.computed import (
+    Computed,
+    computed_columns,
+    computed_views,
+    inputs_needed,
+    instants_among,
+    request_of,
+)
 from api.errors import OtherKeys, Unservable
 from streamflow.catalog.contract import Contract, Feature
 from streamflow.catalog.known_contracts import KnownContract
@@ -68,12 +76,15 @@ class Plan:
     """Of the contract."""
     views: tuple[PlannedView, ...]
     columns: tuple[PlannedColumn, ...]
-    """One for each feature of the contract, in its order."""
+    """One for each stored feature of the contract, in its order; then those that only computed
+    features take."""
     key_types: dict[str, str]
     """PostgreSQL's types of the join keys, by the names under which requests give them."""
     tables: tuple[str, ...]
     """The online tables that are read."""
     query: str
+    computed: Computed | None = None
+    """The features that no column holds; None where there are none."""
     superseded: Superseded | None = None
     """None for what is present: a service's contract, or single features."""
     writers: dict[type, Any] = field(default_factory=dict)
@@ -93,6 +104,22 @@ class Plan:
                 "ask POST /get-online-features"
             )
         return type_
+
+    @property
+    def features(self) -> list[StoredFeature]:
+        """The features of the contract, in its order."""
+        found = [one.feature for one in self.columns]
+        if self.computed is None:
+            return found
+        found += [one.feature for one in self.computed.columns]
+        return [found[at] for at in self.computed.outputs]
+
+    @property
+    def shown(self) -> dict[str, tuple[int, ...]]:
+        """By the name of a view in answers: the numbers of the views that its values come from."""
+        if self.computed is None:
+            return {one.alias: (number,) for number, one in enumerate(self.views)}
+        return self.computed.views
 
     def arrays(self, keys: Sequence[Any]) -> list[Sequence[Any]]:
         """The query's arguments for rows that have one join key each."""
@@ -142,23 +169,87 @@ def planned(
     superseded: Superseded | None = None,
 ) -> Plan:
     """The plan of a contract whose features are in the catalog's views; raises Unservable."""
-    views = tuple(planned_view(catalog, one) for one in projections)
+    projections = list(projections)
+    stored = [one for one in projections if one.view not in catalog.computed]
+    views = [planned_view(catalog, one) for one in stored]
+    columns = list(columns_of(views, contract))
+    computed = with_computed(catalog, projections, contract, views, columns)
     key_types = key_types_of(views)
     if not contract.features:
         raise Unservable(f"feature service {service} has no features")
-    columns = columns_of(views, contract)
+    if not views:
+        raise Unservable(f"feature service {service} has no stored feature, and so no join key")
     query, tables = query_of(views, columns, key_types)
     return Plan(
         version=catalog.version,
         service=service,
         contract=contract,
         hash=hash_,
-        views=views,
-        columns=columns,
+        views=tuple(views),
+        columns=tuple(columns),
         key_types=key_types,
         tables=tables,
         query=query,
+        computed=computed,
         superseded=superseded,
+    )
+
+
+def with_computed(
+    catalog: Catalog,
+    projections: Sequence[Projection],
+    contract: Contract,
+    views: list[PlannedView],
+    columns: list[PlannedColumn],
+) -> Computed | None:
+    """The computed part of a plan; adds the views and columns that it reads besides to the plan's.
+
+    None where nothing is computed.
+    """
+    asked = computed_views(catalog, projections)
+    if not asked:
+        return None
+    shown: dict[str, tuple[int, ...]] = {one.alias: (at,) for at, one in enumerate(views)}
+    places = {}  # by computed view, the places of what its expressions take
+    for projection, view in asked:
+        numbers, names = [], {}
+        for needed in inputs_needed(projection, view):
+            numbers.append(len(views))
+            stored = {one.name: one for one in catalog.views[needed.view].features}
+            for name in needed.features:
+                names[needed.view, name] = len(columns)
+                columns.append(PlannedColumn(len(views), stored[name]))
+            views.append(planned_view(catalog, needed))
+        shown[projection.alias] = tuple(numbers)
+        places[projection.alias] = {
+            name: names[origin] for name, origin in view.inputs.items() if origin in names
+        }
+    request = request_of(asked)
+    given = {name: len(columns) + at for at, name in enumerate(request)}
+    made = {
+        (projection.alias, name): column
+        for projection, view in asked
+        for name, column in computed_columns(
+            projection, view, given | places[projection.alias]
+        ).items()
+    }
+    computed = {key: len(columns) + at for at, key in enumerate(made)}
+    of_columns = {
+        (views[one.view_number].alias, one.feature.name): at
+        for at, one in reversed(list(enumerate(columns)))
+    }
+    outputs = (
+        computed.get((one.view, one.name), of_columns.get((one.view, one.name), 0))
+        for one in contract.features
+    )
+    aliases = dict.fromkeys(one.alias for one in projections)
+    return Computed(
+        columns=tuple(made.values()),
+        request=request,
+        outputs=tuple(outputs),
+        views={alias: shown[alias] for alias in aliases},
+        names=frozenset(projection.alias for projection, _ in asked),
+        instants=instants_among(one.feature for one in columns),
     )
 
 
@@ -185,14 +276,12 @@ def contract_of(catalog: Catalog, references: Sequence[str]) -> Contract:
 def feature_of(catalog: Catalog, reference: str) -> Feature:
     """The feature that `reference` (`view:name`) means; raises as `contract_of` does."""
     view_name, _, name = reference.partition(":")
-    view = catalog.views.get(view_name)
-    if view is None:
-        raise UnknownName("feature view", view_name, catalog.views)
-    found = next((one for one in view.features if one.name == name), None)
-    if found is None:
-        known = [f"{view.name}:{one.name}" for one in view.features]
-        raise UnknownName("feature", reference, known)
-    return Feature(view.name, found.name, found.type, found.description)
+    features = catalog.features_of(view_name)
+    if not features and view_name not in catalog.views:
+        raise UnknownName("feature view", view_name, [*catalog.views, *catalog.computed])
+    if name not in features:
+        raise UnknownName("feature", reference, [f"{view_name}:{one}" for one in features])
+    return features[name]
 
 
 def projections_of(references: Iterable[str]) -> tuple[Projection, ...]:
@@ -228,12 +317,13 @@ def key_types_of(views: Iterable[PlannedView]) -> dict[str, str]:
 
 
 def columns_of(views: Sequence[PlannedView], contract: Contract) -> tuple[PlannedColumn, ...]:
-    """The features of `contract` with their columns, in its order."""
+    """The features of `contract` that `views` store with their columns, in its order."""
     number = {one.alias: at for at, one in enumerate(views)}
     stored = [{one.name: one for one in view.view.features} for view in views]
     return tuple(
         PlannedColumn(number[feature.view], stored[number[feature.view]][feature.name])
         for feature in contract.features
+        if feature.view in number
     )
 
 

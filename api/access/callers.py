@@ -19,7 +19,7 @@ from api.answer.rows import Row
 from api.background import BackgroundTask
 from api.errors import Forbidden, RateLimited
 from api.plan import Plan, Selection
-from api.reading.reader import Entities, FeatureReader
+from api.reading.reader import NOTHING, Entities, FeatureReader, Inputs
 from api.token_bucket import TokenBucket
 from streamflow.catalog.contract import Contract, service_by_default
 from streamflow.catalog.model import Catalog, Service
@@ -63,12 +63,17 @@ class Caller:
         self.settings = features.settings
 
     async def one(
-        self, user_id: str, selection: Selection, expected: Sequence[str] = (), caller: str = ""
+        self,
+        user_id: str,
+        selection: Selection,
+        expected: Sequence[str] = (),
+        caller: str = "",
+        inputs: Inputs = NOTHING,
     ) -> tuple[bytes, Plan]:
         """The answer for one user; see FeatureReader."""
         self._require_allowed(selection)
         self._pay(1)
-        return await self._features.one(user_id, selection, expected, caller or self.name)
+        return await self._features.one(user_id, selection, expected, caller or self.name, inputs)
 
     async def many(
         self,
@@ -76,12 +81,13 @@ class Caller:
         selection: Selection,
         expected: Sequence[str] = (),
         caller: str = "",
+        inputs: Inputs = NOTHING,
     ) -> tuple[bytes, Plan]:
         """The answer for many users; see FeatureReader."""
         self._require_allowed(selection)
         require_few(len(user_ids), self.settings.max_users, "body.user_ids", "users")
         self._pay(len(user_ids))
-        return await self._features.many(user_ids, selection, expected, caller or self.name)
+        return await self._features.many(user_ids, selection, expected, caller or self.name, inputs)
 
     async def rows(
         self,

@@ -7,41 +7,52 @@ from typing import Any
 import orjson
 
 from api.answer import instants
-from api.plan import Plan, PlannedView
+from api.plan import Plan
+from streamflow.catalog.model import View
 from streamflow.errors import StaleFeatures
 
 
 class Freshness:
     """Writes the age of one view's values."""
 
-    def __init__(self, planned: PlannedView) -> None:
-        view = planned.view
-        self.name = planned.alias
-        self.fresh_for = instants.microseconds(view.fresh_for_s) if view.fresh_for_s else None
-        self.ttl = instants.microseconds(view.ttl_s) if view.ttl_s else None
-        self.refuses = self.ttl is not None and view.ttl_policy == "refuse"
-        ttl = b',"ttl_seconds":' + orjson.dumps(plain_number(view.ttl_s)) if view.ttl_s else b""
-        name = orjson.dumps(self.name)
-        self._missing = name + b':{"as_of":null,"age_seconds":null,"status":"missing"' + ttl + b"}"
-        self._begin = name + b':{"as_of":"'
+    def __init__(self, name: str, view: View | None) -> None:
+        """
+        Args:
+            view: None for one that is computed, whose values are as old as what they come from.
+        """
+        self.name = name
+        fresh_for, ttl_s = (view.fresh_for_s, view.ttl_s) if view else (0, 0)
+        self.fresh_for = instants.microseconds(fresh_for) if fresh_for else None
+        self.ttl = instants.microseconds(ttl_s) if ttl_s else None
+        self.refuses = bool(ttl_s and view and view.ttl_policy == "refuse")
+        ttl = b',"ttl_seconds":' + orjson.dumps(plain_number(ttl_s)) if ttl_s else b""
+        quoted = orjson.dumps(name)
+        self._missing = (
+            quoted + b':{"as_of":null,"age_seconds":null,"status":"missing"' + ttl + b"}"
+        )
+        self._begin = quoted + b':{"as_of":"'
         self._fresh = b',"status":"fresh"' + ttl + b"}"
         self._stale = b',"status":"stale"' + ttl + b"}"
 
-    def text(self, as_of: int | None, now: int) -> bytes:
-        """The member of `views`; stale when older than `fresh_for`.
+    def text(self, as_of: int | None, now: int, is_stale: bool = False) -> bytes:
+        """The member of `views`; stale when older than `fresh_for`, or `is_stale` for a reason.
 
         A clock that is behind the database's makes no age negative.
         """
         if as_of is None:
             return self._missing
         age = max(now - as_of, 0)
-        is_stale = self.fresh_for is not None and age > self.fresh_for
+        is_stale = is_stale or self.is_stale(as_of, now)
         return b'%b%b","age_seconds":%d%b' % (
             self._begin,
             instants.rfc3339(as_of).encode(),
             age // instants.SECOND,
             self._stale if is_stale else self._fresh,
         )
+
+    def is_stale(self, as_of: int | None, now: int) -> bool:
+        """True for values that are older than `fresh_for`."""
+        return self.fresh_for is not None and as_of is not None and now - as_of > self.fresh_for
 
     def changes_at(self, as_of: int | None, now: int) -> int:
         """The next instant after `now` at which the text, or the refusal, may be another one."""

@@ -31,6 +31,8 @@ class Entry(NamedTuple):
     ends: int
     """The values hold at instants after `begins` up to `ends`: where old ones are to be null,
     a later answer has more nulls."""
+    stored: tuple[str, Any, Sequence[Any]] | None = None
+    """Where values depend on the request, in place of `values`: id, key and columns."""
 
 
 class Answers:
@@ -41,9 +43,14 @@ class Answers:
         self._values = slice(self._as_of.stop, None)
         self._names = (join_key, *names_of(plan.contract))
         self._conversions = conversions(plan, values.plain)
+        self._computed = plan.computed
         self._positions = positions_of(plan)
         self._ttl_limits = ttl_limits(plan, self._positions)
-        self._views = [Freshness(one) for one in plan.views]
+        self._views = [Freshness(one.alias, one.view) for one in plan.views]
+        self._shown = [
+            (self._views[numbers[0]] if is_stored(plan, alias) else Freshness(alias, None), numbers)
+            for alias, numbers in plan.shown.items()
+        ]
         self._refuses = any(one.refuses for one in self._views)
         about = orjson.dumps(about_of(plan))
         self._about = b',"metadata":' + about[:-1] + b',"views":{'
@@ -63,31 +70,51 @@ class Answers:
         if as_of.count(None) == len(as_of):
             return None
         found, begins, ends = row[self._values], -instants.FOREVER, instants.FOREVER
-        if self._conversions:
-            found = list(found)
-            for at, convert in self._conversions:
-                if found[at] is not None:
-                    found[at] = convert(found[at])
+        if self._conversions and self._computed is None:
+            found = self._converted(list(found))
         if self._ttl_limits or None in as_of:
             found = list(found)
             clear_missing(found, as_of, self._positions)
             begins, ends = clear_old(found, as_of, self._ttl_limits, now)
-        content = dict(zip(self._names, (key, *found), strict=True))
-        body = orjson.dumps({"user_id": user_id, "features": content})
-        return Entry(body[:-1], as_of, begins, ends)
+        if self._computed is not None:
+            if self._computed.request:
+                return Entry(b"", as_of, begins, ends, (user_id, key, found))
+            found = self._converted(self._computed.all_values(found))
+        return Entry(self._written(user_id, key, found), as_of, begins, ends)
 
-    def one(self, entry: Entry, now: int, is_kept: bool = False) -> bytes:
-        """The answer for one user; `is_kept` marks one given although the database is away."""
+    def one(
+        self, entry: Entry, now: int, is_kept: bool = False, given: Sequence[Any] = ()
+    ) -> bytes:
+        """The answer for one user.
+
+        Args:
+            is_kept: mark it as one that is given although the database is away.
+            given: the values of the request, where the plan takes some.
+        """
         end = b'},"source":"cache"}}' if is_kept else b"}}}"
-        return b"".join((entry.values, self._about, self._ages(entry.as_of, now), end))
+        written = self._values_of(entry, given)
+        return b"".join((written, self._about, self._ages(entry.as_of, now), end))
 
-    def many(self, entries: Sequence[Entry | None], asked: Sequence[Any], now: int) -> bytes:
-        """The answer for the keys `asked`: known users, then the ids of the unknown ones."""
-        found = [one for one in entries if one is not None]
+    def many(
+        self,
+        entries: Sequence[Entry | None],
+        asked: Sequence[Any],
+        now: int,
+        given: Sequence[Sequence[Any]] = (),
+    ) -> bytes:
+        """The answer for the keys `asked`: known users, then the ids of the unknown ones.
+
+        Args:
+            given: for each, the values of the request, where the plan takes some.
+        """
+        rows = zip(entries, given or [()] * len(entries), strict=True)
+        found = [(one, own) for one, own in rows if one is not None]
         results = b",".join(
             [
-                b"".join((one.values, b',"views":{', self._ages(one.as_of, now), b"}}"))
-                for one in found
+                b"".join(
+                    (self._values_of(one, own), b',"views":{', self._ages(one.as_of, now), b"}}")
+                )
+                for one, own in found
             ]
         )
         unknown = []
@@ -95,6 +122,25 @@ class Answers:
             unknown = [as_text(key) for key, one in zip(asked, entries, strict=True) if one is None]
         tail = (b'],"unknown":', orjson.dumps(unknown), self._batch_about)
         return b"".join((b'{"results":[', results, *tail))
+
+    def _values_of(self, entry: Entry, given: Sequence[Any]) -> bytes:
+        """The values of an entry, computed now where they depend on the request."""
+        if entry.stored is None or self._computed is None:
+            return entry.values
+        user_id, key, stored = entry.stored
+        found = self._converted(self._computed.all_values(stored, given))
+        return self._written(user_id, key, found)
+
+    def _converted(self, found: list[Any]) -> list[Any]:
+        """The values of the contract's features as an answer has them."""
+        for at, convert in self._conversions:
+            if found[at] is not None:
+                found[at] = convert(found[at])
+        return found
+
+    def _written(self, user_id: str, key: Any, found: Sequence[Any]) -> bytes:
+        content = dict(zip(self._names, (key, *found), strict=True))
+        return orjson.dumps({"user_id": user_id, "features": content})[:-1]
 
     def _ages(self, as_of: tuple[int | None, ...], now: int) -> bytes:
         """The members of `views`, which are the same for all users of a month for a second.
@@ -108,14 +154,31 @@ class Answers:
         if self._refuses:
             for view, instant in zip(self._views, as_of, strict=True):
                 view.require(instant, now)
-        text = b",".join(
-            [view.text(instant, now) for view, instant in zip(self._views, as_of, strict=True)]
-        )
+        text = b",".join([self._age(view, numbers, as_of, now) for view, numbers in self._shown])
         ends = min(
             view.changes_at(instant, now) for view, instant in zip(self._views, as_of, strict=True)
         )
         self._last = (as_of, now, ends, text)
         return text
+
+    def _age(
+        self, view: Freshness, numbers: Sequence[int], as_of: Sequence[int | None], now: int
+    ) -> bytes:
+        """The age of a view's values; computed ones are as old as the oldest they come from."""
+        if len(numbers) == 1:
+            [number] = numbers
+            own = self._views[number]
+            return view.text(
+                as_of[number], now, own is not view and own.is_stale(as_of[number], now)
+            )
+        known = [instant for at in numbers if (instant := as_of[at]) is not None]
+        is_stale = any(self._views[at].is_stale(as_of[at], now) for at in numbers)
+        return view.text(min(known, default=None), now, is_stale)
+
+
+def is_stored(plan: Plan, alias: str) -> bool:
+    """True for a view of a plan that is not computed."""
+    return plan.computed is None or alias not in plan.computed.names
 
 
 def about_of(plan: Plan) -> dict[str, Any]:
@@ -154,8 +217,8 @@ def is_unknown(plan: Plan, row: Row) -> bool:
 def conversions(
     plan: Plan, conversion_of: Callable[[StoredFeature], values.Convert | None]
 ) -> list[tuple[int, values.Convert]]:
-    """The functions that convert values of a row, each with the position of its value."""
-    found = ((at, conversion_of(column.feature)) for at, column in enumerate(plan.columns))
+    """The functions that convert values, each with the place of its feature in the contract."""
+    found = ((at, conversion_of(feature)) for at, feature in enumerate(plan.features))
     return [(at, convert) for at, convert in found if convert is not None]
 
 
@@ -180,6 +243,7 @@ def summary(service: Service, contract: Contract) -> dict[str, Any]:
     }
 
 
-def described(service: Service, contract: Contract) -> dict[str, Any]:
-    """A feature service with its features in order."""
-    return {**summary(service, contract), "features": contract.described()}
+def described(service: Service, contract: Contract, inputs: dict[str, str]) -> dict[str, Any]:
+    """A feature service with its features in order, and the values that it takes of a request."""
+    takes = {"inputs": inputs} if inputs else {}
+    return {**summary(service, contract), "features": contract.described(), **takes}

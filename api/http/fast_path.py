@@ -14,13 +14,14 @@ from typing import Any, NamedTuple
 from pydantic import BaseModel, ValidationError
 from starlette.types import Message, Receive, Scope
 
+from api.answer import request_values
 from api.http import problems, schemas
 from api.http.feast import answers as feast_answers
 from api.http.feast.schemas import OnlineRequest
 from api.http.reply import JSON, Reply, marks
 from api.http.user_ids import MAX_ID, MIN_ID
 from api.plan import Selection
-from api.reading.reader import FeatureReader
+from api.reading.reader import NOTHING, FeatureReader, Inputs
 from streamflow.errors import StreamflowError
 
 USER, USERS, ONLINE = "/features/{user_id}", "/features", "/get-online-features"
@@ -61,7 +62,7 @@ class FastPath:
             seconds: time in which a body has to come.
         """
         self._limit, self._seconds = limit, seconds
-        self._queries: OrderedDict[bytes, tuple[Selection, tuple[str, ...]]] = OrderedDict()
+        self._queries: OrderedDict[bytes, tuple[Selection, tuple[str, ...], Inputs]] = OrderedDict()
         self._bodies: dict[str, tuple[type[BaseModel], Answer]] = {
             USERS: (schemas.Batch, batch_answer),
             ONLINE: (OnlineRequest, feast_answers.answer),
@@ -71,7 +72,8 @@ class FastPath:
         """Remember the meaning of a query string of USER, as the framework has validated it."""
         if len(query) > LONGEST_QUERY:
             return
-        self._queries[query] = (selection_of(asked), contracts_of(asked.contract))
+        found = (selection_of(asked), contracts_of(asked.contract), inputs_of(asked))
+        self._queries[query] = found
         if len(self._queries) > MOST_QUERIES:
             self._queries.popitem(last=False)
 
@@ -103,10 +105,11 @@ class FastPath:
         if "\0" in user_id:
             return None
         self._queries.move_to_end(scope["query_string"])
-        selection, contracts = remembered
+        selection, contracts, inputs = remembered
         try:
             features: FeatureReader = scope["state"]["features"]
-            body, plan = await features.one(user_id, selection, contracts + headers.contracts)
+            expected = contracts + headers.contracts
+            body, plan = await features.one(user_id, selection, expected, inputs=inputs)
         except StreamflowError as error:
             return problems.error_problem(error, request_id)
         return Reply(200, JSON, body, marks(plan.superseded) if plan.superseded else ())
@@ -144,13 +147,19 @@ async def batch_answer(
     features: FeatureReader, batch: schemas.Batch, contracts: tuple[str, ...]
 ) -> Reply:
     """The answer of POST /features."""
-    body, plan = await features.many(batch.user_ids, selection_of(batch), contracts)
+    selection, inputs = selection_of(batch), batch.inputs or NOTHING
+    body, plan = await features.many(batch.user_ids, selection, contracts, inputs=inputs)
     return Reply(200, JSON, body, marks(plan.superseded))
 
 
 def selection_of(asked: schemas.Selection) -> Selection:
     """The features that a validated request asks for."""
     return Selection(asked.service or "", tuple(dict.fromkeys(asked.features or ())))
+
+
+def inputs_of(asked: schemas.Asked) -> Inputs:
+    """The values that a query gives for computed features; raises InvalidRequest."""
+    return request_values.parsed(asked.input, "query.input") if asked.input else NOTHING
 
 
 def contracts_of(*expected: str | None) -> tuple[str, ...]:

@@ -12,9 +12,10 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from api.answer import rows as answers
+from api.computed import computed_views, request_of
 from api.http import fast_path, schemas, service_schemas
 from api.http import problem_examples as examples
-from api.http.fast_path import FastPath, contracts_of, selection_of
+from api.http.fast_path import FastPath, contracts_of, inputs_of, selection_of
 from api.http.feast import answers as feast_answers
 from api.http.feast.errors import UNSERVED
 from api.http.feast.schemas import OnlineFeatures, OnlineRequest
@@ -107,7 +108,9 @@ async def features_of_user(
     """The newest values of one user, in the contract's order, with the age of each view."""
     request.state.fast_path.remember(request.scope["query_string"], asked)
     expected = contracts_of(asked.contract, if_contract)
-    body, plan = await request.state.features.one(user_id, selection_of(asked), expected)
+    body, plan = await request.state.features.one(
+        user_id, selection_of(asked), expected, inputs=inputs_of(asked)
+    )
     return Reply(200, JSON, body, marks(plan.superseded)).response()
 
 
@@ -198,7 +201,9 @@ async def service(
         found, contract = await request.state.features.service(name)
     except UnknownName as error:
         raise NoSuchResource(error.kind, error.name, error.known) from error
-    return json(answers.described(found, contract))
+    catalog = request.state.features.catalog()
+    inputs = request_of(computed_views(catalog, found.projections))
+    return json(answers.described(found, contract, inputs))
 
 
 @router.get(

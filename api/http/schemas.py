@@ -86,6 +86,14 @@ class Selection(BaseModel):
 class Asked(Selection):
     """The features that the query of a URL asks for."""
 
+    input: Annotated[
+        list[str] | None,
+        Field(
+            description="A value that computed features take from the request, as `name:value`; "
+            "several are repeated.",
+        ),
+    ] = None
+
     contract: Annotated[str | None, Field(pattern=HASH, description=EXPECTED)] = None
 
 
@@ -104,6 +112,14 @@ class Batch(Selection):
             "the join key is: 1 and 1.0 are the whole number that `1` is.",
         ),
     ]
+
+    inputs: Annotated[
+        dict[str, Any] | None,
+        Field(
+            description="By name, the values that computed features take from the request: one "
+            "for all users, or a list with one for each.",
+        ),
+    ] = None
 
 
 class Answered(BaseModel):

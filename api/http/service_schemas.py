@@ -78,6 +78,9 @@ class FeatureDescription(Answered):
     name: Annotated[str, Field(description="Its name, as answers have it.")]
     type: Annotated[str, Field(description="Its type in Feast's words.")]
     description: Annotated[str, Field(description="Its meaning with its unit.")]
+    expression: Annotated[
+        str | None, Field(description="The SQL that computes it; only where it is computed.")
+    ] = None
 
 
 class ServiceContract(Answered):
@@ -100,4 +103,11 @@ class ServiceContract(Answered):
         str, Field(description="The hash of its features, as `If-Contract` takes it.")
     ]
     features: Annotated[list[FeatureDescription], Field(description="In the order of answers.")]
+    inputs: Annotated[
+        dict[str, str] | None,
+        Field(
+            description="By name, the types of the values that computed features take from a "
+            "request; only where there are any."
+        ),
+    ] = None
     unservable: Annotated[str | None, Field(description=WHY_NOT)] = None

@@ -7,6 +7,7 @@ from functools import partial
 from typing import Any
 
 from api.answer import instants, join_keys
+from api.answer.request_values import rows_of
 from api.answer.rows import Row, answers_of, is_unknown
 from api.errors import Busy, NotReady, public_reason
 from api.plan import Plan, Selection, service_of
@@ -20,7 +21,7 @@ from api.reading.catalog_reader import CatalogReader
 from api.reading.heartbeat import Heartbeat
 from api.reading.notifications import Notifications
 from api.reading.plan_cache import PlanCache
-from api.reading.reader import Entities
+from api.reading.reader import NOTHING, Entities, Inputs
 from api.reading.readiness import Readiness
 from api.reading.retry import CatalogRetry, Confirmations
 from api.reading.state import State
@@ -89,10 +90,17 @@ class Features:
             pool.close()
 
     async def one(
-        self, user_id: str, selection: Selection, expected: Sequence[str] = (), caller: str = ""
+        self,
+        user_id: str,
+        selection: Selection,
+        expected: Sequence[str] = (),
+        caller: str = "",
+        inputs: Inputs = NOTHING,
     ) -> tuple[bytes, Plan]:
         """The answer for one user; see FeatureReader."""
-        return await self._retry.call(partial(self._one, user_id, selection, expected, caller))
+        return await self._retry.call(
+            partial(self._one, user_id, selection, expected, caller, inputs)
+        )
 
     async def many(
         self,
@@ -100,11 +108,14 @@ class Features:
         selection: Selection,
         expected: Sequence[str] = (),
         caller: str = "",
+        inputs: Inputs = NOTHING,
     ) -> tuple[bytes, Plan]:
         """The answer for many users; see FeatureReader."""
         most = self.settings.max_users
         join_keys.require_few(len(user_ids), most, "body.user_ids", "users")
-        return await self._retry.call(partial(self._many, user_ids, selection, expected, caller))
+        return await self._retry.call(
+            partial(self._many, user_ids, selection, expected, caller, inputs)
+        )
 
     async def rows(
         self, selection: Selection, expected: Sequence[str], entities: Entities, caller: str = ""
@@ -136,13 +147,19 @@ class Features:
         return await self.pool.fetch(query, (), deadline(seconds))
 
     async def _one(
-        self, user_id: str, selection: Selection, expected: Sequence[str], caller: str
+        self,
+        user_id: str,
+        selection: Selection,
+        expected: Sequence[str],
+        caller: str,
+        inputs: Inputs,
     ) -> tuple[bytes, Plan]:
         keeps = self.settings.serve_stale
         catalog = (self.state.catalog if keeps else None) or self.state.require_catalog()
         plan = self._plans.find(catalog, selection, expected, caller)
         type_ = plan.only_key_type(self.settings.join_key)
         key = user_id if type_ == "text" else join_keys.from_text(user_id, type_, "path.user_id")
+        given = given_to(plan, inputs, 1, "query.input")
         now = instants.now()
         entry, is_kept = self.cache.get(plan, key, now), False
         if entry is None:
@@ -159,14 +176,21 @@ class Features:
             self.users_unknown += 1
             raise UnknownUser(user_id)
         self.users_found += 1
-        return answers_of(plan, self.settings.join_key).one(entry, now, is_kept), plan
+        answers = answers_of(plan, self.settings.join_key)
+        return answers.one(entry, now, is_kept, *given), plan
 
     async def _many(
-        self, user_ids: Sequence[Any], selection: Selection, expected: Sequence[str], caller: str
+        self,
+        user_ids: Sequence[Any],
+        selection: Selection,
+        expected: Sequence[str],
+        caller: str,
+        inputs: Inputs,
     ) -> tuple[bytes, Plan]:
         plan = self._plans.find(self.state.require_catalog(), selection, expected, caller)
         type_ = plan.only_key_type(self.settings.join_key)
         keys = join_keys.from_json(user_ids, type_, "body.user_ids")
+        given = given_to(plan, inputs, len(keys), "body.inputs")
         distinct = list(dict.fromkeys(keys))
         with self._translated():
             rows = await self.reads.many(plan, plan.arrays(distinct))
@@ -177,7 +201,7 @@ class Features:
         if len(distinct) < len(keys):
             by_key = dict(zip(distinct, entries, strict=True))
             entries = [by_key[key] for key in keys]
-        body = answers_of(plan, self.settings.join_key).many(entries, keys, now)
+        body = answers_of(plan, self.settings.join_key).many(entries, keys, now, given)
         self._count(len(entries), entries.count(None))
         return body, plan
 
@@ -213,3 +237,13 @@ class Features:
         except (StoreUnavailable, SchemaMissing) as error:
             self.state.doubt()
             raise NotReady(public_reason(error)) from error
+
+
+def given_to(plan: Plan, inputs: Inputs, count: int, where: str) -> list[tuple[Any, ...]]:
+    """The values of a request for each row; [] where the plan takes none, and none are given.
+
+    Raises:
+        InvalidRequest: they are not what the plan takes.
+    """
+    wanted = plan.computed.request if plan.computed else {}
+    return rows_of(wanted, inputs, count, where) if wanted or inputs else []

@@ -1,6 +1,6 @@
 """The interface by which HTTP routes and access control reach the online features."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from api.answer.rows import Row
@@ -8,6 +8,9 @@ from api.plan import Plan, Selection
 from api.settings import ApiSettings
 from streamflow.catalog.contract import Contract
 from streamflow.catalog.model import Catalog, Service
+
+Inputs = Mapping[str, Any]
+NOTHING: Inputs = {}
 
 
 class Entities(Protocol):
@@ -28,7 +31,12 @@ class FeatureReader(Protocol):
         """The settings of the service."""
 
     async def one(
-        self, user_id: str, selection: Selection, expected: Sequence[str] = (), caller: str = ""
+        self,
+        user_id: str,
+        selection: Selection,
+        expected: Sequence[str] = (),
+        caller: str = "",
+        inputs: Inputs = NOTHING,
     ) -> tuple[bytes, Plan]:
         """The answer for one user, and the plan that it was read by.
 
@@ -38,6 +46,7 @@ class FeatureReader(Protocol):
             expected: hashes of contracts, of which each has to be the selection's, or all the same
                 older one of its service, which is then answered by its own list.
             caller: the name of the caller's key, for the count of requests for older contracts.
+            inputs: the values that computed features take from the request, by name.
 
         Raises:
             UnknownUser: no view has a row.
@@ -54,12 +63,14 @@ class FeatureReader(Protocol):
         selection: Selection,
         expected: Sequence[str] = (),
         caller: str = "",
+        inputs: Inputs = NOTHING,
     ) -> tuple[bytes, Plan]:
         """The answer for many users, in one read, and its plan; raises as `one` does.
 
         Args:
             user_ids: as they stand in JSON.
             selection, expected, caller: as `one` takes them.
+            inputs: by name, a value for all users, or a list of one for each.
         """
 
     async def rows(

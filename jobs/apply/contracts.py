@@ -13,8 +13,9 @@ from jobs.apply.plan import CONTRACT, Change
 from streamflow import settings
 from streamflow.catalog.known_contracts import Key, KnownContract, Stored, Views, differences
 from streamflow.catalog.model import Catalog, CatalogTooNew
+from streamflow.feast.computed import computed_of
 from streamflow.feast.registry.compile import is_stored
-from streamflow.feast.registry.known_contracts import known_contract, sources_of
+from streamflow.feast.registry.known_contracts import all_sources, known_contract
 from streamflow.feast.registry.open import repo_config
 from streamflow.online.catalog import change_to, known_contracts, served
 
@@ -32,7 +33,7 @@ def contract_changes(connection: Connection, contents: "RepoContents") -> list[C
     project = repo_config().project
     views = [*contents.feature_views, *contents.stream_feature_views]
     views += contents.on_demand_feature_views
-    sources = {view.name: sources_of(view) for view in views if is_stored(view)}
+    sources = all_sources(view for view in views if is_stored(view) or computed_of(view))
     now = stored_now(connection)
     then = {
         view.name: {
@@ -41,11 +42,11 @@ def contract_changes(connection: Connection, contents: "RepoContents") -> list[C
         }
         or now.get(view.name, {})
         for view in views
-        if is_stored(view)
+        if view.name in sources
     }
     present = {one.service: one for one in known_contracts(connection, project) if one.is_present}
     defined = [
-        known_contract(service, sources)
+        known_contract(service, sources, contents.on_demand_feature_views)
         if all(one.features for one in service.feature_view_projections)
         else present.get(service.name)
         for service in contents.feature_services

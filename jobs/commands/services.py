@@ -66,23 +66,28 @@ def described(
     from streamflow.feast.registry.contracts import contract_of_service
     from streamflow.feast.registry.request_inputs import asked_by
 
+    contract = contract_of_service(service, store.list_on_demand_feature_views())
+    meanings = {one.reference: one.description for one in contract.features}
     return {
         "service": service.name,
         "description": service.description,
-        "contract": contract_of_service(service).hash,
+        "contract": contract.hash,
         "asked_by": {one.name: one.type for one in asked_by(store, service.name)},
         "features": [
             feature
             for projection in service.feature_view_projections
-            for feature in features_of(store, projection, newest)
+            for feature in features_of(store, projection, newest, meanings)
         ],
     }
 
 
 def features_of(
-    store: "FeatureStore", projection: Any, newest: dict[str, datetime | None]
+    store: "FeatureStore",
+    projection: Any,
+    newest: dict[str, datetime | None],
+    meanings: dict[str, str],
 ) -> list[dict[str, Any]]:
-    """The features that a service takes of a view."""
+    """The features that a service takes of a view; `meanings` has them by reference."""
     from streamflow.feast.registry.compile import fresh_days
     from streamflow.feast.registry.request_inputs import is_computed, view_of
 
@@ -95,7 +100,7 @@ def features_of(
             "on_demand": is_computed(view),
             "type": str(one.dtype),
             "unit": unit_of(one),
-            "meaning": one.description or None,
+            "meaning": meanings[f"{projection.name_to_use()}:{one.name}"] or None,
             "fresh_for_days": ttl / timedelta(days=1) or fresh_days(view) or None,
             "newest_online": iso(newest.get(view.name)),
         }

@@ -23,6 +23,8 @@ class Feature:
     type: str
     """Feast's type: Int64, Float32, Bool, String, …"""
     description: str
+    expression: str = ""
+    """Of a feature that is computed when it is asked for, its SQL."""
 
     @property
     def reference(self) -> str:
@@ -39,8 +41,14 @@ class Contract:
 
     @property
     def hash(self) -> str:
-        """The first 16 hex digits of the sha256 over (view, name, type) in order."""
-        spec = [[feature.view, feature.name, feature.type] for feature in self.features]
+        """The first 16 hex digits of the sha256 over (view, name, type) in order.
+
+        Of a computed feature its expression is among them.
+        """
+        spec = [
+            [one.view, one.name, one.type, *([one.expression] if one.expression else [])]
+            for one in self.features
+        ]
         return hashlib.sha256(json.dumps(spec).encode()).hexdigest()[:16]
 
     @property
@@ -50,4 +58,7 @@ class Contract:
 
     def described(self) -> list[dict[str, str]]:
         """Its features as plain dictionaries, for a manifest or an answer."""
-        return [asdict(feature) for feature in self.features]
+        found = (asdict(feature) for feature in self.features)
+        return [
+            {key: text for key, text in one.items() if text or key != "expression"} for one in found
+        ]

@@ -7,7 +7,7 @@ imports neither Feast nor a driver.
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal
 
@@ -15,9 +15,10 @@ from streamflow.catalog.contract import Contract, Feature
 from streamflow.catalog.known_contracts import Key as ContractKey
 from streamflow.catalog.known_contracts import KnownContract, Stored, Views, differences
 from streamflow.errors import ConfigurationError
+from streamflow.expressions.tree import Tree
 
-FORMAT = 1
-"""Raised when an older reader could misread a newer document."""
+FORMAT = 2
+"""The newest form of a document that this version reads; see Catalog.format."""
 CHANNEL = "streamflow_catalog"
 """PostgreSQL notifies it, without a payload, when a transaction wrote another catalog."""
 ONLINE_CHANNEL = "streamflow_online"
@@ -78,6 +79,33 @@ class View:
 
 
 @dataclass(frozen=True)
+class ComputedFeature:
+    """A feature that is computed when it is asked for."""
+
+    name: str
+    type: str
+    expression: str
+    tree: Tree
+    """The expression as it is evaluated; its inputs are called as in ComputedView.inputs."""
+    description: str
+
+
+@dataclass(frozen=True)
+class ComputedView:
+    """A feature view of expressions over other views' features and values of the request."""
+
+    name: str
+    inputs: dict[str, tuple[str, str]]
+    """By the name in expressions: the feature that is taken, as view and name."""
+    join_keys: dict[str, dict[str, str]]
+    """By view that it takes features of, as Projection has them."""
+    request: dict[str, str]
+    """By the names of the values that it takes from a request: Feast's type."""
+    features: tuple[ComputedFeature, ...]
+    description: str
+
+
+@dataclass(frozen=True)
 class Projection:
     """A view as a feature service uses it."""
 
@@ -111,6 +139,7 @@ class Catalog:
     project: str
     views: dict[str, View] = field(default_factory=dict)
     services: dict[str, Service] = field(default_factory=dict)
+    computed: dict[str, ComputedView] = field(default_factory=dict)
     registry: str = ""
     """A registry for Feast clients of the API, in base64, see client_registry.py; empty where an
     earlier version of StreamFlow applied."""
@@ -128,25 +157,40 @@ class Catalog:
     def _contract(self, service: Service) -> Contract:
         features = []
         for projection in service.projections:
-            view = self.views.get(projection.view)
-            stored = {one.name: one for one in view.features} if view else {}
+            known = self.features_of(projection.view)
             features += [
-                Feature(projection.alias, name, stored[name].type, stored[name].description)
+                replace(known[name], view=projection.alias)
                 for name in projection.features
-                if name in stored
+                if name in known
             ]
         return Contract(service.name, tuple(features))
 
+    def features_of(self, view: str) -> dict[str, Feature]:
+        """The features of a view by name, stored or computed; {} for one that is not served."""
+        if found := self.views.get(view):
+            stored = found.features
+            return {one.name: Feature(view, one.name, one.type, one.description) for one in stored}
+        computed = self.computed[view].features if view in self.computed else ()
+        return {
+            one.name: Feature(view, one.name, one.type, one.description, one.expression)
+            for one in computed
+        }
+
     @cached_property
     def stored(self) -> Views:
-        """The stored features by view and name."""
+        """The features by view and name, computed ones as well."""
         return {
-            name: {
-                one.name: Stored(one.type, self.sources.get(name, {}).get(one.name, ""))
-                for one in view.features
+            view: {
+                name: Stored(one.type, self.sources.get(view, {}).get(name, ""))
+                for name, one in self.features_of(view).items()
             }
-            for name, view in self.views.items()
+            for view in (*self.views, *self.computed)
         }
+
+    @property
+    def format(self) -> int:
+        """The form of its document, which an older reader refuses where it could misread it."""
+        return 2 if self.computed else 1
 
     @cached_property
     def older(self) -> dict[ContractKey, tuple[KnownContract, tuple[str, ...]]]:
@@ -172,6 +216,8 @@ class Catalog:
         content = {
             key: value for key, value in asdict(self).items() if key not in ("version", "known")
         }
+        if not self.computed:
+            del content["computed"]
         return json.dumps(content, sort_keys=True)
 
 
@@ -217,7 +263,15 @@ def parse(
             )
             for name, service in content["services"].items()
         },
+        computed={name: computed_view(one) for name, one in content.get("computed", {}).items()},
         registry=content.get("registry", ""),
         sources=content.get("sources", {}),
         known=tuple(known),
     )
+
+
+def computed_view(content: dict[str, Any]) -> ComputedView:
+    """A view of expressions as a document has it."""
+    features = tuple(ComputedFeature(**one) for one in content["features"])
+    inputs = {name: (view, feature) for name, (view, feature) in content["inputs"].items()}
+    return ComputedView(**{**content, "inputs": inputs, "features": features})

@@ -1,28 +1,31 @@
 """Evaluates checked expressions: each becomes a function of the values that it takes."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from streamflow.expressions.arithmetic import CASTS, FUNCTIONS, NoValue, equal, ordered
 from streamflow.expressions.tree import Tree
 
-Values = Mapping[str, Any]
-"""The inputs by name: instants in whole seconds since 1970, other values as Python has them."""
+Values = Mapping[str, Any] | Sequence[Any]
+"""The inputs by name or position: instants in whole seconds since 1970, others as Python has them.
+"""
 Evaluate = Callable[[Values], Any]
 
 
 def compiled(tree: Tree) -> Evaluate:
     """A function that evaluates an expression; null where PostgreSQL would refuse to.
 
-    It is the only evaluation there is: of training sets, of Feast's SDK and of the API.
+    NaN is null as well, which is what Feast's SDK makes of one that is computed. It is the only
+    evaluation there is: of training sets, of Feast's SDK and of the API.
     """
     evaluate = part(tree)
 
     def value(values: Values) -> Any:
         try:
-            return evaluate(values)
+            found = evaluate(values)
         except NoValue:
             return None
+        return found if found == found else None
 
     return value
 

@@ -63,7 +63,8 @@ def current(store: "FeatureStore", contract: Contract) -> "FeatureService | None
     """The service that has a contract now; None where it has another by now, or is gone."""
     for service in store.list_feature_services():
         if service.name == contract.service:
-            return service if contract_of_service(service).hash == contract.hash else None
+            now = contract_of_service(service, store.list_on_demand_feature_views())
+            return service if now.hash == contract.hash else None
     return None
 
 

@@ -67,7 +67,7 @@ def write(connection: Connection, found: Catalog) -> None:
         if change.before.get(key) != one:
             connection.execute(KEEP, row_of(found.project, one))
     if not change.is_same or change.before != change.after:
-        values = {"format": model.FORMAT, "document": found.document()}
+        values = {"format": found.format, "document": found.document()}
         connection.execute(WRITE, values)
 
 
@@ -113,7 +113,7 @@ def change_to(connection: Connection, found: Catalog, locks: bool = False) -> Ch
             after = advanced(after.values(), former, applied_at)
     after = advanced(after.values(), found.known, now)
     after = retained(after, settings.streamflow().contract_retention_days, now)
-    is_same = row is not None and row[1:3] == (model.FORMAT, found.document())
+    is_same = row is not None and row[1:3] == (found.format, found.document())
     return Change(row[0] if row else 0, is_same, known, after)
 
 

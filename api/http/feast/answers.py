@@ -13,7 +13,9 @@ from typing import Any
 import orjson
 
 from api.answer import instants, join_keys, values
+from api.answer.request_values import rows_of
 from api.answer.rows import Row, conversions, event_times
+from api.computed import Computed
 from api.errors import InvalidRequest
 from api.http.feast.schemas import OnlineRequest
 from api.http.reply import JSON, Reply, marks
@@ -40,7 +42,8 @@ async def answer(features: FeatureReader, request: OnlineRequest, expected: Sequ
     writer: OnlineAnswers | None = plan.writers.get(OnlineAnswers)
     if writer is None:
         writer = plan.writers[OnlineAnswers] = OnlineAnswers(plan)
-    body = writer.body(entities.given, rows, instants.now(), request.full_feature_names)
+    full = request.full_feature_names
+    body = writer.body(entities.given, rows, instants.now(), full, entities.values)
     return Reply(200, JSON, body, ((b"contract", plan.hash.encode()), *marks(plan.superseded)))
 
 
@@ -77,6 +80,8 @@ class OnlineEntities:
         self._request = request
         self.given: dict[str, list[Any]] = {}
         """Join keys as the tables hold them, those that no view of the plan needs included."""
+        self.values: list[tuple[Any, ...]] = []
+        """Of each row, the values that computed features take from the request."""
         lengths = {name: len(column) for name, column in request.entities.items()}
         if len(set(lengths.values())) > 1:
             listed = ", ".join(f"{name} {count}" for name, count in lengths.items())
@@ -97,14 +102,17 @@ class OnlineEntities:
         """
         entities = self._request.entities
         require_names(self._request, plan)
-        lacking = sorted(set(plan.key_types) - set(entities) - {NO_KEY})
+        request = plan.computed.request if plan.computed else {}
+        lacking = sorted({*plan.key_types, *request} - set(entities) - {NO_KEY})
         if lacking:
             raise InvalidRequest([("body.entities", f"lacks {', '.join(lacking)}")])
         types = key_types_of(catalog, plan)
+        values = {name: entities[name] for name in request}
+        self.values = rows_of(request, values, self._count, "body.entities")
         self.given = {
             name: join_keys.from_json(column, types[name], f"body.entities.{name}")
             for name, column in entities.items()
-            if name in types
+            if name in types and name not in request
         }
         return [
             [""] * self._count if name == NO_KEY else self.given[name] for name in plan.key_types
@@ -135,12 +143,18 @@ class OnlineAnswers:
         self._plan = plan
         self._event_times = event_times(plan)
         self._conversions = dict(conversions(plan, values.as_feast))
+        self._features = plan.features
         features = plan.contract.features
         self._short = [feature.name for feature in features]
         self._full = [f"{feature.view}__{feature.name}" for feature in features]
 
     def body(
-        self, given: Mapping[str, Sequence[Any]], rows: Sequence[Row], now: int, full: bool
+        self,
+        given: Mapping[str, Sequence[Any]],
+        rows: Sequence[Row],
+        now: int,
+        full: bool,
+        inputs: Sequence[Sequence[Any]] = (),
     ) -> bytes:
         """The answer.
 
@@ -149,6 +163,7 @@ class OnlineAnswers:
             rows: of the plan's query.
             now: the moment that decides which values are too old.
             full: whether features are called `view__name`.
+            inputs: of each row, the values that computed features take from the request.
 
         Raises:
             StaleFeatures: a view refuses values that are too old.
@@ -162,9 +177,19 @@ class OnlineAnswers:
             tails.append(tail(own, stamps))
             statuses.append(own if own.count(PRESENT) < len(own) else None)
         first = self._event_times.stop
-        for at, column in enumerate(self._plan.columns):
-            found = self._feature_values(at, columns[first + at], statuses[column.view_number])
-            results.append(b'{"values":' + orjson.dumps(found) + tails[column.view_number])
+        found = [
+            present(columns[first + at], statuses[column.view_number])
+            for at, column in enumerate(self._plan.columns)
+        ]
+        ends = [tails[column.view_number] for column in self._plan.columns]
+        if computed := self._plan.computed:
+            stored = zip(*found, strict=True)
+            asked = inputs or [()] * len(rows)
+            every = [computed.all_values(*row) for row in zip(stored, asked, strict=True)]
+            found = list(zip(*every, strict=True))
+            ends = self._computed_ends(computed, columns[self._event_times], ends)
+        for at, column in enumerate(found):
+            results.append(b'{"values":' + orjson.dumps(self._written(at, column)) + ends[at])
         names = self._full if full else self._short
         metadata = orjson.dumps({"feature_names": [*given, *names]})
         return b"".join((b'{"results":[', b",".join(results), b'],"metadata":', metadata, b"}"))
@@ -175,20 +200,41 @@ class OnlineAnswers:
             column = [join_keys.as_json(key) for key in column]
         return b'{"values":' + orjson.dumps(column) + ends
 
-    def _feature_values(
-        self, at: int, column: Sequence[Any], statuses: Sequence[str] | None
-    ) -> Sequence[Any]:
-        if statuses is not None:
-            column = [
-                one if status == PRESENT else None
-                for one, status in zip(column, statuses, strict=True)
-            ]
-        convert, feature = self._conversions.get(at), self._plan.columns[at].feature
+    def _written(self, at: int, column: Sequence[Any]) -> Sequence[Any]:
+        """The values of a feature of the contract as JSON has them."""
+        convert, feature = self._conversions.get(at), self._features[at]
         if convert is not None:
             return [None if one is None else convert(one) for one in column]
         if values.has_floats(feature) and not isfinite(sum(filter(None, column))):
             return values.finite(column)
         return column
+
+    def _computed_ends(
+        self, computed: Computed, as_of: Sequence[Sequence[int | None]], ends: Sequence[bytes]
+    ) -> list[bytes]:
+        """The ends of the columns in the contract's order; computed values are as old as the oldest
+        row that they come from."""
+        of_views = {}
+        for name in computed.names:
+            rows = zip(*(as_of[number] for number in computed.views[name]), strict=True)
+            oldest = [min((one for one in row if one is not None), default=None) for row in rows]
+            of_views[name] = tail(
+                [NOT_FOUND if one is None else PRESENT for one in oldest],
+                [NEVER if one is None else instants.as_protobuf(one) for one in oldest],
+            )
+        return [
+            of_views[feature.view] if feature.view in of_views else ends[place]
+            for feature, place in zip(self._plan.contract.features, computed.outputs, strict=True)
+        ]
+
+
+def present(column: Sequence[Any], statuses: Sequence[str] | None) -> Sequence[Any]:
+    """The values of a column that are there; all of them where `statuses` is None."""
+    if statuses is None:
+        return column
+    return [
+        one if status == PRESENT else None for one, status in zip(column, statuses, strict=True)
+    ]
 
 
 def statuses_of(planned: PlannedView, as_of: Sequence[int | None], now: int) -> list[str]:

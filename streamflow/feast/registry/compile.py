@@ -2,13 +2,15 @@
 without Feast use."""
 
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any, cast, get_args
 
 from streamflow.catalog.layout import Layout
 from streamflow.catalog.model import (
     Catalog,
+    ComputedFeature,
+    ComputedView,
     Key,
     Projection,
     Service,
@@ -17,9 +19,10 @@ from streamflow.catalog.model import (
     View,
 )
 from streamflow.errors import ConfigurationError
+from streamflow.feast.computed import computed_of
 from streamflow.feast.registry.client import client_registry
 from streamflow.feast.registry.contracts import contract_of_service
-from streamflow.feast.registry.known_contracts import known_contract, sources_of
+from streamflow.feast.registry.known_contracts import all_sources, known_contract
 from streamflow.feast.registry.layouts import layout_of
 
 if TYPE_CHECKING:
@@ -77,20 +80,33 @@ def compiled(store: "FeatureStore", policy: TtlPolicy = "serve") -> Catalog:
     """
     versioned = store.config.registry.enable_online_feature_view_versioning
     served = [view for view in stored_views(store) if getattr(view, "enabled", True)]
+    on_demand = [
+        view
+        for view in store.registry.list_on_demand_feature_views(store.project, allow_cache=False)
+        if getattr(view, "enabled", True) and not is_stored(view)
+    ]
     compiled_views = {
         view.name: view_of(view, layout_of(store.project, view, versioned), policy)
         for view in served
     }
     services = store.registry.list_feature_services(store.project, allow_cache=False)
-    sources = {view.name: sources_of(view) for view in served}
+    computed = {
+        view.name: found
+        for view in on_demand
+        if (found := computed_view_of(view, compiled_views)) is not None
+    }
+    sources = all_sources([*served, *on_demand])
     return Catalog(
         version=0,
         project=store.project,
         views=compiled_views,
-        services={one.name: service_of(one, compiled_views) for one in services},
+        services={
+            one.name: service_of(one, compiled_views, computed, on_demand) for one in services
+        },
+        computed=computed,
         registry=b64encode(client_registry(store, served)).decode(),
         sources=sources,
-        known=tuple(known_contract(one, sources) for one in services),
+        known=tuple(known_contract(one, sources, on_demand) for one in services),
     )
 
 
@@ -152,9 +168,45 @@ def fresh_days(view: Any) -> float:
     return found
 
 
-def service_of(service: "FeatureService", views: dict[str, View]) -> Service:
-    """A feature service as readers need it."""
-    lacking = [name for one in service.feature_view_projections for name in lacks(one, views)]
+def computed_view_of(view: Any, views: dict[str, View]) -> ComputedView | None:
+    """An on-demand view as readers evaluate it; None where other code computes it.
+
+    Nor is one that takes what is not among `views`, so that it cannot be read.
+    """
+    computed = computed_of(view)
+    projections = view.source_feature_view_projections
+    if computed is None or any(lacks(one, views) for one in projections.values()):
+        return None
+    request = computed.inputs.get("", {})
+    return ComputedView(
+        name=view.name,
+        inputs={name: origin for name, origin in computed.origins.items() if origin[0]},
+        join_keys={one.name: dict(one.join_key_map) for one in projections.values()},
+        request=dict(request),
+        features=tuple(
+            ComputedFeature(
+                name, column.type, column.expression, computed.trees[name], column.description
+            )
+            for name, column in computed.columns.items()
+        ),
+        description=view.description,
+    )
+
+
+def service_of(
+    service: "FeatureService",
+    views: dict[str, View],
+    computed: dict[str, ComputedView],
+    on_demand: list[Any],
+) -> Service:
+    """A feature service as readers need it.
+
+    Args:
+        views, computed: those that readers know.
+        on_demand: as the registry has them.
+    """
+    known: dict[str, View | ComputedView] = {**views, **computed}
+    lacking = [name for one in service.feature_view_projections for name in lacks(one, known)]
     return Service(
         name=service.name,
         description=service.description,
@@ -168,9 +220,9 @@ def service_of(service: "FeatureService", views: dict[str, View]) -> Service:
             )
             for one in service.feature_view_projections
         ),
-        contract=contract_of_service(service).hash,
+        contract=contract_of_service(service, on_demand).hash,
         unservable=(
-            f"{', '.join(lacking)}: not in the online store (on demand, offline, disabled, "
+            f"{', '.join(lacking)}: not in the online store (computed by code, offline, disabled, "
             "removed, or of a pinned version); read it with Feast's SDK"
             if lacking
             else ""
@@ -178,7 +230,7 @@ def service_of(service: "FeatureService", views: dict[str, View]) -> Service:
     )
 
 
-def lacks(projection: Any, views: dict[str, View]) -> list[str]:
+def lacks(projection: Any, views: Mapping[str, View | ComputedView]) -> list[str]:
     """Names what the catalog's views lack of a service's projection: the view, or features."""
     if projection.name not in views or projection.version_tag is not None:
         return [projection.name_to_use()]

@@ -1,10 +1,11 @@
 """Contracts of the feature services that Feast's registry has."""
 
-from collections.abc import Collection
-from typing import TYPE_CHECKING
+from collections.abc import Collection, Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from streamflow.catalog.contract import Contract, Feature, service_by_default
 from streamflow.errors import ConfigurationError, UnknownName
+from streamflow.feast.computed import Column, computed_of
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -26,7 +27,7 @@ def contract_of(store: "FeatureStore", service: str = "") -> Contract:
         require_meant(store.project, service, known)
     if service not in known:
         raise UnknownName("feature service", service, known)
-    return contract_of_service(known[service])
+    return contract_of_service(known[service], store.list_on_demand_feature_views())
 
 
 def require_meant(project: str, service: str, services: Collection[str]) -> None:
@@ -44,16 +45,29 @@ def require_meant(project: str, service: str, services: Collection[str]) -> None
         )
 
 
-def contract_of_service(service: "FeatureService") -> Contract:
-    """The contract of a feature service object."""
+def contract_of_service(service: "FeatureService", views: Iterable[Any]) -> Contract:
+    """The contract of a feature service object.
+
+    Args:
+        views: the on-demand feature views of the project, whose expressions are part of it.
+    """
+    computed = {view.name: found.columns for view in views if (found := computed_of(view))}
     return Contract(
         service.name,
         tuple(
-            Feature(projection.name_to_use(), field.name, str(field.dtype), field.description)
+            feature_of(projection, field, computed.get(projection.name, {}))
             for projection in service.feature_view_projections
             for field in projection.features
         ),
     )
+
+
+def feature_of(projection: Any, field: Any, computed: Mapping[str, Column]) -> Feature:
+    """A feature of a projection; of a computed one the view has what Feast does not keep."""
+    view, name, type_ = projection.name_to_use(), field.name, str(field.dtype)
+    if column := computed.get(name):
+        return Feature(view, name, type_, column.description, column.expression)
+    return Feature(view, name, type_, field.description)
 
 
 def registered_names(store: "FeatureStore", contract: Contract) -> dict[str, str]:

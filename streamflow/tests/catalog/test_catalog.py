@@ -103,7 +103,7 @@ def test_an_on_demand_view_can_be_served_when_it_is_written(
         assert found.views["computed"].table == found.views["prices"].table
         assert reasons(store) == {"s": ""}
     else:
-        assert reasons(store)["s"].startswith("computed: not in the online store (on demand")
+        assert reasons(store)["s"].startswith("computed: not in the online store (computed by code")
 
 
 @pytest.mark.parametrize("options", [{"enabled": False}, {"online": False}])
@@ -225,7 +225,7 @@ def test_an_apply_of_the_same_and_a_materialization_leave_the_catalog(store: Fea
 
 def test_a_later_format_is_refused(store: FeatureStore) -> None:
     document = compiler.compiled(store).document()
-    with pytest.raises(CatalogTooNew, match="has format 2, this version reads up to 1"):
+    with pytest.raises(CatalogTooNew, match="has format 3, this version reads up to 2"):
         parse(1, catalogs.FORMAT + 1, document)
 
 

@@ -160,7 +160,7 @@ def test_what_an_earlier_version_brought_back_is_the_present_one(store: FeatureS
 
 def test_an_unreadable_catalog_of_before_is_no_reason_to_fail(store: FeatureStore) -> None:
     first = service(store, "n")
-    execute('UPDATE ops.catalog SET format = 2, document = \'{"project": "shop", "views": 1}\'')
+    execute('UPDATE ops.catalog SET format = 99, document = \'{"project": "shop", "views": 1}\'')
     second = service(store, "km")
     assert known()[first].superseded == known()[second].since
 

@@ -80,6 +80,7 @@ def differing(postgres: Any, rows: list[dict[str, Any]], seeds: range) -> Iterat
             if sent is not None:
                 content = bytes.fromhex(sent)
                 expected = struct.unpack(form, content)[0] if form else content.decode()
+                expected = expected if expected == expected else None  # NaN is null here
             else:
                 expected = None
             if not same(value, expected):

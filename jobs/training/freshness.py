@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 LIBRARY = Path(streamflow.__file__).parent
 RULES = (
     "training.py",
+    "expressions/*.py",
+    "feast/computed.py",
     "offline/**/*.py",
     "feast/training.py",
     "feast/offline/*.py",

@@ -8,7 +8,7 @@ import pytest
 from api.answer import instants
 from api.answer.freshness import Freshness
 from api.answer.rows import Answers
-from api.plan import Plan, PlannedView, Selection, plan_of
+from api.plan import Plan, Selection, plan_of
 from api.settings import ApiSettings
 from streamflow.catalog.model import Catalog, Key, Projection, Service, StoredFeature, View
 from streamflow.errors import StaleFeatures
@@ -45,7 +45,7 @@ def plan(*views: View) -> Plan:
 
 
 def freshness(found: View) -> Freshness:
-    return Freshness(PlannedView(found.name, found, ("user_id",)))
+    return Freshness(found.name, found)
 
 
 @pytest.mark.parametrize(

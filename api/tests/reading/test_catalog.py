@@ -127,7 +127,7 @@ def test_a_service_that_the_tables_cannot_answer_says_why(copy: str) -> None:
         assert [one.get("unservable") for one in listed].count(why) == 1
 
 
-NEWER = "catalog has format 2, this version reads up to 1"
+NEWER = f"catalog has format {FORMAT + 1}, this version reads up to {FORMAT}"
 
 
 def test_a_catalog_of_a_later_version_is_not_served(copy: str) -> None:

@@ -182,7 +182,7 @@ def test_a_mistake_of_ours_tells_its_id_alone_and_logs_the_rest(
     caplog: pytest.LogCaptureFixture,
     way: str,
 ) -> None:
-    def broken(*_: object) -> None:
+    def broken(*_: object, **__: object) -> None:
         raise RuntimeError("psycopg at /secret/place")
 
     monkeypatch.setattr(Features, "one", broken)

@@ -1,4 +1,4 @@
-"""The pod that serves flows on Prefect's page: a container for each role, beside who mounts the volume."""
+"""The pod that serves flows on Prefect's page: a container for each role, and the volume."""
 
 from typing import Any
 

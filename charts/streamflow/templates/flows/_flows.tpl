@@ -70,6 +70,9 @@ that fail, which are half a minute, make it unready. Call as streamflow.flows.co
   value: 127.0.0.1
 - name: PREFECT_RUNNER_SERVER_PORT
   value: {{ .port | int | quote }}
+# Before the first poll /health answers 500, with a traceback.
+- name: PREFECT_RUNNER_SERVER_LOG_LEVEL
+  value: CRITICAL
 - name: PREFECT_RUNNER_SERVER_MISSED_POLLS_TOLERANCE
   value: "6"
 {{- if eq .role "trainer" }}

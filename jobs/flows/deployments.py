@@ -10,13 +10,14 @@ import secrets
 import shlex
 from datetime import date, datetime
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
 from prefect.client.schemas.objects import ConcurrencyLimitConfig, ConcurrencyLimitStrategy
 from prefect.deployments.runner import RunnerDeployment
 from prefect.types.entrypoint import EntrypointType
+from pydantic import Field
 
 from jobs.flows import prefect_flows
 from jobs.flows.prefect_flows import Location
@@ -27,6 +28,9 @@ from streamflow import settings
 from streamflow.catalog.contract import PREFERRED
 from streamflow.errors import ConfigurationError
 
+Name = Annotated[str, Field(min_length=1)]
+"""A path or URL that a form cannot leave empty."""
+
 
 @flow(name="training-set")
 def training_set(
@@ -34,8 +38,8 @@ def training_set(
     service: str = "",
     as_of: date | None = None,
     entities: str = "",
-    split_by_key: float = 0,
-    out: str,
+    split_by_key: Annotated[float, Field(ge=0, lt=1)] = 0,
+    out: Name,
 ) -> Summary:
     """Joins the labels of a day, or rows of one's own, point-in-time with a service's features.
 
@@ -43,12 +47,13 @@ def training_set(
         service: Feature service, of which every feature becomes a column.
         as_of: Day of the labels; its UTC midnight is the time of every row. Or give entities.
         entities: Instead of a day, rows of your own with keys and event_timestamp: a query
-            (SELECT …), the URL of a Parquet or CSV file, or the name of one beside out.
+            (SELECT …), the URL of a Parquet or CSV file, or the name of one in
+            the folder where the flows are served.
         split_by_key: This share of the keys, from 0 to 1, is marked test in a column split, by
             their hash; 0 for no such column.
-        out: File to write, Parquet or .csv: a name such as january.parquet, for the folder of
-            those who serve the flows, or an fsspec URL such as s3://bucket/january.parquet. The
-            run's artifact says how to fetch it.
+        out: File to write, Parquet or .csv: a name such as january.parquet, which is put in the
+            folder where the flows are served, or an fsspec URL such as s3://bucket/january.parquet.
+            The run's artifact says how to fetch it.
     """
     if (as_of is None) == (not entities):
         raise ConfigurationError("give either as_of, a day, or entities, rows of your own")
@@ -86,7 +91,7 @@ def materialize(
 
 
 @flow(name="ingest-month")
-def ingest_month(source: str, as_of: date, revision: str = "") -> Summary:
+def ingest_month(source: Name, as_of: date, revision: str = "") -> Summary:
     """Checks a month and stores all of it, or refuses it and changes nothing.
 
     Args:
@@ -101,7 +106,12 @@ def ingest_month(source: str, as_of: date, revision: str = "") -> Summary:
 
 
 @flow(name="audit")
-def audit(service: str = "", users: int = 200, seed: int | None = None, url: str = "") -> Summary:
+def audit(
+    service: str = "",
+    users: Annotated[int, Field(ge=1)] = 200,
+    seed: int | None = None,
+    url: str = "",
+) -> Summary:
     """Compares served values of users at random with what training sees; fails where one differs.
 
     Args:
@@ -147,7 +157,7 @@ def deployment(name: str, suffix: str = "", **defaults: Any) -> RunnerDeployment
     return RunnerDeployment.from_flow(
         FLOWS[name],
         name=f"{name}-{suffix}" if suffix else name,
-        description=FLOWS[name].description,
+        description=str(FLOWS[name].description).partition("\n")[0],
         parameters={key: value for key, value in defaults.items() if key in taken},
         concurrency_limit=ConcurrencyLimitConfig(
             limit=1, collision_strategy=ConcurrencyLimitStrategy.ENQUEUE

@@ -100,7 +100,7 @@ def kill(forks: Forks, command: Command) -> Killed:
 
 
 def left_running() -> int:
-    """Returns how many runs are entered as running; the next run says of dead ones that they are."""
+    """Returns how many runs are entered as running; the next run enters dead ones as killed."""
     with psycopg.connect(autocommit=True) as connection:
         row = connection.execute(
             "SELECT count(*) FROM ops.runs WHERE outcome = 'running'"

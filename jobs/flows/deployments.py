@@ -24,7 +24,7 @@ from jobs.flows.prefect_flows import Location
 from jobs.flows.work import Summary
 from jobs.run import waiting
 from jobs.run.urls import require_no_password, without_secrets
-from streamflow import settings
+from streamflow import logs, settings
 from streamflow.catalog.contract import PREFERRED
 from streamflow.errors import ConfigurationError
 
@@ -57,8 +57,7 @@ def training_set(
     """
     if (as_of is None) == (not entities):
         raise ConfigurationError("give either as_of, a day, or entities, rows of your own")
-    require_no_password([out, entities])
-    waiting.wait_for("registry")
+    prepare(out, entities)
     build = prefect_flows.build_training_dataset.fn
     summary = build(
         as_of,
@@ -86,7 +85,7 @@ def materialize(
         views: Feature views; all without any.
         force: Serve this window even in place of newer values.
     """
-    waiting.wait_for("registry")
+    prepare()
     return prefect_flows.materialize_features.fn(start, end, views or [], force)
 
 
@@ -100,8 +99,7 @@ def ingest_month(source: Name, as_of: date, revision: str = "") -> Summary:
         as_of: Day that the month describes.
         revision: Any text that tells this load apart from one of the same source.
     """
-    require_no_password([source])
-    waiting.wait_for("registry")
+    prepare(source)
     return prefect_flows.ingest_month.fn(Location(source), as_of, revision)
 
 
@@ -121,7 +119,7 @@ def audit(
         url: Address of the API to ask, such as http://streamflow-api; without one, the online
             store is read.
     """
-    waiting.wait_for("registry")
+    prepare(url)
     taken = secrets.randbelow(2**31) if seed is None else seed
     compare = prefect_flows.audit_online.fn
     return compare(service or PREFERRED, users, taken, Location(url), threshold=0.0)
@@ -129,6 +127,13 @@ def audit(
 
 FLOWS = {one.name: one for one in (training_set, materialize, ingest_month, audit)}
 """By the name that Prefect's page shows."""
+
+
+def prepare(*locations: str) -> None:
+    """Makes ready the process of a run: its log, places without passwords, the registry."""
+    logs.configure(tracebacks=False)
+    require_no_password(locations)
+    waiting.wait_for("registry")
 
 
 def publish_result(out: str, summary: Summary) -> None:
@@ -143,7 +148,7 @@ def publish_result(out: str, summary: Summary) -> None:
     if is_here and (command := settings.streamflow().fetch_command):
         fetch = command.format(path=shlex.quote(place), name=shlex.quote(path.name))
         said += f"\n\nTo fetch it:\n\n```\n{fetch}\n```"
-    create_markdown_artifact(key="training-set-file", markdown=said)
+    create_markdown_artifact(key="training-set-file", markdown=said, description=place)
 
 
 def deployment(name: str, suffix: str = "", **defaults: Any) -> RunnerDeployment:

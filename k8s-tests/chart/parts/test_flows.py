@@ -77,7 +77,8 @@ def test_a_file_is_named_and_fetched_where_it_is() -> None:
     assert "streamflow-training" in claims
     fetch = variables(trainer)["STREAMFLOW_FETCH_COMMAND"]
     assert fetch.format(path="/training/a.csv", name="a.csv") == (
-        "kubectl -n default exec deploy/streamflow-flows -c trainer -- cat /training/a.csv > a.csv"
+        "kubectl -n default exec deploy/streamflow-flows -c trainer -- \\\n"
+        "  cat /training/a.csv > a.csv"
     )
 
 

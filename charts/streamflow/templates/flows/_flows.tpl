@@ -77,6 +77,6 @@ that fail, which are half a minute, make it unready. Call as streamflow.flows.co
   value: "6"
 {{- if eq .role "trainer" }}
 - name: STREAMFLOW_FETCH_COMMAND
-  value: {{ printf "kubectl -n %s exec deploy/%s -c trainer -- cat {path} > {name}" .root.Release.Namespace (include "streamflow.flows.name" .root) | quote }}
+  value: {{ printf "kubectl -n %s exec deploy/%s -c trainer -- \\\n  cat {path} > {name}" .root.Release.Namespace (include "streamflow.flows.name" .root) | quote }}
 {{- end }}
 {{- end }}

@@ -1,6 +1,7 @@
 """`streamflow serve-flows`: lets people start runs from the page of a Prefect server."""
 
 import os
+import sys
 from typing import Annotated, Any
 
 import typer
@@ -46,10 +47,13 @@ def serve_flows(
             if name not in deployments.FLOWS:
                 raise UnknownName("flow", name, deployments.FLOWS)
         waiting.wait_for("database")
-        serving.serve(
+        begins_anew = serving.serve(
             [deployments.deployment(name, suffix, service=service) for name in names],
             lambda: console.say(f"serving {', '.join(names)}; to start one: {page(url)}"),
         )
+        if begins_anew:
+            console.say("Prefect's server was away; beginning anew")
+            os.execv(sys.executable, sys.orig_argv)  # noqa: S606  # this command, as it was started
 
 
 def server_url() -> str:

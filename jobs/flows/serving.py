@@ -22,7 +22,7 @@ from prefect.client.schemas.filters import (
     FlowRunFilterState,
     FlowRunFilterStateType,
 )
-from prefect.client.schemas.objects import StateType
+from prefect.client.schemas.objects import FlowRun, StateType
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 from prefect.states import Crashed
@@ -35,11 +35,18 @@ from streamflow.postgres.locks import Keeper, keeping
 UNENDED = (StateType.PENDING, StateType.RUNNING, StateType.CANCELLING)
 
 
+WATCH_EVERY_S = 10
+
+
 class EndingRunner(Runner):
     """A runner that cancels its runs when it is ended, and tells Prefect's server."""
 
+    is_over = False
+    """True when a signal ended it, and nobody wants another one."""
+
     def handle_sigterm(self, *_signal: object, **_more: object) -> None:
         """Begins to end; `start` returns when the runs have ended."""
+        self.is_over = True
         loop = asyncio.get_running_loop()
         loop.call_soon_threadsafe(lambda: ending.add(loop.create_task(self.astop())))
 
@@ -48,8 +55,11 @@ ending: set[asyncio.Task[None]] = set()
 """Keeps the task that ends the runner from being collected meanwhile."""
 
 
-def serve(deployments: Iterable[RunnerDeployment], say: Callable[[], None]) -> None:
+def serve(deployments: Iterable[RunnerDeployment], say: Callable[[], None]) -> bool:
     """Serves deployments until SIGTERM or SIGINT; `say` is called when they can be started.
+
+    Returns:
+        True if the process has to begin anew: Prefect's server was away and answers again.
 
     Raises:
         StoreUnavailable: another process went on serving one of them for STREAMFLOW_WAIT_S.
@@ -58,27 +68,54 @@ def serve(deployments: Iterable[RunnerDeployment], say: Callable[[], None]) -> N
     os.environ["PYTHONSAFEPATH"] = "1"
     served = list(deployments)
     with only_server(str(one.name) for one in served):
-        asyncio.run(serve_until_ended(served, say))
+        return asyncio.run(serve_until_ended(served, say))
 
 
-async def serve_until_ended(deployments: list[RunnerDeployment], say: Callable[[], None]) -> None:
+async def serve_until_ended(deployments: list[RunnerDeployment], say: Callable[[], None]) -> bool:
     """Registers the deployments and runs what is asked for, until a signal ends that."""
     runner = EndingRunner(pause_on_shutdown=False)
     asyncio.get_running_loop().add_signal_handler(signal.SIGINT, runner.handle_sigterm)
     identities = [await runner.aadd_deployment(one) for one in deployments]
     await end_runs_left_behind(identities)
     say()
-    await runner.start()
+    watch = asyncio.create_task(end_after_outage(runner, identities))
+    try:
+        await runner.start()
+    finally:
+        watch.cancel()
+    return not runner.is_over
+
+
+async def end_after_outage(runner: EndingRunner, deployments: list[UUID]) -> None:
+    """Ends a runner that was without Prefect's server, when that answers and no run is left.
+
+    Prefect's runner gives up then, for good, to look for runs that somebody cancels on the page.
+    """
+    was_away = False
+    while True:
+        await asyncio.sleep(WATCH_EVERY_S)
+        async with get_client() as client:
+            is_away = await client.api_healthcheck() is not None
+        was_away |= is_away
+        if was_away and not is_away and not await unended_runs(deployments):
+            await runner.astop()
+            return
+
+
+async def unended_runs(deployments: list[UUID]) -> list[FlowRun]:
+    """The runs of deployments that have begun and not ended."""
+    of_these = DeploymentFilter(id=DeploymentFilterId(any_=deployments))
+    unended = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(UNENDED)))
+    async with get_client() as client:
+        return await client.read_flow_runs(
+            deployment_filter=of_these, flow_run_filter=FlowRunFilter(state=unended)
+        )
 
 
 async def end_runs_left_behind(deployments: list[UUID]) -> None:
     """Ends the runs of a process that was killed, and so frees their places."""
-    of_these = DeploymentFilter(id=DeploymentFilterId(any_=deployments))
-    unended = FlowRunFilterState(type=FlowRunFilterStateType(any_=list(UNENDED)))
     async with get_client() as client:
-        for run in await client.read_flow_runs(
-            deployment_filter=of_these, flow_run_filter=FlowRunFilter(state=unended)
-        ):
+        for run in await unended_runs(deployments):
             await client.set_flow_run_state(
                 run.id, Crashed(message="the process that served it was killed; start it again")
             )

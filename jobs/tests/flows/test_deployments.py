@@ -7,7 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +17,7 @@ import pytest
 
 from jobs.run.earlier_runs import recent
 from jobs.tests.acting import process
+from jobs.tests.flows.conftest import free_port, prefect_server
 from jobs.tests.flows.test_flows import newest
 
 pytestmark = pytest.mark.slow  # Prefect's own server runs the flows
@@ -186,22 +187,25 @@ SLOW = (
 )
 
 
+def of_training_sets(url: str) -> dict[str, Any]:
+    """The deployment of training sets."""
+    until(lambda: "training_set" in str(deployments(url)))
+    return next(one for one in deployments(url) if "training_set" in one["entrypoint"])
+
+
+def start_slow(url: str) -> str:
+    """Starts a run of a minute; returns it when it is at work."""
+    asked = submit(url, of_training_sets(url), {"entities": SLOW, "out": "a.csv"})
+    identity = str(asked.json()["id"])
+    until(lambda: state(url, identity) == "RUNNING" and recent(1)[0]["outcome"] == "running")
+    return identity
+
+
 def test_a_run_ends_with_its_server_and_leaves_its_place_free(
     january: str, prefect: str, tmp_path: Path
 ) -> None:
-    def start_slow() -> str:
-        asked = submit(
-            prefect, by_flow(prefect)["training_set"], {"entities": SLOW, "out": "a.csv"}
-        )
-        identity = str(asked.json()["id"])
-        until(
-            lambda: state(prefect, identity) == "RUNNING" and recent(1)[0]["outcome"] == "running"
-        )
-        return identity
-
     with serving(prefect, tmp_path, "--flow", "training-set") as server:
-        until(lambda: "training_set" in by_flow(prefect))
-        identity = start_slow()
+        identity = start_slow(prefect)
         second = process(
             *("serve-flows", "--flow", "training-set"),
             PREFECT_API_URL=prefect,
@@ -218,15 +222,35 @@ def test_a_run_ends_with_its_server_and_leaves_its_place_free(
         assert "Traceback" not in (tmp_path / "log").read_text()
 
     with serving(prefect, tmp_path, "--flow", "training-set") as server:
-        identity = start_slow()
+        identity = start_slow(prefect)
         os.killpg(server.pid, signal.SIGKILL)
         server.wait(timeout=60)
     with serving(prefect, tmp_path, "--flow", "training-set"):
         found = ended(prefect, identity)
         assert found["state_type"] == "CRASHED"
         assert "was killed; start it again" in found["state"]["message"]
-        done = run(prefect, by_flow(prefect)["training_set"], as_of="2024-01-31", out="b.csv")
+        done = run(prefect, of_training_sets(prefect), as_of="2024-01-31", out="b.csv")
         assert done["state_type"] == "COMPLETED", done["state"]
+
+
+def test_after_an_outage_of_prefect_a_run_is_cancelled_on_the_page(
+    january: str, tmp_path: Path
+) -> None:
+    """Prefect's own runner never looks for cancelled runs again."""
+    home, port = tmp_path / "server", free_port()
+    home.mkdir()
+    log = tmp_path / "log"
+    with ExitStack() as stack:
+        with prefect_server(home, port) as url:
+            stack.enter_context(serving(url, tmp_path, "--flow", "training-set"))
+        until(lambda: "ancellation polling task failed" in log.read_text())
+        stack.enter_context(prefect_server(home, port))
+        until(lambda: log.read_text().count("to start one: ") == 2)
+        identity = start_slow(url)
+        cancelling = {"state": {"type": "CANCELLING"}}
+        httpx.post(f"{url}/flow_runs/{identity}/set_state", json=cancelling, timeout=30)
+        assert ended(url, identity)["state_type"] == "CANCELLED"
+        stack.pop_all().close()
 
 
 def test_it_takes_a_server_and_names_of_flows(database: str, prefect: str, tmp_path: Path) -> None:

@@ -67,6 +67,7 @@ def test_each_pod_uses_the_database_as_the_role_of_its_work() -> None:
         "backup": [admin, writer],
         "backup-check": [None],
         "feast": [writer, writer],
+        "flows": [trainer, writer],
         "ingest": [writer],
         "materialize": [writer],
         "prefect": [admin, admin],

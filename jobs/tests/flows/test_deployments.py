@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,12 @@ from jobs.run.earlier_runs import recent
 from jobs.tests.acting import process
 from jobs.tests.flows.conftest import free_port, prefect_server
 from jobs.tests.flows.test_flows import newest
+from streamflow.errors import StreamflowError
 
-pytestmark = pytest.mark.slow  # Prefect's own server runs the flows
+pytestmark = [  # Prefect's own server runs the flows, each in a process that loads Feast
+    pytest.mark.slow,
+    pytest.mark.timeout(900),
+]
 
 
 @contextmanager
@@ -169,15 +174,27 @@ def test_rows_of_ones_own_come_by_a_form_and_the_other_flows_run(
     for said, parameters in unsent.items():
         asked = submit(prefect, served["training_set"], parameters)
         assert (asked.status_code, said in asked.text) == (409, True), asked.text
-    wrong = {
-        "give either as_of, a day, or entities": {"out": "a.csv"},
-        "a password in a url is kept": {"out": "ftp://me:c0ffee@host/a.csv", "as_of": "2024-01-31"},
-        "unknown feature service": {"out": "a.csv", "as_of": "2024-01-31", "service": "no"},
-    }
-    for said, parameters in wrong.items():
-        failed = run(prefect, served["training_set"], **parameters)
-        assert failed["state_name"] == "Failed"
-        assert said in failed["state"]["message"].lower(), failed["state"]
+
+
+@pytest.mark.parametrize(
+    ("wrong", "said"),
+    [
+        ({}, "give either as_of, a day, or entities, rows of your own"),
+        ({"as_of": date(2024, 1, 31), "entities": "SELECT 1"}, "give either as_of, a day, or"),
+        ({"entities": "ftp://me:c0ffee@host/a.csv"}, "a password in a URL is kept by logs"),
+        ({"as_of": date(2024, 1, 31), "service": "no"}, "unknown feature service 'no'"),
+    ],
+    ids=str,
+)
+def test_what_a_form_cannot_know_is_said_by_the_run(
+    database: str, wrong: dict[str, Any], said: str
+) -> None:
+    from jobs.flows import deployments
+
+    with pytest.raises(StreamflowError) as refused:
+        deployments.training_set.fn(**{"service": "", "out": "a.csv", **wrong})
+    assert said.lower() in str(refused.value).lower()
+    assert "c0ffee" not in str(refused.value)
 
 
 LATER = "2024-02-29"
@@ -221,6 +238,10 @@ def test_a_run_ends_with_its_server_and_leaves_its_place_free(
         assert recent(1)[0]["outcome"] == "failed"
         assert "Traceback" not in (tmp_path / "log").read_text()
 
+
+def test_what_a_killed_server_left_is_ended_by_the_next(
+    january: str, prefect: str, tmp_path: Path
+) -> None:
     with serving(prefect, tmp_path, "--flow", "training-set") as server:
         identity = start_slow(prefect)
         os.killpg(server.pid, signal.SIGKILL)
@@ -244,13 +265,12 @@ def test_after_an_outage_of_prefect_a_run_is_cancelled_on_the_page(
         with prefect_server(home, port) as url:
             stack.enter_context(serving(url, tmp_path, "--flow", "training-set"))
         until(lambda: "ancellation polling task failed" in log.read_text())
-        stack.enter_context(prefect_server(home, port))
-        until(lambda: log.read_text().count("to start one: ") == 2)
-        identity = start_slow(url)
-        cancelling = {"state": {"type": "CANCELLING"}}
-        httpx.post(f"{url}/flow_runs/{identity}/set_state", json=cancelling, timeout=30)
-        assert ended(url, identity)["state_type"] == "CANCELLED"
-        stack.pop_all().close()
+        with prefect_server(home, port), stack.pop_all():
+            until(lambda: log.read_text().count("to start one: ") == 2)
+            identity = start_slow(url)
+            cancelling = {"state": {"type": "CANCELLING"}}
+            httpx.post(f"{url}/flow_runs/{identity}/set_state", json=cancelling, timeout=30)
+            assert ended(url, identity)["state_type"] == "CANCELLED"
 
 
 def test_it_takes_a_server_and_names_of_flows(database: str, prefect: str, tmp_path: Path) -> None:

@@ -59,7 +59,7 @@ def serve(deployments: Iterable[RunnerDeployment], say: Callable[[], None]) -> b
     """Serves deployments until SIGTERM or SIGINT; `say` is called when they can be started.
 
     Returns:
-        True if the process has to begin anew: Prefect's server was away and answers again.
+        True if the process has to begin anew, since Prefect's server was away or still is.
 
     Raises:
         StoreUnavailable: another process went on serving one of them for STREAMFLOW_WAIT_S.
@@ -81,6 +81,10 @@ async def serve_until_ended(deployments: list[RunnerDeployment], say: Callable[[
     watch = asyncio.create_task(end_after_outage(runner, identities))
     try:
         await runner.start()
+    except Exception:  # that of a task group, when it has asked in vain for a while
+        if not await is_away():
+            raise
+        return True
     finally:
         watch.cancel()
     return not runner.is_over
@@ -94,12 +98,17 @@ async def end_after_outage(runner: EndingRunner, deployments: list[UUID]) -> Non
     was_away = False
     while True:
         await asyncio.sleep(WATCH_EVERY_S)
-        async with get_client() as client:
-            is_away = await client.api_healthcheck() is not None
-        was_away |= is_away
-        if was_away and not is_away and not await unended_runs(deployments):
+        away = await is_away()
+        was_away |= away
+        if was_away and not away and not await unended_runs(deployments):
             await runner.astop()
             return
+
+
+async def is_away() -> bool:
+    """True if Prefect's server does not answer."""
+    async with get_client() as client:
+        return await client.api_healthcheck() is not None
 
 
 async def unended_runs(deployments: list[UUID]) -> list[FlowRun]:

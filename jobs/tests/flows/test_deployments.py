@@ -183,7 +183,6 @@ def test_rows_of_ones_own_come_by_a_form_and_the_other_flows_run(
         ({}, "give either as_of, a day, or entities, rows of your own"),
         ({"as_of": date(2024, 1, 31), "entities": "SELECT 1"}, "give either as_of, a day, or"),
         ({"entities": "ftp://me:c0ffee@host/a.csv"}, "a password in a URL is kept by logs"),
-        ({"entities": "SELECT now()", "service": "no"}, "unknown feature service"),
     ],
     ids=str,
 )

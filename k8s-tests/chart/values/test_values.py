@@ -96,6 +96,7 @@ NEEDS: dict[str, dict[str, Any]] = {
         "prefect.deployments.enabled": False,
     },
     "prefect.enabled": {"prefect.deployments.enabled": False},
+    "postgres.parameters": {"prefect.deployments.enabled": False},
     "jobs.backup.enabled": {"jobs.restore.backup": "", "jobs.restore.request": ""},
     "jobs.nodeSelector": {"feast.enabled": False},
     "api.replicaCount": {"api.autoscaling.enabled": False},

@@ -70,6 +70,9 @@ class StreamflowSettings(BaseSettings):
     """Git commit of the code, set in images; a checkout asks git."""
     wait_s: int = Field(0, ge=0)
     """Seconds that a job waits for the database, the registry or its month to be there."""
+    fetch_command: str = ""
+    """Command by which a person fetches a file from where flows are served, with `{path}` and
+    `{name}` for the file; shown with each training set on Prefect's page. The chart sets it."""
     keep_runs_days: int = Field(400, ge=31)
     """Days that the ledger keeps a run, what its audit found, and what was materialized. The sums
     in the metrics keep counting; of each command the last run and the last success always stay, and

@@ -31,6 +31,7 @@ SAMPLE = [
     *("--values", str(CHART / "examples" / "laptop.yaml")),
     *("--set-json", f"jobs.ingest.months={json.dumps([MONTH])}"),
     *("--set", "api.autoscaling.enabled=false", "--set", "api.replicaCount=1"),
+    *("--set", "prefect.deployments.enabled=true"),
 ]
 """Options of helm for a release that several modules share."""
 AFTERWARDS_S = 5

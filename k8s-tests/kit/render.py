@@ -41,6 +41,7 @@ FULL: dict[str, Any] = {
     "metrics.serviceMonitor.enabled": True,
     "metrics.prometheusRule.enabled": True,
     "metrics.dashboard.enabled": True,
+    "prefect.deployments.enabled": True,
     "tracing.endpoint": "http://collector.observability:4318",
     "networkPolicy.api.from": [{"podSelector": {"matchLabels": {"app": "ingress"}}}],
     "networkPolicy.jobs.egress": [{"ports": [{"port": 443}]}],

@@ -17,6 +17,7 @@ longest suffix: a CronJob's name may have 52, a StatefulSet's 52, a Service's an
 {{- define "streamflow.api.name" -}}{{ include "streamflow.fullname" . }}-api{{- end }}
 {{- define "streamflow.api.headless" -}}{{ include "streamflow.api.name" . }}-headless{{- end }}
 {{- define "streamflow.feast.name" -}}{{ include "streamflow.fullname" . }}-feast{{- end }}
+{{- define "streamflow.flows.name" -}}{{ include "streamflow.fullname" . }}-flows{{- end }}
 {{- define "streamflow.jobs.name" -}}{{ include "streamflow.fullname" . }}-jobs{{- end }}
 {{- define "streamflow.postgres.name" -}}{{ include "streamflow.fullname" . }}-postgres{{- end }}
 {{- define "streamflow.prefect.name" -}}{{ include "streamflow.fullname" . }}-prefect{{- end }}
@@ -64,11 +65,14 @@ for its commands to know. Call with root, what (ingest) and spec (as text).
 {{- end -}}
 {{- end }}
 
-{{/* Labels that select a part's pods and never change. Call with root and part. */}}
+{{/*
+Labels that select a part's pods and never change. Call with root, part and optionally component (of pods that have
+the part's values and are not its own).
+*/}}
 {{- define "streamflow.selectorLabels" -}}
 app.kubernetes.io/name: {{ default .root.Chart.Name .root.Values.nameOverride | trunc 63 | trimSuffix "-" | quote }}
 app.kubernetes.io/instance: {{ .root.Release.Name | quote }}
-app.kubernetes.io/component: {{ .part }}
+app.kubernetes.io/component: {{ .component | default .part }}
 {{- end }}
 
 {{/*

@@ -93,6 +93,9 @@ its mend. Those that are not about one part are in the folder validate.
 {{- if and .Values.prefect.apiUrl (not .Values.prefect.enabled) }}
 - prefect.apiUrl is set, but prefect.enabled is false: leave prefect.enabled true to report to that server (none is deployed then), or remove prefect.apiUrl
 {{- end -}}
+{{- if and .Values.prefect.deployments.enabled (not (include "streamflow.prefect.url" .)) }}
+- prefect.deployments is on, but there is no Prefect on whose page they would be: set prefect.enabled=true, or prefect.deployments.enabled=false
+{{- end -}}
 {{- end }}
 
 {{- define "streamflow.validate.postgres" -}}

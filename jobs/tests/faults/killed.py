@@ -32,6 +32,10 @@ JANUARY = "ingest {months}/month_000 --as-of 2024-01-31"
 FEBRUARY = "ingest {months}/month_001 --as-of 2024-02-29"
 ONLINE = "materialize --end 2024-02-01"
 TRAINING = "training-set --as-of 2024-01-31 --out {folder}/set.parquet"
+OWN_ROWS = (
+    "training-set --out {folder}/own.csv --entities"
+    " 'SELECT user_id, as_of AS event_timestamp FROM source.labels_snapshots ORDER BY 1'"
+)
 JOBS = {
     "apply": Job("apply", empty=True),
     "apply of a new feature": Job("apply", (JANUARY, ONLINE)),
@@ -39,6 +43,7 @@ JOBS = {
     "materialize": Job(
         "materialize --start 2024-01-01 --end 2024-03-01", (JANUARY, FEBRUARY, ONLINE)
     ),
+    "training-set of rows of one's own": Job(OWN_ROWS, (JANUARY,)),
     "training-set": Job(TRAINING, (JANUARY, f"{TRAINING} --service profile_v1")),
 }
 
@@ -92,6 +97,15 @@ def kill(forks: Forks, command: Command) -> Killed:
         time.sleep(0.02)
     freed = time.monotonic() - began
     return Killed(ended, recent(1)[0]["outcome"] if runs() > before else "", freed)
+
+
+def left_running() -> int:
+    """Returns how many runs are entered as running; the next run enters dead ones as killed."""
+    with psycopg.connect(autocommit=True) as connection:
+        row = connection.execute(
+            "SELECT count(*) FROM ops.runs WHERE outcome = 'running'"
+        ).fetchone()
+        return int(row[0]) if row else 0
 
 
 def runs() -> int:

@@ -1,5 +1,6 @@
 """kill -9 of every job at random moments, then the same again: as if nothing had been."""
 
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from jobs.tests.faults.killed import (
     JobResults,
     differences,
     kill,
+    left_running,
     moments,
     results_of,
 )
@@ -50,7 +52,7 @@ def test_a_killed_job_done_again_leaves_what_an_undisturbed_one_does(
     begin.mkdir()
 
     def command(words: str, folder: Path, kill_after_s: float | None = None) -> Command:
-        arguments = words.format(months=months, folder=folder).split()
+        arguments = shlex.split(words.format(months=months, folder=folder))
         return Command(arguments, environment, kill_after_s)
 
     def run(words: str, folder: Path) -> float:
@@ -82,6 +84,7 @@ def test_a_killed_job_done_again_leaves_what_an_undisturbed_one_does(
                 began = time.monotonic()
                 run(job.command, folder)
                 recovered = max(recovered, killed.freed_s + time.monotonic() - began)
+                assert left_running() == 0
                 assert differences(results_of(folder), expected) == {}, (
                     f"{killed} at {moment:.3f} s"
                 )

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -15,10 +16,20 @@ import pytest
 @pytest.fixture(scope="module")
 def prefect(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """The API URL of a Prefect server of the test's own."""
+    with prefect_server(tmp_path_factory.mktemp("prefect"), free_port()) as url:
+        yield url
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    home = tmp_path_factory.mktemp("prefect")
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def prefect_server(home: Path, port: int) -> Iterator[str]:
+    """A Prefect server with its data in a folder; gives its API's URL."""
     environment = {
         **os.environ,
         "PREFECT_HOME": str(home),

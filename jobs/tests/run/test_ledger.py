@@ -120,7 +120,7 @@ def test_a_run_that_nobody_ended_is_said_to_be_killed_by_the_next(database: str)
         assert execute(entered.format("ops.runs")) == [
             ("alive", "running"),
             ("dead", "killed"),
-            ("young", "running"),
+            ("young", "killed"),
         ]
         totals = "SELECT command, running, killed FROM ops.status_of_commands ORDER BY 1"
         assert execute(totals)[:1] + execute(totals)[2:] == [

@@ -49,12 +49,12 @@ EXEMPT = {
         "A topology spread constraint does it, softly: on one node all pods must run there.",
     ),
     "deployment-replicas": (
-        "Deployment/streamflow-(feast|prefect)",
-        "A UI nobody's requests depend on; Prefect's server cannot be two.",
+        "Deployment/streamflow-(feast|flows|prefect)",
+        "A UI nobody's requests depend on; Prefect's server, and who serves flows, cannot be two.",
     ),
     "deployment-strategy": (
-        "Deployment/streamflow-(feast|prefect)",
-        "Recreate: one of them at a time, feast for its volume, prefect for its queues.",
+        "Deployment/streamflow-(feast|flows|prefect)",
+        "Recreate: one at a time, for its volume (feast), its queues (prefect), its runs (flows).",
     ),
 }
 OF_EXAMPLES = {

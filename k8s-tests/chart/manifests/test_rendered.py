@@ -133,7 +133,8 @@ def test_names_stay_within_what_kubernetes_takes(release: str) -> None:
     [
         ({"api.enabled": False}, "-api|-test"),
         ({"feast.enabled": False}, "-feast"),
-        ({"prefect.enabled": False}, "-prefect"),
+        ({"prefect.enabled": False, "prefect.deployments.enabled": False}, "-prefect|-flows"),
+        ({"prefect.deployments.enabled": False}, "-flows"),
         ({"prefect.apiUrl": "https://prefect.example.com/api"}, "-prefect"),
         ({"jobs.apply.enabled": False}, "-apply"),
         ({"jobs.materialize.enabled": False}, "-materialize"),

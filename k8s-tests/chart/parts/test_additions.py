@@ -12,9 +12,9 @@ OPENSHIFT = CHART / "examples" / "openshift.yaml"
 
 
 def part_of(pod: Manifest) -> str:
-    """The part whose values a pod has; `helm test` has those of the jobs."""
+    """The part whose values a pod has; `helm test` and who serves flows have those of the jobs."""
     part: str = pod["metadata"]["labels"]["app.kubernetes.io/component"]
-    return "jobs" if part == "test" else part
+    return "jobs" if part in ("test", "flows") else part
 
 
 @pytest.fixture(scope="module")

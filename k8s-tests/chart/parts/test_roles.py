@@ -67,6 +67,7 @@ def test_each_pod_uses_the_database_as_the_role_of_its_work() -> None:
         "backup": [admin, writer],
         "backup-check": [None],
         "feast": [writer, writer],
+        "flows": [trainer, writer],
         "ingest": [writer],
         "materialize": [writer],
         "prefect": [admin, admin],
@@ -189,7 +190,7 @@ def test_other_names_are_other_logins(cluster: Stub) -> None:
 
 @pytest.mark.parametrize(
     ("part", "replaced"),
-    [("owner", set()), ("writer", {"feast"}), ("trainer", set()), ("reader", {"api"})],
+    [("owner", set()), ("writer", {"feast", "flows"}), ("trainer", {"flows"}), ("reader", {"api"})],
 )
 def test_an_existing_secret_that_changed_replaces_the_pods_that_use_it(
     cluster: Stub, part: str, replaced: set[str]

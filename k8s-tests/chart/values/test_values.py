@@ -68,6 +68,7 @@ OTHER: dict[str, Any] = {
 
 WITHOUT_SESSIONS = {
     "prefect.enabled": False,
+    "prefect.deployments.enabled": False,
     "jobs.backup.enabled": False,
     "jobs.restore.backup": "",
     "jobs.restore.request": "",
@@ -89,7 +90,13 @@ NEEDS: dict[str, dict[str, Any]] = {
     "definitions.existingConfigMap": EXISTING,
     "definitions.keys": EXISTING,
     "definitions.revision": EXISTING,
-    "feast.tolerations": {"feast.enabled": True, "jobs.trainingSet.datasets": []},
+    "feast.tolerations": {
+        "feast.enabled": True,
+        "jobs.trainingSet.datasets": [],
+        "prefect.deployments.enabled": False,
+    },
+    "prefect.enabled": {"prefect.deployments.enabled": False},
+    "postgres.parameters": {"prefect.deployments.enabled": False},
     "jobs.backup.enabled": {"jobs.restore.backup": "", "jobs.restore.request": ""},
     "jobs.nodeSelector": {"feast.enabled": False},
     "api.replicaCount": {"api.autoscaling.enabled": False},

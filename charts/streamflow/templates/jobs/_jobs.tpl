@@ -46,15 +46,15 @@ no kind, none. Call with root and optionally kind (a key of `jobs`).
 {{- $longest -}}
 {{- end }}
 
-{{/* Resources of a container of a Job, as text. Call as streamflow.job.values. */}}
+{{/* Resources of a container of a Job, as text. Call as streamflow.job.values, and optionally with resources. */}}
 {{- define "streamflow.job.resources" -}}
-{{- (include "streamflow.job.values" . | fromYaml).resources | default .root.Values.jobs.resources | toYaml -}}
+{{- .resources | default (include "streamflow.job.values" . | fromYaml).resources | default .root.Values.jobs.resources | toYaml -}}
 {{- end }}
 
 {{/*
 A container of a Job. Call with root, name, args, role (see streamflow.postgres.env), and optionally
 kind (see streamflow.job.values), image and command (instead of the jobs image and what it runs),
-env (text), envFrom and mounts (lists).
+resources, env (text), envFrom and mounts (lists).
 */}}
 {{- define "streamflow.job.container" -}}
 {{- $jobs := .root.Values.jobs -}}
@@ -219,9 +219,24 @@ month (an entry of jobs.ingest.months).
 {{- end -}}
 {{- end }}
 
-{{/* "true" when a training set goes to the volume, else empty. */}}
+{{/* "true" when a training set goes to the volume, or may by a form, else empty. */}}
 {{- define "streamflow.trainingSet.volume" -}}
+{{- include "streamflow.flows.on" . -}}
 {{- range .Values.jobs.trainingSet.datasets }}{{ if not .out }}true{{ end }}{{ end -}}
+{{- end }}
+
+{{/*
+The pod that has the volume for training sets mounted all the time, as a term of pod affinity for who else mounts it;
+empty where there is none, or where many nodes can mount it. Call with root and parts, of which the first that runs counts.
+*/}}
+{{- define "streamflow.trainingSet.beside" -}}
+{{- $on := dict "feast" .root.Values.feast.enabled "flows" (include "streamflow.flows.on" .root) -}}
+{{- $beside := "" -}}
+{{- range .parts }}{{ if and (not $beside) (get $on .) }}{{ $beside = . }}{{ end }}{{ end -}}
+{{- if and $beside (not (has "ReadWriteMany" .root.Values.jobs.trainingSet.persistence.accessModes)) -}}
+{{- $labels := include "streamflow.selectorLabels" (dict "root" .root "part" $beside) | fromYaml -}}
+{{- dict "labelSelector" (dict "matchLabels" $labels) "topologyKey" "kubernetes.io/hostname" | toYaml -}}
+{{- end -}}
 {{- end }}
 
 {{/* SERVICE_DAY.parquet. Call with root and dataset (an entry of jobs.trainingSet.datasets). */}}

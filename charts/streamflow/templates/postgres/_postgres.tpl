@@ -162,7 +162,8 @@ after. An existing Secret is looked up, which `helm template` cannot. Call as st
 How many connections the release may open at once. An API pod: its pool, one for readiness, one that
 asks and one that listens; one pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
 most, however long its list is; months, backfills and training sets have one each, and there are `apply`,
-two materializations and an audit. A backup: two, what creates the roles: one.
+two materializations and an audit. Who serves flows: one run at a time, and one that keeps others from
+serving them, for each of two roles. A backup: two, what creates the roles: one.
 `feast`: its UI and a person's command. Three of a server are a superuser's, which the roles are not.
 */}}
 {{- define "streamflow.postgres.connections" -}}
@@ -178,6 +179,7 @@ two materializations and an audit. A backup: two, what creates the roles: one.
 {{- $needed = int $api.poolSize | add 3 | mul $pods | add $needed -}}
 {{- end -}}
 {{- if include "streamflow.prefect.own" . }}{{ $needed = add $needed 15 }}{{ end -}}
+{{- if include "streamflow.flows.on" . }}{{ $needed = add $needed 14 }}{{ end -}}
 {{- if include "streamflow.backup.on" . }}{{ $needed = add $needed 2 }}{{ end -}}
 {{- if .Values.jobs.audit.enabled }}{{ $needed = add $needed 6 }}{{ end -}}
 {{- if .Values.feast.enabled }}{{ $needed = add $needed 8 }}{{ end -}}

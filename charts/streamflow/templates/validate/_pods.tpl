@@ -10,7 +10,7 @@ api:
   volumes: [tmp, postgres-ca, api-keys]
   paths: [/tmp, /etc/streamflow/postgres-ca, /etc/streamflow/api-keys]
 jobs:
-  containers: [wait-for-prefect, sample, ingest, dump, backup, check, prepare, restore, finish, roles, apply, materialize, audit, training-set, wait]
+  containers: [wait-for-prefect, sample, ingest, dump, backup, check, prepare, restore, finish, roles, apply, materialize, audit, training-set, wait, trainer, writer]
   volumes: [tmp, postgres-ca, definitions, data, training, backups, plan]
   paths: [/tmp, /etc/streamflow/postgres-ca, /definitions, /data, /training, /backups, /plan]
 feast:
@@ -100,11 +100,7 @@ postgres:
 {{- end }}
 {{- end -}}
 {{- include "streamflow.validate.twice" (dict "here" (printf "%s.extraVolumeMounts" $name) "names" $paths "own" $own.paths) -}}
-{{- range $probe := list "startupProbe" "livenessProbe" -}}
-{{- if ne 1 (int (dig $probe "successThreshold" 1 (pick $part $probe))) }}
-- {{ $name }}.{{ $probe }}.successThreshold is {{ int (index $part $probe).successThreshold }}, which Kubernetes takes for a readinessProbe alone: set it to 1
-{{- end }}
-{{- end -}}
+{{- include "streamflow.validate.probes" (dict "here" $name "values" $part) -}}
 {{- range $context := list "podSecurityContext" "containerSecurityContext" -}}
 {{- with dig "seccompProfile" dict (index $part $context | default dict) -}}
 {{- if ne (eq (get . "type") "Localhost") (hasKey . "localhostProfile") }}
@@ -124,6 +120,16 @@ postgres:
 {{- end -}}
 {{- end -}}
 {{- end -}}
+{{- end -}}
+{{- if include "streamflow.flows.on" . }}{{ include "streamflow.validate.probes" (dict "here" "prefect.deployments" "values" .Values.prefect.deployments) }}{{ end -}}
+{{- end }}
+
+{{/* Probes that Kubernetes would refuse. Call with here and values. */}}
+{{- define "streamflow.validate.probes" -}}
+{{- range $probe := list "startupProbe" "livenessProbe" -}}
+{{- if ne 1 (int (dig $probe "successThreshold" 1 (pick $.values $probe))) }}
+- {{ $.here }}.{{ $probe }}.successThreshold is {{ int (index $.values $probe).successThreshold }}, which Kubernetes takes for a readinessProbe alone: set it to 1
+{{- end }}
 {{- end -}}
 {{- end }}
 

@@ -31,6 +31,7 @@ be compared: `float64 (include "streamflow.quantity" "1Gi")`.
 {{- range list "api" "jobs" "feast" "prefect" "postgres" -}}
 {{- $_ := set $all . (index $.Values .).resources -}}
 {{- end -}}
+{{- if include "streamflow.flows.on" . }}{{ $_ := set $all "prefect.deployments" .Values.prefect.deployments.resources }}{{ end -}}
 {{- range $job, $values := .Values.jobs -}}
 {{- if kindIs "map" $values -}}
 {{- if hasKey $values "resources" }}{{ $_ := set $all (printf "jobs.%s" $job) $values.resources }}{{ end -}}

@@ -18,6 +18,9 @@
 {{- end -}}
 {{- if include "streamflow.trainingSet.volume" . -}}
 {{- with $training.persistence.accessModes -}}
+{{- if and (include "streamflow.flows.on" $) (has "ReadWriteOncePod" .) }}
+- jobs.trainingSet.persistence.accessModes is ReadWriteOncePod, but the pod of prefect.deployments mounts the training sets as well as others do: set it to [ReadWriteOnce] or [ReadWriteMany], or prefect.deployments.enabled=false
+{{- end }}
 {{- if and $.Values.feast.enabled (has "ReadWriteOncePod" .) }}
 - jobs.trainingSet.persistence.accessModes is ReadWriteOncePod, but the pod of feast mounts the training sets as well, so that no Job ever could: set it to [ReadWriteOnce] or [ReadWriteMany], or feast.enabled=false
 {{- end }}

@@ -1,5 +1,6 @@
 """Fetches one commit of a git repository over HTTPS or SSH, without git: the image has none."""
 
+import logging
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -11,6 +12,7 @@ from dulwich.errors import GitProtocolError
 from dulwich.objects import Commit, ObjectID
 from dulwich.refs import Ref
 from dulwich.repo import Repo
+from urllib3.exceptions import HTTPError
 
 from jobs.git.credentials import AUTHORITY, Credentials
 from jobs.git.errors import explained
@@ -22,6 +24,8 @@ TIMEOUT_S = 30
 """Seconds without a byte after which a server does not answer."""
 NAMED = 10
 """The most refs that a message names."""
+logging.getLogger("urllib3.connectionpool").setLevel(logging.ERROR)
+"""It warns of each attempt, of which the last is an error of ours."""
 
 
 def require_commit(text: str) -> ObjectID:
@@ -92,7 +96,9 @@ def fetch(url: str, commit: str, ref: str, credentials: Credentials, repo: Repo)
     wanted = require_commit(commit)
     client, path = client_of(url, credentials)
 
-    def wanting(refs: object, depth: int | None = None) -> list[ObjectID]:
+    def wanting(refs: Mapping[Ref, ObjectID], depth: int | None = None) -> list[ObjectID]:
+        if any(len(one) != len(wanted) for one in refs.values()):
+            raise ConfigurationError(f"{url} has hashes of SHA-256, which cannot be fetched")
         return [wanted]
 
     with explained(url), closing_connections(client):
@@ -100,7 +106,9 @@ def fetch(url: str, commit: str, ref: str, credentials: Credentials, repo: Repo)
             require_at(ref, commit, client.get_refs(path.encode()).refs, url)
         try:
             client.fetch(path, repo, wanting, depth=1)
-        except (InvalidWants, GitProtocolError):
+        except (InvalidWants, GitProtocolError) as error:
+            if isinstance(error.__cause__, HTTPError):
+                raise
             # Servers of the older protocol, and some of the newer, hand out what a branch or tag is
             # at and what leads there; others hang up on a commit that they have not.
             client.fetch(path, repo)

@@ -125,6 +125,20 @@ def test_a_commit_that_vanished_is_one_line(team: Path, tmp_path: Path, oldest: 
         )
 
 
+def test_a_repository_with_nothing_in_it_or_other_hashes_is_one_line(tmp_path: Path) -> None:
+    for name, form in (("empty", "sha1"), ("longer", "sha256")):
+        (tmp_path / name).mkdir()
+        git(tmp_path / name, "init", "--quiet", f"--object-format={form}")
+    committed(tmp_path / "longer", {"feature_store.yaml": ""})
+    with http_server(tmp_path) as url:
+        empty = f"{url}/empty/.git"
+        assert "has no commit" in refusal(empty, NOWHERE)
+        assert refusal(empty, NOWHERE, "--ref", "main").endswith("or not any more; it has: none")
+        assert refusal(f"{url}/longer/.git", NOWHERE) == (
+            f"error: {url}/longer/.git has hashes of SHA-256, which cannot be fetched"
+        )
+
+
 def test_what_is_no_address_or_no_commit_is_refused(tmp_path: Path) -> None:
     assert "write ssh://git@github.com/team/shop.git" in refusal(
         "git@github.com:team/shop.git", NOWHERE
@@ -252,6 +266,10 @@ def test_a_server_that_does_not_answer_may_be_tried_again(
     with http_server(tmp_path) as url:
         pass
     assert "cannot be reached" in refusal(f"{url}/team/.git", head(team), code=1)
+    said = streamflow(
+        *("fetch-definitions", "https://host.invalid/a", "--commit", NOWHERE, "--out", "out")
+    )
+    assert (said.exit_code, len(said.stderr.splitlines())) == (1, 1)
     with http_server(tmp_path, status=503) as url:
         assert "http resp 503" in refusal(f"{url}/team/.git", head(team), code=1)
     with http_server(tmp_path, status=403) as url:

@@ -1,7 +1,7 @@
 """Runs inside the cluster: a git server over HTTP on port 8000 with the repository /shop.git.
 
 Usage: git_server.py serve; or, in a pod that serves, git_server.py commit BRANCH, which commits the
-files of a JSON object on standard input to the branch, on top of nothing, and prints the hash; or
+files of a JSON object on standard input to the branch, and prints the hash; or
 git_server.py forget BRANCH, after which nothing leads to its commits and they are gone.
 """
 
@@ -31,11 +31,13 @@ def commit(repo: Repo, branch: str, files: dict[str, str]) -> str:
     repo.object_store.add_object(root)
     made = Commit()
     made.tree, made.message = root.id, b"next"
+    name = f"refs/heads/{branch}".encode()
+    made.parents = [repo.refs[name]] if name in repo.refs else []
     made.author = made.committer = b"Ada <ada@example.com>"
     made.author_time = made.commit_time = int(time.time())
     made.author_timezone = made.commit_timezone = 0
     repo.object_store.add_object(made)
-    repo.refs[f"refs/heads/{branch}".encode()] = made.id
+    repo.refs[name] = made.id
     return made.id.decode()
 
 

@@ -22,6 +22,7 @@ from jobs.commands import api_key, contracts, db, features, services, training
 from jobs.commands import backup as backup_commands
 from jobs.commands.audit import audit
 from jobs.commands.batch import BATCH, SETTINGS, batch
+from jobs.commands.fetch_definitions import fetch_definitions
 from jobs.commands.init import init
 from jobs.commands.serve_flows import serve_flows
 from jobs.commands.wait import wait
@@ -174,6 +175,7 @@ def materialize(
 
 
 app.command()(init)
+app.command("fetch-definitions")(fetch_definitions)
 app.command()(features.features)
 app.command()(services.services)
 app.command(cls=RunCommand)(audit)

@@ -6,10 +6,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from streamflow import settings
-from streamflow.errors import ConfigurationError, SchemaMissing, StoreUnavailable
+from streamflow.errors import ConfigurationError, SchemaMissing, StoreUnavailable, StreamflowError
 from streamflow.feast.registry.open import require_registry
 from streamflow.postgres.connect import connect
 
@@ -19,6 +19,7 @@ EVERY_S = 2
 SAY_EVERY_S = 15
 """Seconds between two log lines that say the same."""
 Need = Literal["database", "registry"]
+Result = TypeVar("Result")
 
 
 def wait_for(need: Need) -> None:
@@ -58,11 +59,12 @@ def sharing_budget() -> Iterator[None]:
 
 
 def until(
-    check: Callable[[], None], what: str, is_at_work: Callable[[], bool] = lambda: False
-) -> None:
+    check: Callable[[], Result], what: str, is_at_work: Callable[[], bool] = lambda: False
+) -> Result:
     """Calls `check` until it no longer raises that `what` is missing, or the time is up.
 
-    Time does not count while `is_at_work` is true: somebody is bringing it.
+    Returns what `check` returns. Time does not count while `is_at_work` is true: somebody is
+    bringing it.
     """
     budget = shared.get() or WaitBudget(settings.streamflow().wait_s)
     said, said_at = "", 0.0
@@ -70,7 +72,7 @@ def until(
         began = time.monotonic()
         try:
             return check()
-        except (StoreUnavailable, SchemaMissing, NotThereYet) as error:
+        except (StoreUnavailable, ServerUnavailable, SchemaMissing, NotThereYet) as error:
             at_work = is_at_work()
             if budget.seconds <= 0 and not at_work:
                 raise
@@ -85,6 +87,10 @@ def until(
 
 class NotThereYet(ConfigurationError):
     """The data that a job needs has not been loaded."""
+
+
+class ServerUnavailable(StreamflowError):
+    """Another server than PostgreSQL does not answer."""
 
 
 def require_database() -> None:

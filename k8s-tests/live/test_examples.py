@@ -14,11 +14,11 @@ from kit.render import EXAMPLES
 HERE = ("laptop",)
 ELSEWHERE = ("gitops",)
 NOT_INSTALLED = {
-    "move": "takes a server of another name; test_backup.py moves to one",
+    "move": "takes a server of another name; test_move_to_production.py gives it one",
     "openshift": "has users of OpenShift's; without, the image of PostgreSQL would be root",
-    "production": "takes a registry, a server with TLS, S3 and a controller of Ingresses",
+    "production": "takes a registry, S3 and a server; test_move_to_production.py does with less",
 }
-"""The examples that are not installed, each with the reason."""
+"""The examples that are not installed as they are, each with the reason."""
 SECRETS = {
     "registry": (),
     "streamflow-api-keys": (f"--from-literal=churn-model={'0' * 64}",),

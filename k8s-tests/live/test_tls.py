@@ -3,14 +3,13 @@
 import json
 
 import pytest
-from kit import pod
-from kit.certificates import Identity, authority, identity
+from kit.certificates import authority, identity
 from kit.cluster import CHART, CommandFailedError
 from kit.namespace import MONTH, Namespace, until
+from kit.tls_postgres import SET_UP, psql, start
 
 PASSWORD = "of-the-owner"
 OURS = "authority"
-TLS = "/etc/postgresql-tls"
 EXTERNAL = [
     *("--set", "postgres.external.enabled=true", "--set", "postgres.external.sslmode=verify-full"),
     *("--set", f"postgres.external.ca.secret={OURS}", "--set", "postgres.roles.enabled=true"),
@@ -18,11 +17,6 @@ EXTERNAL = [
     # Until each node knows that a pod ends, on the machine that all of them share.
     *("--set", "api.preStopSeconds=15", "--set", "api.terminationGracePeriodSeconds=40"),
 ]
-SET_UP = """
-    CREATE ROLE streamflow LOGIN CREATEROLE CREATEDB PASSWORD '{password}';
-    CREATE DATABASE streamflow OWNER streamflow;
-"""
-"""The role and database that the production example needs, and a database for Prefect."""
 SECONDS_TO_TELL = 120
 
 
@@ -34,49 +28,10 @@ def servers(namespace: Namespace) -> None:
     namespace.kubectl("create", "secret", "generic", "owner", owner)
     ca = f"--from-literal=ca.crt={ours.certificate}"
     namespace.kubectl("create", "secret", "generic", OURS, ca)
-    run(namespace, "secure", identity(ours, "secure"))
-    run(namespace, "misnamed", identity(ours, "other.example.com"))
-    run(namespace, "foreign", identity(foreign, "foreign"))
-    psql(namespace, SET_UP.format(password=PASSWORD))
-
-
-def run(namespace: Namespace, name: str, presents: Identity) -> None:
-    """Starts a PostgreSQL with this certificate that takes no connection without TLS."""
-    manifest = pod.postgres(name)
-    (container,) = manifest["spec"]["containers"]
-    settings = {
-        "ssl": "on",
-        "ssl_cert_file": f"{TLS}/tls.crt",
-        "ssl_key_file": f"{TLS}/tls.key",
-        "hba_file": f"{TLS}/pg_hba.conf",
-    }
-    container["args"] = [word for one in settings.items() for word in ("-c", "=".join(one))]
-    container["volumeMounts"].append({"name": "tls", "mountPath": TLS, "readOnly": True})
-    secret = {"secretName": f"{name}-tls", "defaultMode": 0o640}
-    manifest["spec"]["volumes"].append({"name": "tls", "secret": secret})
-    files = {
-        "tls.crt": presents.certificate,
-        "tls.key": presents.key,
-        "pg_hba.conf": "local all all trust\nhostssl all all all scram-sha-256\n",
-    }
-    literals = [f"--from-literal={key}={text}" for key, text in files.items()]
-    namespace.kubectl("create", "secret", "generic", f"{name}-tls", *literals)
-    namespace.kubectl(
-        *("create", "secret", "generic", name, "--from-literal=password=of-the-superuser")
-    )
-    for variable in container["env"]:
-        if variable["name"] in ("POSTGRES_USER", "POSTGRES_DB"):
-            variable["value"] = "postgres"
-    namespace.kubectl("apply", "--filename", "-", stdin=json.dumps(manifest))
-    namespace.kubectl("expose", "pod", name, "--port=5432")
-    namespace.ready(f"pod/{name}")
-
-
-def psql(namespace: Namespace, statement: str) -> list[str]:
-    """The lines that psql prints on `secure`, run by its superuser."""
-    options = ("-U", "postgres", "-XAtq", "-v", "ON_ERROR_STOP=1")
-    where = ("exec", "-i", "secure", "--")
-    return namespace.kubectl(*where, "psql", *options, stdin=statement).splitlines()
+    start(namespace, "secure", identity(ours, "secure"))
+    start(namespace, "misnamed", identity(ours, "other.example.com"))
+    start(namespace, "foreign", identity(foreign, "foreign"))
+    psql(namespace, "secure", SET_UP.format(password=PASSWORD))
 
 
 def logged_in(namespace: Namespace) -> list[str]:
@@ -84,7 +39,7 @@ def logged_in(namespace: Namespace) -> list[str]:
     used = """
         SELECT DISTINCT usename FROM pg_stat_activity JOIN pg_stat_ssl USING (pid)
         WHERE ssl AND application_name = 'streamflow-api'"""
-    return psql(namespace, used)
+    return psql(namespace, "secure", used)
 
 
 def job(namespace: Namespace, release: str, kind: str) -> str:

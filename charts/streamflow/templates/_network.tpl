@@ -105,8 +105,9 @@ its port on any host, since a policy knows no names.
 
 {{/* The port of a URL. */}}
 {{- define "streamflow.network.port" -}}
-{{- $host := regexReplaceAll "^https?://([^/]*).*$" . "${1}" -}}
-{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $host) | default (ternary "443" "80" (hasPrefix "https:" .)) -}}
+{{- $host := regexReplaceAll "^[a-z]+://([^/]*).*$" . "${1}" -}}
+{{- $usual := dict "https" "443" "ssh" "22" -}}
+{{- regexFind "[0-9]+$" (regexFind ":[0-9]+$" $host) | default (get $usual (regexFind "^[a-z]+" .) | default "80") -}}
 {{- end }}
 
 {{/* A rule that lets pods send spans to their collector; empty when they make none. */}}
@@ -118,6 +119,20 @@ its port on any host, since a policy knows no names.
   to:
     {{- toYaml . | nindent 4 }}
   {{- end }}
+{{- end -}}
+{{- end }}
+
+{{/* A rule that lets pods fetch their definitions from git; empty when none are there. */}}
+{{- define "streamflow.network.git" -}}
+{{- with .Values.definitions.git -}}
+{{- if .repository -}}
+- ports:
+    - port: {{ include "streamflow.network.port" .repository }}
+  {{- with .to }}
+  to:
+    {{- toYaml . | nindent 4 }}
+  {{- end }}
+{{- end -}}
 {{- end -}}
 {{- end }}
 

@@ -95,15 +95,24 @@ beside the others. Call with root and part.
 {{- end }}
 
 {{/*
+"true" for what reads the definitions, else empty. Call with root, part, and optionally reads: false for a
+container that does not, though its part does.
+*/}}
+{{- define "streamflow.reads" -}}
+{{- if and (has .part (list "jobs" "feast")) (dig "reads" true (omit . "root")) }}true{{ end -}}
+{{- end }}
+
+{{/*
 A list of variables: `own` (text) and, for who reads them, those of the definitions, without what the
-part's extraEnv sets, then extraEnv, so that no name is there twice. Call with root, part and own.
+part's extraEnv sets, then extraEnv, so that no name is there twice. Call with root, part, own and
+optionally reads, as streamflow.reads.
 */}}
 {{- define "streamflow.env" -}}
 {{- $extra := (index .root.Values .part).extraEnv | default list -}}
 {{- $set := dict -}}
 {{- range $extra }}{{ $_ := set $set .name true }}{{ end -}}
 {{- $own := fromYamlArray .own -}}
-{{- if has .part (list "jobs" "feast") -}}
+{{- if include "streamflow.reads" . -}}
 {{- $own = concat $own (include "streamflow.definitions.env" .root | fromYamlArray) -}}
 {{- end -}}
 {{- $env := list -}}
@@ -121,26 +130,26 @@ part's extraEnv sets, then extraEnv, so that no name is there twice. Call with r
 {{- toYaml $env -}}
 {{- end }}
 
-{{/* Mounts of a part's containers. Call with root, part and optionally own (a list). */}}
+{{/* Mounts of a part's containers. Call with root, part and optionally own (a list) and reads, as streamflow.reads. */}}
 {{- define "streamflow.mounts" -}}
 {{- $mounts := list (dict "name" "tmp" "mountPath" "/tmp") -}}
 {{- if include "streamflow.postgres.ca.volume" .root | and (ne .part "postgres") -}}
 {{- $mounts = append $mounts (dict "name" "postgres-ca" "mountPath" "/etc/streamflow/postgres-ca" "readOnly" true) -}}
 {{- end -}}
-{{- if has .part (list "jobs" "feast") -}}
+{{- if include "streamflow.reads" . -}}
 {{- $mounts = concat $mounts (include "streamflow.definitions.mounts" .root | fromYamlArray) -}}
 {{- end -}}
 {{- toYaml (concat $mounts (.own | default list) ((index .root.Values .part).extraVolumeMounts | default list)) }}
 {{- end }}
 
-{{/* Volumes of a part's pods. Call with root, part and optionally own (a list). */}}
+{{/* Volumes of a part's pods. Call with root, part and optionally own (a list) and reads, as streamflow.reads. */}}
 {{- define "streamflow.volumes" -}}
 {{- $volumes := list (dict "name" "tmp" "emptyDir" dict) -}}
 {{- if ne .part "postgres" -}}
 {{- with include "streamflow.postgres.ca.volume" .root }}{{ $volumes = append $volumes (fromYaml .) }}{{ end -}}
 {{- end -}}
-{{- if and (has .part (list "jobs" "feast")) (include "streamflow.definitions.own" .root) -}}
-{{- $volumes = append $volumes (dict "name" "definitions" "configMap" (dict "name" (include "streamflow.definitions.name" .root))) -}}
+{{- if include "streamflow.reads" . -}}
+{{- $volumes = concat $volumes (include "streamflow.definitions.volumes" .root | fromYamlArray) -}}
 {{- end -}}
 {{- toYaml (concat $volumes (.own | default list) ((index .root.Values .part).extraVolumes | default list)) }}
 {{- end }}

@@ -172,27 +172,48 @@ def test_without_one_it_sees_that_nobody_is_answered(
 ) -> None:
     found = auditing(KEYS)
     assert found["command"][:2] == ["python", "-c"]
-    assert found["args"] == ["http://streamflow-api.default", "set api.auth.testKeySecret"]
+    assert found["args"] == ["http://streamflow-api.default", "set api.auth.testKeySecret", "30"]
     assert found["command"][2].strip() == (CHART / "files" / "expect_keys.py").read_text().strip()
     with answering(answers) as url:
-        done = subprocess.run(
-            [sys.executable, "-c", found["command"][2], url, found["args"][1]],
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = asked(url, "0")
     assert done.returncode == code, done.stderr
     assert said in done.stdout + done.stderr
 
 
+def asked(url: str, seconds: str) -> subprocess.CompletedProcess[str]:
+    """Runs what `helm test` runs without a key, on the API at `url`."""
+    found = auditing(KEYS)
+    command = [sys.executable, "-c", found["command"][2], url, found["args"][1], seconds]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_new_pod_that_the_policies_do_not_know_yet_asks_again() -> None:
+    with answering({"/services": 401, "/readyz": 200}, refusals=2) as url:
+        done = asked(url, "30")
+    assert done.returncode == 0, done.stderr
+    assert "answers nobody without a key" in done.stdout
+
+
+def test_an_api_that_is_not_reached_is_one_line() -> None:
+    with answering({}) as url:
+        pass
+    done = asked(url, "0")
+    (line,) = done.stderr.splitlines()
+    assert done.returncode == 1
+    assert line.startswith(f"{url} cannot be reached: ")
+
+
 @contextmanager
-def answering(answers: dict[str, int]) -> Iterator[str]:
-    """A server that gives these statuses; its URL."""
+def answering(answers: dict[str, int], refusals: int = 0) -> Iterator[str]:
+    """A server that gives these statuses, after it closed so many connections; its URL."""
+    left = [None] * refusals
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             assert "Authorization" not in self.headers
+            if left:
+                left.pop()
+                return
             self.send_response(answers[self.path])
             self.end_headers()
 

@@ -1,5 +1,7 @@
 """Tests of a feature repository of one's own in the chart: its files, and what is refused."""
 
+import subprocess
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -12,6 +14,26 @@ EXISTING: dict[str, Any] = {
     "definitions.existingConfigMap": "team",
     "definitions.keys": [*FILES, "shared.py"],
 }
+COMMIT = "12" * 20
+IMAGE: dict[str, Any] = {
+    **GIVEN,
+    "definitions.image.repository": "registry.example.com:5000/team/shop",
+    "definitions.image.tag": "7",
+    "definitions.image.path": "/srv/$(HOME)",
+    "api.defaultService": "shop_v1",
+}
+GIT: dict[str, Any] = {
+    **GIVEN,
+    "definitions.git.repository": "https://git.example.com/team/shop.git",
+    "definitions.git.commit": COMMIT,
+    "definitions.git.ref": "main",
+    "definitions.git.path": "features/größe",
+    "definitions.git.existingSecret": "git",
+    "api.defaultService": "shop_v1",
+}
+SHOP: dict[str, Any] = {"jobs.ingest.months": [], "jobs.trainingSet.datasets": []}
+"""Without months, whose tables this repository declares none of."""
+FETCHED = pytest.mark.parametrize("values", [IMAGE, GIT], ids=["image", "git"])
 
 
 def readers(manifests: list[Manifest]) -> dict[str, Manifest]:
@@ -45,6 +67,143 @@ def test_whatever_reads_definitions_has_the_files_one_by_one() -> None:
             if mount["name"] == "definitions"
         }
         assert mounted == {f"/definitions/{file}": file for file in FILES}, name
+
+
+@FETCHED
+def test_what_is_fetched_is_there_before_whatever_reads_it(values: dict[str, Any]) -> None:
+    readers_found = set()
+    for name, pod in pods(render({**FULL, **SHOP, **values})).items():
+        every = containers(pod)
+        names = [one["name"] for one in every]
+        reading = [
+            one["name"]
+            for one in every
+            if variables(one).get("STREAMFLOW_FEATURE_REPO") == "/definitions"
+            and {
+                "name": "definitions",
+                "mountPath": "/definitions",
+                "subPath": "definitions",
+                "readOnly": True,
+            }
+            in one["volumeMounts"]
+        ]
+        assert len(reading) == str(pod).count("STREAMFLOW_FEATURE_REPO"), name
+        readers_found |= set(reading)
+        assert ("definitions" in names) == bool(reading), name
+        assert ("definitions" in str(pod["spec"]["volumes"])) == bool(reading), name
+        if reading:
+            first = names.index("definitions")
+            assert all(first < names.index(one) for one in reading), name
+    assert {"apply", "materialize", "audit", "feast", "wait-for-registry", "wait"} <= readers_found
+    assert {"trainer", "writer"} <= readers_found
+    assert not {"roles", "backup", "dump", "check", "restore", "finish"} & readers_found
+
+
+@FETCHED
+def test_what_fetches_sees_nothing_of_the_database(values: dict[str, Any]) -> None:
+    secrets = set()
+    for pod in pods(render(values)).values():
+        for one in containers(pod):
+            if one["name"] == "definitions":
+                assert "PGPASSWORD" not in str(one)
+                assert one["securityContext"]["readOnlyRootFilesystem"] is True
+                secrets |= {mount["name"] for mount in one["volumeMounts"]}
+            else:
+                assert "git-credentials" not in str(one)
+    assert ("git-credentials" in secrets) == ("definitions.git.commit" in values)
+
+
+def fetching(values: dict[str, Any], pod: str) -> Manifest:
+    """The container that fetches, in the pod whose name begins so."""
+    (found,) = [one for name, one in pods(render(values)).items() if name.startswith(pod)]
+    (one,) = [one for one in containers(found) if one["name"] == "definitions"]
+    return one
+
+
+def test_a_folder_of_an_image_is_copied_by_its_own_shell() -> None:
+    one = fetching(IMAGE, "Job/streamflow-apply-")
+    assert one["image"] == "registry.example.com:5000/team/shop:7"
+    assert one["args"] == ["/srv/$$(HOME)", "/fetched/definitions"]
+    assert "env" not in one
+    digest = {**IMAGE, "definitions.image.digest": f"sha256:{'0' * 64}"}
+    assert fetching(digest, "Job/streamflow-apply-")["image"].endswith(f"/shop@sha256:{'0' * 64}")
+
+
+@pytest.mark.parametrize("path", ["whole", "lacking", "again"])
+def test_the_copy_is_whole_or_none(tmp_path: Path, path: str) -> None:
+    source, out = tmp_path / "source", tmp_path / "definitions"
+    (source / "below").mkdir(parents=True)
+    (source / "below" / "shared.py").write_text("a = 1\n")
+    (source / "link.py").symlink_to("below/shared.py")
+    if path != "lacking":
+        (source / "feature_store.yaml").write_text("")
+    if path == "again":
+        out.mkdir()
+        (out / "old.py").write_text("")
+    script = fetching(IMAGE, "Job/streamflow-apply-")["command"]
+    words = [*script, str(source), str(out)]
+    done = subprocess.run(words, capture_output=True, text=True, check=False)
+    if path == "lacking":
+        assert (done.returncode, out.exists()) == (2, False)
+        assert "the image has no feature_store.yaml in" in done.stderr
+    else:
+        assert done.returncode == 0, done.stderr
+        assert {one.name for one in out.iterdir()} == {"below", "feature_store.yaml", "link.py"}
+        assert not (out / "link.py").is_symlink()
+
+
+def test_the_branch_is_looked_at_by_the_apply_job_alone() -> None:
+    args = fetching(GIT, "Job/streamflow-apply-")["args"]
+    rest = [
+        "fetch-definitions",
+        "https://git.example.com/team/shop.git",
+        f"--commit={COMMIT}",
+        "--out=/fetched/definitions",
+        "--path=features/größe",
+        "--credentials=/etc/streamflow/git",
+    ]
+    assert args == [*rest[:-1], "--ref=main", rest[-1]]
+    assert fetching(GIT, "Deployment/streamflow-feast")["args"] == rest
+    assert fetching(GIT, "CronJob/streamflow-materialize")["args"] == rest
+
+
+@pytest.mark.parametrize(
+    ("values", "other"),
+    [
+        (IMAGE, {"definitions.image.tag": "8"}),
+        (GIT, {"definitions.git.commit": "34" * 20}),
+        (GIT, {"definitions.git.path": ""}),
+    ],
+)
+def test_another_image_or_commit_is_another_apply_job(
+    values: dict[str, Any], other: dict[str, Any]
+) -> None:
+    assert jobs(render(values)) == jobs(render(values))
+    assert not jobs(render({**values, **other})) & jobs(render(values))
+
+
+@pytest.mark.parametrize(
+    ("repository", "port"),
+    [
+        ("https://git.example.com/a.git", 443),
+        ("http://git.shop:3000/a.git", 3000),
+        ("ssh://git@git.example.com/a.git", 22),
+        ("ssh://git@git.example.com:2222/a.git", 2222),
+    ],
+)
+def test_the_policies_let_what_fetches_out_to_git_and_nowhere_else(
+    repository: str, port: int
+) -> None:
+    to = [{"ipBlock": {"cidr": "192.0.2.7/32"}}]
+    at = {"definitions.git.repository": repository, "definitions.git.to": to}
+    with_git = named(render({**GIT, **at}), "NetworkPolicy")
+    without = named(render(OWN), "NetworkPolicy")
+    for name, one in with_git.items():
+        rules = one["spec"].get("egress", [])
+        known = without[name]["spec"].get("egress", [])
+        rule = {"ports": [{"port": port}], "to": to}
+        is_reader = name.removeprefix("streamflow-") in ("jobs", "feast", "test")
+        assert [one for one in rules if one not in known] == ([rule] if is_reader else []), name
 
 
 def test_the_api_has_none_of_a_teams_code() -> None:
@@ -92,7 +251,11 @@ def test_without_any_the_images_own_are_read() -> None:
 @pytest.mark.parametrize(
     ("values", "said"),
     [
-        ({**OWN, **EXISTING}, "definitions has both files and an existingConfigMap: remove one"),
+        ({**OWN, **EXISTING}, "come from files and from existingConfigMap at once: leave one"),
+        (
+            {**OWN, **IMAGE, **GIT},
+            "from files and from image.repository and from git.repository at",
+        ),
         (
             {**OWN, "definitions.files": {"definitions.py": ""}},
             "definitions.files has no feature_store.yaml: add it (`streamflow init NAME`",
@@ -104,11 +267,11 @@ def test_without_any_the_images_own_are_read() -> None:
         ),
         (
             {**OWN, "definitions.files": {**FILES, "big.py": "x" * 1_000_001}},
-            "bytes, and a ConfigMap holds one million: put them into an image",
+            "bytes, and a ConfigMap holds one million: have them come from an image",
         ),
         (
             {**OWN, "definitions.revision": "2"},
-            "definitions.revision is for an existingConfigMap; files that differ are applied by",
+            "definitions.revision is for an existingConfigMap; other files, another image and",
         ),
         (
             {**OWN, "jobs.trainingSet.datasets": [{"asOf": "2024-01-31"}]},
@@ -116,6 +279,34 @@ def test_without_any_the_images_own_are_read() -> None:
             " definitions.files lacks",
         ),
         ({**OWN, "definitions.files": {**FILES, "a/b.py": ""}}, "a/b.py"),
+        ({**IMAGE, "definitions.image.tag": ""}, "has no tag, so that nobody could tell which"),
+        ({**IMAGE, "definitions.image.tag": "latest"}, "has the tag latest, so that nobody could"),
+        ({"definitions.image.tag": "7"}, "has a tag and no repository: set definitions.image.rep"),
+        ({**IMAGE, "definitions.image.path": "feature_repo"}, "path"),
+        ({**GIT, "definitions.git.commit": ""}, "commit is not set: set it to the whole hash of"),
+        ({**GIT, "definitions.git.commit": "main"}, "commit"),
+        ({**GIT, "definitions.git.commit": "1234567"}, "commit"),
+        (
+            {**GIT, "definitions.git.repository": "git@github.com:team/shop.git"},
+            "write it as a URL, ssh://git@github.com/team/shop.git",
+        ),
+        (
+            {**GIT, "definitions.git.repository": "https://me:secret@git.example.com/a"},
+            "has a password in it, which would be kept with the release: put it into a Secret",
+        ),
+        (
+            {**GIT, "definitions.git.repository": "ftp://git.example.com/a"},
+            "and has to be https://HOST/PATH or ssh://git@HOST/PATH",
+        ),
+        (
+            {
+                **GIT,
+                "definitions.git.repository": "ssh://git@git.example.com/a",
+                "definitions.git.existingSecret": "",
+            },
+            "is reached by ssh, which needs a key: make a Secret with ssh-privatekey and known",
+        ),
+        ({"definitions.git.ref": "main"}, "definitions.git.ref is set without a repository: set"),
         ({**OWN, "definitions.files": {**FILES, ".feastignore": ""}}, ".feastignore"),
         ({**OWN, "definitions.files": {**FILES, "a.py": 1}}, "a.py"),
     ],

@@ -51,6 +51,7 @@ ITEMS: dict[str, Any] = {
     "extraObjects": {"kind": "Witness", "metadata": {"name": "witness"}},
     "extraVolumeMounts": {"name": "tmp", "mountPath": "/witness"},
     "hosts": "witness.example.com",
+    "to": {"podSelector": {"matchLabels": {"app": "witness"}}},
     "keys": "witness.py",
     "months": {"asOf": "2024-04-30", "source": "url", "url": "s3://witness"},
 }
@@ -60,6 +61,7 @@ OTHER: dict[str, Any] = {
     "activeDeadlineSeconds": 7201,
     "ratio": 0.5,
     "schedule": "@weekly",
+    "repository": "https://witness.example.com/shop.git",
     "shmSize": "300Mi",
     "size": "7Gi",
     "timeZone": "Asia/Tokyo",
@@ -84,6 +86,15 @@ EXISTING = {
     "definitions.existingConfigMap": "team",
     "definitions.keys": list(OWN["definitions.files"]),
 }
+SHOP_IMAGE: dict[str, Any] = {
+    "definitions.image.repository": "registry.example.com/shop",
+    "definitions.image.tag": "1",
+}
+SHOP_GIT: dict[str, Any] = {
+    "definitions.git.repository": "https://git.example.com/shop.git",
+    "definitions.git.commit": "12" * 20,
+}
+"""The same in an image, and in git."""
 
 NEEDS: dict[str, dict[str, Any]] = {
     "definitions.files": OWN,
@@ -97,6 +108,13 @@ NEEDS: dict[str, dict[str, Any]] = {
     },
     "prefect.enabled": {"prefect.deployments.enabled": False},
     "postgres.parameters": {"prefect.deployments.enabled": False},
+    **{f"definitions.image.{key}": SHOP_IMAGE for key in ("repository", "tag", "path")},
+    "definitions.image.digest": SHOP_IMAGE,
+    **{
+        f"definitions.git.{key}": SHOP_GIT
+        for key in ("commit", "ref", "path", "existingSecret", "to")
+    },
+    "definitions.git.repository": SHOP_GIT,
     "jobs.backup.enabled": {"jobs.restore.backup": "", "jobs.restore.request": ""},
     "jobs.nodeSelector": {"feast.enabled": False},
     "api.replicaCount": {"api.autoscaling.enabled": False},

@@ -149,6 +149,24 @@ def leaves(schema: dict[str, Any], path: str = "") -> Iterator[tuple[str, dict[s
 
 
 LEAVES = dict(leaves(SCHEMA))
+SHOP: dict[str, Any] = {
+    "jobs.ingest.months": [],
+    "jobs.trainingSet.datasets": [],
+    "api.defaultService": "shop_v1",
+}
+DEFINITIONS: list[dict[str, Any]] = [
+    {"definitions.files": {"feature_store.yaml": "", "definitions.py": ""}},
+    {"definitions.image.repository": "registry.example.com/shop", "definitions.image.tag": "1"},
+    {
+        "definitions.git.repository": "ssh://git@git.example.com:2222/shop.git",
+        "definitions.git.commit": "12" * 20,
+        "definitions.git.ref": "main",
+        "definitions.git.existingSecret": "shop",
+    },
+]
+"""Ways in which a feature repository of one's own comes."""
+BASES: list[dict[str, Any]] = [{}, FULL, *({**FULL, **SHOP, **way} for way in DEFINITIONS)]
+"""Values that others are put beside."""
 ANYTHING = st.one_of(
     st.none(),
     st.booleans(),
@@ -163,8 +181,11 @@ ANYTHING = st.one_of(
 
 @st.composite
 def values(draw: st.DrawFn) -> dict[str, Any]:
-    """Some values at random beside those that make all there is, or beside none."""
-    base = draw(st.sampled_from([{}, FULL]))
+    """Some values at random beside those that make all there is, or beside none.
+
+    All there is comes with StreamFlow's own definitions, or in each way with those of another team.
+    """
+    base = draw(st.sampled_from(BASES))
     paths = draw(st.lists(st.sampled_from(sorted(LEAVES)), min_size=1, max_size=6, unique=True))
     # Mostly what the schema allows; one value of any kind is enough for a refusal.
     odd = draw(st.integers(0, 3)) == 0

@@ -54,11 +54,12 @@ no kind, none. Call with root and optionally kind (a key of `jobs`).
 {{/*
 A container of a Job. Call with root, name, args, role (see streamflow.postgres.env), and optionally
 kind (see streamflow.job.values), image and command (instead of the jobs image and what it runs),
-resources, env (text), envFrom and mounts (lists).
+resources, env (text), envFrom and mounts (lists), and untracked (true: about the database itself, it
+reads no definitions).
 */}}
 {{- define "streamflow.job.container" -}}
 {{- $jobs := .root.Values.jobs -}}
-{{- $jobsPart := dict "root" .root "part" "jobs" -}}
+{{- $jobsPart := dict "root" .root "part" "jobs" "reads" (not .untracked) -}}
 name: {{ .name }}
 image: {{ .image | default (include "streamflow.jobs.image" .root) | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
@@ -90,13 +91,13 @@ volumeMounts:
 
 {{/*
 The spec of a Job. Call as streamflow.job.container, and optionally with volumes, initContainers
-(lists), beside (a term of pod affinity), annotations (a dict), untracked (true: it does not wait for Prefect) and shows (the
-container whose log is the Job's, unless it is the last one).
+(lists), beside (a term of pod affinity), annotations (a dict), applies (true: it applies the definitions) and shows (the
+container whose log is the Job's, unless it is the last one). One that is untracked does not wait for Prefect, either.
 */}}
 {{- define "streamflow.job.spec" -}}
 {{- $root := .root -}}
 {{- $jobs := .root.Values.jobs -}}
-{{- $jobsPart := dict "root" $root "part" "jobs" -}}
+{{- $jobsPart := dict "root" $root "part" "jobs" "reads" (not .untracked) -}}
 backoffLimit: {{ $jobs.backoffLimit | int }}
 activeDeadlineSeconds: {{ include "streamflow.job.deadline" . }}
 podFailurePolicy:
@@ -120,10 +121,17 @@ template:
     {{- include "streamflow.pod.spec" (merge (dict "beside" .beside) $jobsPart) | nindent 4 }}
     {{- $prefect := and (not .untracked) (include "streamflow.prefect.url" $root) (gt (int $root.Values.prefect.waitSeconds) 0) }}
     {{- $first := include "streamflow.containers.first" $jobsPart }}
-    {{- if or $first $prefect .initContainers }}
+    {{- $definitions := "" }}
+    {{- if not .untracked }}
+    {{- $definitions = include "streamflow.definitions.container" (dict "root" $root "part" "jobs" "resources" (include "streamflow.job.resources" .) "applies" .applies) }}
+    {{- end }}
+    {{- if or $first $definitions $prefect .initContainers }}
     initContainers:
       {{- with $first }}
       {{- . | nindent 6 }}
+      {{- end }}
+      {{- with $definitions }}
+      {{- . | trim | nindent 6 }}
       {{- end }}
       {{- if $prefect }}
       - name: wait-for-prefect

@@ -10,13 +10,13 @@ api:
   volumes: [tmp, postgres-ca, api-keys]
   paths: [/tmp, /etc/streamflow/postgres-ca, /etc/streamflow/api-keys]
 jobs:
-  containers: [wait-for-prefect, sample, ingest, dump, backup, check, prepare, restore, finish, roles, apply, materialize, audit, training-set, wait, trainer, writer]
-  volumes: [tmp, postgres-ca, definitions, data, training, backups, plan]
-  paths: [/tmp, /etc/streamflow/postgres-ca, /definitions, /data, /training, /backups, /plan]
+  containers: [definitions, wait-for-prefect, sample, ingest, dump, backup, check, prepare, restore, finish, roles, apply, materialize, audit, training-set, wait, trainer, writer]
+  volumes: [tmp, postgres-ca, definitions, git-credentials, data, training, backups, plan]
+  paths: [/tmp, /etc/streamflow/postgres-ca, /etc/streamflow/git, /fetched, /definitions, /data, /training, /backups, /plan]
 feast:
-  containers: [wait-for-registry, feast]
-  volumes: [tmp, postgres-ca, definitions, training]
-  paths: [/tmp, /etc/streamflow/postgres-ca, /definitions, /training]
+  containers: [definitions, wait-for-registry, feast]
+  volumes: [tmp, postgres-ca, definitions, git-credentials, training]
+  paths: [/tmp, /etc/streamflow/postgres-ca, /etc/streamflow/git, /fetched, /definitions, /training]
 prefect:
   containers: [create-database, prefect]
   volumes: [tmp, postgres-ca]

@@ -27,7 +27,7 @@ def training_set(
     out: str,
     as_of: date | None = None,
     entities: str | None = None,
-    service: str = "churn_v1",
+    service: str = "",
     split_by_key: float | None = None,
 ) -> Summary:
     """Joins the labels of a day, or rows of one's own, point-in-time with a service's features.
@@ -38,7 +38,8 @@ def training_set(
         as_of: Day of the labels; its UTC midnight is the time of every row.
         entities: Instead of a day, rows of your own with keys and event_timestamp: a file where
             the flows are served, its URL, or a query.
-        service: Feature service, of which every feature becomes a column.
+        service: Feature service, of which every feature becomes a column; empty for churn_v1, or
+            for the only one that there is.
         split_by_key: This share of the keys is marked test in a column split, by their hash.
     """
     if (as_of is None) == (not entities):
@@ -82,12 +83,12 @@ def ingest_month(source: str, as_of: date, revision: str = "") -> Summary:
 
 
 @flow(name="audit")
-def audit(users: int = 200, service: str = "churn_v1", seed: int = 0, url: str = "") -> Summary:
+def audit(users: int = 200, service: str = "", seed: int = 0, url: str = "") -> Summary:
     """Compares served values of users at random with what training sees.
 
     Args:
-        users: Number of users.
-        service: Feature service.
+        users: Number of users, or of other keys that the service is asked by.
+        service: Feature service; empty for churn_v1, or for the only one that there is.
         seed: The same seed takes the same users.
         url: Address of the API to ask; without one, the online store is read.
     """

@@ -1,10 +1,14 @@
 """The audit of services with any join keys: found in sources and online, compared, told."""
 
 import json
+import os
+from collections.abc import Iterator
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 from api.tests.conftest import ready, wait_until
@@ -15,6 +19,7 @@ from jobs.materialize import materialize
 from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.commands.test_features import shop
+from streamflow.feast.registry.open import open_store
 
 __all__ = ["shop"]
 pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
@@ -191,3 +196,85 @@ def test_several_services_have_to_be_told_apart() -> None:
     code, _, said = audit("--read-only", "--service", "nowhere")
     assert code == 2
     assert "nowhere" in said
+
+
+@pytest.fixture
+def elsewhere(
+    readings: None, server: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> Iterator[str]:
+    """The same project, whose source is in another database; its name."""
+    name = f"{os.environ['PGDATABASE']}_sources"
+    execute(f"CREATE DATABASE {name} TEMPLATE template0")
+    repo = Path(os.environ["STREAMFLOW_FEATURE_REPO"])
+    file = repo / "feature_store.yaml"
+    place = f"host: {server['PGHOST']}, port: {server['PGPORT']}, user: {server['PGUSER']}"
+    file.write_text(
+        file.read_text().replace(
+            "{type: streamflow.feast.StreamflowOfflineStore}",
+            f"{{type: streamflow.feast.StreamflowOfflineStore, {place}, database: {name}}}",
+        )
+    )
+    with monkeypatch.context() as patch:
+        patch.setenv("PGDATABASE", name)
+        execute("CREATE SCHEMA source")
+        execute(READINGS)
+    execute("DROP TABLE source.readings")
+    yield name
+    execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+def test_sources_in_another_database_are_read_there(
+    elsewhere: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with recorded("materialize") as run:
+        materialize(run, force=True)
+    code, line, said = audit()
+    assert (code, line["message"]) == (0, "10 values compared, no difference"), said
+    execute(f"DELETE FROM {ONLINE} WHERE small = -5")
+    code, line, said = audit()
+    assert (code, line["skew"]) == (1, {VALUE: 0.1})
+    assert "served nothing, trained on 1.6666666666666667" in said
+    with monkeypatch.context() as patch:
+        patch.setenv("PGDATABASE", elsewhere)
+        execute("UPDATE source.readings SET value = 0, created = clock_timestamp()")
+    code, line, said = audit()
+    assert (line["pending"], line["skew"]) == ({"readings": 10}, {VALUE: 0.0}), said
+
+
+PARQUET = """
+from datetime import timedelta
+from feast import Entity, FeatureService, FeatureView, Field, FileSource, ValueType
+from feast.types import Float32, Int64
+
+driver = Entity(name="driver", join_keys=["driver_id"], value_type=ValueType.INT64)
+hourly = FeatureView(
+    name="hourly", entities=[driver], ttl=timedelta(0),
+    schema=[Field(name="rate", dtype=Float32), Field(name="trips", dtype=Int64)],
+    source=FileSource(name="hourly_source", path="PATH", timestamp_field="at"))
+of_drivers = FeatureService(name="of_drivers", features=[hourly])
+"""
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_sources_that_postgresql_does_not_have_are_audited_by_what_is_online(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at = pd.to_datetime(["2024-01-31", "2024-01-30", "2024-01-29"], utc=True)
+    rows = {"driver_id": [1, 2, 3], "at": at, "rate": [0.1, 0.25, 0.5], "trips": [1, 2, 3]}
+    pd.DataFrame(rows).astype({"rate": "float32"}).to_parquet(tmp_path / "hourly.parquet")
+    repo = tmp_path / "d"
+    write(repo)
+    (repo / "definitions.py").write_text(PARQUET.replace("PATH", str(tmp_path / "hourly.parquet")))
+    file = repo / "feature_store.yaml"
+    text = file.read_text().replace("{type: streamflow.feast.StreamflowOfflineStore}", "dask")
+    file.write_text(text.replace("{type: streamflow.feast.StreamflowEngine}", "local"))
+    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(repo))
+    apply()
+    with open_store("auto") as store:
+        store.materialize(datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))
+    code, line, said = audit()
+    assert (code, line["message"]) == (0, "6 values compared, no difference"), said
+    execute('UPDATE online."d:driver_id bigint" SET "hourly:trips" = 9 WHERE driver_id = 2')
+    code, line, said = audit()
+    assert (code, line["skew"]) == (1, {"hourly:rate": 0.0, "hourly:trips": 1 / 3})
+    assert "driver 2, trips: served 9, trained on 2" in said

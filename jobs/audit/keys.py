@@ -27,9 +27,12 @@ Pools = dict[str, list[Key]]
 UNKNOWN: dict[str, Any] = {"text": "", "bigint": 0, "integer": 0, "boolean": False, "bytea": b""}
 """By PostgreSQL's type, a value for a join key of which no value is known."""
 CHOOSE = """
-    SELECT {order}, {keys} FROM ({known}) AS known
-    WHERE {present} GROUP BY {keys} ORDER BY 1 LIMIT {count}"""
+    SELECT {place}, {keys} FROM ({known}) AS known
+    WHERE {present} AND {place} <= {last} GROUP BY {keys} ORDER BY 1 LIMIT {count}"""
 """The first keys in the order of a hash of their texts and the seed, each once."""
+FEW, WIDER = 8, 32
+"""A query looks first for so many times the keys that are wanted, as PostgreSQL estimates; then for
+so many times as many. So nothing of a million rows is kept but their hashes, one at a time."""
 READABLE = """
     SELECT 1 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
     WHERE n.nspname = %s AND c.relname = %s
@@ -61,7 +64,7 @@ def pools_of(
         sources: to the views' sources; None where PostgreSQL does not have them.
         count: how many of each table, at most.
     """
-    found: dict[str, dict[Key, str]] = {}
+    found: dict[str, dict[Key, int]] = {}
     sharing: dict[str, list[Layout]] = {}
     for view in views:
         sharing.setdefault(view.layout.table, []).append(view.layout)
@@ -104,19 +107,32 @@ def places(layout: Layout) -> list[sql.Identifier]:
 
 def chosen(
     connection: Connection[Any], known: sql.Composed, layout: Layout, seed: int, count: int
-) -> dict[Key, str]:
+) -> dict[Key, int]:
     """The first `count` keys of a query in the order of their hashes, each with its hash."""
     keys = places(layout)
     text = sql.SQL("concat_ws(E'\\x1f', {})").format(sql.SQL(", ").join(keys))
-    order = sql.SQL("md5({} || {})").format(text, sql.Literal(str(seed)))
-    query = sql.SQL(CHOOSE).format(
-        order=order,
-        keys=sql.SQL(", ").join(keys),
-        known=known,
-        present=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(key) for key in keys),
-        count=sql.Literal(count),
-    )
-    return {tuple(key): place for place, *key in connection.execute(query)}
+    place = sql.SQL("hashtextextended({}, {})").format(text, sql.Literal(seed % 2**63))
+    share = min(1.0, FEW * count / estimated_rows(connection, known))
+    while True:
+        query = sql.SQL(CHOOSE).format(
+            place=place,
+            keys=sql.SQL(", ").join(keys),
+            known=known,
+            present=sql.SQL(" AND ").join(sql.SQL("{} IS NOT NULL").format(key) for key in keys),
+            last=sql.Literal(min(int(share * 2**64), 2**64 - 1) - 2**63),
+            count=sql.Literal(count),
+        )
+        found = {tuple(key): place for place, *key in connection.execute(query)}
+        if len(found) == count or share == 1:
+            return found
+        share = min(1.0, share * WIDER)
+
+
+def estimated_rows(connection: Connection[Any], query: sql.Composed) -> int:
+    """PostgreSQL's estimate of the rows of a query, at least 1."""
+    row = connection.execute(sql.SQL("EXPLAIN (FORMAT json) {}").format(query)).fetchone()
+    assert row is not None  # noqa: S101  # EXPLAIN gives one
+    return max(int(row[0][0]["Plan"]["Plan Rows"]), 1)
 
 
 def choose(views: Sequence[AuditedView], pools: Pools) -> Chosen:

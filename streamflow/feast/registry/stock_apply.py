@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 from feast import repo_config, repo_operations
-from feast.errors import FeastRegistryNotSetError
+from feast.errors import FeastError
 from feast.repo_config import RepoConfig
 from feast.repo_contents import RepoContents
 
@@ -38,16 +38,14 @@ class WronglySetUp(Refused):
     exit_code = 2
 
 
-class RegistryNotSet(FeastRegistryNotSetError, WronglySetUp):
+class RegistryNotSet(WronglySetUp, FeastError):
     """Feast's error of a feature_store.yaml without a registry, with the line that it needs."""
 
     def __init__(self) -> None:
-        super().__init__()
-        self.message = (
+        super().__init__(
             f"feature_store.yaml names no registry; feast needs the line {OUR_REGISTRY}"
             " (the command streamflow does without)"
         )
-        self.args = (self.message,)
 
 
 def require(config: RepoConfig, contents: RepoContents | None) -> None:

@@ -77,7 +77,7 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
         left_out = take_older(audited, older, choose(older.views, pools), tally)
         if run.number:
             record(connection, run.number, tally)
-    run.counts.unchanged = len(chosen.rows) - len(tally.differing)
+    run.counts.unchanged = max(len(chosen.rows) - len(tally.differing), 0)
     run.message = "; ".join(filter(None, [tally.message(), scope.message, left_out]))
     run.details = {"skew": tally.shares(), "pending": tally.pending}
     counts = {"users": len(chosen.rows), "differing": len(tally.differing)}

@@ -79,7 +79,7 @@ def try_alone(load: Callable[[], object], report: TextIO, seconds: int, mebibyte
     """Runs `load` in this process, which a fork made, and ends it; never returns.
 
     Args:
-        report: gets the traceback where it takes too long or too much memory.
+        report: gets the traceback where it takes too long or too much memory, or crashes.
     """
     global _is_trial
     _is_trial = True
@@ -92,6 +92,7 @@ def try_alone(load: Callable[[], object], report: TextIO, seconds: int, mebibyte
         for stream in (0, 1, 2):
             os.dup2(nowhere, stream)
         limit_memory(mebibytes)
+        faulthandler.enable(file=report)
         faulthandler.dump_traceback_later(seconds, file=report)
         load()
     except MemoryError as error:

@@ -19,6 +19,7 @@ from jobs.flows import prefect_flows
 from jobs.flows.prefect_flows import Location
 from jobs.flows.work import Summary
 from jobs.run.urls import without_secrets
+from streamflow.catalog.contract import PREFERRED
 from streamflow.errors import ConfigurationError
 
 
@@ -39,14 +40,15 @@ def training_set(
         entities: Instead of a day, rows of your own with keys and event_timestamp: a file where
             the flows are served, its URL, or a query.
         service: Feature service, of which every feature becomes a column; empty for churn_v1, or
-            for the only one that there is.
+            for the only one that there is where rows of your own are given.
         split_by_key: This share of the keys is marked test in a column split, by their hash.
     """
     if (as_of is None) == (not entities):
         raise ConfigurationError("give either as_of, a day, or entities, rows of your own")
     rows = Location(entities) if entities else None
+    named = service or (PREFERRED if as_of else "")
     build = prefect_flows.build_training_dataset.fn
-    summary = build(as_of, service, Location(out), entities=rows, split_by_key=split_by_key)
+    summary = build(as_of, named, Location(out), entities=rows, split_by_key=split_by_key)
     publish_result(out)
     return summary
 

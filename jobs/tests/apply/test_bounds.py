@@ -92,7 +92,7 @@ def test_a_module_that_the_definitions_import_is_told(shop: Path) -> None:
     [
         ("import os\nos._exit(0)\n", "ends the process that loads it, without an error"),
         ("import os\nos._exit(9)\n", "ends the process that loads it, with exit code 9"),
-        ("import os\nos.abort()\n", "ends the process that loads it, by SIGABRT"),
+        ("import os\nos.abort()\n", "FILE:2 ends the process that loads it, by SIGABRT"),
         ("import sys\nsys.exit(0)\n", "SystemExit: 0 (FILE:2)"),
         ("import nowhere\n", "ModuleNotFoundError: No module named 'nowhere' (FILE:1)"),
         ("def\n", "SyntaxError: invalid syntax (FILE:1)"),

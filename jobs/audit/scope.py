@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from streamflow.catalog.contract import Contract, Feature
 from streamflow.catalog.layout import NO_KEY, Layout
 from streamflow.catalog.model import Catalog
+from streamflow.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -85,6 +86,9 @@ def scope_of(store: "FeatureStore", contract: Contract, catalog: Catalog) -> Sco
     Args:
         contract: of a service, or of single features called by their views' names in the registry.
         catalog: compiled from the same registry.
+
+    Raises:
+        ConfigurationError: a name by which the service is asked has two types.
     """
     from streamflow.feast.registry.request_inputs import view_of
 
@@ -106,8 +110,27 @@ def scope_of(store: "FeatureStore", contract: Contract, catalog: Catalog) -> Sco
             single = tuple(dict.fromkeys((*known.features, *single)))
         found[view.name] = audited_view(store, view, view.projection, single, catalog)
     views = tuple(found.values())
+    require_one_type(contract.service, views)
     features = tuple(one for view in views for one in view.features)
     return Scope(contract if is_whole else Contract("", features), views, left_out)
+
+
+def require_one_type(service: str, views: Iterable[AuditedView]) -> None:
+    """Returns when each name by which the views are asked has one type, as the API wants it too.
+
+    Raises:
+        ConfigurationError: one has two; names it, and the views.
+    """
+    first: dict[str, tuple[str, str]] = {}
+    for view in views:
+        for name, column in zip(view.asked_as, view.layout.keys, strict=True):
+            other, type_ = first.setdefault(name, (view.alias, column.type))
+            if type_ != column.type:
+                raise ConfigurationError(
+                    f"service {service} cannot be asked: join key {name} is {type_} in view {other}"
+                    f" and {column.type} in view {view.alias}; give one of them another name, by"
+                    " with_join_key_map"
+                )
 
 
 def projections(store: "FeatureStore", contract: Contract) -> Iterator[Any]:

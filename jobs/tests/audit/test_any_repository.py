@@ -278,3 +278,30 @@ def test_sources_that_postgresql_does_not_have_are_audited_by_what_is_online(
     code, line, said = audit()
     assert (code, line["skew"]) == (1, {"hourly:rate": 0.0, "hourly:trips": 1 / 3})
     assert "driver 2, trips: served 9, trained on 2" in said
+
+
+CLASHING = """
+worded = Entity(name="worded", join_keys=["small"], value_type=ValueType.STRING)
+words = FeatureView(
+    name="words", entities=[worded], ttl=timedelta(0), schema=[Field(name="value", dtype=Float64)],
+    source=PostgreSQLSource(
+        name="words_source", timestamp_field="at",
+        query="SELECT small::text AS small, at, value FROM source.readings"))
+of_both = FeatureService(name="of_both", features=[readings, words])
+renamed = FeatureService(
+    name="renamed", features=[readings, words.with_join_key_map({"small": "word"})])
+"""
+
+
+@pytest.mark.usefixtures("readings")
+def test_a_key_of_two_types_is_refused_until_it_has_two_names() -> None:
+    file = Path(os.environ["STREAMFLOW_FEATURE_REPO"]) / "definitions.py"
+    file.write_text(file.read_text() + CLASHING)
+    apply()
+    with recorded("materialize") as run:
+        materialize(run)
+    code, line, said = audit("--service", "of_both")
+    assert (code, line["outcome"]) == (2, "failed")
+    assert "service of_both cannot be asked: join key small is integer in view readings" in said
+    code, line, said = audit("--service", "renamed")
+    assert (code, line["message"]) == (0, "20 values compared, no difference"), said

@@ -23,7 +23,7 @@ from api.telemetry.metrics import Metrics
 from streamflow import tracing
 
 DESCRIPTION = """\
-The newest feature values of StreamFlow's users, bit for bit those that models are trained on,
+The newest feature values of users, or of other keys, bit for bit those that models are trained on,
 each view with the instant that its values describe. What is written is answered at once: no answer
 leaves out what could be read in the service's database a second before it was asked for, whatever
 fails. The one exception says so, by `"source": "cache"`: an answer kept from before, given while

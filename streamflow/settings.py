@@ -62,6 +62,11 @@ class StreamflowSettings(BaseSettings):
     feature_repo: Path = FEATURE_REPO
     """Folder with feature_store.yaml and definitions.py. It has to be set where the library was
     installed from its wheel, which has no such folder."""
+    load_timeout_s: int = Field(60, ge=1)
+    """Seconds within which the Python files of the feature repository have to load."""
+    load_memory_mib: int = Field(1024, ge=64)
+    """MiB of memory that they may take to load, beside the 200 that Feast does. With a container's
+    limit below both it is the container that ends."""
     home: Path = (
         FEATURE_REPO.parent if (FEATURE_REPO.parent / "pyproject.toml").exists() else Path.cwd()
     ) / ".streamflow"

@@ -8,9 +8,12 @@ labels that a training set starts from, and the data dictionary.
 import importlib.util
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
+from types import ModuleType
 
-from streamflow.errors import ConfigurationError, reason
+from streamflow import team_code
+from streamflow.errors import ConfigurationError
 
 FILE = "snapshots.py"
 NAME = "SNAPSHOTS"
@@ -141,20 +144,27 @@ def declared(repo: Path) -> Snapshots | None:
     """The snapshots that a feature repository declares, None where it has no snapshots.py.
 
     Raises:
-        ConfigurationError: its snapshots.py does not load.
+        ConfigurationError: its snapshots.py does not load within its bounds; says where.
     """
     path = repo / FILE
     if not path.exists():
         return None
+    team_code.require_bounded(partial(executed, path), repo)
+    try:
+        found = getattr(executed(path), NAME)
+    except (Exception, SystemExit) as error:
+        said = team_code.where_it_failed(repo, error)
+        raise ConfigurationError(f"{path} does not load: {said}") from error
+    if not isinstance(found, Snapshots):
+        raise ConfigurationError(f"{path}: {NAME} must be a Snapshots of streamflow.snapshots")
+    return found
+
+
+def executed(path: Path) -> ModuleType:
+    """Runs a Python file, and gives its names."""
     spec = importlib.util.spec_from_file_location("snapshots", path)
     assert spec is not None  # noqa: S101  # the name ends in .py
     assert spec.loader is not None  # noqa: S101  # as every file's of Python
     module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        found = getattr(module, NAME)
-    except Exception as error:
-        raise ConfigurationError(f"{path} does not load: {reason(error)}") from error
-    if not isinstance(found, Snapshots):
-        raise ConfigurationError(f"{path}: {NAME} must be a Snapshots of streamflow.snapshots")
-    return found
+    spec.loader.exec_module(module)
+    return module

@@ -3,14 +3,14 @@
 import contextlib
 import copy
 import sys
-import traceback
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
-from streamflow import settings
+from streamflow import settings, team_code
 from streamflow.errors import ConfigurationError, reason, shorten
 from streamflow.feast.registry.open import repo_config
 
@@ -22,27 +22,49 @@ def load(repo: Path) -> "RepoContents":
     """Loads the definitions in the Python files of the folder `repo`, by Feast's own loader.
 
     Raises:
-        ConfigurationError: the code does not load, names a thing twice, or has an on-demand view
-            that does not compute; says where.
+        ConfigurationError: the code does not load within its bounds, defines nothing, names a
+            thing twice, or has an on-demand view that does not compute; says where.
     """
     from feast import Project
-    from feast.repo_operations import get_repo_files, parse_repo, py_path_to_module
 
     folder = repo.resolve()  # where it is, wherever this process stands
+    team_code.require_bounded(partial(parsed, folder), repo)
     try:
-        with contextlib.chdir(folder), on_path(folder):
-            for file in get_repo_files(folder):
-                sys.modules.pop(py_path_to_module(file), None)
-            contents = parse_repo(folder)
-            if not contents.projects:  # then Feast takes that of feature_store.yaml
-                contents.projects.append(Project(name=repo_config(folder).project))
+        contents = parsed(folder)
+        is_empty = not any(objects_in(contents))
+        if not contents.projects:  # then Feast takes that of feature_store.yaml
+            contents.projects.append(Project(name=repo_config(folder).project))
     except (Exception, SystemExit) as error:
         raise ConfigurationError(
-            f"{repo}: the definitions do not load: {where_it_failed(folder, error)}"
+            f"{repo}: the definitions do not load: {team_code.where_it_failed(folder, error)}"
         ) from error
+    if is_empty:
+        raise ConfigurationError(
+            f"{repo}: no Python file there defines an entity, a source, a view or a service;"
+            " nothing was changed"
+        )
     require_distinct(contents)
     require_computable(contents)
     return contents
+
+
+def objects_in(contents: "RepoContents") -> Iterator[Any]:
+    """All of Feast's objects that definitions have, but for the entity that Feast adds."""
+    from feast.feature_view import DUMMY_ENTITY_NAME
+    from feast.infra.registry.registry import FeastObjectType
+
+    for several in FeastObjectType.get_objects_from_repo_contents(contents).values():
+        yield from (one for one in several if one.name != DUMMY_ENTITY_NAME)
+
+
+def parsed(folder: Path) -> "RepoContents":
+    """Runs the Python files of a feature repository anew, and gives Feast's objects in them."""
+    from feast.repo_operations import get_repo_files, parse_repo, py_path_to_module
+
+    with contextlib.chdir(folder), on_path(folder):
+        for file in get_repo_files(folder):
+            sys.modules.pop(py_path_to_module(file), None)
+        return parse_repo(folder)
 
 
 def require_distinct(contents: "RepoContents") -> None:
@@ -123,26 +145,6 @@ def require_fit(connection: Connection, contents: "RepoContents") -> None:
         return
     with offline_connection.connect(store) as other:
         source_check.require_fit(other, config, contents)
-
-
-def where_it_failed(repo: Path, error: BaseException) -> str:
-    """Describes an error of code in the folder `repo`, with the file and line where it happened."""
-    if isinstance(error, SyntaxError):
-        said, place = f"{type(error).__name__}: {error.msg}", (error.filename, error.lineno)
-    else:
-        frames = traceback.extract_tb(error.__traceback__)
-        inside = [(one.filename, one.lineno) for one in frames if is_inside(one.filename, repo)]
-        said, place = reason(error), inside[-1] if inside else (None, None)
-    file, line = place
-    if file is None or not is_inside(file, repo):
-        return said
-    name = Path(file).resolve().relative_to(repo)
-    return f"{said} ({name}:{line})" if line else f"{said} ({name})"
-
-
-def is_inside(file: str, folder: Path) -> bool:
-    """Tells if `file` is in `folder`, or in a folder of it."""
-    return Path(file).resolve().is_relative_to(folder)
 
 
 @contextlib.contextmanager

@@ -1,4 +1,4 @@
-"""Audits served values: takes users at random and recomputes each value as training sees it.
+"""Audits served values: takes keys at random and recomputes each value as training sees it.
 
 The newest row that a view's last materialization could see should be online. A row whose instant
 is after the view's watermark, or which was loaded after that materialization, is counted as not yet
@@ -6,18 +6,24 @@ materialized, not as skew. It changes nothing but the ledger, and may run beside
 """
 
 import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
+from jobs.audit import sources
+from jobs.audit.keys import Chosen, choose, pools_of
 from jobs.audit.older import only_in_older
+from jobs.audit.scope import AuditedView, Scope, common_noun, scope_of
 from jobs.audit.served import Served, WholeServicesOnly, from_api, from_store
 from jobs.audit.tally import Tally
 from jobs.audit.trained import NEVER, SourceRows, Watermark, recomputed, source_rows, watermarks
 from jobs.run.ledger import Run
 from streamflow.catalog.contract import Contract
 from streamflow.errors import StreamflowError, VerificationFailed
+from streamflow.feast.registry.compile import compiled
 from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres import clock as ahead
@@ -33,63 +39,72 @@ ATTEMPTS = 5
 
 
 def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: float) -> None:
-    """Compares the served values of some users bit for bit with the snapshots.
+    """Compares the served values of some keys bit for bit with the views' sources.
 
-    Enters in ops.skew, for each feature, how many users were compared and in how many it
-    differs. A user without a row online differs in every feature that it has offline.
+    Enters in ops.skew, for each feature, for how many keys it was compared and for how many it
+    differs. A key without a row online differs in every feature that it has offline.
     Features that only older contracts have are compared as well.
 
     Args:
         run: its counts, message and details are filled in. One that the ledger does not have
             enters nothing in ops.skew either.
-        users: how many of the known users; `seed` decides which.
+        service: empty for the one that is meant where none is named.
+        users: how many of the known keys of each online table; `seed` decides which.
         url: of the API; empty: what is online is read through Feast's SDK.
-        threshold: the largest share of users in which a feature may differ.
+        threshold: the largest share of keys for which a feature may differ.
 
     Raises:
-        VerificationFailed: a feature differs in more; names it and the first user.
+        VerificationFailed: a feature differs in more; names it and the first key.
         UnknownName: the registry has no such service.
+        ConfigurationError: none is named, and the project has none, or several.
         StreamflowError: the API does not answer, or serves other features.
     """
     with connect(autocommit=True) as connection, open_store() as store:
         contract = contract_of(store, service)
-        chosen = [user for (user,) in connection.execute(CHOOSE, [str(seed), users])]
-        run.counts.read = len(chosen)
-        if not chosen:
-            run.message = "no user is known: nothing to audit"
+        catalog = compiled(store, store.config.online_store.ttl_policy)
+        scope = scope_of(store, contract, catalog)
+        older = scope_of(store, only_in_older(connection, catalog, contract), catalog)
+        views = (*scope.views, *older.views)
+        with sources.reading(store) as reading:
+            pools = pools_of(connection, reading, store, views, seed, users)
+        audited = Audited(connection, store, url)
+        chosen = choose(scope.views, pools)
+        run.counts.read = len(chosen.rows)
+        if not chosen.rows:
+            run.message = "; ".join(filter(None, [nothing_known(contract, scope), scope.message]))
             return
-        tally = compare(connection, store, contract, chosen, url)
-        left_out = take_older(connection, store, contract, chosen, url, tally)
+        tally = audited.compare(scope, chosen)
+        left_out = take_older(audited, older, choose(older.views, pools), tally)
         if run.number:
             record(connection, run.number, tally)
-    run.counts.unchanged = len(chosen) - len(tally.users)
-    run.message = "; ".join(filter(None, [tally.message(), left_out]))
+    run.counts.unchanged = max(len(chosen.rows) - len(tally.differing), 0)
+    run.message = "; ".join(filter(None, [tally.message(), scope.message, left_out]))
     run.details = {"skew": tally.shares(), "pending": tally.pending}
-    log.info("audited", extra={"users": len(chosen), "differing": len(tally.users), "seed": seed})
+    counts = {"users": len(chosen.rows), "differing": len(tally.differing)}
+    log.info("audited", extra={**counts, "seed": seed})
     if tally.worst() > threshold:
         raise VerificationFailed(f"{run.message}; first: {tally.first}")
 
 
-def take_older(
-    connection: Connection,
-    store: "FeatureStore",
-    contract: Contract,
-    users: list[str],
-    url: str,
-    tally: Tally,
-) -> str:
+def nothing_known(contract: Contract, scope: Scope) -> str:
+    """Says that there is nothing to compare."""
+    if not scope.views:
+        return f"service {contract.service} has no view that can be compared: nothing to audit"
+    return f"no {common_noun(scope.views)} is known: nothing to audit"
+
+
+def take_older(audited: "Audited", older: Scope, chosen: Chosen, tally: Tally) -> str:
     """Adds to a tally the features that are answered by contracts of before alone.
 
     Returns:
         Why they could not be compared; empty where they were, or there are none.
     """
-    older = only_in_older(connection, store, contract)
-    if not older.features:
+    if not (older.views and chosen.rows):
         return ""
     try:
-        tally.take(compare(connection, store, older, users, url))
+        tally.take(audited.compare(older, chosen))
     except WholeServicesOnly:
-        names = ", ".join(one.reference for one in older.features)
+        names = ", ".join(one.reference for one in older.asked.features)
         return f"not compared, since the key may not ask for single features: {names}"
     return ""
 
@@ -102,57 +117,78 @@ def record(connection: Connection, run: int, tally: Tally) -> None:
         connection.execute(RECORD, values)
 
 
-CHOOSE = "SELECT user_id FROM source.users ORDER BY md5(user_id || %s) LIMIT %s"
-"""Users at random, the same ones for the same seed."""
-
 RECORD = """
     INSERT INTO ops.skew (run, view, feature, compared, differing, pending)
     VALUES (%s, %s, %s, %s, %s, %s)"""
 """Enters one feature of one audit."""
 
 
-def compare(
-    connection: Connection, store: "FeatureStore", contract: Contract, users: list[str], url: str
-) -> Tally:
-    """Compares all features of the users, in a time without a materialization."""
-    for _ in range(ATTEMPTS):
-        marks = watermarks(connection, store, contract)
-        served = from_api(url, contract, users) if url else from_store(store, contract, users)
-        seen = source_rows(connection, store, contract, users, marks)
-        limit = ahead.limit(connection)
-        tally = tally_of(store, contract, users, served, marks, seen, limit)
-        if watermarks(connection, store, contract) == marks:
-            return tally
-        log.info("materialized meanwhile, audited again")
-    raise StreamflowError(f"materialized {ATTEMPTS} times during the audit; try again later")
+@dataclass(frozen=True)
+class Audited:
+    """A release under audit: where values are served, and where they come from."""
+
+    connection: Connection[Any]
+    store: "FeatureStore"
+    url: str
+    """Of the API; empty: what is online is read through Feast's SDK."""
+
+    def compare(self, scope: Scope, chosen: Chosen) -> Tally:
+        """Compares all features of the chosen keys, in a time without a materialization."""
+        project = self.store.project
+        for _ in range(ATTEMPTS):
+            marks = watermarks(self.connection, project, scope.views)
+            served = self._served(scope, chosen)
+            tally = Tally(scope.views, ahead.limit(self.connection))
+            with sources.reading(self.store) as reading:
+                for view in scope.views:
+                    self._add(tally, reading, view, marks.get(view.alias, NEVER), chosen, served)
+            if watermarks(self.connection, project, scope.views) == marks:
+                return tally
+            log.info("materialized meanwhile, audited again")
+        raise StreamflowError(f"materialized {ATTEMPTS} times during the audit; try again later")
+
+    def _served(self, scope: Scope, chosen: Chosen) -> list[Served]:
+        if self.url:
+            return from_api(self.url, scope.asked, chosen.rows)
+        return from_store(self.store, scope.asked, chosen.rows)
+
+    def _add(
+        self,
+        tally: Tally,
+        reading: Connection[Any] | None,
+        view: AuditedView,
+        mark: Watermark,
+        chosen: Chosen,
+        served: Sequence[Served],
+    ) -> None:
+        """Compares served with recomputed values of one view."""
+        rows = chosen.keys[view.alias]
+        keys = list(rows)
+        as_of = [served[rows[key]].as_of.get(view.alias) for key in keys]
+        seen = source_rows(reading, self.store, view, keys, mark)
+        if not keys or (mark is NEVER and not any(as_of)):
+            tally.leave_out(view, len(seen or ()))
+            return
+        if seen is None:
+            times = [at or mark.until for at in as_of]
+        else:
+            times = [
+                expected_at(at, mark, seen.get(key)) for at, key in zip(as_of, keys, strict=True)
+            ]
+        trained = recomputed(reading, self.store, view, keys, times)
+        for key, values in zip(keys, trained, strict=True):
+            found = seen_in_training(values, mark) if seen is None else seen.get(key)
+            tally.add(view, key, rows[key], served[rows[key]], values, found)
 
 
-def tally_of(
-    store: "FeatureStore",
-    contract: Contract,
-    users: list[str],
-    served: dict[str, Served],
-    marks: dict[str, Watermark],
-    seen: dict[str, dict[str, SourceRows]],
-    limit: datetime,
-) -> Tally:
-    """Compares served with recomputed values, view by view."""
-    tally = Tally(contract, limit)
-    for view in contract.views:
-        mark = marks.get(view, NEVER)
-        if mark is NEVER and not any(served[user].as_of.get(view) for user in users):
-            tally.leave_out(view, list(seen[view]))
-            continue
-        times = [expected_at(view, served[user], mark, seen[view].get(user)) for user in users]
-        trained = recomputed(store, contract, view, users, times)
-        for user in users:
-            tally.add(view, user, served[user], trained[user], seen[view].get(user))
-    return tally
+def seen_in_training(values: Mapping[str, Any], mark: Watermark) -> SourceRows | None:
+    """A key's rows in a source that only training can read: there is one if it has a value."""
+    has_values = any(one is not None for one in values.values())
+    return SourceRows(mark.until, (), False) if has_values else None
 
 
-def expected_at(view: str, served: Served, mark: Watermark, seen: SourceRows | None) -> datetime:
-    """The instant as of which to recompute a user's view: that of the row that should be online."""
-    as_of = served.as_of.get(view)
+def expected_at(as_of: datetime | None, mark: Watermark, seen: SourceRows | None) -> datetime:
+    """The instant as of which to recompute a key's view: that of the row that should be online."""
     if as_of is not None and as_of > mark.until:  # it was pushed
         return as_of
     return (seen and seen.event) or NEVER.until

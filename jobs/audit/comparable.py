@@ -4,14 +4,18 @@ import base64
 import json
 import math
 import re
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Any
 
 from jobs.run.instants import iso
 
-OBJECTS = re.compile(r"(Json|Map|Struct|(Array|Set)\((Json|Map|Struct|Array|Set)\b).*")
+OBJECTS = re.compile(r"(Map|Struct|(Array|Set)\((Map|Struct|Array|Set)\b).*")
 """Feast's types whose values are JSON text in training and objects in serving."""
+JSON = re.compile(r"Json|(Array|Set)\(Json\)")
+"""Those that Feast's SDK parses, and the API answers as their text."""
 SETS = re.compile(r"Set\(\w+\)")
+INSTANTS = re.compile(r"(?:Array\(|Set\()?(UnixTimestamp|ZonedTimestamp)\)?")
 
 
 def trained(value: Any, feast_type: str, is_json: bool) -> Any:
@@ -19,18 +23,26 @@ def trained(value: Any, feast_type: str, is_json: bool) -> Any:
 
     Args:
         feast_type: by name, as contracts have it.
-        is_json: in the form of the API's answers, in which NaN and the infinities are null.
+        is_json: in the form in which the API answers Feast's clients: NaN and the infinities are
+            words.
     """
-    if OBJECTS.fullmatch(feast_type):
+    if OBJECTS.fullmatch(feast_type) or (JSON.fullmatch(feast_type) and not is_json):
         value = list(map(parsed, value)) if isinstance(value, list) else parsed(value)
-    return served(value, feast_type, is_json)
+    return comparable(as_set(value, feast_type), is_json)
 
 
 def served(value: Any, feast_type: str, is_json: bool) -> Any:
     """Converts a value that the API (`is_json`) or Feast's SDK served for the comparison."""
-    if isinstance(value, list) and SETS.fullmatch(feast_type):
-        value = set(value)
-    return comparable(value, is_json)
+    if is_json and value is not None and (found := INSTANTS.fullmatch(feast_type)):
+        read = INSTANT[found[1]]
+        with suppress(ValueError, OverflowError, OSError):  # no date has the instant: it differs
+            value = list(map(read, value)) if isinstance(value, list) else read(value)
+    return comparable(as_set(value, feast_type), is_json)
+
+
+def as_set(value: Any, feast_type: str) -> Any:
+    """The list of a set's elements as a set."""
+    return set(value) if isinstance(value, list) and SETS.fullmatch(feast_type) else value
 
 
 def comparable(value: Any, is_json: bool) -> Any:
@@ -39,7 +51,7 @@ def comparable(value: Any, is_json: bool) -> Any:
         case None | bool() | int() | str():
             return value
         case float():
-            return value if math.isfinite(value) or not is_json else None
+            return value if math.isfinite(value) or not is_json else word(value)
         case datetime():
             return iso(value.astimezone(UTC))
         case bytes():
@@ -53,9 +65,23 @@ def comparable(value: Any, is_json: bool) -> Any:
     return str(value)  # a UUID, a decimal number
 
 
+def word(value: float) -> str:
+    """Protobuf's word for a float that JSON has no number for."""
+    return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+
+
 def parsed(text: str | None) -> Any:
     """Parses a JSON text; gives back a text that is not JSON."""
     try:
         return None if text is None else json.loads(text)
     except ValueError:
         return text
+
+
+def from_seconds(seconds: int) -> datetime:
+    """An instant of seconds since 1970."""
+    return datetime.fromtimestamp(seconds, UTC)
+
+
+INSTANT: dict[str, Any] = {"UnixTimestamp": from_seconds, "ZonedTimestamp": datetime.fromisoformat}
+"""By Feast's type, the instant that the API answers its clients as seconds or as text."""

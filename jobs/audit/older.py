@@ -1,31 +1,26 @@
 """Features that only contracts of before have, which the API answers as well."""
 
-from typing import TYPE_CHECKING
-
 from psycopg import Connection
 
 from streamflow.catalog.contract import Contract, Feature
 from streamflow.catalog.known_contracts import KnownContract, differences
-from streamflow.feast.registry.compile import compiled
+from streamflow.catalog.model import Catalog
 from streamflow.online.catalog import known_contracts
 
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
-
-def only_in_older(connection: Connection, store: "FeatureStore", present: Contract) -> Contract:
+def only_in_older(connection: Connection, catalog: Catalog, present: Contract) -> Contract:
     """The features that contracts of before have beside those of `present`, each once.
 
     They are called by their views' names in the registry, and asked for one by one: asked for by
     contract, the audit would be counted among those who still ask for it.
 
     Args:
+        catalog: compiled from the registry.
         present: the contract that its service has now.
     """
-    catalog = compiled(store, store.config.online_store.ttl_policy)
     older = [
         one
-        for one in known_contracts(connection, store.project)
+        for one in known_contracts(connection, catalog.project)
         if one.service == present.service
         and not (one.is_present or one.ended or differences(one, catalog.stored))
     ]

@@ -1,5 +1,6 @@
-"""Served values of an audit's users, from the API or through Feast's SDK."""
+"""Served values of an audit's rows, from the API or through Feast's SDK."""
 
+import base64
 import json
 import os
 import time
@@ -8,12 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
+from jobs.audit.keys import Row
 from jobs.run.urls import url_error, without_secrets
 from streamflow.catalog.contract import Contract
+from streamflow.catalog.layout import NO_KEY
 from streamflow.errors import StreamflowError
 
 if TYPE_CHECKING:
@@ -22,7 +25,7 @@ if TYPE_CHECKING:
 SETTLE_S = 1.0
 """The longest time for which the API may still answer with values from before a commit."""
 TIMEOUT_S = 30
-USERS_PER_REQUEST = 100
+ROWS_PER_REQUEST = 100
 
 
 class WholeServicesOnly(StreamflowError):
@@ -31,92 +34,97 @@ class WholeServicesOnly(StreamflowError):
 
 @dataclass(frozen=True)
 class Served:
-    """One user's features as they are served."""
+    """The features of one row as they are served."""
 
     values: dict[str, Any]
     """By reference, `view:feature`."""
     as_of: dict[str, datetime | None]
-    """By view; None where it has no row of the user."""
+    """By view; None where it has no values of the row's key."""
     is_json: bool = False
     """True where the values come from an answer of the API."""
 
-    @classmethod
-    def nothing(cls, contract: Contract) -> Self:
-        """A user who is not online: no value and no time."""
-        return cls(
-            {one.reference: None for one in contract.features}, dict.fromkeys(contract.views)
-        )
 
-    @classmethod
-    def of_answer(cls, contract: Contract, answer: dict[str, Any]) -> Self:
-        """One of the results of the API's answer."""
-        times = {name: view["as_of"] for name, view in answer["views"].items()}
-        values = answer["features"]
-        return cls(
-            {
-                one.reference: values.get(f"{one.view}__{one.name}", values.get(one.name))
-                for one in contract.features
-            },
-            {name: datetime.fromisoformat(at) if at else None for name, at in times.items()},
-            is_json=True,
-        )
-
-
-def from_store(
-    store: "FeatureStore", contract: Contract, users: Sequence[str]
-) -> dict[str, Served]:
-    """Reads the online values of users through Feast's SDK; gives them by user."""
+def from_store(store: "FeatureStore", contract: Contract, rows: Sequence[Row]) -> list[Served]:
+    """Reads the online values of the rows through Feast's SDK."""
     from streamflow.feast.online.client import read, read_single
 
-    if not contract.service:
-        keys = [{"user_id": user} for user in users]
-        return {
-            one.name: Served(one.values, one.as_of) for one in read_single(store, contract, keys)
-        }
-    return {one.name: Served(one.values, one.as_of) for one in read(store, contract, list(users))}
+    if contract.service:
+        keys = [{name: value for name, value in row.items() if name != NO_KEY} for row in rows]
+        found = read(store, contract, keys)
+    else:
+        found = read_single(store, contract, rows)
+    return [Served(one.values, one.as_of) for one in found]
 
 
-def from_api(url: str, contract: Contract, users: Sequence[str]) -> dict[str, Served]:
-    """Asks the API for the values of users; gives them by user.
+def from_api(url: str, contract: Contract, rows: Sequence[Row]) -> list[Served]:
+    """Asks the API for the values of the rows.
 
     Raises:
         StreamflowError: it does not answer, or has another contract.
     """
     time.sleep(SETTLE_S)
-    served = {user: Served.nothing(contract) for user in users}
-    for begin in range(0, len(users), USERS_PER_REQUEST):
-        answer = ask(url, contract, list(users[begin : begin + USERS_PER_REQUEST]))
-        if answer["metadata"]["contract"] != contract.hash:
+    served: list[Served] = []
+    for begin in range(0, len(rows), ROWS_PER_REQUEST):
+        some = rows[begin : begin + ROWS_PER_REQUEST]
+        answer, hash_ = ask(url, contract, some)
+        if hash_ != contract.hash:
             raise StreamflowError(
-                f"the API serves contract {answer['metadata']['contract']} of "
-                f"{contract.service or 'single features'}, "
+                f"the API serves contract {hash_} of {contract.service or 'single features'}, "
                 f"the registry has {contract.hash}"
             )
-        served |= {one["user_id"]: Served.of_answer(contract, one) for one in answer["results"]}
+        served += of_answer(contract, answer, len(some))
     return served
 
 
-def ask(url: str, contract: Contract, users: list[str]) -> dict[str, Any]:
-    """Sends POST /features to the API, with the key of STREAMFLOW_API_KEY where that is set.
+def of_answer(contract: Contract, answer: dict[str, Any], count: int) -> list[Served]:
+    """The rows of an answer, whose columns are the join keys and then the contract's features."""
+    columns = answer["results"][-len(contract.features) :]
+    features = list(zip(contract.features, columns, strict=True))
+    return [
+        Served(
+            values={one.reference: column["values"][row] for one, column in features},
+            as_of={one.view: instant(column, row) for one, column in features},
+            is_json=True,
+        )
+        for row in range(count)
+    ]
+
+
+def instant(column: dict[str, Any], row: int) -> datetime | None:
+    """The instant that a row of a column describes; None where there is none."""
+    if column["statuses"][row] == "NOT_FOUND":
+        return None
+    return datetime.fromisoformat(column["event_timestamps"][row])
+
+
+def ask(url: str, contract: Contract, rows: Sequence[Row]) -> tuple[dict[str, Any], str]:
+    """Sends POST /get-online-features to the API, which takes rows of any join keys.
+
+    The key of STREAMFLOW_API_KEY is sent where that is set.
 
     Args:
         contract: its service is asked for; without one its features, one by one.
+
+    Returns:
+        The answer, and the hash of the contract that it has.
 
     Raises:
         WholeServicesOnly: the key may not ask for those.
         StreamflowError: it does not answer, or with an error.
     """
-    what = {"service": contract.service}
-    single = {"features": [one.reference for one in contract.features]}
-    body = json.dumps({"user_ids": users, **(what if contract.service else single)}).encode()
+    asked: dict[str, Any] = {"features": [one.reference for one in contract.features]}
+    if contract.service:
+        asked = {"feature_service": contract.service}
+    entities = {name: [in_json(row[name]) for row in rows] for name in rows[0]}
+    body = json.dumps({**asked, "entities": entities, "full_feature_names": True}).encode()
     headers = {"Content-Type": "application/json"}
     if key := os.environ.get("STREAMFLOW_API_KEY"):
         headers["Authorization"] = f"Bearer {key}"
-    request = Request(f"{url.rstrip('/')}/features", body, headers)  # noqa: S310  # the caller's
+    place = f"{url.rstrip('/')}/get-online-features"
+    request = Request(place, body, headers)  # noqa: S310  # the caller's
     try:
         with urlopen(request, timeout=TIMEOUT_S) as answer:  # noqa: S310
-            content: dict[str, Any] = json.load(answer)
-            return content
+            return json.load(answer), answer.headers["Contract"]
     except HTTPError as error:
         said = f"{url} answered {error.code}: {error.read().decode(errors='replace')}"
         is_forbidden = error.code == HTTPStatus.FORBIDDEN and not contract.service
@@ -124,3 +132,8 @@ def ask(url: str, contract: Contract, users: list[str]) -> dict[str, Any]:
         raise kind(without_secrets(said)) from None
     except (OSError, ValueError, HTTPException) as error:
         raise url_error(f"{url} does not answer", error) from None
+
+
+def in_json(value: Any) -> Any:
+    """A join key as the API takes it in JSON: bytes in base64."""
+    return base64.b64encode(value).decode() if isinstance(value, bytes) else value

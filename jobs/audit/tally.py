@@ -1,75 +1,85 @@
-"""Counts for each feature in how many users it was compared and in how many it differs."""
+"""Counts for each feature for how many keys it was compared and for how many it differs."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from jobs.audit import comparable
+from jobs.audit.keys import Key
+from jobs.audit.scope import AuditedView, common_noun
 from jobs.audit.served import Served
 from jobs.audit.trained import SourceRows
-from streamflow.catalog.contract import Contract
 
 
 @dataclass
 class Count:
-    """The numbers of users for one feature."""
+    """The numbers of keys for one feature."""
 
     compared: int = 0
     differing: int = 0
     """Of those compared."""
     pending: int = 0
-    """Users with a row that was not materialized yet; they are compared as well, unless that row is
+    """Keys with a row that was not materialized yet; they are compared as well, unless that row is
     a correction of the one that is served."""
 
 
 class Tally:
     """The counts of one audit."""
 
-    def __init__(self, contract: Contract, limit: datetime) -> None:
-        self._contract = contract
+    def __init__(self, views: Sequence[AuditedView], limit: datetime) -> None:
+        self._nouns = {reference: view.noun for view in views for reference in view.references}
+        self._noun = common_noun(views)
         self.limit = limit
         """The last instant that is not too far ahead of the database's clock."""
-        self._types = {one.reference: one.type for one in contract.features}
-        self.features = {one.reference: Count() for one in contract.features}
-        self.pending = dict.fromkeys(contract.views, 0)
-        """By view: users with a row that was not materialized yet."""
-        self.ahead = dict.fromkeys(contract.views, 0)
-        """By view: users whose value is dated too far ahead, and keeps all others back."""
-        self.users: set[str] = set()
-        """The users with a difference."""
+        self.features = {one: Count() for one in self._nouns}
+        self.pending = {one.alias: 0 for one in views}
+        """By view: keys with a row that was not materialized yet."""
+        self.ahead = dict(self.pending)
+        """By view: keys whose value is dated too far ahead, and keeps all others back."""
+        self.too_old = dict(self.pending)
+        """By view: keys whose values are served as null, since they are older than its ttl."""
+        self.differing: set[int] = set()
+        """The numbers of the requests' rows with a difference."""
         self.first = ""
         """A sentence about the first difference."""
 
-    def leave_out(self, view: str, users: list[str]) -> None:
-        """Counts all rows of these users as pending, since the view was never materialized."""
-        self.pending[view] = len(users)
-        for one in self._of(view):
-            self.features[one].pending = len(users)
+    def leave_out(self, view: AuditedView, keys: int) -> None:
+        """Counts the rows of so many keys as pending, since the view was never materialized."""
+        self.pending[view.alias] = keys
+        for one in view.references:
+            self.features[one].pending = keys
 
     def add(
         self,
-        view: str,
-        user: str,
+        view: AuditedView,
+        key: Key,
+        row: int,
         served: Served,
-        trained: dict[str, Any],
+        trained: Mapping[str, Any],
         seen: SourceRows | None,
     ) -> None:
-        """Compares a user's features of one view, bit for bit.
+        """Compares a key's features of one view, bit for bit.
 
         Args:
+            row: the number of the key's row in the requests.
             trained: by feature, what training sees of the row that should be online.
-            seen: which rows the source has of the user.
+            seen: which rows the source has of the key.
         """
         seen = seen or SourceRows(None, (), False)
-        as_of = served.as_of.get(view)
+        as_of = served.as_of.get(view.alias)
         is_missing = seen.event is not None and as_of is None
-        self.pending[view] += seen.is_pending
-        self.ahead[view] += as_of is not None and as_of > self.limit
-        for reference in self._of(view):
-            count, name = self.features[reference], reference.partition(":")[2]
-            kind = self._types[reference]
-            ours = comparable.served(served.values.get(reference), kind, served.is_json)
-            theirs = comparable.trained(trained[name], kind, served.is_json)
+        self.pending[view.alias] += seen.is_pending
+        self.ahead[view.alias] += as_of is not None and as_of > self.limit
+        if as_of and view.max_age and datetime.now(UTC) - as_of > view.max_age:
+            self.too_old[view.alias] += 1
+            if all(served.values.get(one) is None for one in view.references):
+                return
+        for feature in view.features:
+            count = self.features[feature.reference]
+            ours = served.values.get(feature.reference)
+            ours = comparable.served(ours, feature.type, served.is_json)
+            theirs = comparable.trained(trained[feature.name], feature.type, served.is_json)
             differs = is_missing or repr(ours) != repr(theirs)
             count.pending += seen.is_pending
             if differs and as_of in seen.late:
@@ -77,25 +87,24 @@ class Tally:
             count.compared += 1
             if differs:
                 count.differing += 1
-                self.users.add(user)
+                self.differing.add(row)
                 what = "nothing" if is_missing else repr(ours)
-                self.first = (
-                    self.first or f"user {user}, {name}: served {what}, trained on {theirs!r}"
+                self.first = self.first or (
+                    f"{view.label(key)}, {feature.name}: served {what}, trained on {theirs!r}"
                 )
 
     def take(self, other: "Tally") -> None:
-        """Adds the counts of other features of the same users."""
+        """Adds the counts of other features."""
         self.features |= other.features
+        self._nouns |= other._nouns
         self.pending = {**other.pending, **self.pending}
         self.ahead = {**other.ahead, **self.ahead}
-        self.users |= other.users
+        self.too_old = {**other.too_old, **self.too_old}
+        self.differing |= other.differing
         self.first = self.first or other.first
 
-    def _of(self, view: str) -> list[str]:
-        return [one.reference for one in self._contract.features if one.view == view]
-
     def shares(self) -> dict[str, float]:
-        """By feature: the share of compared users in which it differs; 0 if none was compared."""
+        """By feature: the share of compared keys for which it differs; 0 if none was compared."""
         return {
             name: one.differing / one.compared if one.compared else 0.0
             for name, one in self.features.items()
@@ -107,14 +116,19 @@ class Tally:
 
     def message(self) -> str:
         """Summarizes the audit in one line."""
-        differing = {name: share for name, share in self.shares().items() if share}
         compared = sum(one.compared for one in self.features.values())
-        parts = [f"{name} differs in {share:.1%} of the users" for name, share in differing.items()]
+        parts = [
+            f"{name} differs in {share:.1%} of the {self._nouns[name]}s"
+            for name, share in self.shares().items()
+            if share
+        ]
         parts = parts or [f"{compared} values compared, no difference"]
-        if any(self.pending.values()):
-            views = ", ".join(f"{view} {count}" for view, count in self.pending.items() if count)
-            parts.append(f"not yet materialized, users by view: {views}")
-        if any(self.ahead.values()):
-            views = ", ".join(f"{view} {count}" for view, count in self.ahead.items() if count)
-            parts.append(f"values dated too far ahead keep others back, users by view: {views}")
+        for said, counts in (
+            ("not yet materialized", self.pending),
+            ("values dated too far ahead keep others back", self.ahead),
+            ("older than the view's ttl and so served as null", self.too_old),
+        ):
+            if any(counts.values()):
+                views = ", ".join(f"{view} {count}" for view, count in counts.items() if count)
+                parts.append(f"{said}, {self._noun}s by view: {views}")
         return "; ".join(parts)

@@ -1,21 +1,22 @@
 """Recomputes values as training sees them, and finds the rows that could be materialized."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from psycopg import Connection, sql
 
-from streamflow.catalog.contract import Contract
+from jobs.audit.keys import Key, named, places
+from jobs.audit.scope import AuditedView
+from jobs.audit.sources import source_of
+from streamflow.catalog.layout import NO_KEY
 from streamflow.feast.training import arrow_type
 
 if TYPE_CHECKING:
+    import pandas as pd
     from feast import FeatureStore
-
-    from streamflow.engine.source import Source
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Watermark:
 
 @dataclass(frozen=True)
 class SourceRows:
-    """A user's rows in the source of a view."""
+    """A key's rows in the source of a view."""
 
     event: datetime | None
     """Instant of the newest row that the last materialization could see; None for none."""
@@ -45,109 +46,154 @@ class SourceRows:
         return self.is_ahead or bool(self.late)
 
 
-def projected(store: "FeatureStore", contract: Contract) -> dict[str, str]:
-    """The views of a contract: their names in the registry by the names that answers use.
-
-    Without a service they are called as in the registry.
-    """
-    if not contract.service:
-        return {view: view for view in contract.views}
-    service = store.get_feature_service(contract.service)
-    return {one.name_to_use(): one.name for one in service.feature_view_projections}
-
-
 def watermarks(
-    connection: Connection, store: "FeatureStore", contract: Contract
+    connection: Connection[Any], project: str, views: Sequence[AuditedView]
 ) -> dict[str, Watermark]:
-    """By view: its watermark; views that were never materialized are missing."""
+    """By view of the contract: its watermark; views that were never materialized are missing."""
     found = connection.execute(
         "SELECT view, max(window_end), max(seen_at) FROM ops.materializations"
         " WHERE project = %s GROUP BY view",
-        [store.project],
+        [project],
     )
     known = {view: Watermark(until, seen_at) for view, until, seen_at in found}
-    names = projected(store, contract)
-    return {alias: known[name] for alias, name in names.items() if name in known}
+    return {one.alias: known[one.view.name] for one in views if one.view.name in known}
 
 
 def source_rows(
-    connection: Connection,
+    connection: Connection[Any] | None,
     store: "FeatureStore",
-    contract: Contract,
-    users: Sequence[str],
-    marks: dict[str, Watermark],
-) -> dict[str, dict[str, SourceRows]]:
-    """By view, then by user: the rows in its source; users without rows are missing.
+    audited: AuditedView,
+    keys: Sequence[Key],
+    mark: Watermark,
+) -> dict[Key, SourceRows] | None:
+    """By key: a view's rows in its source; keys without rows are missing.
 
-    For a view whose source is not in this database there is no user.
+    Args:
+        connection: to the view's source.
+
+    Returns:
+        None where PostgreSQL does not have the source, so that only training can read it.
     """
-    from feast.infra.common.materialization_job import MaterializationTask
-
-    from streamflow.feast.engine.plan import NotInside, is_here, source_of
-
-    found: dict[str, dict[str, SourceRows]] = {}
-    for alias, name in projected(store, contract).items():
-        mark = marks.get(alias, NEVER)
-        view = store.registry.get_any_feature_view(name, store.project)
-        task = MaterializationTask(store.project, view, mark.until, mark.until)
-        found[alias] = {}
-        if not is_here(store.config):
-            continue
-        # `source_of` sets the search path of this transaction, by which the query finds its tables.
-        with suppress(NotInside), connection.transaction():
-            source = source_of(connection, store.config, task, None, timedelta(0))
-            found[alias] = rows_in(connection, source, mark, users)
-    return found
-
-
-def rows_in(
-    connection: Connection, source: "Source", mark: Watermark, users: Sequence[str]
-) -> dict[str, SourceRows]:
-    """By user: the rows in one source."""
+    source = source_of(connection, store, audited)
+    if source is None or connection is None:
+        return None
+    if not keys:
+        return {}
+    columns = places(audited.layout)
+    listed = [sql.Literal(list(column)) for column in zip(*keys, strict=True)]
+    arrays = [
+        sql.SQL("{}::{}[]").format(one, sql.SQL(column.type))
+        for one, column in zip(listed, audited.layout.keys, strict=True)
+    ]
+    each = [
+        sql.SQL("{} = ANY({})").format(column, array)
+        for column, array in zip(columns, arrays, strict=True)
+    ]
     query = sql.SQL(ROWS).format(
-        key=source.keys[0],
+        keys=sql.SQL(", ").join(columns),
+        named=named(source.keys, audited.layout),
         event=source.event,
         created=source.created,
-        query=sql.SQL(source.query.replace("%", "%%")),
+        query=sql.SQL(source.query),
+        until=sql.Literal(mark.until),
+        seen_at=sql.Literal(mark.seen_at),
+        each=sql.SQL(" AND ").join(each),
+        together=sql.SQL(", ").join(arrays),
     )
-    asked = {"until": mark.until, "seen_at": mark.seen_at, "users": list(users)}
-    rows = connection.execute(query, asked)
-    return {user: SourceRows(event, tuple(late), ahead) for user, event, late, ahead in rows}
+    return {
+        tuple(key): SourceRows(event, tuple(late), ahead)
+        for event, late, ahead, *key in connection.execute(query)
+    }
 
 
 NEVER = Watermark(datetime(1970, 1, 1, tzinfo=UTC), datetime(1970, 1, 1, tzinfo=UTC))
 ROWS = """
-    SELECT user_id, max(event) FILTER (WHERE event <= %(until)s AND NOT is_late),
-           coalesce(array_agg(event) FILTER (WHERE event <= %(until)s AND is_late), '{{}}'),
-           bool_or(event > %(until)s)
-    FROM (SELECT {key}::text AS user_id, {event} AS event,
-                 coalesce({created} > %(seen_at)s, false) AS is_late
+    SELECT max(event) FILTER (WHERE event <= {until} AND NOT is_late),
+           coalesce(array_agg(event) FILTER (WHERE event <= {until} AND is_late), '{{}}'),
+           bool_or(event > {until}), {keys}
+    FROM (SELECT {named}, {event} AS event, coalesce({created} > {seen_at}, false) AS is_late
           FROM {query} AS s) AS s
-    WHERE user_id = ANY(%(users)s) AND event <= now() GROUP BY user_id"""
-"""One row per user with the fields of `SourceRows`."""
+    WHERE {each} AND ({keys}) IN (SELECT * FROM unnest({together})) AND event <= now()
+    GROUP BY {keys}"""
+"""One row per key with the fields of `SourceRows`; an index of a key's column is of use."""
+NUMBER = "streamflow audit row"
+"""The column of the entity rows that numbers them."""
 
 
 def recomputed(
+    connection: Connection[Any] | None,
     store: "FeatureStore",
-    contract: Contract,
-    view: str,
-    users: Sequence[str],
+    audited: AuditedView,
+    keys: Sequence[Key],
     times: Sequence[datetime],
-) -> dict[str, dict[str, Any]]:
-    """By user: a view's features as a training set has them as of the user's time in `times`."""
-    name = projected(store, contract)[view]
-    features = [one for one in contract.features if one.view == view]
-    entities = sql.SQL(
-        "SELECT * FROM unnest({}::text[], {}::timestamptz[]) AS t(user_id, event_timestamp)"
-    ).format(sql.Literal(list(users)), sql.Literal(list(times)))
+) -> list[dict[str, Any]]:
+    """A view's features as a training set has them, of each key as of its time in `times`."""
+    name = audited.view.name
     found = store.get_historical_features(
-        entity_df=entities.as_string(None), features=[f"{name}:{one.name}" for one in features]
+        entity_df=entity_rows(connection, store, audited, keys, times),
+        features=[f"{name}:{one.name}" for one in audited.features],
     ).to_arrow()
     kinds = pa.schema(
         [
-            pa.field("user_id", pa.string()),
-            *(pa.field(one.name, arrow_type(one.type)) for one in features),
+            pa.field(NUMBER, pa.int64()),
+            *(pa.field(one.name, arrow_type(one.type)) for one in audited.features),
         ]
     )
     rows = found.select(kinds.names).cast(kinds).to_pylist()
-    return {row["user_id"]: row for row in rows}
+    rows.sort(key=lambda row: int(row[NUMBER]))
+    return [{name: row[name] for name in kinds.names[1:]} for row in rows]
+
+
+def entity_rows(
+    connection: Connection[Any] | None,
+    store: "FeatureStore",
+    audited: AuditedView,
+    keys: Sequence[Key],
+    times: Sequence[datetime],
+) -> "str | pd.DataFrame":
+    """The entity rows of a view with their number: a query, or a frame for other stores."""
+    names = [one for one in audited.layout.join_keys if one != NO_KEY]
+    columns = dict(zip(audited.layout.join_keys, zip(*keys, strict=True), strict=True))
+    numbers = list(range(len(keys)))
+    if connection is None:
+        import pandas as pd
+
+        known = {name: columns[name] for name in names}
+        return pd.DataFrame({**known, "event_timestamp": list(times), NUMBER: numbers})
+    types = dict(zip(audited.layout.join_keys, audited.layout.keys, strict=True))
+    given = [(columns[name], types[name].type) for name in names]
+    given += [(tuple(times), "timestamptz"), (tuple(numbers), "bigint")]
+    arrays = (
+        sql.SQL("{}::{}[]").format(sql.Literal(list(values)), sql.SQL(type_))
+        for values, type_ in given
+    )
+    called = [*(f"k{at}" for at, _ in enumerate(names)), "event_timestamp", NUMBER]
+    shown = [
+        sql.SQL("{} AS {}").format(
+            in_source(connection, audited, name, place), sql.Identifier(name)
+        )
+        for name, place in zip(names, called, strict=False)
+    ]
+    query = sql.SQL("SELECT {} FROM unnest({}) AS t({})").format(
+        sql.SQL(", ").join([*shown, *map(sql.Identifier, called[len(names) :])]),
+        sql.SQL(", ").join(arrays),
+        sql.SQL(", ").join(map(sql.Identifier, called)),
+    )
+    return query.as_string(None)
+
+
+def in_source(
+    connection: Connection[Any], audited: AuditedView, name: str, place: str
+) -> sql.Composable:
+    """The column `place` of a join key as its source has it: seconds may be those of an instant."""
+    from streamflow.feast.sources import own_names, postgres_source, relation
+    from streamflow.sources.columns import kinds_of
+
+    column = sql.Identifier(place)
+    dtype = next(one.dtype for one in audited.view.entity_columns if one.name == name)
+    if dtype.to_value_type().name != "UNIX_TIMESTAMP":
+        return column
+    source = postgres_source(audited.view.batch_source)
+    kind = kinds_of(connection, relation(source))[own_names(source).get(name, name)]
+    is_instant = kind.startswith(("timestamp", "date"))
+    return sql.SQL("to_timestamp({})").format(column) if is_instant else column

@@ -9,11 +9,24 @@ from jobs.command_line.run import run
 
 
 def audit(
-    users: Annotated[int, typer.Option(min=1, help="Number of users, taken at random.")] = 200,
+    users: Annotated[
+        int,
+        typer.Option(
+            "--users",
+            "--keys",
+            min=1,
+            help="Number of users, or of other keys that the service is asked by, at random.",
+        ),
+    ] = 200,
     seed: Annotated[
         int | None, typer.Option(min=0, help="The same seed takes the same users.")
     ] = None,
-    service: Annotated[str, typer.Option(help="Feature service.")] = "churn_v1",
+    service: Annotated[
+        str,
+        typer.Option(
+            show_default="churn_v1, or the only one that there is", help="Feature service."
+        ),
+    ] = "",
     url: Annotated[
         str, typer.Option(metavar="URL", help="Ask the API there; else read the online store.")
     ] = "",

@@ -44,7 +44,8 @@ def training_set(
     """Joins the labels of a day, or rows of one's own, point-in-time with a service's features.
 
     Args:
-        service: Feature service, of which every feature becomes a column.
+        service: Feature service, of which every feature becomes a column; empty for churn_v1, or
+            for the only one that there is where rows of your own are given.
         as_of: Day of the labels; its UTC midnight is the time of every row. Or give entities.
         entities: Instead of a day, rows of your own with keys and event_timestamp: a query
             (SELECT …), the URL of a Parquet or CSV file, or the name of one in
@@ -113,16 +114,16 @@ def audit(
     """Compares served values of users at random with what training sees; fails where one differs.
 
     Args:
-        service: Feature service.
-        users: Number of users.
-        seed: The same seed takes the same users; others each time without one.
+        service: Feature service; empty for churn_v1, or for the only one that there is.
+        users: Number of users, or of other keys that the service is asked by.
+        seed: The same seed takes the same ones; others each time without one.
         url: Address of the API to ask, such as http://streamflow-api; without one, the online
             store is read.
     """
     prepare(url)
     taken = secrets.randbelow(2**31) if seed is None else seed
     compare = prefect_flows.audit_online.fn
-    return compare(service or PREFERRED, users, taken, Location(url), threshold=0.0)
+    return compare(service, users, taken, Location(url), threshold=0.0)
 
 
 FLOWS = {one.name: one for one in (training_set, materialize, ingest_month, audit)}

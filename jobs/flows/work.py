@@ -108,7 +108,7 @@ def audit_online(
     """Compares what is served with what training sees; see `jobs/audit/audit.py`."""
     from jobs.audit.audit import audit
 
-    what = {"service": service, "users": users, "seed": seed, "threshold": threshold}
+    what = ledger.given(service=service or None, users=users, seed=seed, threshold=threshold)
     begin = unrecorded if read_only else recorded
     with begin("audit", **what) as run:
         audit(run, service, users, seed, url, threshold)

@@ -1,10 +1,11 @@
 """Tests of a feature repository of one's own in a release: applied, served, changed, broken."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pytest
-from kit.cluster import CHART
+from kit.cluster import CHART, CommandFailedError
 from kit.namespace import Namespace, until
 
 from jobs.commands.init import write
@@ -13,7 +14,7 @@ VALUES = [
     *("--values", str(CHART / "examples" / "laptop.yaml")),
     *("--set-json", "jobs.ingest.months=[]", "--set-json", "jobs.trainingSet.datasets=[]"),
     *("--set", "api.autoscaling.enabled=false", "--set", "api.replicaCount=1"),
-    *("--set", "api.defaultService=device_v1", "--set", "prefect.enabled=false"),
+    *("--set", "prefect.enabled=false"),
 ]
 ASK = """
 import json, sys, urllib.request as r
@@ -60,6 +61,25 @@ def test_it_is_applied_and_served(namespace: Namespace, shop: Path) -> None:
     )
 
 
+def test_helm_test_compares_them_and_finds_a_planted_difference(namespace: Namespace) -> None:
+    said = namespace.helm("test", "streamflow", "--logs")
+    assert "9 values compared, no difference" in said
+    assert '"device_usage:watch_hours": 0.0' in said
+    online = 'online."shop:account_id,device_id bigint"'
+    plant = f"UPDATE {online} SET \"device_usage:starts\" = 7 WHERE account_id = 'bert'"
+    psql = ("exec", "streamflow-postgres-0", "--", "psql", "-U", "streamflow", "-c")
+    namespace.kubectl(*psql, plant)
+    with pytest.raises(CommandFailedError):
+        namespace.helm("test", "streamflow")
+    said = namespace.kubectl("logs", "streamflow-test")
+    assert "key account_id=bert, device_id=1, starts: served 7, trained on 0" in said
+    namespace.kubectl("exec", "deploy/streamflow-feast", "--", "streamflow", "materialize")
+    namespace.helm("test", "streamflow")
+    namespace.kubectl("create", "job", "--from=cronjob/streamflow-audit", "audited")
+    namespace.complete("audited")
+    assert namespace.summary("audited")["message"] == "9 values compared, no difference"
+
+
 def test_another_feature_is_another_apply_job(namespace: Namespace, shop: Path) -> None:
     before = {one for one in namespace.jobs() if "-apply-" in one}
     file = shop / "definitions.py"
@@ -73,6 +93,21 @@ def test_another_feature_is_another_apply_job(namespace: Namespace, shop: Path) 
     namespace.kubectl("create", "job", "--from=cronjob/streamflow-materialize", "again")
     namespace.complete("again")
     assert (served(namespace)["plays"], served(namespace)["main"]) == (5, True)
+
+
+def test_a_file_that_does_not_end_fails_its_job_in_one_line(
+    namespace: Namespace, shop: Path, tmp_path: Path
+) -> None:
+    folder = tmp_path / "shop"
+    shutil.copytree(shop, folder)
+    file = folder / "definitions.py"
+    file.write_text(f"import itertools\nsum(itertools.repeat(0))\n{file.read_text()}")
+    bound = 'jobs.extraEnv=[{"name": "STREAMFLOW_LOAD_TIMEOUT_S", "value": "5"}]'
+    install(namespace, folder, "--set-json", bound, wait=False)
+    (job,) = [one for one in namespace.jobs() if "-apply-" in one]
+    until(lambda: namespace.get("Job", job)["status"], lambda now: "failed" in now, 120)
+    assert "error: /definitions/definitions.py:2 does not load within 5 s" in namespace.log(job)
+    assert served(namespace)["plays"] == 5
 
 
 def test_a_broken_file_fails_its_job_in_one_line_and_serving_goes_on(

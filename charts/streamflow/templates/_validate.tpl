@@ -72,7 +72,7 @@ its mend. Those that are not about one part are in the folder validate.
 {{- range $index, $set := .Values.jobs.trainingSet.datasets -}}
 {{- $here := printf "jobs.trainingSet.datasets[%d]" $index -}}
 {{- include "streamflow.validate.day" (dict "here" $here "asOf" .asOf) -}}
-{{- $key := .out | default (printf "%s of %s" (.service | default $.Values.api.defaultService) .asOf) -}}
+{{- $key := .out | default (printf "%s of %s" (include "streamflow.trainingSet.service" (dict "root" $ "dataset" .)) .asOf) -}}
 {{- if hasKey $sets $key }}
 - {{ $here }}: {{ $key }} is written by another entry as well; remove one of the two
 {{- end }}

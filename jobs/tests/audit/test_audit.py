@@ -4,6 +4,7 @@ import io
 import json
 from datetime import UTC, date, datetime
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 from urllib.request import Request
 
@@ -189,17 +190,23 @@ def test_the_trainer_may_ask_the_api(names: Names, served: None) -> None:
     assert (code, differing(line)) == (1, {SKIPS: 1.0})
 
 
+class Answer(io.BytesIO):
+    """An empty answer of the API."""
+
+    headers = MappingProxyType({"Contract": ""})
+
+
 def test_the_key_of_the_environment_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     sent = []
 
-    def urlopen(request: Request, timeout: float) -> io.BytesIO:
+    def urlopen(request: Request, timeout: float) -> Answer:
         sent.append(request.get_header("Authorization"))
-        return io.BytesIO(b"{}")
+        return Answer(b"{}")
 
     monkeypatch.setattr("jobs.audit.served.urlopen", urlopen)
-    ask("http://api", Contract("churn_v1", ()), ["a"])
+    ask("http://api", Contract("churn_v1", ()), [{"user_id": "a"}])
     monkeypatch.setenv("STREAMFLOW_API_KEY", "sfk_one")
-    ask("http://api", Contract("churn_v1", ()), ["a"])
+    ask("http://api", Contract("churn_v1", ()), [{"user_id": "a"}])
     assert sent == [None, "Bearer sfk_one"]
 
 

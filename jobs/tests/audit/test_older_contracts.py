@@ -15,6 +15,7 @@ from jobs.run.ledger import Run, recorded, unrecorded
 from jobs.tests.acting import execute
 from jobs.tests.audit.test_audit import FEE, ONLINE, SKIPS, served
 from streamflow.errors import VerificationFailed
+from streamflow.feast.registry.compile import compiled
 from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres.connect import connect
@@ -39,7 +40,8 @@ def audited(url: str = "") -> Run:
 
 def older() -> list[str]:
     with connect() as connection, open_store() as store:
-        found = only_in_older(connection, store, contract_of(store, "churn_v1"))
+        catalog = compiled(store, store.config.online_store.ttl_policy)
+        found = only_in_older(connection, catalog, contract_of(store, "churn_v1"))
     return [one.reference for one in found.features]
 
 

@@ -193,14 +193,12 @@ def test_the_audit_runs_every_day_as_its_values_say() -> None:
     cron = named(render(), "CronJob")["streamflow-audit"]["spec"]
     assert (cron["schedule"], cron["concurrencyPolicy"]) == ("0 5 * * *", "Forbid")
     (container,) = cron["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    assert container["args"] == [
-        *("audit", "--users", "200", "--service", "churn_v1", "--threshold", "0")
-    ]
+    assert container["args"] == [*("audit", "--users", "200", "--threshold", "0")]
     values = {"jobs.audit.users": 2000000, "jobs.audit.service": "profile_v1"}
     cron = named(render({**values, "jobs.audit.threshold": 0.01}), "CronJob")["streamflow-audit"]
     (container,) = cron["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
     assert container["args"][1:] == [
-        *("--users", "2000000", "--service", "profile_v1", "--threshold", "0.01")
+        *("--users", "2000000", "--threshold", "0.01", "--service", "profile_v1")
     ]
     assert "streamflow-audit" not in named(render({"jobs.audit.enabled": False}), "CronJob")
     assert "threshold" in refusal({"jobs.audit.threshold": 2})

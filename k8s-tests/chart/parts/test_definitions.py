@@ -313,3 +313,32 @@ def test_without_any_the_images_own_are_read() -> None:
 )
 def test_what_cannot_work_is_refused(values: dict[str, Any], said: str) -> None:
     assert said in refusal(values)
+
+
+def args(manifests: list[Manifest], kind: str, name: str) -> list[str]:
+    """The arguments of the container `audit` or of the only one in an object's pods."""
+    spec = named(manifests, kind)[name]["spec"]
+    spec = spec["jobTemplate"]["spec"]["template"]["spec"] if kind == "CronJob" else spec
+    found: list[str] = spec["containers"][0]["args"]
+    return found
+
+
+def test_no_service_is_named_where_the_definitions_say_which_one_is_meant() -> None:
+    unnamed = {**OWN, "api.defaultService": ""}
+    for values, service in ((unnamed, []), (OWN, ["--service", "shop_v1"])):
+        found = render(values)
+        for kind, name in (("CronJob", "streamflow-audit"), ("Pod", "streamflow-test")):
+            given = args(found, kind, name)
+            at = given.index("--service") if service else len(given)
+            assert given[at : at + 2] == service
+            assert "" not in given
+    (api,) = [one for one in render(unnamed) if "STREAMFLOW_API_SERVICE" in one.get("data", {})]
+    assert api["data"]["STREAMFLOW_API_SERVICE"] == ""
+
+
+def test_a_training_set_of_definitions_of_ones_own_has_a_service() -> None:
+    unnamed = {**OWN, "api.defaultService": "", "definitions.files": {**FILES, "snapshots.py": ""}}
+    said = refusal({**unnamed, "jobs.trainingSet.datasets": [{"asOf": "2024-01-31"}]})
+    assert "jobs.trainingSet.datasets[0] names no service" in said
+    named_there = [{"asOf": "2024-01-31", "service": "shop_v1"}]
+    assert render({**unnamed, "jobs.trainingSet.datasets": named_there})

@@ -79,12 +79,16 @@ WITHOUT_SESSIONS = {
 POOLED = {**WITHOUT_SESSIONS, "postgres.external.pooler.mode": "transaction"}
 
 OWN = {
-    "definitions.files": dict.fromkeys(("feature_store.yaml", "definitions.py", "snapshots.py"), "")
+    "definitions.files": dict.fromkeys(
+        ("feature_store.yaml", "definitions.py", "snapshots.py"), ""
+    ),
+    "api.defaultService": "shop_v1",
 }
 """A feature repository of one's own, and one in a ConfigMap that is there."""
 EXISTING = {
     "definitions.existingConfigMap": "team",
     "definitions.keys": list(OWN["definitions.files"]),
+    "api.defaultService": "shop_v1",
 }
 SHOP_IMAGE: dict[str, Any] = {
     "definitions.image.repository": "registry.example.com/shop",

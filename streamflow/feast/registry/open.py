@@ -3,6 +3,7 @@
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from os.path import expandvars
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -29,6 +30,14 @@ RENAMED = {
     "feature_repo.engine.StreamflowEngine": "streamflow.feast.StreamflowEngine",
 }
 """The classes as version 0.1.0 called them, and as a feature_store.yaml has to name them now."""
+REGISTRY_HERE = {
+    "registry_type": "sql",
+    "path": "postgresql+streamflow://?search_path=registry",
+    "cache_ttl_seconds": 5,
+    "serve_features_while_materializing": True,
+    "sqlalchemy_config_kwargs": {"echo": False, "pool_pre_ping": True},
+}
+"""The registry of a feature_store.yaml that names none."""
 OURS = re.compile(r'"(registry|online|ops)\.')
 """The schemas of tables that come with an apply, in PostgreSQL's messages."""
 
@@ -63,12 +72,14 @@ def open_store(schema_mode: Literal["auto", "verify"] = "verify") -> Iterator["F
 def repo_config(repo: Path | None = None) -> "RepoConfig":
     """Reads the feature_store.yaml in `repo`, by default of the feature repository.
 
+    Without a registry it is the one in schema `registry` of the database that PG* names.
+
     Raises:
         ConfigurationError: feature_store.yaml cannot be read, or is not what Feast wants; says
             where.
     """
     import yaml
-    from feast.repo_config import FeastConfigError, load_repo_config
+    from pydantic import ValidationError
 
     repo = repo or settings.streamflow().feature_repo
     file = repo / "feature_store.yaml"
@@ -77,7 +88,7 @@ def repo_config(repo: Path | None = None) -> "RepoConfig":
             f"{file} is not there; STREAMFLOW_FEATURE_REPO has to name the folder that has it"
         )
     try:
-        config = load_repo_config(repo, file)
+        config = loaded(repo, file)
         if named(config.batch_engine_config) in RENAMED:  # Feast imports it when it is needed
             raise ImportError(named(config.batch_engine_config))
         return config
@@ -86,9 +97,8 @@ def repo_config(repo: Path | None = None) -> "RepoConfig":
     except yaml.MarkedYAMLError as error:
         line = f":{error.problem_mark.line + 1}" if error.problem_mark else ""
         raise ConfigurationError(f"{file}{line}: {error.problem}") from None
-    except FeastConfigError as error:
-        found = error._error_message.errors()
-        said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in found]
+    except ValidationError as error:
+        said = [f"{'.'.join(map(str, one['loc']))}: {one['msg']}" for one in error.errors()]
         raise ConfigurationError(f"{file}: {'; '.join(said)}") from None
     except OSError as error:
         raise ConfigurationError(f"{file}: {error.strerror}") from None
@@ -98,6 +108,18 @@ def repo_config(repo: Path | None = None) -> "RepoConfig":
         text = file.read_text(errors="replace")
         said = [f"{old} is {new} now" for old, new in RENAMED.items() if old in text]
         raise ConfigurationError(f"{file}: {'; '.join(said) or reason(error)}") from error
+
+
+def loaded(repo: Path, file: Path) -> "RepoConfig":
+    """Feast's configuration of a feature_store.yaml, as Feast reads one that has a registry."""
+    import yaml
+    from feast.repo_config import RepoConfig
+
+    config = RepoConfig(
+        **{"registry": REGISTRY_HERE, **yaml.safe_load(expandvars(file.read_text()))}
+    )
+    config.repo_path = repo
+    return config
 
 
 def named(part: Any) -> Any:

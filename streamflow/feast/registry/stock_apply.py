@@ -11,7 +11,8 @@ from functools import wraps
 from typing import Any
 
 import click
-from feast import repo_operations
+from feast import repo_config, repo_operations
+from feast.errors import FeastError
 from feast.repo_config import RepoConfig
 from feast.repo_contents import RepoContents
 
@@ -19,6 +20,10 @@ from streamflow.errors import ConfigurationError, StreamflowError
 
 ONLINE = "streamflow.feast.StreamflowOnlineStore"
 SQL_REGISTRY = "registry: {registry_type: sql, path: postgresql+psycopg://}"
+OUR_REGISTRY = (
+    'registry: {registry_type: sql, path: "postgresql+streamflow://?search_path=registry"}'
+)
+"""The registry that the command `streamflow` takes where feature_store.yaml names none."""
 
 
 class Refused(click.ClickException):
@@ -31,6 +36,16 @@ class WronglySetUp(Refused):
     """The same of a ConfigurationError, with the exit code that `streamflow` has for it."""
 
     exit_code = 2
+
+
+class RegistryNotSet(WronglySetUp, FeastError):
+    """Feast's error of a feature_store.yaml without a registry, with the line that it needs."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            f"feature_store.yaml names no registry; feast needs the line {OUR_REGISTRY}"
+            " (the command streamflow does without)"
+        )
 
 
 def require(config: RepoConfig, contents: RepoContents | None) -> None:
@@ -93,7 +108,8 @@ def refusing() -> Iterator[None]:
 
 
 def watch() -> None:
-    """Wraps Feast's function; again changes nothing."""
+    """Wraps Feast's function, and explains its error of no registry; again changes nothing."""
+    repo_config.FeastRegistryNotSetError = RegistryNotSet
     apply = repo_operations.apply_total_with_repo_instance
     if getattr(apply, "__wrapped__", None):
         return

@@ -302,7 +302,7 @@ def test_an_audit_finds_served_and_trained_equal(
     answer = served.get_online_features(service, [{"user_id": one} for one in USERS]).to_dict()
     with serving(service="all") as client:
         wait_until(lambda: ready(client))
-        told = {user: client.get(f"/features/{user}").json()["features"] for user in USERS}
+        told = feast_answers(client)
     sdk, expected = by_user(answer), by_user(trained)
     said = []
     for cell in GOOD:

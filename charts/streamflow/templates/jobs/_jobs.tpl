@@ -249,5 +249,10 @@ empty where there is none, or where many nodes can mount it. Call with root and 
 
 {{/* SERVICE_DAY.parquet. Call with root and dataset (an entry of jobs.trainingSet.datasets). */}}
 {{- define "streamflow.trainingSet.file" -}}
-{{ .dataset.service | default .root.Values.api.defaultService }}_{{ .dataset.asOf }}.parquet
+{{ include "streamflow.trainingSet.service" . }}_{{ .dataset.asOf }}.parquet
+{{- end }}
+
+{{/* Its feature service, of which its file has the name. Call with root and dataset. */}}
+{{- define "streamflow.trainingSet.service" -}}
+{{ .dataset.service | default .root.Values.api.defaultService | default "churn_v1" }}
 {{- end }}

@@ -57,7 +57,10 @@
 {{- end }}
 {{- end -}}
 {{- range $index, $dataset := .Values.jobs.trainingSet.datasets -}}
-{{- $service := $dataset.service | default $.Values.api.defaultService -}}
+{{- $service := include "streamflow.trainingSet.service" (dict "root" $ "dataset" $dataset) -}}
+{{- if not (or $dataset.service $.Values.api.defaultService (not (include "streamflow.definitions.own" $))) }}
+- jobs.trainingSet.datasets[{{ $index }}] names no service, and definitions of your own have no churn_v1 that would be meant: set its service, or api.defaultService
+{{- end }}
 {{- if and (not $dataset.out) (or (contains "/" $service) (eq $service "..")) }}
 - jobs.trainingSet.datasets[{{ $index }}] would be the file {{ $service }}_…, since {{ empty $dataset.service | ternary "api.defaultService" "its service" }} is {{ $service }}; a name with a slash is no file's: set out to a URL
 {{- end }}

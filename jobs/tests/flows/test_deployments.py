@@ -165,7 +165,7 @@ def test_rows_of_ones_own_come_by_a_form_and_the_other_flows_run(
     ]
     for one in done:
         assert one["state_name"] == "Completed", one["state"]
-    assert (tmp_path / "own.csv").read_text().startswith("user_id,event_timestamp,")
+    assert (tmp_path / "own.csv").read_text().startswith('"user_id","event_timestamp",')
     unsent = {
         "'out' is a required property": {"as_of": "2024-01-31"},
         "'' should be non-empty": {"out": ""},

@@ -205,7 +205,8 @@ def ssh_server(root: Path, key: paramiko.PKey) -> Iterator[tuple[str, str]]:
             transport = paramiko.Transport(connection)
             transport.add_server_key(own)
             transports.append(transport)
-            transport.start_server(server=Entrance(key, root))
+            # With an event it does not wait for the handshake, which a client may break off.
+            transport.start_server(threading.Event(), Entrance(key, root))
 
     thread = threading.Thread(target=accept)
     thread.start()

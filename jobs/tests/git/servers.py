@@ -172,10 +172,10 @@ class Entrance(paramiko.ServerInterface):
         given, printed = process.stdin, process.stdout
 
         def pass_in() -> None:
-            while data := channel.recv(4096):
-                given.write(data)
-                given.flush()
-            given.close()
+            with suppress(OSError), given:  # of a git that has ended
+                while data := channel.recv(4096):
+                    given.write(data)
+                    given.flush()
 
         feeding = threading.Thread(target=pass_in, daemon=True)
         feeding.start()

@@ -172,10 +172,10 @@ class Entrance(paramiko.ServerInterface):
         given, printed = process.stdin, process.stdout
 
         def pass_in() -> None:
-            while data := channel.recv(4096):
-                given.write(data)
-                given.flush()
-            given.close()
+            with suppress(OSError), given:  # of a git that has ended
+                while data := channel.recv(4096):
+                    given.write(data)
+                    given.flush()
 
         feeding = threading.Thread(target=pass_in, daemon=True)
         feeding.start()
@@ -205,7 +205,8 @@ def ssh_server(root: Path, key: paramiko.PKey) -> Iterator[tuple[str, str]]:
             transport = paramiko.Transport(connection)
             transport.add_server_key(own)
             transports.append(transport)
-            transport.start_server(server=Entrance(key, root))
+            # With an event it does not wait for the handshake, which a client may break off.
+            transport.start_server(threading.Event(), Entrance(key, root))
 
     thread = threading.Thread(target=accept)
     thread.start()

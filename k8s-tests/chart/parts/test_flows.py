@@ -50,7 +50,7 @@ def test_it_is_off_unless_asked_for_and_refused_without_prefect() -> None:
 
 
 def test_each_role_serves_the_flows_that_it_may_run() -> None:
-    found = containers(ON)
+    found = containers({**ON, "api.defaultService": "shop_v1"})
     flows = {
         name: [one for one in each["args"][3:] if one != "--flow"] for name, each in found.items()
     }
@@ -59,8 +59,9 @@ def test_each_role_serves_the_flows_that_it_may_run() -> None:
         "writer": ["materialize", "ingest-month", "audit"],
     }
     for role, one in found.items():
-        assert one["args"][:3] == ["serve-flows", "--service", "churn_v1"]
+        assert one["args"][:3] == ["serve-flows", "--service", "shop_v1"]
         assert variables(one)["PGUSER"] == f"known-{role}"
+    assert "--service" not in containers(ON)["trainer"]["args"]
     ports = {variables(one)["PREFECT_RUNNER_SERVER_PORT"] for one in found.values()}
     homes = {variables(one)["PREFECT_HOME"] for one in found.values()}
     assert len(ports) == len(homes) == 2  # they share the pod's network and /tmp

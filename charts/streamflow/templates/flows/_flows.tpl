@@ -15,7 +15,8 @@ root, role, flows and port.
 */}}
 {{- define "streamflow.flows.container" -}}
 {{- $deployments := .root.Values.prefect.deployments -}}
-{{- $args := list "serve-flows" "--service" .root.Values.api.defaultService -}}
+{{- $args := list "serve-flows" -}}
+{{- with .root.Values.api.defaultService }}{{ $args = concat $args (list "--service" .) }}{{ end -}}
 {{- range .flows }}{{ $args = concat $args (list "--flow" .) }}{{ end -}}
 {{- /* Other releases may use the same server, and have deployments of the same flows. */ -}}
 {{- if .root.Values.prefect.apiUrl -}}

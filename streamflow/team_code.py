@@ -13,12 +13,12 @@ import resource
 import signal
 import sys
 import tempfile
-import time
 import traceback
 import warnings
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from time import monotonic, sleep
 from typing import TextIO
 
 from streamflow import settings
@@ -121,13 +121,13 @@ def wait(child: int, seconds: float) -> int | None:
     Returns:
         Its status; None where it was killed.
     """
-    give_up = time.monotonic() + seconds + 1  # its traceback comes first
+    give_up = monotonic() + seconds + 1  # its traceback comes first
     try:
-        while time.monotonic() < give_up:
+        while monotonic() < give_up:
             ended, status = os.waitpid(child, os.WNOHANG)
             if ended:
                 return status
-            time.sleep(POLL_S)
+            sleep(POLL_S)
     except BaseException:
         os.kill(child, signal.SIGKILL)
         os.waitpid(child, 0)

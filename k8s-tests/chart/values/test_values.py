@@ -93,10 +93,12 @@ EXISTING = {
 SHOP_IMAGE: dict[str, Any] = {
     "definitions.image.repository": "registry.example.com/shop",
     "definitions.image.tag": "1",
+    "api.defaultService": "shop_v1",
 }
 SHOP_GIT: dict[str, Any] = {
     "definitions.git.repository": "https://git.example.com/shop.git",
     "definitions.git.commit": "12" * 20,
+    "api.defaultService": "shop_v1",
 }
 """The same in an image, and in git."""
 

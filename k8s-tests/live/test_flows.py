@@ -69,8 +69,8 @@ def page(sample_release: Namespace) -> Iterator[Page]:
 
 def query(release: Namespace, statement: str) -> str:
     """What psql prints in the database's pod."""
-    psql = ("exec", "streamflow-postgres-0", "--", "psql", "--tuples-only", "--no-align")
-    return release.kubectl(*psql, f"--command={statement}").strip()
+    psql = ("psql", "-U", "streamflow", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement)
+    return release.kubectl("exec", "streamflow-postgres-0", "--", *psql).strip()
 
 
 def labels(release: Namespace) -> int:

@@ -60,7 +60,7 @@ class Page:
 def page(sample_release: Namespace) -> Iterator[Page]:
     """The page of the release that several modules share.
 
-    Runs fail here on purpose, so that this module comes after test_metrics.py, which looks at alerts.
+    Runs fail here on purpose: this module comes after test_metrics.py, which looks at alerts.
     """
     sample_release.kubectl("wait", "--for=condition=Ready", "pod", "--timeout=300s", *FLOWS)
     with sample_release.forwarded("svc/streamflow-prefect", 4200) as url:

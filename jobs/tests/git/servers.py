@@ -172,19 +172,22 @@ class Entrance(paramiko.ServerInterface):
         given, printed = process.stdin, process.stdout
 
         def pass_in() -> None:
-            with suppress(OSError), given:  # of a git that has ended
+            with suppress(OSError, ValueError), given:  # of a git that has ended
                 while data := channel.recv(4096):
                     given.write(data)
                     given.flush()
 
         feeding = threading.Thread(target=pass_in, daemon=True)
         feeding.start()
-        with printed, process.stderr, suppress(OSError):  # of a client that is gone
+        gone = (OSError, EOFError, ValueError, paramiko.SSHException)
+        with printed, process.stderr, suppress(*gone):  # of a client that is gone
             while data := printed.read1(4096):
                 channel.sendall(data)
             channel.sendall_stderr(process.stderr.read())
             channel.send_exit_status(process.wait())
-        channel.close()
+        with suppress(*gone):
+            channel.close()
+        process.wait()
         feeding.join(5)
 
 

@@ -18,7 +18,7 @@ from api.answer.join_keys import require_few
 from api.answer.rows import Row
 from api.background import BackgroundTask
 from api.errors import Forbidden, RateLimited
-from api.plan import Plan, Selection
+from api.plans.plan import Plan, Selection
 from api.reading.reader import NOTHING, Entities, FeatureReader, Inputs
 from api.token_bucket import TokenBucket
 from streamflow.catalog.contract import Contract, service_by_default

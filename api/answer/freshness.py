@@ -7,7 +7,7 @@ from typing import Any
 import orjson
 
 from api.answer import instants
-from api.plan import Plan
+from api.plans.plan import Plan
 from streamflow.catalog.model import View
 from streamflow.errors import StaleFeatures
 

@@ -10,7 +10,7 @@ import orjson
 from api.answer import instants, values
 from api.answer.freshness import Freshness, clear_missing, clear_old, positions_of, ttl_limits
 from api.answer.join_keys import as_text
-from api.plan import Plan
+from api.plans.plan import Plan
 from streamflow.catalog.contract import Contract
 from streamflow.catalog.model import Service, StoredFeature
 
@@ -32,7 +32,7 @@ class Entry(NamedTuple):
     """The values hold at instants after `begins` up to `ends`: where old ones are to be null,
     a later answer has more nulls."""
     stored: tuple[str, Any, Sequence[Any]] | None = None
-    """Where values depend on the request, in place of `values`: id, key and columns."""
+    """In place of `values` where these depend on the request: id, key and columns."""
 
 
 class Answers:

@@ -20,7 +20,7 @@ from api.http.feast import answers as feast_answers
 from api.http.feast.schemas import OnlineRequest
 from api.http.reply import JSON, Reply, marks
 from api.http.user_ids import MAX_ID, MIN_ID
-from api.plan import Selection
+from api.plans.plan import Selection
 from api.reading.reader import NOTHING, FeatureReader, Inputs
 from streamflow.errors import StreamflowError
 

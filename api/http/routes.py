@@ -12,7 +12,6 @@ from starlette.exceptions import HTTPException
 from starlette.responses import RedirectResponse
 
 from api.answer import rows as answers
-from api.computed import computed_views, request_of
 from api.http import fast_path, schemas, service_schemas
 from api.http import problem_examples as examples
 from api.http.fast_path import FastPath, contracts_of, inputs_of, selection_of
@@ -23,6 +22,7 @@ from api.http.observers import METHODS, RequestMetrics
 from api.http.problems import NoSuchResource, sentence
 from api.http.reply import JSON, Reply, marks
 from api.http.user_ids import UserId
+from api.plans.computed_part import computed_views, request_of
 from api.reading.reader import FeatureReader
 from streamflow.errors import UnknownName
 

@@ -12,7 +12,7 @@ from api.answer import instants
 from api.answer.join_keys import as_json, as_text
 from api.answer.rows import Entry, Row, answers_of
 from api.errors import Busy, NotReady, Outdated
-from api.plan import Plan
+from api.plans.plan import Plan
 from api.postgres.pool import Pool, expire
 from api.postgres.session import deadline
 from api.reading.cache import Cache

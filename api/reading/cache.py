@@ -11,7 +11,7 @@ from collections import OrderedDict
 from typing import Any
 
 from api.answer.rows import Entry
-from api.plan import Plan
+from api.plans.plan import Plan
 
 STALENESS_S = 1.0
 """Seconds after a commit from which on no answer is from before it: of notifications, queries or

@@ -10,7 +10,8 @@ from api.answer import instants, join_keys
 from api.answer.request_values import rows_of
 from api.answer.rows import Row, answers_of, is_unknown
 from api.errors import Busy, NotReady, public_reason
-from api.plan import Plan, Selection, service_of
+from api.plans.plan import Plan, Selection
+from api.plans.planning import service_of
 from api.postgres.connect import connect
 from api.postgres.pool import Pool
 from api.postgres.session import Rows, deadline

@@ -4,7 +4,8 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from api.errors import ContractMismatch, Unservable
-from api.plan import Plan, Selection, older_plan_of, plan_of
+from api.plans.plan import Plan, Selection
+from api.plans.planning import older_plan_of, plan_of
 from api.reading.superseded import SupersededRequests
 from streamflow.catalog.contract import service_by_default
 from streamflow.catalog.known_contracts import Key, KnownContract

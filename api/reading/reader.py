@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from api.answer.rows import Row
-from api.plan import Plan, Selection
+from api.plans.plan import Plan, Selection
 from api.settings import ApiSettings
 from streamflow.catalog.contract import Contract
 from streamflow.catalog.model import Catalog, Service

@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 from api.errors import NotReady, RefusedByCatalog
-from api.plan import NO_KEY, Selection
+from api.plans.plan import NO_KEY, Selection
 from api.postgres.pool import NO_ANSWER
 from api.reading.batch import Reads
 from api.reading.plan_cache import PlanCache

@@ -14,7 +14,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from api.answer.rows import Entry, Row
 from api.http import fast_path
 from api.http.middleware import HEADER, route_template
-from api.plan import Plan
+from api.plans.plan import Plan
 from api.reading.batch import Reads, Turn
 
 MOST_LINKS = 128

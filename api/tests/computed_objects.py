@@ -47,9 +47,18 @@ def computed_objects(store: Any) -> list[Any]:
             "each": "quoted_fee / seats",
         },
     )
+    whole_quote = RequestSource(name="whole_quote", schema=[Field(name="seats", dtype=String)])
+    named = sql_feature_view(
+        name="named",
+        sources=[profile, whole_quote],
+        schema=[Field(name="size", dtype=Int32)],
+        expressions={"size": "length(seats) + 0 * CAST(paperless_billing AS integer)"},
+    )
     return [
         fees,
         quotes,
+        named,
+        FeatureService(name="two_kinds", features=[quotes[["each"]], named]),
         FeatureService(name="with_fees", features=[profile[["months_active"]], fees]),
         FeatureService(name="fees_alone", features=[fees[["half"]]]),
         FeatureService(name="with_quotes", features=[fees, profile[["monthly_fee"]], quotes]),

@@ -60,7 +60,7 @@ def key(namespace: Namespace) -> str:
 
 @pytest.fixture(scope="module")
 def before(namespace: Namespace) -> dict[str, Any]:
-    """What the bundled release answers and has, and the backup of it, after which it is gone."""
+    """The bundled release's answer, rows and backup, after which it is gone."""
     namespace.install(*SAMPLE)
     found = {"answer": json.loads(namespace.python("deploy/streamflow-feast", ASK))["features"]}
     namespace.kubectl("create", "job", "--from=cronjob/streamflow-backup", "last")

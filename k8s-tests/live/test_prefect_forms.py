@@ -68,7 +68,7 @@ def page(sample_release: Namespace) -> Iterator[Page]:
 
 
 def query(release: Namespace, statement: str) -> str:
-    """What psql prints in the database's pod."""
+    """The output of psql in the database's pod."""
     psql = ("psql", "-U", "streamflow", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", statement)
     return release.kubectl("exec", "streamflow-postgres-0", "--", *psql).strip()
 

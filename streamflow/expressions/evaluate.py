@@ -65,34 +65,22 @@ def strict(function: Callable[..., Any], type_: str, parts: list[Evaluate]) -> E
     return two
 
 
-def every(parts: list[Evaluate]) -> Evaluate:
-    """AND: false as soon as one is false, else null where one is null."""
+def junction(decisive: bool) -> Callable[[list[Evaluate]], Evaluate]:
+    """AND or OR: `decisive` as soon as one is, else null where one is null, else the opposite."""
 
-    def value(values: Values) -> bool | None:
-        found: bool | None = True
-        for one in parts:
-            is_true = one(values)
-            if is_true is False:
-                return False
-            found = None if is_true is None else found
-        return found
+    def made(parts: list[Evaluate]) -> Evaluate:
+        def value(values: Values) -> bool | None:
+            found: bool | None = not decisive
+            for one in parts:
+                is_true: bool | None = one(values)
+                if is_true is decisive:
+                    return decisive
+                found = None if is_true is None else found
+            return found
 
-    return value
+        return value
 
-
-def some(parts: list[Evaluate]) -> Evaluate:
-    """OR: true as soon as one is true, else null where one is null."""
-
-    def value(values: Values) -> bool | None:
-        found: bool | None = False
-        for one in parts:
-            is_true = one(values)
-            if is_true:
-                return True
-            found = None if is_true is None else found
-        return found
-
-    return value
+    return made
 
 
 def opposite(parts: list[Evaluate]) -> Evaluate:
@@ -156,8 +144,8 @@ def extreme(choose: Callable[..., Any]) -> Callable[[list[Evaluate]], Evaluate]:
 
 
 SPECIAL: dict[str, Callable[[list[Evaluate]], Evaluate]] = {
-    "and": every,
-    "or": some,
+    "and": junction(decisive=False),
+    "or": junction(decisive=True),
     "not": opposite,
     "is null": is_null,
     "coalesce": first_known,

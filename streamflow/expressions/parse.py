@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from sqlglot import parse
 from sqlglot.errors import SqlglotError
 
-from streamflow.expressions.reader import DEEP, ExpressionRefused, Reader
+from streamflow.expressions.checks import DEEP, ExpressionRefused
+from streamflow.expressions.reader import Reader
 from streamflow.expressions.tree import NULL, Tree
 from streamflow.expressions.types import SQL_NAMES, cast, is_wider
 

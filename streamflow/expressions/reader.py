@@ -1,38 +1,26 @@
-"""Reads the nodes of a parsed expression: the types, and what may not be in one."""
+"""Reads the nodes of a parsed expression into a tree, each by its class."""
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NoReturn
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from sqlglot import exp
 
-from streamflow.errors import ConfigurationError
 from streamflow.expressions.arithmetic import CASTS, LIMITS
+from streamflow.expressions.checks import DEEP, DEEPEST, Checks
 from streamflow.expressions.tree import (
     BOOL,
     DATE,
     FEATURE_TYPES,
-    FLOAT32,
     FLOAT64,
     INSTANT,
     INT32,
     INT64,
     INTERVAL,
     NULL,
-    NUMBERS,
     STRING,
     Tree,
 )
 from streamflow.expressions.types import CAST_TYPES, SQL_NAMES, cast
-
-SHOWN = 40
-"""Characters of a part that an error shows."""
-DEEPEST = 50
-DEEP = f"is nested more than {DEEPEST} deep"
-
-
-class ExpressionRefused(ConfigurationError):
-    """An expression is not one that can be evaluated; says what part of it, and where that is."""
-
 
 ARITHMETIC: dict[type[Any], str] = {exp.Add: "+", exp.Sub: "-", exp.Mul: "*", exp.Div: "/"}
 COMPARISONS: dict[type[Any], str] = {
@@ -56,16 +44,8 @@ JUNCTIONS: dict[type[Any], str] = {exp.And: "and", exp.Or: "or"}
 EXTREMES: dict[type[Any], str] = {exp.Greatest: "greatest", exp.Least: "least"}
 
 
-class Reader:
+class Reader(Checks):
     """Reads the nodes of one expression."""
-
-    def __init__(self, inputs: Mapping[str, str]) -> None:
-        """
-        Args:
-            inputs: the types by the names that an expression may use; empty for a name that has to
-                be qualified.
-        """
-        self._inputs, self._depth = inputs, 0
 
     def read(self, node: Any) -> Tree:
         """A node as a tree; raises ExpressionRefused."""
@@ -79,51 +59,6 @@ class Reader:
                 return tree
         name = node.this if isinstance(node, exp.Anonymous) else node.key
         return self.refuse(node, f"{str(name).lower()} is not among what an expression may use")
-
-    def refuse(self, node: exp.Expression, why: str) -> NoReturn:
-        """Raises ExpressionRefused for a node, with its text and place."""
-        if self._depth > DEEPEST:
-            raise ExpressionRefused(why)
-        starts = [one.meta["start"] for one in node.walk() if "start" in one.meta]
-        place = f" (position {min(starts) + 1})" if starts else ""
-        said = node.sql("postgres")
-        shown = said if len(said) <= SHOWN else said[: SHOWN - 1] + "…"
-        raise ExpressionRefused(f"{shown}{place}: {why}")
-
-    def number(self, node: exp.Expression, tree: Tree | None = None) -> Tree:
-        """A node that has to be a number; `tree` where it was read already."""
-        tree = tree or self.read(node)
-        if tree[1] not in (*NUMBERS, NULL):
-            self.refuse(node, f"is {tree[1]}, a number is needed")
-        return tree if tree[1] != NULL else cast(tree, INT32)
-
-    def truth(self, node: exp.Expression) -> Tree:
-        """A node that has to be true or false."""
-        tree = self.read(node)
-        if tree[1] not in (BOOL, NULL):
-            self.refuse(node, f"is {tree[1]}, a condition is needed")
-        return cast(tree, BOOL)
-
-    def alike(
-        self, node: exp.Expression, trees: Sequence[Tree], as_arguments: bool = False
-    ) -> list[Tree]:
-        """Trees in their common type, as PostgreSQL chooses it.
-
-        Args:
-            as_arguments: of an operator, which takes an integer and a 32-bit float as 64-bit ones.
-        """
-        types = {tree[1] for tree in trees} - {NULL}
-        if types <= set(NUMBERS) and types:
-            common = max(types, key=NUMBERS.index)
-            if as_arguments and common == FLOAT32 and len(types) > 1:
-                common = FLOAT64
-        elif len(types) == 1:
-            [common] = types
-        elif not types:
-            self.refuse(node, "has nothing but NULL")
-        else:
-            self.refuse(node, f"has {' and '.join(sorted(types))} together")
-        return [cast(tree, common) for tree in trees]
 
     def _paren(self, node: exp.Expression) -> Tree:
         return self.read(node.this)

@@ -49,8 +49,8 @@ class Computed:
                 f"on-demand feature view {self.__name__}: feature {feature} is {type_}; an "
                 f"expression gives {', '.join(FEATURE_TYPES)}"
             )
+        from streamflow.expressions.checks import ExpressionRefused
         from streamflow.expressions.parse import parsed
-        from streamflow.expressions.reader import ExpressionRefused
 
         names = dict(self._names())
         try:

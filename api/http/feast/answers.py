@@ -15,11 +15,11 @@ import orjson
 from api.answer import instants, join_keys, values
 from api.answer.request_values import rows_of
 from api.answer.rows import Row, conversions, event_times
-from api.computed import Computed
 from api.errors import InvalidRequest
 from api.http.feast.schemas import OnlineRequest
 from api.http.reply import JSON, Reply, marks
-from api.plan import NO_KEY, Plan, PlannedView, Selection
+from api.plans.computed import Computed
+from api.plans.plan import NO_KEY, Plan, PlannedView, Selection
 from api.reading.reader import FeatureReader
 from streamflow.catalog.model import Catalog
 from streamflow.errors import StaleFeatures

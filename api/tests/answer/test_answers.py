@@ -8,7 +8,8 @@ import pytest
 from api.answer import instants
 from api.answer.freshness import Freshness
 from api.answer.rows import Answers
-from api.plan import Plan, Selection, plan_of
+from api.plans.plan import Plan, Selection
+from api.plans.planning import plan_of
 from api.settings import ApiSettings
 from streamflow.catalog.model import Catalog, Key, Projection, Service, StoredFeature, View
 from streamflow.errors import StaleFeatures

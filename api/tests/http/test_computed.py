@@ -8,7 +8,7 @@ import httpx
 import pytest
 
 from api.tests.computed_objects import computed_objects
-from api.tests.conftest import TABLE, metric, ready, serving, statement, wait_until
+from api.tests.conftest import TABLE, assert_problem, metric, ready, serving, statement, wait_until
 from streamflow import training
 from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
@@ -229,6 +229,14 @@ def test_a_change_of_what_it_comes_from_is_seen(client: httpx.Client) -> None:
     wait_until(lambda: half() == 2.5)
     statement(change % (2 * before))
     wait_until(lambda: half() == before)
+
+
+def test_one_name_for_values_of_two_types_is_no_service(client: httpx.Client) -> None:
+    answer = client.post(
+        "/features",
+        json={"user_ids": [USER], "service": "two_kinds", "inputs": {"quoted_fee": 1, "seats": 2}},
+    )
+    assert_problem(answer, 422, "unservable", "seats is Int32 for one feature, String for another")
 
 
 def test_an_unknown_user_is_unknown(client: httpx.Client) -> None:

@@ -11,7 +11,7 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from api.plan import Plan
+from api.plans.plan import Plan
 from api.reading.batch import Reads
 from api.tests.conftest import (
     TABLE,

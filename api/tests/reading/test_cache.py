@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from api.answer.rows import Entry
-from api.plan import Plan
+from api.plans.plan import Plan
 from api.reading.cache import STALENESS_S, Cache
 from streamflow.catalog.contract import Contract
 

@@ -128,7 +128,7 @@ def test_days_end_one_and_the_plan_says_so(
 
 
 def test_a_database_of_before_gets_its_list_by_an_apply_of_the_same(database: str) -> None:
-    """As 0.1.0 left it: neither the table nor sources in the catalog."""
+    """The database as 0.1.0 left it: neither the table nor sources in the catalog."""
     execute("DROP TABLE ops.contracts")
     execute("DELETE FROM ops.migrations WHERE number >= 5")
     execute("UPDATE ops.catalog SET document = (document::jsonb - 'sources')::json")

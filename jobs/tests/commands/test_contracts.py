@@ -32,7 +32,7 @@ def service(*names: str) -> str:
 
 
 def listed(*options: str) -> list[dict[str, Any]]:
-    """What the command lists as JSON."""
+    """The JSON that the command lists."""
     found: list[dict[str, Any]] = json.loads(
         done(streamflow("contracts", *options, "--json")).stdout
     )

@@ -30,7 +30,7 @@ def typed() -> list[tuple[str, str]]:
 
 
 def pattern(shown: str) -> str:
-    """What is shown as a regular expression: … for anything, any moment, blanks as they come."""
+    """The text shown, as a regular expression: … for anything, any moment, blanks as they come."""
     words = " ".join(shown.split())
     found = re.escape(words).replace("…", ".*").replace("─", "─+").replace(r"\ ", r"\s*")
     return re.sub(r"\d{4}\\-\d\d\\-\d\dT\d\d:\d\d:\d\dZ", lambda _: MOMENT, found)

@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
+from streamflow.expressions.checks import ExpressionRefused
 from streamflow.expressions.evaluate import compiled
 from streamflow.expressions.parse import parsed
-from streamflow.expressions.reader import ExpressionRefused
 from streamflow.expressions.tree import FEATURE_TYPES
 from streamflow.postgres.connect import connect
 from streamflow.tests.expressions.at_random import COLUMNS, TYPES, Writer, rows_at_random, same

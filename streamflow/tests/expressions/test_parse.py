@@ -4,9 +4,9 @@ import sys
 
 import pytest
 
+from streamflow.expressions.checks import ExpressionRefused
 from streamflow.expressions.evaluate import compiled
 from streamflow.expressions.parse import LONGEST, parsed
-from streamflow.expressions.reader import ExpressionRefused
 
 TYPES = {
     "i": "Int32",

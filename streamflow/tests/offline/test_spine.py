@@ -477,7 +477,7 @@ QUERIES = {
 
 @pytest.fixture(scope="module")
 def writing(store: FeatureStore) -> None:
-    """What queries could write to."""
+    """Tables that queries could write to."""
     projects.execute(
         "CREATE SEQUENCE source.numbers",
         "CREATE FUNCTION source.forget() RETURNS int LANGUAGE plpgsql AS"

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import httpx
@@ -10,6 +11,7 @@ import pytest
 from api.tests.computed_objects import computed_objects
 from api.tests.conftest import TABLE, assert_problem, metric, ready, serving, statement, wait_until
 from streamflow import training
+from streamflow.catalog.model import READ, parse
 from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 from streamflow.postgres.connect import connect
@@ -229,6 +231,15 @@ def test_a_change_of_what_it_comes_from_is_seen(client: httpx.Client) -> None:
     wait_until(lambda: half() == 2.5)
     statement(change % (2 * before))
     wait_until(lambda: half() == before)
+
+
+def test_an_earlier_reader_refuses_the_catalog(computed: dict[str, str]) -> None:
+    """It knows no computed views, and would fail; a catalog without them it may read on."""
+    with connect() as connection:
+        row = connection.execute(READ).fetchone()
+    assert row is not None
+    found = parse(*row)
+    assert (row[1], replace(found, computed={}).format) == (2, 1)
 
 
 def test_one_name_for_values_of_two_types_is_no_service(client: httpx.Client) -> None:

@@ -162,7 +162,8 @@ def test_other_rules_for_values_make_it_stale(
     monkeypatch.setattr(training_freshness, "LIBRARY", other)
     (other / "online" / "read.py").write_text("# another way to read")
     assert not is_built(out)
-    for rule in ("sources/values.py", "offline/join/newest.py", "feast/training.py"):
+    values = ("sources/values.py", "offline/join/newest.py", "feast/training.py")
+    for rule in (*values, "expressions/evaluate.py", "feast/computed.py"):
         (other / rule).write_text("# another rule")
         assert is_built(out), rule
         assert not is_built(out), rule

@@ -109,6 +109,16 @@ class Outdated(Exception):
         super().__init__(f"catalog {version} is not the one there is")
 
 
+class ProjectMissing(SchemaMissing):
+    """The database was applied, and not by the project that is to be served."""
+
+    def __init__(self, project: str) -> None:
+        self.reason = f"project {project} was not applied to the database"
+        super().__init__(
+            f"{self.reason}; run: streamflow apply, or name one that was (STREAMFLOW_API_PROJECT)"
+        )
+
+
 CERTIFICATE_FAULTS = {10: "has expired", 62: "is for another name", 64: "is for another name"}
 """Faults for which a certificate is refused, by OpenSSL's number (X509_V_ERR_…)."""
 
@@ -117,6 +127,8 @@ def public_reason(error: Exception) -> str:
     """The reason for a failure in words for a client: no host, no statement, no driver's words."""
     if isinstance(error, NotReady):
         return str(error)
+    if isinstance(error, ProjectMissing):
+        return error.reason
     if isinstance(error, SchemaMissing):
         return "nothing was applied to the database"
     if isinstance(error.__cause__, ssl.SSLCertVerificationError):

@@ -26,6 +26,9 @@ class ApiSettings(BaseSettings):
     service: str = ""
     """Feature service that answers when a request names none; /readyz wants it in the catalog.
     Empty: churn_v1, or the only one of a project that has one service."""
+    project: str = Field("", pattern=r"^\w*$")
+    """Feast's project that is served, where a database has several; empty for the one that was
+    applied to it first."""
     join_key: str = Field("user_id", min_length=1)
     """Join key that /features takes as the user's id; views with other keys are answered by
     /get-online-features alone."""

@@ -150,6 +150,21 @@ def streamflow() -> StreamflowSettings:
         raise ConfigurationError(explain(error, prefix="STREAMFLOW_")) from None
 
 
+def project() -> str:
+    """The Feast project of the feature repository; empty where its feature_store.yaml names none.
+
+    Who needs the rest of the file says what is wrong with it.
+    """
+    import yaml
+
+    file = streamflow().feature_repo / "feature_store.yaml"
+    try:
+        content = yaml.safe_load(os.path.expandvars(file.read_text()))
+    except (OSError, ValueError, yaml.YAMLError):
+        return ""
+    return str(content.get("project") or "") if isinstance(content, dict) else ""
+
+
 @contextmanager
 def in_repository(repo: Path) -> Iterator[None]:
     """Makes `repo` the feature repository of this process and of those that it starts.

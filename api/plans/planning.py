@@ -65,7 +65,7 @@ def planned(
         raise Unservable(f"feature service {service} has no features")
     if not views:
         raise Unservable(f"feature service {service} has no stored feature, and so no join key")
-    query, tables = query_of(views, columns, key_types)
+    query, tables = query_of(catalog.relation, views, columns, key_types)
     return Plan(
         version=catalog.version,
         service=service,

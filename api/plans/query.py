@@ -38,12 +38,15 @@ def columns_of(views: Sequence[PlannedView], contract: Contract) -> tuple[Planne
 
 
 def query_of(
-    views: Sequence[PlannedView], columns: Sequence[PlannedColumn], key_types: dict[str, str]
+    catalog: str,
+    views: Sequence[PlannedView],
+    columns: Sequence[PlannedColumn],
+    key_types: dict[str, str],
 ) -> tuple[str, tuple[str, ...]]:
     """The query that reads all views at one moment with the catalog's version, and its tables.
 
     A table is joined once for each set of names under which its keys are given. Row numbers count
-    from 1; without a catalog there is no row.
+    from 1; without a catalog there is no row. `catalog` is the relation that has it.
     """
     names = list(key_types)
     aliases: dict[tuple[str, tuple[str, ...]], str] = {}
@@ -65,7 +68,7 @@ def query_of(
     arrays = ", ".join(f"${at}::{type_}[]" for at, type_ in enumerate(key_types.values(), 1))
     keys = ", ".join(f"k{at}" for at in range(len(key_types)))
     query = (  # names are quoted, values are arguments
-        f"SELECT c.version, k.n, {', '.join(selected)} FROM ops.catalog c"  # noqa: S608
+        f"SELECT c.version, k.n, {', '.join(selected)} FROM {catalog} c"  # noqa: S608
         f" LEFT JOIN unnest({arrays}) WITH ORDINALITY AS k ({keys}, n) ON true {' '.join(joins)}"
     )
     return query, tuple(dict.fromkeys(table for table, _ in aliases))

@@ -15,13 +15,12 @@ from streamflow.catalog.model import CatalogTooNew
 from streamflow.errors import SchemaMissing, SchemaTooNew, StoreUnavailable
 from streamflow.postgres import migrations
 
-VERSION = "SELECT version, pg_is_in_recovery() FROM ops.catalog"
-"""One row: the catalog's version, and whether the server is a standby."""
+VERSION = "SELECT version, pg_is_in_recovery() FROM {} AS catalog"
+"""One row: the version of the catalog in a relation, and whether the server is a standby."""
 VERSION_TIMEOUT_S = 0.5
 """Seconds that this query may take; see cache.STALENESS_S."""
-READ_KNOWN_OF = READ_KNOWN.format(project="(SELECT document->>'project' FROM ops.catalog LIMIT 1)")
-"""One row for each contract of the catalog's project."""
-EMPTY = "ops.catalog is empty; run: streamflow apply"
+PROJECT = "(SELECT document->>'project' FROM {} AS catalog LIMIT 1)"
+"""The project of the catalog in a relation."""
 
 
 class CatalogReader:
@@ -60,7 +59,8 @@ class CatalogReader:
             NotReady: the database does not tell.
         """
         try:
-            rows = await self._pool.fetch(VERSION, (), deadline(VERSION_TIMEOUT_S))
+            query = VERSION.format(self._state.relation)
+            rows = await self._pool.fetch(query, (), deadline(VERSION_TIMEOUT_S))
         except (StoreUnavailable, SchemaMissing) as error:
             raise NotReady(public_reason(error)) from error
         if not rows or not self._state.is_known(rows[0][0]):
@@ -83,9 +83,10 @@ class CatalogReader:
     async def _refresh(self) -> None:
         state, before = self._state, self._state.catalog
         try:
-            rows = await self._pool.fetch(model.READ, (), deadline(self._settings.deadline_s))
+            query = model.READ_FROM.format(state.relation)
+            rows = await self._pool.fetch(query, (), deadline(self._settings.deadline_s))
             if not rows:
-                raise SchemaMissing(EMPTY)
+                raise state.no_catalog()
             version, format_, document = rows[0]
             usable_from, known = await self._usable_from(), await self._known()
             state.serve(version, format_, document, usable_from, known)
@@ -111,7 +112,8 @@ class CatalogReader:
         ends = deadline(self._settings.deadline_s)
         if not (await self._pool.fetch(IS_READABLE, (), ends))[0][0]:
             return []
-        return [parse_known(row) for row in await self._pool.fetch(READ_KNOWN_OF, (), ends)]
+        query = READ_KNOWN.format(project=PROJECT.format(self._state.relation))
+        return [parse_known(row) for row in await self._pool.fetch(query, (), ends)]
 
     async def _usable_from(self) -> int:
         """The newest migration that a version must have to use the schema; 1 if unknown."""

@@ -46,7 +46,7 @@ class Features:
         self.settings = settings
         own = shared.streamflow()
         opened = partial(connect, own.connect_timeout_s, settings.deadline_s)
-        self.state = state = State()
+        self.state = state = State(settings.project)
         self.cache = cache = Cache(settings.cache_users, settings.serve_stale)
         # Probes have a connection of their own, since those of the reads may all be waiting.
         self._pools = (Pool(max(own.pool_size - 1, 1), opened), Pool(1, opened))
@@ -139,13 +139,13 @@ class Features:
             await self._readiness.require()
         return self.state.unreadable_reason
 
-    async def ask(self, query: str, seconds: float) -> Rows:
+    async def ask(self, query: str, seconds: float, *arguments: Any) -> Rows:
         """The rows of a query of the service's own, in so many seconds at most.
 
         Raises:
             NotReady, StoreUnavailable, SchemaMissing: there is no answer.
         """
-        return await self.pool.fetch(query, (), deadline(seconds))
+        return await self.pool.fetch(query, arguments, deadline(seconds))
 
     async def _one(
         self,

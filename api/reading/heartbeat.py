@@ -24,10 +24,10 @@ from api.postgres.session import (
     store_unavailable,
 )
 from api.reading.availability import Availability
-from api.reading.catalog_reader import EMPTY, VERSION, VERSION_TIMEOUT_S
+from api.reading.catalog_reader import VERSION, VERSION_TIMEOUT_S
 from api.reading.notifications import Notifications
 from api.reading.state import State
-from streamflow.errors import SchemaMissing, StreamflowError
+from streamflow.errors import StreamflowError
 
 log = logging.getLogger(__name__)
 
@@ -109,12 +109,13 @@ class Heartbeat(BackgroundTask):
     async def _ask(self, session: Session) -> bool:
         """Ask for the catalog's version; returns True if the server is a standby."""
         try:
-            rows = await session.fetch(VERSION, (), deadline(VERSION_TIMEOUT_S))
+            query = VERSION.format(self._state.relation)
+            rows = await session.fetch(query, (), deadline(VERSION_TIMEOUT_S))
         except SCHEMA_CHANGED as error:
             self._availability.catalog_missing(schema_missing(error))
             return False
         if not rows:
-            self._availability.catalog_missing(SchemaMissing(EMPTY))
+            self._availability.catalog_missing(self._state.no_catalog())
             return False
         version, is_standby = rows[0]
         self._availability.version_seen(version)

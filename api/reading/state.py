@@ -9,11 +9,11 @@ import logging
 from collections.abc import Iterable
 from typing import Any
 
-from api.errors import NotReady
+from api.errors import NotReady, ProjectMissing
 from streamflow.catalog import model
 from streamflow.catalog.known_contracts import KnownContract
 from streamflow.catalog.model import Catalog, CatalogTooNew
-from streamflow.errors import SchemaTooNew
+from streamflow.errors import SchemaMissing, SchemaTooNew
 from streamflow.postgres import migrations
 
 log = logging.getLogger(__name__)
@@ -27,7 +27,14 @@ class State:
     Belongs to one event loop. A request uses the catalog that it began with to its end.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, project: str = "") -> None:
+        """
+        Args:
+            project: Feast's, whose catalog is served; empty for the first of the database.
+        """
+        self._project = project
+        self.relation = model.relation_of(project)
+        """Where in the database the catalog is, in SQL."""
         self.catalog: Catalog | None = None
         """The catalog that is served; None until one was read, and after it was taken away."""
         self.unreadable_reason: str | None = None
@@ -78,7 +85,7 @@ class State:
         usable_from: int = 1,
         known: Iterable[KnownContract] = (),
     ) -> None:
-        """Serve a row of ops.catalog from now on; the last catalog stays if it cannot be read.
+        """Serve a row of `relation` from now on; the last catalog stays if it cannot be read.
 
         It stays, too, if the database's schema cannot be used by this version.
 
@@ -94,7 +101,7 @@ class State:
         """
         try:
             migrations.require_usable(usable_from)
-            self.catalog = model.parse(version, format_, document, known)
+            self.catalog = model.parse(version, format_, document, known, self.relation)
         except (CatalogTooNew, SchemaTooNew) as error:
             self._keep_last(version, error)
         except (KeyError, TypeError, ValueError) as error:
@@ -112,6 +119,12 @@ class State:
             log.warning("catalog not read, the last one stays", extra={"reason": str(error)})
         self._versions = frozenset({self.catalog.version, version})
         self.unreadable_reason = str(error)
+
+    def no_catalog(self) -> SchemaMissing:
+        """The error where the database answers, and has no catalog of the project."""
+        if self._project:
+            return ProjectMissing(self._project)
+        return SchemaMissing("ops.catalog is empty; run: streamflow apply")
 
     def forget_catalog(self) -> None:
         """Serve no catalog, because the database has none any more."""

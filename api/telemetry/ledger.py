@@ -24,20 +24,27 @@ TIMEOUT_S = 2.0
 OUTCOMES = ("done", "failed", "refused", "killed")
 RESULTS = ("read", "written", "late", "unchanged", "refused", "older")
 
+IS_BY_PROJECT = """
+    SELECT coalesce(has_table_privilege(to_regclass('ops.status_of_projects'), 'SELECT'), false)"""
+"""False where an earlier version applied last, whose database has one project."""
 COMMANDS = """
     SELECT command, running, done, failed, refused, killed, last_outcome,
            extract(epoch FROM last_success_at)::float8 AS last_success,
            extract(epoch FROM last_duration)::float8 AS last_duration,
            rows_read, rows_written, rows_late, rows_unchanged, rows_refused, rows_older
-    FROM ops.status_of_commands ORDER BY command"""
+    FROM {} ORDER BY command"""
 """One row per command that ever ran; null where none of its runs has ended, or succeeded."""
+COMMANDS_OF = "ops.status_of_projects WHERE project IN ('', $1)"
+"""Those of a project, and of the database as a whole."""
 VIEWS = """
     SELECT project, view, extract(epoch FROM materialized_until)::float8 AS until,
            extract(epoch FROM newest_event)::float8 AS newest
     FROM ops.status_of_views ORDER BY view"""
 """One row per view that was ever materialized, also where it is served no more."""
-FEATURES = "SELECT view, feature, compared, differing FROM ops.status_of_features ORDER BY 1, 2"
+FEATURES = "SELECT view, feature, compared, differing FROM {} ORDER BY 1, 2"
 """One row per feature of the last audit."""
+FEATURES_OF = "ops.status_of_audits WHERE project = $1"
+"""That of a project."""
 
 
 @dataclass(frozen=True)
@@ -71,15 +78,27 @@ class LedgerMetrics(BackgroundTask, Collector):
     async def _read(self) -> None:
         """Read all of it; if that fails, the last reading stays."""
         try:
-            ask = self._features.ask
-            rows = [await ask(query, TIMEOUT_S) for query in (COMMANDS, VIEWS, FEATURES)]
+            reading = await self._ask()
         except StreamflowError as error:
             self._fail(str(error))
         except Exception as error:  # whatever it is, the next reading may do better
             log.exception("ledger not read")
             self._fail(repr(error))
         else:
-            self._reading, self._read_at, self._reason = Reading(*rows), time.time(), None
+            self._reading, self._read_at, self._reason = reading, time.time(), None
+
+    async def _ask(self) -> Reading:
+        """The ledger's rows of the project that is served."""
+        ask, catalog = self._features.ask, self._features.state.catalog
+        views = await ask(VIEWS, TIMEOUT_S)
+        if (await ask(IS_BY_PROJECT, TIMEOUT_S))[0][0]:
+            project = catalog.project if catalog else self._features.settings.project
+            commands = await ask(COMMANDS.format(COMMANDS_OF), TIMEOUT_S, project)
+            features = await ask(FEATURES.format(FEATURES_OF), TIMEOUT_S, project)
+        else:
+            commands = await ask(COMMANDS.format("ops.status_of_commands"), TIMEOUT_S)
+            features = await ask(FEATURES.format("ops.status_of_features"), TIMEOUT_S)
+        return Reading(commands, views, features)
 
     def _fail(self, reason: str) -> None:
         self._failures += 1

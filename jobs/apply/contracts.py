@@ -34,7 +34,7 @@ def contract_changes(connection: Connection, contents: "RepoContents") -> list[C
     views = [*contents.feature_views, *contents.stream_feature_views]
     views += contents.on_demand_feature_views
     sources = all_sources(view for view in views if is_stored(view) or computed_of(view))
-    now = stored_now(connection)
+    now = stored_now(connection, project)
     then = {
         view.name: {
             one.name: Stored(str(one.dtype), sources[view.name].get(one.name, ""))
@@ -53,8 +53,6 @@ def contract_changes(connection: Connection, contents: "RepoContents") -> list[C
     ]
     found = Catalog(0, project, known=tuple(one for one in defined if one is not None))
     change = change_to(connection, found)
-    if change is None:
-        return []
     services = {one.name for one in contents.feature_services}
     return [
         line
@@ -64,10 +62,10 @@ def contract_changes(connection: Connection, contents: "RepoContents") -> list[C
     ]
 
 
-def stored_now(connection: Connection) -> Views:
-    """The features that the catalog has now; none where a later version wrote it."""
+def stored_now(connection: Connection, project: str) -> Views:
+    """The features that a project's catalog has now; none where a later version wrote it."""
     try:
-        found = served(connection)
+        found = served(connection, project)
     except CatalogTooNew:
         return {}
     return found.stored if found is not None else {}

@@ -16,6 +16,7 @@ from jobs.command_line.report import reporting
 from jobs.run import console
 from jobs.run.askers import asked_for
 from jobs.run.instants import iso
+from streamflow import settings
 from streamflow.catalog.known_contracts import Key, KnownContract
 from streamflow.catalog.model import Catalog
 from streamflow.errors import (
@@ -114,9 +115,11 @@ def catalog_of() -> Iterator[tuple[psycopg.Connection, Catalog]]:
         if found == (None,):
             raise SchemaMissing("the database keeps no contracts yet; run: streamflow apply")
         try:
-            catalog = served(connection)
+            catalog = served(connection, settings.project())
             if catalog is None:
-                raise SchemaMissing("nothing was applied to the database; run: streamflow apply")
+                raise SchemaMissing(
+                    "the project was not applied to the database; run: streamflow apply"
+                )
             yield connection, catalog
         except (
             psycopg.errors.InsufficientPrivilege,

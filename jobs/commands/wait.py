@@ -9,7 +9,7 @@ import typer
 
 from jobs.command_line.report import reporting
 from jobs.run import ledger, waiting
-from jobs.run.earlier_runs import DONE, is_loading
+from jobs.run.earlier_runs import DONE, done, is_loading
 from streamflow.errors import ConfigurationError, StreamflowError
 from streamflow.postgres.connect import connect
 
@@ -88,7 +88,7 @@ def require_loaded(months: Sequence[Month]) -> None:
         missing = [
             str(month)
             for month in months
-            if connection.execute(DONE, ["ingest", month.parameters()]).fetchone() is None
+            if connection.execute(DONE, done("ingest", month.parameters())).fetchone() is None
         ]
     if missing:
         raise NotLoaded("; ".join(missing))

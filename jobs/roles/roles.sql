@@ -105,18 +105,20 @@ GRANT EXECUTE ON FUNCTION ops.field_of TO {writer};
 -- Each table of `ops`.
 GRANT SELECT ON ops.schema_version TO {writer}, {trainer};
 GRANT SELECT ON ops.migrations TO {writer}, {trainer}, {reader};
-GRANT SELECT ON ops.catalog TO {writer}, {reader};
+GRANT SELECT ON ops.catalog, ops.catalogs TO {writer}, {reader};
 GRANT SELECT ON ops.contracts TO {writer}, {trainer}, {reader};
 GRANT EXECUTE ON FUNCTION ops.end_contract TO {writer};
 GRANT SELECT, INSERT ON ops.materializations TO {writer};
 GRANT SELECT ON ops.materializations TO {trainer}; -- for `audit --read-only`, which is `helm test`
 GRANT SELECT, INSERT ON ops.skew TO {writer};
-GRANT SELECT ON ops.status_of_commands, ops.status_of_views, ops.status_of_features TO {reader};
+GRANT SELECT ON ops.status_of_commands, ops.status_of_projects, ops.status_of_views,
+    ops.status_of_features, ops.status_of_audits TO {reader};
 GRANT SELECT, UPDATE ON ops.runs TO {writer}, {trainer};
 GRANT INSERT (command, parameters, versions) ON ops.runs TO {writer}, {trainer};
 GRANT SELECT ON ops.ledger TO {writer}, {trainer};
 GRANT EXECUTE ON FUNCTION ops.tidy TO {writer}, {trainer};
--- Nobody's is ops.run_totals, which a trigger writes and views read with the owner's rights.
+-- Nobody's are ops.run_totals and ops.project_totals, which a trigger writes, and
+-- ops.further_catalogs: views read them with the owner's rights.
 
 -- The ledger's rows: a role enters runs of its own commands, and ends those that have not ended;
 -- also one that was taken for killed, because its connection was lost.

@@ -156,7 +156,7 @@ def hand_over(connection: Connection, owner: str) -> int:
 NOT_OWNED = f"""
     SELECT what FROM ({OBJECTS}) AS objects
     WHERE owner <> (SELECT oid FROM pg_roles WHERE rolname = %(owner)s)
-    ORDER BY turn, CASE WHEN what = 'TABLE ops.catalog' THEN 1
+    ORDER BY turn, CASE WHEN what IN ('TABLE ops.catalog', 'TABLE ops.further_catalogs') THEN 1
         WHEN starts_with(what, 'TABLE online.') THEN 2 ELSE 0 END, what"""  # noqa: S608
 """The objects that are not the owner's yet, in the words of ALTER.
 

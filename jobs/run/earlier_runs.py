@@ -13,6 +13,7 @@ from psycopg.rows import dict_row
 
 from jobs.run.instants import iso
 from jobs.run.ledger import Run, shown_parameters
+from streamflow import settings
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect
 
@@ -24,18 +25,24 @@ def done_before(command: str, **parameters: Any) -> dict[str, Any] | None:
     """
     with connect() as connection:
         wanted = json.dumps(shown_parameters(parameters), default=str)
-        row = connection.execute(DONE, [command, wanted]).fetchone()
+        row = connection.execute(DONE, done(command, wanted)).fetchone()
         if row is None:
             return None
         said = f"run {row[0]} did it at {iso(row[1])}"
         if command == "ingest":
-            newest = connection.execute(NEWEST, [str(parameters["as_of"])]).fetchone()
+            what = {"as_of": str(parameters["as_of"]), "project": settings.project()}
+            newest = connection.execute(NEWEST, what).fetchone()
             if newest is not None and newest[0] != row[0]:
                 said += (
                     f"; but the newest load of that day is run {newest[0]}, from {newest[1]}: "
                     "--revision loads again"
                 )
     return nothing_to_do(command, row[0], said)
+
+
+def done(command: str, parameters: str) -> dict[str, str]:
+    """What DONE is asked for: a run of this project with these parameters, as JSON."""
+    return {"command": command, "parameters": parameters, "project": settings.project()}
 
 
 def nothing_to_do(command: str, run: int, reason: str) -> dict[str, Any]:
@@ -47,7 +54,8 @@ def nothing_to_do(command: str, run: int, reason: str) -> dict[str, Any]:
 def online_before(loaded: int, instant: datetime) -> dict[str, Any] | None:
     """The summary of a materialization of `instant` after the ingest `loaded`, or None."""
     with connect() as connection:
-        row = connection.execute(ONLINE, [loaded, instant, instant]).fetchone()
+        what = {"loaded": loaded, "instant": instant, "project": settings.project()}
+        row = connection.execute(ONLINE, what).fetchone()
     if row is None:
         return None
     return nothing_to_do("materialize", row[0], f"run {row[0]} did it at {iso(row[1])}")
@@ -60,45 +68,56 @@ def is_loading() -> bool:
 
 
 def recent(limit: int) -> list[dict[str, Any]]:
-    """The newest `limit` runs, newest first; `outcome` is "killed" where nobody ended the run."""
+    """The newest `limit` runs, newest first; `outcome` is "killed" where nobody ended the run.
+
+    They have a `project` where they are of more than one.
+    """
     with connect() as connection:
         schema.require(connection)
         cursor = connection.cursor(row_factory=dict_row)
-        return cursor.execute(RECENT, [limit]).fetchall()
+        found = cursor.execute(RECENT, [limit]).fetchall()
+    if len({one["project"] for one in found if one["project"]}) < 2:
+        for one in found:
+            del one["project"]
+    return found
 
 
 def last_outcome(connection: psycopg.Connection, command: str) -> str:
-    """The outcome of a command's newest run, or `running`; empty if there never was one.
+    """The outcome of this project's newest run of a command, or `running`; empty for none.
 
     In a database that an `apply` is about to migrate, which had no ops.ledger yet, none runs.
     """
-    has_ledger = schema.exists(connection, "ops.ledger")
-    if not has_ledger and not schema.exists(connection, "ops.runs"):
+    if not schema.exists(connection, "ops.runs"):
         return ""
-    row = connection.execute(LAST_OUTCOME if has_ledger else LAST_BEFORE, [command]).fetchone()
+    has_ledger = schema.exists(connection, "ops.ledger")
+    what = {"command": command, "project": settings.project()}
+    row = connection.execute(LAST_OUTCOME if has_ledger else LAST_BEFORE, what).fetchone()
     return str(row[0]) if row else ""
 
 
-DONE = """
+IS_OURS = "coalesce(to_jsonb(runs)->>'project', %(project)s) = %(project)s"
+"""True for a run of this project; for every run in a database without migration 0007."""
+
+DONE = f"""
     SELECT run, finished_at FROM ops.runs
-    WHERE command = %s AND parameters = %s::jsonb AND outcome = 'done'
-      AND (command <> 'materialize' OR rows_read > 0)
-    ORDER BY run DESC LIMIT 1"""
+    WHERE command = %(command)s AND parameters = %(parameters)s::jsonb AND outcome = 'done'
+      AND (command <> 'materialize' OR rows_read > 0) AND {IS_OURS}
+    ORDER BY run DESC LIMIT 1"""  # noqa: S608
 """The newest run of the same command with the same parameters that ended well."""
 
-NEWEST = """
+NEWEST = f"""
     SELECT run, parameters->>'source' FROM ops.runs
-    WHERE command = 'ingest' AND parameters->>'as_of' = %s AND outcome = 'done'
-    ORDER BY run DESC LIMIT 1"""
+    WHERE command = 'ingest' AND parameters->>'as_of' = %(as_of)s AND outcome = 'done' AND {IS_OURS}
+    ORDER BY run DESC LIMIT 1"""  # noqa: S608
 """The newest load of a day, and its source."""
 
-ONLINE = """
-    SELECT online.run, online.finished_at
-    FROM ops.runs AS online JOIN ops.runs AS loaded ON online.started_at >= loaded.finished_at
-    WHERE loaded.run = %s AND online.command = 'materialize' AND online.outcome = 'done'
-      AND online.parameters->'views' = '[]'
-      AND online.window_start <= %s AND online.window_end >= %s
-    ORDER BY online.run DESC LIMIT 1"""
+ONLINE = f"""
+    SELECT runs.run, runs.finished_at
+    FROM ops.runs JOIN ops.runs AS loaded ON runs.started_at >= loaded.finished_at
+    WHERE loaded.run = %(loaded)s AND runs.command = 'materialize' AND runs.outcome = 'done'
+      AND runs.parameters->'views' = '[]' AND {IS_OURS}
+      AND runs.window_start <= %(instant)s AND runs.window_end >= %(instant)s
+    ORDER BY runs.run DESC LIMIT 1"""  # noqa: S608
 """The newest materialization of all views, after a load, whose window has the month's instant."""
 
 LOADING = """
@@ -106,16 +125,20 @@ LOADING = """
         SELECT FROM ops.ledger WHERE is_open AND command = 'ingest' AND outcome = 'running')"""
 """True if there is an ingest that runs and was not killed."""
 
-LAST_OUTCOME = "SELECT outcome FROM ops.ledger WHERE command = %s ORDER BY run DESC LIMIT 1"
+LAST_OUTCOME = f"""
+    SELECT outcome FROM ops.ledger WHERE run = (
+        SELECT run FROM ops.runs WHERE command = %(command)s AND {IS_OURS}
+        ORDER BY run DESC LIMIT 1)"""  # noqa: S608
 """The outcome of a command's newest run."""
 
 LAST_BEFORE = """
     SELECT CASE outcome WHEN 'running' THEN 'killed' ELSE outcome END
-    FROM ops.runs WHERE command = %s ORDER BY run DESC LIMIT 1"""
+    FROM ops.runs WHERE command = %(command)s ORDER BY run DESC LIMIT 1"""
 """The same in a database without ops.ledger."""
 
 RECENT = """
-    SELECT run, command, outcome, window_start, window_end,
+    SELECT run, (SELECT to_jsonb(runs)->>'project' FROM ops.runs WHERE run = ledger.run) AS project,
+           command, outcome, window_start, window_end,
            rows_read AS read, rows_written AS written,
            rows_late AS late, rows_unchanged AS unchanged, rows_refused AS refused,
            rows_older AS older,

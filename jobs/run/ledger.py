@@ -171,9 +171,11 @@ def shown_parameters(parameters: dict[str, Any]) -> dict[str, Any]:
 def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:
     """Writes the row of a run that begins; returns its number, whose lock is held from now on.
 
-    Nobody sees the row before its lock, since it would be that of a killed run.
+    Nobody sees the row before its lock, since it would be that of a killed run. The project is told
+    to a trigger, so that a schema without it will do (migration 0007).
     """
     with connection.transaction():
+        connection.execute(OF_PROJECT, [settings.project()])
         row = connection.execute(
             "INSERT INTO ops.runs (command, parameters, versions) VALUES (%s, %s, %s)"
             " RETURNING run",
@@ -182,6 +184,10 @@ def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:
         assert row is not None  # noqa: S101  # INSERT … RETURNING gives the row it inserted
         keeper.take(LOCK_CLASS, row[0])
     return int(row[0])
+
+
+OF_PROJECT = "SELECT set_config('streamflow.project', %s, true)"
+"""Says for this transaction whose the run is that it enters."""
 
 
 def tidy(connection: psycopg.Connection) -> None:

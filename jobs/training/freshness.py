@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import streamflow
 from jobs.apply.plan import properties, registered
-from jobs.run.earlier_runs import nothing_to_do
+from jobs.run.earlier_runs import IS_OURS, done, nothing_to_do
 from jobs.run.instants import iso
 from jobs.run.ledger import shown_parameters
 from jobs.run.versions import versions
@@ -53,7 +53,8 @@ def built_before(as_of: date, service: str, out: str, **layout: Any) -> dict[str
     parameters = {"as_of": as_of, "service": service, "out": out, **layout}
     wanted = json.dumps(shown_parameters(parameters), default=str)
     with connect() as connection:
-        row = connection.execute(FRESH, [wanted, as_of.isoformat()]).fetchone()
+        asked = done("training-set", wanted) | {"as_of": as_of.isoformat()}
+        row = connection.execute(FRESH, asked).fetchone()
     target = Target(out)
     if row is None:
         return None
@@ -74,18 +75,18 @@ def built_before(as_of: date, service: str, out: str, **layout: Any) -> dict[str
     )
 
 
-FRESH = """
+FRESH = f"""
     WITH built AS (
         SELECT run, started_at, finished_at FROM ops.runs
-        WHERE command = 'training-set' AND parameters = %s::jsonb AND outcome = 'done'
-          AND rows_written > 0
+        WHERE command = %(command)s AND parameters = %(parameters)s::jsonb AND outcome = 'done'
+          AND rows_written > 0 AND {IS_OURS}
         ORDER BY run DESC LIMIT 1)
     SELECT run, finished_at FROM built WHERE NOT EXISTS (
         SELECT FROM ops.runs AS loaded
-        WHERE command = 'ingest' AND coalesce(parameters->>'as_of', '') <= %s
+        WHERE command = 'ingest' AND coalesce(parameters->>'as_of', '') <= %(as_of)s
           AND (outcome IN ('running', 'failed', 'killed') OR outcome = 'done' AND rows_written > 0)
           AND coalesce(loaded.finished_at, loaded.started_at + interval '1 day')
-              > built.started_at)"""
+              > built.started_at)"""  # noqa: S608
 """The run that built it, unless a month up to its day may have changed since.
 
 An ingest that was killed has no end; it may have stored its month, and ran no longer than a day."""

@@ -23,10 +23,22 @@ CHANNEL = "streamflow_catalog"
 """PostgreSQL notifies it, without a payload, when a transaction wrote another catalog."""
 ONLINE_CHANNEL = "streamflow_online"
 """PostgreSQL notifies it with a table's name when a transaction wrote to that online table."""
-READ = "SELECT version, format, document FROM ops.catalog"
-"""One row, none before the first apply. `version` counts up with every change."""
+FIRST = "ops.catalog"
+"""The table with the catalog of the project that was applied first to a database."""
+READ_FROM = "SELECT version, format, document FROM {} AS catalog"
+"""One row, none before the first apply; {} is a relation. `version` counts up with every change."""
+READ = READ_FROM.format(FIRST)
+"""The same of the project that was applied first."""
 
 TtlPolicy = Literal["serve", "null", "refuse"]
+
+
+def relation_of(project: str) -> str:
+    """The relation, in SQL, whose one row is the catalog of a project; of the first one for ""."""
+    if not project:
+        return FIRST
+    quoted = project.replace("'", "''")
+    return f"(SELECT * FROM ops.catalogs WHERE project = '{quoted}')"  # noqa: S608
 
 
 class CatalogTooNew(ConfigurationError):
@@ -148,6 +160,8 @@ class Catalog:
     of StreamFlow applied."""
     known: tuple[KnownContract, ...] = ()
     """The contracts that the services have had, the present ones included; not in the document."""
+    relation: str = FIRST
+    """Where in the database it is, see relation_of; not in the document."""
 
     @cached_property
     def contracts(self) -> dict[str, Contract]:
@@ -209,12 +223,14 @@ class Catalog:
         }
 
     def document(self) -> str:
-        """All but version and known contracts, as JSON with sorted keys.
+        """All but version, known contracts and relation, as JSON with sorted keys.
 
         Equal catalogs have equal texts.
         """
         content = {
-            key: value for key, value in asdict(self).items() if key not in ("version", "known")
+            key: value
+            for key, value in asdict(self).items()
+            if key not in ("version", "known", "relation")
         }
         if not self.computed:
             del content["computed"]
@@ -226,8 +242,9 @@ def parse(
     format_: int,
     document: str | dict[str, Any],
     known: Iterable[KnownContract] = (),
+    relation: str = FIRST,
 ) -> Catalog:
-    """The catalog of a row of `ops.catalog`, and the contracts of `ops.contracts`.
+    """The catalog of a row of `relation`, and the contracts of `ops.contracts`.
 
     Raises:
         CatalogTooNew: a later version of StreamFlow wrote it.
@@ -267,6 +284,7 @@ def parse(
         registry=content.get("registry", ""),
         sources=content.get("sources", {}),
         known=tuple(known),
+        relation=relation,
     )
 
 

@@ -22,22 +22,25 @@ from streamflow.catalog.known_contracts import (
     parse_known,
     retained,
 )
-from streamflow.catalog.model import Catalog, CatalogTooNew, Service
+from streamflow.catalog.model import FIRST, Catalog, CatalogTooNew, Service
 
 THERE = "SELECT to_regclass('ops.catalog') IS NOT NULL, to_regclass('ops.contracts') IS NOT NULL"
 CURRENT = """
     SELECT version, format, document::text, applied_at,
-           document->>'project', (document->'views')::text <> '{}'
-    FROM ops.catalog"""
-"""The catalog as it is; its project and whether it has views, whatever its format."""
+           document->>'project', (document->'views')::text <> '{{}}'
+    FROM {}"""
+"""A catalog as it is; its project and whether it has views, whatever its format."""
+FURTHER = "ops.further_catalogs"
+"""The table with the catalogs of projects that came when ops.catalog was another's."""
+HAS_FURTHER = "SELECT to_regclass('ops.further_catalogs') IS NOT NULL"
 
 
 @dataclass(frozen=True)
 class Change:
-    """The catalog and its contracts before and after a catalog is written."""
+    """A project's catalog and its contracts before and after the catalog is written."""
 
-    version: int
-    """Of the catalog that there is; 0 for none."""
+    table: str
+    """The one that has, or gets, the catalog."""
     is_same: bool
     """True if that catalog is the one to be written."""
     before: dict[Key, KnownContract]
@@ -50,34 +53,39 @@ def is_current(connection: Connection, found: Catalog) -> bool:
     if connection.execute(THERE).fetchone() != (True, True):
         return False
     change = change_to(connection, found)
-    return change is None or (change.is_same and change.before == change.after)
+    return change.is_same and change.before == change.after
 
 
 def write(connection: Connection, found: Catalog) -> None:
-    """Makes `found` the catalog, with the next version unless all is the same already.
+    """Makes `found` its project's catalog, with the next version unless all is the same already.
 
-    A database has one catalog, of the project that is served from it: the first that was
-    applied. Another project's is not written, until that one was torn down. The lists of the
-    contracts that its services have, or had until now, are kept in the same transaction.
+    The first project that was applied to a database is in ops.catalog, until it is torn down; each
+    other one has a row in ops.further_catalogs. The lists of the contracts that its services have,
+    or had until now, are kept in the same transaction.
     """
     change = change_to(connection, found, locks=True)
-    if change is None:
-        return
     for key, one in change.after.items():
         if change.before.get(key) != one:
             connection.execute(KEEP, row_of(found.project, one))
     if not change.is_same or change.before != change.after:
-        values = {"format": found.format, "document": found.document()}
-        connection.execute(WRITE, values)
+        connection.execute(WRITE[change.table], [found.format, found.document()])
 
 
-WRITE = """
-    INSERT INTO ops.catalog AS c (version, format, document)
-    VALUES (1, %(format)s, %(document)s)
-    ON CONFLICT (only_row) DO UPDATE
-    SET version = c.version + 1, format = EXCLUDED.format, document = EXCLUDED.document,
-        applied_at = now()"""
-"""Makes a document the catalog."""
+WRITE = {
+    FIRST: """
+        INSERT INTO ops.catalog AS c (version, format, document) VALUES (1, %s, %s)
+        ON CONFLICT (only_row) DO UPDATE
+        SET version = c.version + 1, format = EXCLUDED.format, document = EXCLUDED.document,
+            applied_at = now()""",
+    FURTHER: """
+        WITH given (format, document) AS (VALUES (%s, %s::json))
+        INSERT INTO ops.further_catalogs AS c (project, version, format, document)
+        SELECT document->>'project', 1, format, document FROM given
+        ON CONFLICT (project) DO UPDATE
+        SET version = c.version + 1, format = EXCLUDED.format, document = EXCLUDED.document,
+            applied_at = now()""",
+}
+"""By table: makes a document the catalog of its project."""
 
 KEEP = """
     INSERT INTO ops.contracts
@@ -91,30 +99,47 @@ KEEP = """
 """Keeps one contract."""
 
 
-def change_to(connection: Connection, found: Catalog, locks: bool = False) -> Change | None:
-    """The change that makes `found` the catalog; None where the catalog is another project's.
+def change_to(connection: Connection, found: Catalog, locks: bool = False) -> Change:
+    """The change that makes `found` the catalog of its project.
 
     Args:
-        connection: to a database with both tables.
+        connection: to a database with catalog and contracts.
         found: its `known` contracts are those that its services have now.
         locks: hold the catalog's row until the transaction ends.
     """
-    query = CURRENT + (" FOR UPDATE" if locks else "")
-    row = connection.execute(query).fetchone()
+    table, row = current(connection, found.project, locks)
     now = moment(connection)
     known = {one.key: one for one in known_contracts(connection, found.project)}
     after = known
     if row is not None:
-        version, format_, document, applied_at, project, has_views = row
-        if project != found.project and has_views:
-            return None
+        version, format_, document, applied_at, project, _ = row
         if project == found.project:
             former = of_catalog(version, format_, document, known)
             after = advanced(after.values(), former, applied_at)
     after = advanced(after.values(), found.known, now)
     after = retained(after, settings.streamflow().contract_retention_days, now)
     is_same = row is not None and row[1:3] == (found.format, found.document())
-    return Change(row[0] if row else 0, is_same, known, after)
+    return Change(table, is_same, known, after)
+
+
+def current(
+    connection: Connection, project: str, locks: bool = False
+) -> tuple[str, tuple[Any, ...] | None]:
+    """The table of a project's catalog, and the row of CURRENT that it has or is to replace.
+
+    The row of ops.catalog is locked first, so that two projects do not both become the first.
+    """
+    query = CURRENT + (" FOR UPDATE" if locks else "")
+    first = connection.execute(query.format(FIRST)).fetchone()
+    if first is not None and first[4] == project:
+        return FIRST, first
+    row = None
+    if connection.execute(HAS_FURTHER).fetchone() == (True,):
+        own = query.format(f"{FURTHER} WHERE project = %s")
+        row = connection.execute(own, [project]).fetchone()
+    if row is None and (first is None or not first[5]):
+        return FIRST, first
+    return FURTHER, row
 
 
 def of_catalog(
@@ -152,16 +177,19 @@ def known_contracts(connection: Connection, project: str) -> list[KnownContract]
     return [parse_known(row) for row in rows]
 
 
-def served(connection: Connection) -> Catalog | None:
-    """The catalog that the API serves, with its known contracts; None where there is none.
+def served(connection: Connection, project: str = "") -> Catalog | None:
+    """The catalog that the API of a project serves, with its known contracts; None for none.
 
     Those are as the next apply will find them, also where an earlier version applied last.
 
     Raises:
         CatalogTooNew: a later version of StreamFlow wrote it.
     """
-    row = connection.execute(CURRENT).fetchone()
-    if row is None:
+    if project:
+        row = current(connection, project)[1]
+    else:
+        row = connection.execute(CURRENT.format(FIRST)).fetchone()
+    if row is None or project not in ("", row[4]):
         return None
     version, format_, document, applied_at, project, _ = row
     known = {one.key: one for one in known_contracts(connection, project)}

@@ -88,7 +88,9 @@ def migrate(connection: psycopg.Connection, quick: bool = False) -> bool:
             row = connection.execute(migrations.USABLE_FROM).fetchone()
             connection.execute(ENTER, [one.number, one.name, one.sha256, one.usable_from])
             if row is not None and one.usable_from > row[0]:
-                connection.execute(TELL)
+                for table in ("ops.catalog", "ops.further_catalogs"):
+                    if exists(connection, table):
+                        connection.execute(TELL.format(table))
     connection.execute(MARK, [migrations.known()[0].sha256])
     return True
 
@@ -112,7 +114,7 @@ ENTER = """
     ON CONFLICT (number) DO UPDATE SET applied_at = now()"""
 """One migration."""
 
-TELL = "UPDATE ops.catalog SET version = version + 1"
+TELL = "UPDATE {} SET version = version + 1"
 """Makes an API that runs look again, which may be of a version that cannot use the new schema."""
 
 MARK = """

@@ -23,7 +23,7 @@ from api.tests.conftest import (
     statement,
     wait_until,
 )
-from streamflow.catalog.model import READ, Catalog, Projection, Service
+from streamflow.catalog.model import FIRST, READ, Catalog, Projection, Service
 
 USER = "/features/7590-VHVEG"
 OTHER = "0123456789abcdef"
@@ -235,7 +235,7 @@ def test_refusals_that_wait_count_among_the_requests_that_may(
     waiting = "streamflow_api_requests_waiting"
     with (
         serving(max_waiting=3) as client,
-        unanswered(monkeypatch, VERSION) as go_on,
+        unanswered(monkeypatch, VERSION.format(FIRST)) as go_on,
         ThreadPoolExecutor(3) as threads,
     ):
         quiet(client)

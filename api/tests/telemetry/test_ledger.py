@@ -87,11 +87,23 @@ def test_each_view_has_its_watermark_and_its_newest_event(copy: str) -> None:
         assert "gone_fv" not in client.get("/metrics").text
 
 
-def test_the_last_audit_is_a_share_per_feature(copy: str) -> None:
+def audited(reference: str, differing: int, project: str = "") -> None:
+    """Enters an audit that compared 200 users of one feature."""
+    view, name = reference.split(":")
     statement(
-        "INSERT INTO ops.skew VALUES (1, 'subs_profile_fv', 'monthly_fee', 200, 200, 0),"
-        " (2, 'subs_profile_fv', 'monthly_fee', 200, 5, 0),"
-        " (2, 'subs_profile_fv', 'net_service', 0, 0, 200)"
+        f"SELECT set_config('streamflow.project', '{project}', false);"
+        " INSERT INTO ops.runs (command, parameters, versions) VALUES ('audit', '{}', '{}');"
+        f" INSERT INTO ops.skew SELECT max(run), '{view}', '{name}', 200, {differing}, 0"
+        " FROM ops.runs"
+    )
+
+
+def test_the_last_audit_is_a_share_per_feature(copy: str) -> None:
+    audited("subs_profile_fv:monthly_fee", 200)
+    audited("subs_profile_fv:monthly_fee", 5)
+    statement(
+        "INSERT INTO ops.skew SELECT max(run), 'subs_profile_fv', 'net_service', 0, 0, 200"
+        " FROM ops.runs"
     )
     with serving(status_refresh_s=0.1) as client:
         wait_until(lambda: metric(client, LAST_READ) > 0)
@@ -106,12 +118,12 @@ def test_a_ledger_that_cannot_be_read_leaves_what_was_read_and_says_so(copy: str
     with serving(status_refresh_s=0.1) as client:
         wait_until(lambda: metric(client, done) == 1)
         assert metric(client, failures) == 0
-        statement("ALTER VIEW ops.status_of_commands RENAME TO gone")
+        statement("ALTER VIEW ops.status_of_views RENAME TO gone")
         wait_until(lambda: metric(client, failures) > 1)
         last = metric(client, LAST_READ)
         assert metric(client, done) == 1
         assert client.get("/readyz").status_code == 200
-        statement("ALTER VIEW ops.gone RENAME TO status_of_commands")
+        statement("ALTER VIEW ops.gone RENAME TO status_of_views")
         wait_until(lambda: metric(client, LAST_READ) > last)
 
 

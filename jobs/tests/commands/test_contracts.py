@@ -134,7 +134,7 @@ def test_options_that_cannot_be_are_refused(
 
 def test_a_database_without_a_list_says_what_to_run(database: str) -> None:
     execute("DELETE FROM ops.catalog")
-    said = "error: nothing was applied to the database; run: streamflow apply\n"
+    said = "error: the project was not applied to the database; run: streamflow apply\n"
     assert refused(streamflow("contracts")) == said
     execute("DROP TABLE ops.contracts")
     said = "error: the database keeps no contracts yet; run: streamflow apply\n"

@@ -212,6 +212,7 @@ RIGHTS = {
         "registry": "SELECT",
         "online": "SELECT INSERT UPDATE",
         "ops.catalog": "SELECT",
+        "ops.catalogs": "SELECT",
         "ops.contracts": "SELECT",
         "ops.ledger": "SELECT",
         "ops.materializations": "SELECT INSERT",
@@ -233,10 +234,13 @@ RIGHTS = {
     "reader": {
         "online": "SELECT",
         "ops.catalog": "SELECT",
+        "ops.catalogs": "SELECT",
         "ops.contracts": "SELECT",
         "ops.migrations": "SELECT",
+        "ops.status_of_audits": "SELECT",
         "ops.status_of_commands": "SELECT",
         "ops.status_of_features": "SELECT",
+        "ops.status_of_projects": "SELECT",
         "ops.status_of_views": "SELECT",
     },
 }

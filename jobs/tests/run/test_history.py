@@ -25,7 +25,11 @@ BLOCKS = """
     FROM pg_statio_user_tables WHERE schemaname <> 'pg_toast'"""
 """Blocks of 8 kB of tables and indexes that were read so far, from disk or from memory."""
 OTHERS = "SELECT FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"
-STATUS = (status.COMMANDS, status.VIEWS, status.FEATURES)
+STATUS = (
+    status.COMMANDS.format(status.COMMANDS_OF.replace("$1", "'streamflow'")),
+    status.VIEWS,
+    status.FEATURES.format(status.FEATURES_OF.replace("$1", "'streamflow'")),
+)
 
 SNAPSHOTS = {
     "subscriptions_profile": "n, n % 2 = 0, NULL, 'One year', true, n, n, 'DSL'",

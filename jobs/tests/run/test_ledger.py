@@ -86,7 +86,8 @@ def test_what_years_left_goes_run_by_run(database: str) -> None:
         "SET session_replication_role = replica;"  # a trigger would count one row 25,001 times
         "INSERT INTO ops.runs (command, parameters, versions, outcome, started_at)"
         " SELECT 'audit', 'null', 'null', 'done', '2020-01-01Z' FROM generate_series(1, 25001);"
-        "INSERT INTO ops.run_totals VALUES ('audit', 25001, 0, 0, 0, 25001, 25001)"
+        "INSERT INTO ops.run_totals VALUES ('audit', 25001, 0, 0, 0, 25001, 25001);"
+        "INSERT INTO ops.project_totals VALUES ('', 'audit', 25001, 0, 0, 0, 25001, 25001)"
     )
     left = []
     for _ in range(4):

@@ -9,6 +9,7 @@ from feast.repo_config import RepoConfig
 
 from streamflow.catalog.layout import Layout
 from streamflow.catalog.model import Catalog
+from streamflow.errors import ConfigurationError
 from streamflow.feast.online.connect import options
 from streamflow.feast.registry import compile as compiler
 from streamflow.feast.registry import stock_apply as feast_apply
@@ -21,8 +22,6 @@ from streamflow.postgres.connect import translated
 
 def apply(config: RepoConfig) -> None:
     """Makes tables and catalog what the registry says; before them our schemas, if need be.
-
-    The catalog is written unless it is that of another project (see catalog.write).
 
     Raises:
         ConfigurationError: the registry is a file, which Feast writes only afterwards; or a
@@ -46,11 +45,27 @@ def prepare(config: RepoConfig) -> None:
 
 
 def teardown(config: RepoConfig) -> None:
-    """Drops the tables of the project; others' stay.
+    """Drops the tables of the project, and empties its catalog.
 
-    Its catalog is empty then, and that of the next project that is applied.
+    Raises:
+        ConfigurationError: the registry has other projects, which Feast would remove with it.
     """
+    require_alone(config)
     migrate(config, nothing)
+
+
+def require_alone(config: RepoConfig) -> None:
+    """Returns when the registry has no other project; Feast's teardown removes all of them."""
+    from feast import FeatureStore
+
+    with closing_store(FeatureStore(config=config)) as store:
+        others = sorted({one.name for one in store.list_projects()} - {config.project})
+    if others:
+        raise ConfigurationError(
+            f"a teardown empties the registry, which has other projects ({', '.join(others)});"
+            f" nothing was changed; to remove {config.project} alone, take its views and services"
+            " out of its definitions and run: streamflow apply --allow-removal"
+        )
 
 
 def registered(config: RepoConfig, connection: psycopg.Connection) -> list[Layout]:

@@ -255,8 +255,9 @@ class StreamflowOnlineStore(OnlineStore):
     def teardown(
         self, config: RepoConfig, tables: Sequence[FeatureView], entities: Sequence[Entity]
     ) -> None:
-        """Drops the tables of this project and empties its catalog; others' stay."""
-        online_apply.teardown(config)
+        """Drops the tables of this project and empties its catalog, if it is the only one."""
+        with feast_apply.refusing():
+            online_apply.teardown(config)
 
     # Connections.
 

@@ -3,6 +3,7 @@
 import json
 from base64 import b64decode
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -243,13 +244,44 @@ def test_the_version_counts_changes(store: FeatureStore) -> None:
     assert write(found) == (1, True)
     assert write(compiler.compiled(store, "refuse")) == (2, False)
     assert write(compiler.compiled(store, "refuse")) == (2, True)
-    assert write(Catalog(0, "another", found.views)) == (2, True)  # not its database
-    assert write(Catalog(0, "shop")) == (3, False)
-    assert write(Catalog(0, "another", found.views)) == (4, False)
+    assert write(Catalog(0, "shop")) == (3, False)  # torn down
+    assert write(Catalog(0, "another", found.views)) == (4, False)  # takes its place
+
+
+def test_each_project_of_a_database_has_its_catalog(store: FeatureStore) -> None:
+    shop, another = (replace(compiler.compiled(store), project=one) for one in ("shop", "another"))
+
+    def stored() -> dict[str, tuple[int, str]]:
+        with psycopg.connect() as connection:
+            found = connection.execute("SELECT project, version, document::text FROM ops.catalogs")
+            return {project: (version, document) for project, version, document in found}
+
+    with psycopg.connect() as connection:
+        assert not rows.is_current(connection, another)
+        rows.write(connection, another)
+        assert rows.is_current(connection, another)
+        assert rows.is_current(connection, shop)
+    assert stored() == {"shop": (1, shop.document()), "another": (1, another.document())}
+    for project, found in (("shop", shop), ("another", another)):
+        with psycopg.connect() as connection:
+            read = connection.execute(catalogs.READ_FROM.format(catalogs.relation_of(project)))
+            assert parse(*read.fetchone()).project == project
+            served = rows.served(connection, project)
+            assert served is not None
+            assert served.document() == found.document()
+            assert rows.served(connection, "neither") is None
+    with psycopg.connect() as connection:
+        rows.write(connection, Catalog(0, "another"))
+        rows.write(connection, Catalog(0, "shop"))
+        rows.write(connection, another)  # goes on where it was
+    assert stored() == {
+        "shop": (2, Catalog(0, "shop").document()),
+        "another": (3, another.document()),
+    }
 
 
 def test_without_a_catalog_nothing_is_current(feast_database: str) -> None:
     with psycopg.connect() as connection:
         assert not rows.is_current(connection, Catalog(0, "shop"))
-        connection.execute("DROP TABLE ops.catalog")
+        connection.execute("DROP TABLE ops.catalog CASCADE")
         assert not rows.is_current(connection, Catalog(0, "shop"))

@@ -170,7 +170,10 @@ def test_projects_in_one_database_do_not_touch_each_other(feast_database: str) -
         assert values(other, ["prices:price"], {"user_id": ["u"]})["price"] == [None]
 
         apply(other, view_of("prices", {"price": Int64}, USER))
-        other.teardown()
+        with pytest.raises(ConfigurationError, match=r"has other projects \(shop\); nothing was"):
+            other.teardown()
+        assert tables().keys() == {"shop:user_id", "shop2:user_id"}
+        other.apply([], objects_to_delete=[other.get_feature_view("prices")], partial=False)
         assert tables() == {"shop:user_id": PRICES}
         assert catalog() == (1, "shop")
         assert stored(store, "price") == [5]

@@ -30,7 +30,7 @@ its mend. Those that are not about one part are in the folder validate.
 {{- if le (int .terminationGracePeriodSeconds) (int $longest) }}
 - api.terminationGracePeriodSeconds ({{ .terminationGracePeriodSeconds }}) ends a pod before its last request: set it above api.preStopSeconds + api.deadlineSeconds ({{ $longest }})
 {{- end }}
-{{- range $name, $value := dict "SERVICE" "api.defaultService" "DEADLINE_S" "api.deadlineSeconds" "KEEP_ALIVE_S" "api.keepAliveSeconds" "KEYS_DIR" "api.auth.existingSecret" "RATE_PER_S" "api.rateLimit.perSecond" "RATE_BURST" "api.rateLimit.burst" }}
+{{- range $name, $value := dict "SERVICE" "api.defaultService" "PROJECT" "api.project" "DEADLINE_S" "api.deadlineSeconds" "KEEP_ALIVE_S" "api.keepAliveSeconds" "KEYS_DIR" "api.auth.existingSecret" "RATE_PER_S" "api.rateLimit.perSecond" "RATE_BURST" "api.rateLimit.burst" }}
 {{- if hasKey ($.Values.api.settings | default dict) $name }}
 - api.settings.{{ $name }} has a value of its own: set {{ $value }} instead
 {{- end }}

@@ -2,6 +2,9 @@
 {{- define "streamflow.api.settings" -}}
 {{- with .Values.api -}}
 STREAMFLOW_API_SERVICE: {{ .defaultService | quote }}
+{{- with .project }}
+STREAMFLOW_API_PROJECT: {{ . | quote }}
+{{- end }}
 STREAMFLOW_POOL_SIZE: {{ add 1 .poolSize | quote }} {{- /* one more, for readiness */}}
 STREAMFLOW_API_DEADLINE_S: {{ .deadlineSeconds | int | quote }}
 STREAMFLOW_API_KEEP_ALIVE_S: {{ .keepAliveSeconds | int | quote }}

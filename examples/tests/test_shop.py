@@ -1,0 +1,54 @@
+"""The store on the example shop: composite keys, lists, JSON, null instants, values of requests."""
+
+import json
+import shutil
+from contextlib import nullcontext
+from pathlib import Path
+
+import pytest
+
+from api.tests.conftest import ready, serving, wait_until
+from examples.tests.conftest import SHOP
+from jobs.apply.apply import apply
+from jobs.tests.acting import done, streamflow
+
+pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
+
+
+def audited(service: str, by_api: bool) -> str:
+    """What an audit of the service says, through Feast's SDK or asking the API."""
+    with serving(service=service) if by_api else nullcontext() as client:
+        options = []
+        if client is not None:
+            wait_until(lambda: ready(client))
+            options = ["--url", str(client.base_url)]
+        ended = done(streamflow("audit", "--service", service, *options))
+    return str(json.loads(ended.stdout.splitlines()[-1])["message"])
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("by_api", [False, True])
+def test_an_audit_asks_a_service_of_two_views_with_values_of_a_request(by_api: bool) -> None:
+    assert audited("return_v1", by_api) == (
+        "24 values compared, no difference; not compared: order_computed (computed on demand)"
+    )
+
+
+ONLY_COMPUTED = """
+reorder_v1 = FeatureService(name="reorder_v1", features=[customer_daily, order_computed])
+"""
+
+
+@pytest.mark.parametrize("by_api", [False, True])
+def test_an_audit_gives_the_keys_of_views_that_are_only_computed_from(
+    shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_api: bool
+) -> None:
+    repo = tmp_path / "shop"
+    shutil.copytree(SHOP, repo)
+    with (repo / "definitions.py").open("a") as file:
+        file.write(ONLY_COMPUTED)
+    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(repo))
+    apply()
+    assert audited("reorder_v1", by_api) == (
+        "20 values compared, no difference; not compared: order_computed (computed on demand)"
+    )

@@ -195,7 +195,7 @@ def test_a_value_of_another_type_is_refused_by_name(visits: FeatureStore) -> Non
             "items": [2.5],
         }
     )
-    with pytest.raises(SpineRefused, match="^column items: 2.5 is no Int64$"):
+    with pytest.raises(SpineRefused, match=r"^column items: 2\.5 is no Int64$"):
         said(visits, spine)
 
 

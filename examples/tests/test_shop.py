@@ -1,14 +1,16 @@
 """The store on the example shop: composite keys, lists, JSON, null instants, values of requests."""
 
 import json
+import re
 import shutil
+import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
 import pytest
 
 from api.tests.conftest import ready, serving, wait_until
-from examples.tests.conftest import SHOP
+from examples.tests.conftest import SHOP, fill
 from jobs.apply.apply import apply
 from jobs.tests.acting import done, streamflow
 
@@ -52,3 +54,30 @@ def test_an_audit_gives_the_keys_of_views_that_are_only_computed_from(
     assert audited("reorder_v1", by_api) == (
         "20 values compared, no difference; not compared: order_computed (computed on demand)"
     )
+
+
+@pytest.mark.usefixtures("shop")
+def test_values_are_printed_as_their_json_and_ages_in_their_unit() -> None:
+    key = "customer_id=carla,shop_id=2,sku=pot,quantity=2,asked_at=2026-01-01"
+    found = cells(done(streamflow("features", "--service", "return_v1", key)).stdout)
+    assert found["preferences"][0] == '{"gift": {"wrap": "red"}, "language": "es"}'
+    assert set(json.loads(found["recent_skus"][0])) <= {"cup", "pot", "tea"}
+    assert found["offer_ends_at"][0][:2] in ("–", "20")
+    told = cells(done(streamflow("services", "return_v1")).stdout)
+    assert (told["orders_7d"][-2], told["price"][-2]) == ("2 days", "3 hours")
+
+
+def cells(printed: str) -> dict[str, list[str]]:
+    """The rows of a printed table by their first cell, each the cells after it."""
+    rows = (re.split(r" {2,}", line.strip()) for line in printed.splitlines())
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_apply_says_nothing_of_how_computed_features_are_kept(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fill()
+    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(SHOP))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        done(streamflow("apply"))

@@ -7,12 +7,17 @@ import warnings
 from contextlib import nullcontext
 from pathlib import Path
 
+import psycopg
 import pytest
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+    PostgreSQLSource,
+)
 
 from api.tests.conftest import ready, serving, wait_until
 from examples.tests.conftest import SHOP, fill
 from jobs.apply.apply import apply
 from jobs.tests.acting import done, streamflow
+from streamflow.feast.registry.source_check import faults
 
 pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
 
@@ -81,3 +86,18 @@ def test_apply_says_nothing_of_how_computed_features_are_kept(
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         done(streamflow("apply"))
+
+
+def test_a_table_that_a_role_may_not_read_is_told_with_the_role(empty_database: str) -> None:
+    fill()
+    source = PostgreSQLSource(name="days", table="shop.customer_days", timestamp_field="day")
+    with psycopg.connect() as connection:
+        connection.execute("REVOKE USAGE ON SCHEMA shop FROM PUBLIC")
+        connection.execute("CREATE ROLE visitor")
+        connection.execute("SET LOCAL ROLE visitor")
+        found = faults(connection, [], [source])
+        connection.rollback()
+    assert found == [
+        "data source days cannot be read: permission denied for schema shop; role visitor needs"
+        " USAGE on the schema and SELECT on the table"
+    ]

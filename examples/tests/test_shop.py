@@ -43,12 +43,14 @@ def test_an_audit_asks_a_service_of_two_views_with_values_of_a_request(by_api: b
 
 ONLY_COMPUTED = """
 reorder_v1 = FeatureService(name="reorder_v1", features=[customer_daily, order_computed])
+total_v1 = FeatureService(name="total_v1", features=[customer_daily, order_computed[["total"]]])
 """
 
 
 @pytest.mark.parametrize("by_api", [False, True])
+@pytest.mark.parametrize("service", ["reorder_v1", "total_v1"])
 def test_an_audit_gives_the_keys_of_views_that_are_only_computed_from(
-    shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_api: bool
+    shop: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, by_api: bool, service: str
 ) -> None:
     repo = tmp_path / "shop"
     shutil.copytree(SHOP, repo)
@@ -56,7 +58,7 @@ def test_an_audit_gives_the_keys_of_views_that_are_only_computed_from(
         file.write(ONLY_COMPUTED)
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(repo))
     apply()
-    assert audited("reorder_v1", by_api) == (
+    assert audited(service, by_api) == (
         "20 values compared, no difference; not compared: order_computed (computed on demand)"
     )
 
@@ -101,3 +103,15 @@ def test_a_table_that_a_role_may_not_read_is_told_with_the_role(empty_database: 
         "data source days cannot be read: permission denied for schema shop; role visitor needs"
         " USAGE on the schema and SELECT on the table"
     ]
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_caller_is_told_by_which_keys_a_service_is_asked() -> None:
+    with serving(service="return_v1") as client:
+        wait_until(lambda: ready(client))
+        found = client.get("/services/return_v1").json()
+        assert found["join_keys"] == {"customer_id": "String", "shop_id": "Int64", "sku": "String"}
+        assert found["inputs"] == {"quantity": "Int64", "asked_at": "UnixTimestamp"}
+        found = client.get("/services/customer_v1").json()
+        assert found["join_keys"] == {"customer_id": "String"}
+        assert "inputs" not in found

@@ -56,7 +56,8 @@ product_hourly = FeatureView(
         timestamp_field="hour",
         created_timestamp_column="written_at",
     ),
-    ttl=timedelta(hours=3),  # a price of before is none
+    ttl=timedelta(hours=3),  # an older price is none in training, and by this tag in an answer
+    tags={"ttl_policy": "null"},
     description="Price and stock of a product in a shop, at the hour.",
     schema=[
         Field(name="price", dtype=Float32, description="Price of a piece, in euros."),

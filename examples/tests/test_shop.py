@@ -5,9 +5,11 @@ import re
 import shutil
 import warnings
 from contextlib import nullcontext
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
+import pyarrow as pa
 import pytest
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
@@ -17,6 +19,8 @@ from api.tests.conftest import ready, serving, wait_until
 from examples.tests.conftest import SHOP, fill
 from jobs.apply.apply import apply
 from jobs.tests.acting import done, streamflow
+from streamflow import training
+from streamflow.feast.registry.open import open_store
 from streamflow.feast.registry.source_check import faults
 
 pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
@@ -115,3 +119,29 @@ def test_a_caller_is_told_by_which_keys_a_service_is_asked() -> None:
         found = client.get("/services/customer_v1").json()
         assert found["join_keys"] == {"customer_id": "String"}
         assert "inputs" not in found
+
+
+def test_a_price_past_its_time_is_null_in_training_and_in_an_answer(
+    empty_database: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(SHOP))
+    fill()
+    with psycopg.connect() as connection:
+        late = "DELETE FROM shop.product_hours WHERE hour > now() - interval '4 hours'"
+        connection.execute(late)
+    apply()
+    done(streamflow("materialize"))
+    asked = {"customer_id": "anna", "shop_id": 1, "sku": "tea", "quantity": 2, "asked_at": None}
+    spine = pa.Table.from_pylist([asked | {"event_timestamp": datetime.now(UTC)}])
+    with open_store() as store, training.build(spine, "return_v1", store=store) as made:
+        (trained,) = made.read_all().to_pylist()
+    with serving(service="return_v1") as client:
+        wait_until(lambda: ready(client))
+        entities = {name: [value] for name, value in asked.items()}
+        body = {"feature_service": "return_v1", "entities": entities}
+        answer = client.post("/get-online-features", json=body).json()
+    found = dict(zip(answer["metadata"]["feature_names"], answer["results"], strict=True))
+    for name in ("price", "offer_ends_at", "total", "is_in_stock"):
+        assert (trained[name], found[name]["values"]) == (None, [None]), name
+    assert found["orders_7d"]["values"] == [trained["orders_7d"]]
+    assert audited("return_v1", by_api=True).startswith("16 values compared, no difference; older")

@@ -16,7 +16,7 @@ from jobs.run.lost_database import explaining_losses, was_lost_before
 from jobs.run.urls import without_secrets
 from jobs.run.versions import versions
 from streamflow import settings, tracing
-from streamflow.errors import InputRefused, StreamflowError, reason
+from streamflow.errors import InputRefused, NotAllowed, StreamflowError, reason
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect, first_line
 from streamflow.postgres.locks import Keeper, keeping
@@ -172,13 +172,22 @@ def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:
     """Writes the row of a run that begins; returns its number, whose lock is held from now on.
 
     Nobody sees the row before its lock, since it would be that of a killed run.
+
+    Raises:
+        NotAllowed: the command is the work of another role.
     """
     with connection.transaction():
-        row = connection.execute(
-            "INSERT INTO ops.runs (command, parameters, versions) VALUES (%s, %s, %s)"
-            " RETURNING run",
-            [run.command, json.dumps(run.parameters, default=str), json.dumps(versions())],
-        ).fetchone()
+        try:
+            row = connection.execute(
+                "INSERT INTO ops.runs (command, parameters, versions) VALUES (%s, %s, %s)"
+                " RETURNING run",
+                [run.command, json.dumps(run.parameters, default=str), json.dumps(versions())],
+            ).fetchone()
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise NotAllowed(
+                f"role {connection.info.user} may not run {run.command}, which is the work of"
+                " another role; see: streamflow db roles --help"
+            ) from error
         assert row is not None  # noqa: S101  # INSERT … RETURNING gives the row it inserted
         keeper.take(LOCK_CLASS, row[0])
     return int(row[0])

@@ -34,8 +34,9 @@ def blocks() -> list[list[list[str]]]:
 def typed(namespace: Namespace, words: list[str]) -> str:
     """Runs a command of the page with the images of this checkout, in this namespace."""
     program, *arguments = words
-    arguments = [str(ROOT / one) if (ROOT / one).exists() else one for one in arguments]
-    arguments = [one.replace(f"={SHOP}", f"={ROOT / SHOP}") for one in arguments]
+    arguments = [
+        re.sub(r"^(--from-file=|)(charts|examples)/", rf"\1{ROOT}/\2/", one) for one in arguments
+    ]
     if program == "kubectl":
         return namespace.kubectl(*arguments)
     assert program == "helm"
@@ -90,21 +91,9 @@ def test_the_application_goes_on(namespace: Namespace, blocks: list[list[list[st
     assert served(namespace)[0]["price"] is not None
 
 
-def test_a_training_set_is_built_of_its_orders(namespace: Namespace) -> None:
-    query = re.search(r'--entities \\\n>     "(SELECT .*?)"', PAGE, re.DOTALL)
-    assert query is not None
-    spine = query[1].replace("\n>", " ")
-    where = ("exec", "deploy/shop-streamflow-feast", "--", "streamflow", "training-set")
-    out = ("--service", "return_v1", "--out", "/tmp/returns.parquet")
-    said = namespace.kubectl(*where, *out, "--entities", spine)
-    assert json.loads(said.splitlines()[-1])["outcome"] == "done"
-
-
 def test_streamflows_own_release_is_beside_it(namespace: Namespace) -> None:
     month = '[{"asOf": "2024-01-31", "source": "sample", "month": "month_000"}]'
     laptop = ROOT / "charts" / "streamflow" / "examples" / "laptop.yaml"
     namespace.install("--values", str(laptop), "--set-json", f"jobs.ingest.months={month}", *SMALL)
     assert namespace.ask("/features/0002-ORFBO")["metadata"]["service"] == "churn_v1"
     assert served(namespace)[0]["total"] is not None
-    services = namespace.ask("/services", host="shop-streamflow-api")["services"]
-    assert [one["name"] for one in services] == ["customer_v1", "product_v1", "return_v1"]

@@ -17,7 +17,7 @@ PAGE = (SHOP / "README.md").read_text()
 HERE, IN_A_CLUSTER = PAGE.split("## In a cluster")
 NOT_TYPED = (
     "make demo REPO=examples/shop",
-    '. .venv/bin/activate; eval "$(streamflow db env)"; export PGDATABASE=shop'
+    '. .venv/bin/activate; eval "$(streamflow db env)"; export PGDATABASE=example_shop'
     " STREAMFLOW_FEATURE_REPO=examples/shop",
     "psql --file examples/shop/application.sql",
 )

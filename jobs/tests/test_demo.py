@@ -72,7 +72,7 @@ def test_a_repository_of_ones_own_is_served(tmp_path: Path) -> None:
 def test_the_example_shop_is_filled_trained_and_served() -> None:
     with demonstrated("--definitions", str(SHOP)) as (lines, home):
         (answer,) = [one for one in lines if one.startswith('{"results"')]
-        trained = pq.read_table(home / "demo" / "shop.parquet").to_pylist()
+        trained = pq.read_table(home / "demo" / "example_shop.parquet").to_pylist()
     assert f"$ psql --single-transaction --file {SHOP / 'application.sql'}" in lines
     assert any("2 rows, equal to the database" in one for one in lines)
     values = {name: one["values"] for name, one in served(answer).items()}

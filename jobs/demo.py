@@ -121,8 +121,7 @@ def demonstrate_repository(repo: Path) -> None:
     os.environ["STREAMFLOW_API_SERVICE"] = service
     with api() as url:
         wait_ready(url)
-        entities = {name: [one[name] for one in rows] for name in rows[0]}
-        body = json.dumps({"feature_service": service, "entities": entities})
+        body = json.dumps(example_rows.request_for(catalog, service, rows))
         path = "/get-online-features"
         console.say(f"\n$ curl {url}{path} --json '{body}'")
         asked = Request(url + path, body.encode(), {"content-type": "application/json"})  # noqa: S310

@@ -57,6 +57,14 @@ def rows_of(connection: Connection[Any], catalog: Catalog, service: Service) -> 
     return [{name: row[name] for name in order} | inputs for row in distinct]
 
 
+def request_for(catalog: Catalog, service: str, rows: list[Row]) -> dict[str, Any]:
+    """The body of POST /get-online-features that asks a service for rows."""
+    names = [one.name for one in catalog.contracts[service].features]
+    full = {"full_feature_names": True} if len({*names}) < len(names) else {}
+    entities = {name: [row[name] for row in rows] for name in rows[0]}
+    return {"feature_service": service, "entities": entities, **full}
+
+
 def keyed_views(catalog: Catalog, service: Service) -> list[tuple[View, dict[str, str]]]:
     """The stored views that a service needs, each with the names that its join keys have there."""
     found = []

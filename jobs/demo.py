@@ -1,5 +1,6 @@
 """`make demo`: the whole pipeline, command by command, ending with answers of the running API."""
 
+import csv
 import json
 import os
 import signal
@@ -9,27 +10,34 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
+import psycopg
 import typer
-from psycopg import sql
 
+from jobs import example_rows
 from jobs.__main__ import app as streamflow
 from jobs.command_line.application import Application, require_at_most_one
 from jobs.command_line.report import reporting
+from jobs.example_rows import Row
 from jobs.run import console
+from jobs.run.instants import iso
 from streamflow import settings
 from streamflow.catalog.model import READ, parse
-from streamflow.errors import StreamflowError
+from streamflow.errors import ConfigurationError, StreamflowError
 from streamflow.postgres import embedded
 from streamflow.postgres.connect import connect, create_database
 
 MONTHS = {"month_000": "2024-01-31", "month_001": "2024-02-29"}
 USERS = ("7590-VHVEG", "0002-ORFBO")
 API_START_S = 60
+APPLICATION = "application.sql"
+"""In a feature repository, the file that makes and fills the tables of its definitions."""
+LINE_END = "\n"
 
 
 app = Application()
@@ -87,7 +95,7 @@ def demonstrate(data: Path | None) -> None:
 
 
 def demonstrate_repository(repo: Path) -> None:
-    """Run the demo with the definitions in `repo`, whose tables are filled already.
+    """Run the demo with the definitions in `repo`, whose tables its application.sql may fill.
 
     On the embedded server each project has a database of its own, named like the project.
     """
@@ -99,16 +107,21 @@ def demonstrate_repository(repo: Path) -> None:
         create_database(project)
         os.environ["PGDATABASE"] = project
         go_on = f'eval "$(.venv/bin/streamflow db env)"; export PGDATABASE={project}; {go_on}'
+    if (application := repo / APPLICATION).exists():
+        fill(application)
     run("apply")
     run("materialize")
     run("services")
-    service, keys = examples()
-    run("features", "--service", service, *(",".join(map("=".join, one.items())) for one in keys))
+    with connect() as connection:
+        catalog = parse(*connection.execute(READ).fetchone())  # type: ignore[misc]  # just applied
+        service, rows = example_rows.choose(connection, catalog)
+    out = settings.streamflow().home / "demo"
+    train(service, rows, out / f"{project}.csv", out / f"{project}.parquet")
+    run("features", "--service", service, *(as_key(one) for one in rows))
     os.environ["STREAMFLOW_API_SERVICE"] = service
     with api() as url:
         wait_ready(url)
-        entities = {name: [one[name] for one in keys] for name in keys[0]}
-        body = json.dumps({"feature_service": service, "entities": entities})
+        body = json.dumps(example_rows.request_for(catalog, service, rows))
         path = "/get-online-features"
         console.say(f"\n$ curl {url}{path} --json '{body}'")
         asked = Request(url + path, body.encode(), {"content-type": "application/json"})  # noqa: S310
@@ -117,26 +130,43 @@ def demonstrate_repository(repo: Path) -> None:
     console.say(f"\nDone. To go on in its database:\n  {go_on}")
 
 
-def examples() -> tuple[str, list[dict[str, str]]]:
-    """The first service by name that has rows online, and the keys of some of them.
+def fill(application: Path) -> None:
+    """Run a file of SQL in one transaction, which stands in for the application of the tables.
 
     Raises:
-        StreamflowError: no service has any.
+        ConfigurationError: PostgreSQL does not take it; names the file and the line.
     """
+    console.say(f"\n$ psql --single-transaction --file {application}")
+    script = application.read_bytes()
     with connect() as connection:
-        catalog = parse(*connection.execute(READ).fetchone())  # type: ignore[misc]  # just applied
-        for name, service in sorted(catalog.services.items()):
-            view = catalog.views.get(service.projections[0].view) if service.projections else None
-            if view is None or not view.keys:
-                continue
-            columns = sql.SQL(", ").join(sql.Identifier(one.column) for one in view.keys)
-            query = sql.SQL("SELECT {0} FROM {1} WHERE {2} IS NOT NULL ORDER BY {0} LIMIT 2")
-            table, event = sql.Identifier("online", view.table), sql.Identifier(view.event_column)
-            rows = connection.execute(query.format(columns, table, event)).fetchall()
-            asked = [service.projections[0].join_keys.get(one.name, one.name) for one in view.keys]
-            if rows:
-                return name, [dict(zip(asked, map(str, row), strict=True)) for row in rows]
-    raise StreamflowError("no service has a row online; are the sources' tables filled?")
+        try:
+            connection.execute(script)
+        except psycopg.Error as error:
+            if connection.closed:
+                raise
+            at = int(error.diag.statement_position or 0)
+            before = script.decode(errors="replace")[:at]
+            where = f"{application}:{before.count(LINE_END) + 1}" if at else str(application)
+            said = error.diag.message_primary or str(error)
+            raise ConfigurationError(f"{where}: {said}") from None
+
+
+def train(service: str, rows: list[Row], spine: Path, out: Path) -> None:
+    """Build a training set of the rows as of now, from a file that shows what such a file has."""
+    spine.parent.mkdir(parents=True, exist_ok=True)
+    now = iso(datetime.now(UTC))
+    with spine.open("w", newline="") as file:
+        writer = csv.DictWriter(file, [*rows[0], "event_timestamp"], lineterminator=LINE_END)
+        writer.writeheader()
+        writer.writerows(row | {"event_timestamp": now} for row in rows)
+    console.say(f"\n$ cat {spine}\n{spine.read_text().rstrip()}")
+    run("training-set", "--entities", str(spine), "--service", service, "--out", str(out))
+    run("verify", str(out))
+
+
+def as_key(row: Row) -> str:
+    """A row of a request as `streamflow features` takes it."""
+    return ",".join(f"{name}={value}" for name, value in row.items())
 
 
 class Failed(Exception):

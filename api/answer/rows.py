@@ -243,7 +243,9 @@ def summary(service: Service, contract: Contract) -> dict[str, Any]:
     }
 
 
-def described(service: Service, contract: Contract, inputs: dict[str, str]) -> dict[str, Any]:
-    """A feature service with its features in order, and the values that it takes of a request."""
-    takes = {"inputs": inputs} if inputs else {}
+def described(
+    service: Service, contract: Contract, join_keys: dict[str, str], inputs: dict[str, str]
+) -> dict[str, Any]:
+    """A feature service with its features in order, and what it takes of a request."""
+    takes = {"join_keys": join_keys, **({"inputs": inputs} if inputs else {})}
     return {**summary(service, contract), "features": contract.described(), **takes}

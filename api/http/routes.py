@@ -22,7 +22,7 @@ from api.http.observers import METHODS, RequestMetrics
 from api.http.problems import NoSuchResource, sentence
 from api.http.reply import JSON, Reply, marks
 from api.http.user_ids import UserId
-from api.plans.computed_part import computed_views, request_of
+from api.plans.computed_part import computed_views, join_keys_of, request_of
 from api.reading.reader import FeatureReader
 from streamflow.errors import UnknownName
 
@@ -196,14 +196,17 @@ async def service(
     request: Request,
     name: Annotated[str, Path(description="A feature service.", examples=["profile_v1"])],
 ) -> Response:
-    """The contract of a feature service: its features in order, each with type and meaning."""
+    """The contract of a feature service: what it is asked by, and its features in order, each with
+    type and meaning.
+    """
     try:
         found, contract = await request.state.features.service(name)
     except UnknownName as error:
         raise NoSuchResource(error.kind, error.name, error.known) from error
     catalog = request.state.features.catalog()
+    keys = join_keys_of(catalog, found.projections)
     inputs = request_of(computed_views(catalog, found.projections))
-    return json(answers.described(found, contract, inputs))
+    return json(answers.described(found, contract, keys, inputs))
 
 
 @router.get(

@@ -93,6 +93,7 @@ class ServiceContract(Answered):
                 "description": PROFILE,
                 "contract": CONTRACT,
                 "features": PROFILE_FEATURES,
+                "join_keys": {"user_id": "String"},
             }
         }
     )
@@ -103,6 +104,10 @@ class ServiceContract(Answered):
         str, Field(description="The hash of its features, as `If-Contract` takes it.")
     ]
     features: Annotated[list[FeatureDescription], Field(description="In the order of answers.")]
+    join_keys: Annotated[
+        dict[str, str],
+        Field(description="By name, the types of the join keys that it is asked by."),
+    ]
     inputs: Annotated[
         dict[str, str] | None,
         Field(

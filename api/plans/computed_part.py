@@ -6,11 +6,20 @@ from api.errors import Unservable
 from api.plans.computed import Computed, ComputedColumn
 from api.plans.plan import PlannedColumn, PlannedView, planned_view
 from streamflow.catalog.contract import Contract
+from streamflow.catalog.layout import NO_KEY
 from streamflow.catalog.model import Catalog, ComputedView, Projection, StoredFeature
 from streamflow.expressions.evaluate import compiled
 from streamflow.expressions.tree import INSTANT, inputs_of, renamed
 from streamflow.expressions.types import SQL_NAMES
 
+KEY_TYPES = {
+    "text": "String",
+    "bigint": "Int64",
+    "integer": "Int32",
+    "boolean": "Bool",
+    "bytea": "Bytes",
+}
+"""Feast's type by that of a join key in an online table; an instant is in seconds there."""
 Asked = list[tuple[Projection, ComputedView]]
 """The computed views of a selection, each as it is used."""
 
@@ -102,6 +111,22 @@ def inputs_needed(projection: Projection, view: ComputedView) -> list[Projection
         Projection(source, source, view.join_keys[source], tuple(features))
         for source, features in needed.items()
     ]
+
+
+def join_keys_of(catalog: Catalog, projections: Iterable[Projection]) -> dict[str, str]:
+    """The join keys that a request gives for these views: Feast's types by name."""
+    stored: list[Projection] = []
+    for one in projections:
+        if one.view in catalog.computed:
+            stored += inputs_needed(one, catalog.computed[one.view])
+        elif one.view in catalog.views:
+            stored.append(one)
+    return {
+        one.join_keys.get(key.name, key.name): KEY_TYPES[key.type]
+        for one in stored
+        for key in catalog.views[one.view].keys
+        if key.name != NO_KEY
+    }
 
 
 def request_of(asked: Asked) -> dict[str, str]:

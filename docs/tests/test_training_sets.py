@@ -40,7 +40,7 @@ def run_commands(block: str) -> None:
     for command, shown in re.findall(
         r"^\$ (.*(?:\n> .*)*)\n((?:[^$\n].*\n)*)", block, re.MULTILINE
     ):
-        name, *arguments = shlex.split(command.replace("\\\n>", ""))
+        name, *arguments = shlex.split(re.sub(r"\\\n>|(?<=\n)>", "", command))
         assert name == "streamflow"
         pattern = ".*".join(map(re.escape, shown.rstrip("\n").rstrip("…").split("…")))
         assert re.match(pattern, done(streamflow(*arguments)).stdout), command

@@ -6,6 +6,7 @@ all steps again, each of which may be repeated.
 """
 
 import logging
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +33,7 @@ from jobs.run.earlier_runs import last_outcome
 from jobs.run.ledger import Run, recorded
 from streamflow import settings
 from streamflow.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
+from streamflow.feast.computed import computed_of
 from streamflow.feast.registry.compile import compiled
 from streamflow.feast.registry.open import open_store
 from streamflow.online.catalog import is_current
@@ -211,7 +213,11 @@ def register(contents: "RepoContents", changes: Sequence[Change], fill_all: bool
     with open_store("auto") as store:
         there = registered(store)
         removed = [there[one.kind, one.name] for one in changes if one.action == "removed"]
-        with refusals():
+        with refusals(), warnings.catch_warnings():
+            if all(map(computed_of, contents.on_demand_feature_views)):
+                # Said of computing in Python, row by row; ours are expressions, and stream.
+                said = "On demand feature view is an experimental feature"
+                warnings.filterwarnings("ignore", said, RuntimeWarning)
             store.apply(list(defined(contents).values()), objects_to_delete=removed, partial=False)
         actions = [one.action for one in changes]
         log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})

@@ -148,9 +148,10 @@ class Audited:
         raise StreamflowError(f"materialized {ATTEMPTS} times during the audit; try again later")
 
     def _served(self, scope: Scope, chosen: Chosen) -> list[Served]:
+        rows = [{**scope.stand_ins, **row} for row in chosen.rows]
         if self.url:
-            return from_api(self.url, scope.asked, chosen.rows)
-        return from_store(self.store, scope.asked, chosen.rows)
+            return from_api(self.url, scope.asked, rows)
+        return from_store(self.store, scope.asked, rows)
 
     def _add(
         self,

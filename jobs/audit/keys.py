@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection, sql
 
-from jobs.audit.scope import AuditedView
+from jobs.audit.scope import UNKNOWN, AuditedView
 from jobs.audit.sources import source_of
 from streamflow.catalog.layout import NO_KEY, SCHEMA, Layout
 
@@ -24,8 +24,6 @@ Row = dict[str, Any]
 Pools = dict[str, list[Key]]
 """Known keys by online table, in the order of their hashes."""
 
-UNKNOWN: dict[str, Any] = {"text": "", "bigint": 0, "integer": 0, "boolean": False, "bytea": b""}
-"""By PostgreSQL's type, a value for a join key of which no value is known."""
 CHOOSE = """
     SELECT {place}, {keys} FROM ({known}) AS known
     WHERE {present} AND {place} <= {last} GROUP BY {keys} ORDER BY 1 LIMIT {count}"""

@@ -12,11 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from streamflow.catalog.contract import Contract, Feature
 from streamflow.catalog.layout import NO_KEY, Layout
-from streamflow.catalog.model import Catalog
+from streamflow.catalog.model import Catalog, Service
 from streamflow.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+
+UNKNOWN: dict[str, Any] = {"text": "", "bigint": 0, "integer": 0, "boolean": False, "bytea": b""}
+"""By PostgreSQL's type, a value for a join key of which no value is known."""
 
 
 @dataclass(frozen=True)
@@ -61,6 +64,9 @@ class Scope:
     views: tuple[AuditedView, ...]
     left_out: dict[str, str]
     """By view of the service that is not compared: the reason."""
+    stand_ins: dict[str, Any]
+    """By name, values that requests have to give for views that are not compared: null for a value
+    of the request, a key of its type for a join key."""
 
     @property
     def noun(self) -> str:
@@ -112,7 +118,23 @@ def scope_of(store: "FeatureStore", contract: Contract, catalog: Catalog) -> Sco
     views = tuple(found.values())
     require_one_type(contract.service, views)
     features = tuple(one for view in views for one in view.features)
-    return Scope(contract if is_whole else Contract("", features), views, left_out)
+    if service is None or not is_whole:
+        return Scope(Contract("", features), views, left_out, {})
+    return Scope(contract, views, left_out, stand_ins(service, catalog))
+
+
+def stand_ins(service: Service, catalog: Catalog) -> dict[str, Any]:
+    """By name, a value for all that a service's computed views are asked by."""
+    found: dict[str, Any] = {}
+    for projection in service.projections:
+        if (view := catalog.computed.get(projection.view)) is None:
+            continue
+        found |= dict.fromkeys(view.request)
+        for source, names in view.join_keys.items():
+            for key in catalog.views[source].keys:
+                if key.name != NO_KEY:
+                    found[names.get(key.name, key.name)] = UNKNOWN[key.type]
+    return found
 
 
 def require_one_type(service: str, views: Iterable[AuditedView]) -> None:

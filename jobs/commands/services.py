@@ -143,9 +143,17 @@ def print_service(service: dict[str, Any]) -> None:
                 "type": one["type"],
                 "unit": one["unit"],
                 "meaning": one["meaning"],
-                "fresh for": one["fresh_for_days"] and f"{one['fresh_for_days']:g} days",
+                "fresh for": one["fresh_for_days"] and duration(one["fresh_for_days"]),
                 "newest online": one["newest_online"],
             }
             for one in service["features"]
         ]
     )
+
+
+def duration(days: float) -> str:
+    """A time in days, or hours or minutes where it is no day: `2 days`, `3 hours`."""
+    units = {"day": 1, "hour": 24, "minute": 24 * 60}
+    unit = next((one for one, count in units.items() if days * count >= 1), "minute")
+    found = days * units[unit]
+    return f"{found:g} {unit}{'' if found == 1 else 's'}"

@@ -67,13 +67,15 @@ def table(rows: list[dict[str, Any]]) -> None:
 
 
 def cell(value: Any) -> str:
-    """Formats a value for a table: times to the second in UTC, null as a dash."""
+    """Formats a value for a table: times to the second in UTC, lists as JSON, null as a dash."""
     if value is None:
         return "–"
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     if isinstance(value, timedelta):
         return f"{value.total_seconds():.1f} s"
+    if isinstance(value, dict | list):
+        return json.dumps(value, ensure_ascii=False, default=cell)
     return str(value)
 
 

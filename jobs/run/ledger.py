@@ -16,7 +16,7 @@ from jobs.run.lost_database import explaining_losses, was_lost_before
 from jobs.run.urls import without_secrets
 from jobs.run.versions import versions
 from streamflow import settings, tracing
-from streamflow.errors import InputRefused, StreamflowError, reason
+from streamflow.errors import InputRefused, NotAllowed, StreamflowError, reason
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect, first_line
 from streamflow.postgres.locks import Keeper, keeping
@@ -173,14 +173,23 @@ def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:
 
     Nobody sees the row before its lock, since it would be that of a killed run. The project is told
     to a trigger, so that a schema without it will do (migration 0007).
+
+    Raises:
+        NotAllowed: the command is the work of another role.
     """
     with connection.transaction():
         connection.execute(OF_PROJECT, [settings.project()])
-        row = connection.execute(
-            "INSERT INTO ops.runs (command, parameters, versions) VALUES (%s, %s, %s)"
-            " RETURNING run",
-            [run.command, json.dumps(run.parameters, default=str), json.dumps(versions())],
-        ).fetchone()
+        try:
+            row = connection.execute(
+                "INSERT INTO ops.runs (command, parameters, versions) VALUES (%s, %s, %s)"
+                " RETURNING run",
+                [run.command, json.dumps(run.parameters, default=str), json.dumps(versions())],
+            ).fetchone()
+        except psycopg.errors.InsufficientPrivilege as error:
+            raise NotAllowed(
+                f"role {connection.info.user} may not run {run.command}, which is the work of"
+                " another role; see: streamflow db roles --help"
+            ) from error
         assert row is not None  # noqa: S101  # INSERT … RETURNING gives the row it inserted
         keeper.take(LOCK_CLASS, row[0])
     return int(row[0])

@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -13,10 +14,16 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from jobs import demo
 from jobs.commands.init import write
+from streamflow.errors import ConfigurationError
+from streamflow.postgres.connect import connect
+from streamflow.settings import FEATURE_REPO
+
+SHOP = FEATURE_REPO.parent / "examples" / "shop"
 
 pytestmark = pytest.mark.slow  # the demo as a person starts it
 
@@ -59,6 +66,45 @@ def test_a_repository_of_ones_own_is_served(tmp_path: Path) -> None:
     assert values["account_id"] == ["anna", "anna"]
     assert values["device_id"] == [1, 2]
     assert values["watch_hours"] == [14.75, 0.25]
+    assert any("2 rows, equal to the database" in one for one in lines)
+
+
+def test_the_example_shop_is_filled_trained_and_served() -> None:
+    with demonstrated("--definitions", str(SHOP)) as (lines, home):
+        (answer,) = [one for one in lines if one.startswith('{"results"')]
+        trained = pq.read_table(home / "demo" / "example_shop.parquet").to_pylist()
+    assert f"$ psql --single-transaction --file {SHOP / 'application.sql'}" in lines
+    assert any("2 rows, equal to the database" in one for one in lines)
+    values = {name: one["values"] for name, one in served(answer).items()}
+    assert list(values)[:3] == ["customer_id", "shop_id", "sku"]
+    assert (values["customer_id"], values["shop_id"]) == (["anna", "bert"], [1, 1])
+    for name in ("orders_7d", "recent_skus", "preferences", "price", "total", "hours_since_order"):
+        assert values[name] == [row[name] for row in trained], name
+
+
+@pytest.mark.parametrize(
+    ("text", "where", "said"),
+    [
+        ("CREATE TABLE a (b int);\n\nSELECT ö,\n c FROM a;", ":3", 'column "ö" does not exist'),
+        ("\\i other.sql", ":1", 'syntax error at or near "\\"'),
+        ("CREATE TABLE a (b int NOT NULL);\nINSERT INTO a VALUES (NULL);", "", "null value in"),
+    ],
+)
+def test_a_file_that_fails_is_named_with_the_line_and_nothing_of_it_stays(
+    empty_database: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    text: str,
+    where: str,
+    said: str,
+) -> None:
+    file = tmp_path / "application.sql"
+    file.write_text(text)
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with pytest.raises(ConfigurationError, match=re.escape(f"{file}{where}: {said}")):
+        demo.fill(file)
+    with connect() as connection:
+        assert connection.execute("SELECT to_regclass('a')").fetchone() == (None,)
 
 
 def served(answer: str) -> dict[str, Any]:

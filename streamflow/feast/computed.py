@@ -4,10 +4,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from streamflow.errors import ConfigurationError
+from streamflow.errors import ConfigurationError, SpineRefused, shorten
 from streamflow.expressions.evaluate import Evaluate, compiled
 from streamflow.expressions.tree import FEATURE_TYPES, INSTANT, Tree, inputs_of, renamed
-from streamflow.expressions.values import instant, taken
+from streamflow.expressions.values import given, instant, taken
 
 
 class Column(NamedTuple):
@@ -115,10 +115,14 @@ class Computed:
         }
 
     def __call__(self, rows: Mapping[str, Sequence[Any]]) -> dict[str, list[Any]]:
-        """The features' columns, of columns of the inputs."""
+        """The features' columns, of columns of the inputs.
+
+        Raises:
+            SpineRefused: a value of a request cannot be of its type.
+        """
         count = len(next(iter(rows.values()), ()))
         columns = {
-            name: [taken(value, self._kinds[name]) for value in rows[name]]
+            name: self._column(name, rows[name])
             for inputs, _, _ in self._evaluations.values()
             for name in inputs
         }
@@ -130,6 +134,19 @@ class Computed:
                 for row in (zip(*asked, strict=True) if asked else [()] * count)
             )
             found[feature] = [instant(one) for one in values] if type_ == INSTANT else [*values]
+        return found
+
+    def _column(self, name: str, values: Sequence[Any]) -> list[Any]:
+        """The values of an input, as expressions take them."""
+        kind = self._kinds[name]
+        if self.origins[name][0]:
+            return [taken(value, kind) for value in values]
+        found = []
+        for value in values:
+            try:
+                found.append(given(value, kind))
+            except ValueError:
+                raise SpineRefused(f"column {name}: {shorten(value)} is no {kind}") from None
         return found
 
 

@@ -64,6 +64,16 @@ def used(
         yield names
 
 
+def test_a_command_of_another_role_is_refused_in_its_own_words(used: Names) -> None:
+    with acting(used.writer):
+        refused = streamflow("training-set", "--as-of", "2024-01-31", "--out", "set.parquet")
+    assert (refused.exit_code, refused.stderr) == (
+        2,
+        f"error: role {used.writer} may not run training-set, which is the work of another role;"
+        " see: streamflow db roles --help\n",
+    )
+
+
 def test_a_month_goes_from_apply_to_the_reader_each_step_as_its_role(
     names: Names, empty_database: str, small_months: Path, tmp_path: Path
 ) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit.render import FULL, GIVEN, Manifest, containers, named, pods, refusal, render
+from kit.render import CHART, FULL, GIVEN, Manifest, containers, named, pods, refusal, render
 
 FILES = {"feature_store.yaml": "project: shop\n", "definitions.py": "shop = 1  # größe $(HOME)\n"}
 OWN: dict[str, Any] = {**GIVEN, "definitions.files": FILES, "api.defaultService": "shop_v1"}
@@ -67,6 +67,26 @@ def test_whatever_reads_definitions_has_the_files_one_by_one() -> None:
             if mount["name"] == "definitions"
         }
         assert mounted == {f"/definitions/{file}": file for file in FILES}, name
+
+
+def test_the_values_of_the_example_shop_name_files_that_it_has() -> None:
+    shop = CHART.parents[1] / "examples" / "shop"
+    laptop = CHART / "examples" / "laptop.yaml"
+    found = pods(render(GIVEN, "--values", laptop, "--values", shop / "values.yaml"))
+    mounted, keys = set(), set()
+    for one in found.values():
+        for container in containers(one):
+            mounted |= {
+                mount["subPath"]
+                for mount in container.get("volumeMounts", [])
+                if mount["name"] == "definitions"
+            }
+        for volume in one["spec"].get("volumes", []):
+            if volume.get("configMap", {}).get("name") == "shop":
+                keys |= {item["key"] for item in volume["configMap"].get("items", [])}
+    assert mounted == {"feature_store.yaml", "definitions.py"}
+    assert keys == {"application.sql"}
+    assert mounted | keys <= {file.name for file in shop.iterdir()}
 
 
 @FETCHED

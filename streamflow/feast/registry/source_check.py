@@ -138,7 +138,10 @@ def of_source(
     try:
         has = sources.columns_of_source(connection, source.name, relation(source))
     except InsufficientPrivilege as error:
-        return [f"{owners}data source {source.name} cannot be looked at: {error}"]
+        return [
+            f"{owners}data source {source.name} cannot be read: {error.diag.message_primary};"
+            f" role {user(connection)} needs USAGE on the schema and SELECT on the table"
+        ]
     except SourceMismatch as error:
         return [f"{owners}{one}" for one in error.faults]
     except QueryRefused as error:
@@ -148,6 +151,11 @@ def of_source(
     for view in views:
         found += [f"{view.view}: {one}" for one in of_fields(view, has, kinds, types)]
     return list(dict.fromkeys(found))
+
+
+def user(connection: Connection[Any]) -> str:
+    """The role that a connection has."""
+    return str(connection.execute("SELECT current_user").fetchone()[0])  # type: ignore[index]
 
 
 def of_times(

@@ -22,7 +22,7 @@ from feast.types import (
 )
 
 from streamflow import training
-from streamflow.errors import ConfigurationError
+from streamflow.errors import ConfigurationError, SpineRefused
 from streamflow.expressions.evaluate import compiled
 from streamflow.expressions.parse import parsed
 from streamflow.feast import sql_feature_view
@@ -145,6 +145,58 @@ def test_training_set_and_sdk_give_the_same_bits(database: str, count: int) -> N
         for name in EXPRESSIONS:
             both = vector.values[f"computed:{name}"], by_key[vector.key["user_id"]][name]
             assert same(*map(in_seconds, both)), (name, vector.key)
+
+
+@pytest.fixture
+def visits(database: str) -> Iterator[FeatureStore]:
+    """A project whose features are what a request says, of three types."""
+    store_rows(0)
+    types = {"is_member": Bool, "at": UnixTimestamp, "items": Int64}
+    asked = RequestSource(name="visit", schema=[Field(name=n, dtype=t) for n, t in types.items()])
+    computed = sql_feature_view(
+        name="said",
+        sources=[asked],
+        schema=[Field(name=f"{name}_said", dtype=one) for name, one in types.items()],
+        expressions={f"{name}_said": name for name in types},
+    )
+    view = objects()[1]
+    model = FeatureService(name="visit_v1", features=[view[["d"]], computed])
+    with team(USER, view, computed, model) as store:
+        yield store
+
+
+def said(store: FeatureStore, spine: Any) -> list[tuple[Any, ...]]:
+    """The computed features of the spine's rows."""
+    with training.build(spine, "visit_v1", store=store) as made:
+        rows = made.read_all().to_pylist()
+    return [(row["is_member_said"], row["at_said"], row["items_said"]) for row in rows]
+
+
+def test_values_of_a_request_may_be_text_in_a_spine(visits: FeatureStore, tmp_path: Path) -> None:
+    lines = ["user_id,event_timestamp,is_member,at,items"]
+    lines += ["a,2024-01-31,false,2024-01-31T09:00:00+09:00,1", "b,2024-01-31,true,,"]
+    spine = tmp_path / "visits.csv"
+    spine.write_text("\n".join(lines))
+    assert said(visits, str(spine)) == [(False, T0, 1), (True, None, None)]
+
+
+def test_a_date_is_its_midnight(visits: FeatureStore) -> None:
+    spine = "SELECT 'a' AS user_id, now() AS event_timestamp, false AS is_member, 1 AS items, "
+    assert said(visits, f"{spine} date '2024-01-31' AS at") == [(False, T0, 1)]
+
+
+def test_a_value_of_another_type_is_refused_by_name(visits: FeatureStore) -> None:
+    spine = pa.table(
+        {
+            "user_id": ["a"],
+            "event_timestamp": [T0],
+            "is_member": [True],
+            "at": [T0],
+            "items": [2.5],
+        }
+    )
+    with pytest.raises(SpineRefused, match=r"^column items: 2\.5 is no Int64$"):
+        said(visits, spine)
 
 
 def in_seconds(value: Any) -> Any:

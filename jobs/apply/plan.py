@@ -20,9 +20,13 @@ if TYPE_CHECKING:
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 FILLED_IN = frozenset({"meta", "project", "entity_columns", "state"})
 """Properties that Feast fills in by itself; a tag may be called so."""
+NO_LIMIT = ("ttl", "0s")
+"""A ttl that Feast reads back from a registry for views whose definition has none."""
 CODE = "user_defined_function"
 SCHEMA, ONLINE, CONTRACT = "schema", "online tables", "contract"
 """Kinds of changes beside those of Feast's objects."""
+DATA_SOURCE = "data source"
+"""Feast's kind of these."""
 DUMMY_ENTITY = "__dummy"
 """Feast's stand-in for views without an entity; not a definition of ours."""
 
@@ -138,7 +142,7 @@ def flattened(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
     elif isinstance(value, list):
         for place, inner in enumerate(value):
             yield from flattened(inner, f"{path}.{entry_name(inner, place)}")
-    else:
+    elif (path, value) != NO_LIMIT:
         yield path, str(value)
 
 

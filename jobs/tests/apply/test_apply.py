@@ -122,6 +122,57 @@ def test_a_tag_may_be_called_as_what_feast_fills_in(database: str, repo: Path) -
     assert details >= {"tags.state: tried → proven", "tags.project: a → b"}
 
 
+OF_ANOTHER_CLASS = {
+    "a file is a table now": (
+        "FileSource(name='other', path='there.parquet', timestamp_field='as_of')",
+        "PostgreSQLSource(name='other', query=QUERY, timestamp_field='as_of')",
+    ),
+    "a table is pushed to now": (
+        "PostgreSQLSource(name='other', query=QUERY, timestamp_field='as_of')",
+        "PushSource(name='other', batch_source=subs_profile_source)",
+    ),
+    "pushes are requests now": (
+        "PushSource(name='other', batch_source=subs_profile_source)",
+        "RequestSource(name='other', schema=[Field(name='n', dtype=Int64)])",
+    ),
+    "a plain view is one of batches now": (
+        "view(FeatureView)",
+        "view(BatchFeatureView, mode='python', udf=lambda rows: rows, udf_string='x')",
+    ),
+    "a view of batches is a plain one now": (
+        "view(BatchFeatureView, mode='python', udf=lambda rows: rows, udf_string='x')",
+        "view(FeatureView)",
+    ),
+}
+CLASSES = """
+from feast import BatchFeatureView, Field, FileSource, PushSource, RequestSource
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+    PostgreSQLSource)
+from feast.types import Int64
+QUERY = "SELECT user_id, as_of, months_active FROM source.subscriptions_profile_snapshots"
+
+def view(kind, **more):
+    return kind(name="other", entities=[user], source=subs_profile_source,
+        schema=[Field(name="months_active", dtype=Int64)], **more)
+
+other = """
+
+
+@pytest.mark.filterwarnings("ignore:Batch feature views are:RuntimeWarning")
+@pytest.mark.parametrize(("before", "after"), OF_ANOTHER_CLASS.values(), ids=OF_ANOTHER_CLASS)
+def test_what_has_another_class_now_is_applied(
+    database: str, repo: Path, before: str, after: str
+) -> None:
+    file = repo / "definitions.py"
+    text = file.read_text() + CLASSES
+    file.write_text(text + before)
+    apply()
+    file.write_text(text + after)
+    shown, _ = apply()
+    assert [(one.action, one.name) for one in shown.changes] == [("changed", "other")]
+    assert plan().changes == ()
+
+
 def test_plan_changes_nothing(empty_database: str) -> None:
     assert len(plan().changes) == 13
     with connect() as connection:

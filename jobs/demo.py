@@ -10,19 +10,19 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
 import typer
-from psycopg import sql
+from psycopg import Connection, sql
 
 from jobs.__main__ import app as streamflow
 from jobs.command_line.application import Application, require_at_most_one
 from jobs.command_line.report import reporting
 from jobs.run import console
 from streamflow import settings
-from streamflow.catalog.model import READ, parse
+from streamflow.catalog.model import READ, Catalog, Service, View, parse
 from streamflow.errors import StreamflowError
 from streamflow.postgres import embedded
 from streamflow.postgres.connect import connect, create_database
@@ -118,25 +118,58 @@ def demonstrate_repository(repo: Path) -> None:
 
 
 def examples() -> tuple[str, list[dict[str, str]]]:
-    """The first service by name that has rows online, and the keys of some of them.
+    """The first service by name that has rows online and is asked by keys, and some of these.
 
     Raises:
-        StreamflowError: no service has any.
+        StreamflowError: no service has any, or there is no service.
     """
     with connect() as connection:
         catalog = parse(*connection.execute(READ).fetchone())  # type: ignore[misc]  # just applied
+        if not catalog.services:
+            raise StreamflowError(
+                "the definitions have no feature service, by which features are asked for;"
+                ' add one: FeatureService(name="…", features=[…])'
+            )
         for name, service in sorted(catalog.services.items()):
-            view = catalog.views.get(service.projections[0].view) if service.projections else None
-            if view is None or not view.keys:
-                continue
-            columns = sql.SQL(", ").join(sql.Identifier(one.column) for one in view.keys)
-            query = sql.SQL("SELECT {0} FROM {1} WHERE {2} IS NOT NULL ORDER BY {0} LIMIT 2")
-            table, event = sql.Identifier("online", view.table), sql.Identifier(view.event_column)
-            rows = connection.execute(query.format(columns, table, event)).fetchall()
-            asked = [service.projections[0].join_keys.get(one.name, one.name) for one in view.keys]
-            if rows:
-                return name, [dict(zip(asked, map(str, row), strict=True)) for row in rows]
-    raise StreamflowError("no service has a row online; are the sources' tables filled?")
+            if not service.unservable and (keys := some_keys(connection, catalog, service)):
+                return name, keys
+    raise StreamflowError(
+        "no service that is asked by keys alone has a row online; are the sources' tables filled?"
+    )
+
+
+def some_keys(connection: Connection, catalog: Catalog, service: Service) -> list[dict[str, str]]:
+    """Keys of one or two rows that a service is asked by, of each of its views.
+
+    None for a service that takes values of the request, or that has a view without rows.
+    """
+    columns: dict[str, list[str]] = {}
+    views: list[tuple[View, dict[str, str]]] = []
+    for one in service.projections:
+        if found := catalog.views.get(one.view):
+            views.append((found, one.join_keys))
+        elif computed := catalog.computed.get(one.view):
+            if computed.request:
+                return []
+            views += [(catalog.views[name], keys) for name, keys in computed.join_keys.items()]
+    # A view with several keys first: its row says which of them belong together.
+    for view, names in sorted(views, key=lambda one: -len(one[0].keys)):
+        if not (view.keys and (rows := online_keys(connection, view))):
+            return []
+        for key, values in zip(view.keys, zip(*rows, strict=True), strict=True):
+            columns.setdefault(names.get(key.name, key.name), list(map(str, values)))
+    count = max(map(len, columns.values()), default=0)
+    return [{name: each[at % len(each)] for name, each in columns.items()} for at in range(count)]
+
+
+def online_keys(connection: Connection, view: View) -> list[tuple[Any, ...]]:
+    """The first two keys of a view that have values online."""
+    query = sql.SQL("SELECT {0} FROM {1} WHERE {2} IS NOT NULL ORDER BY {0} LIMIT 2").format(
+        sql.SQL(", ").join(sql.Identifier(one.column) for one in view.keys),
+        sql.Identifier("online", view.table),
+        sql.Identifier(view.event_column),
+    )
+    return connection.execute(query).fetchall()
 
 
 class Failed(Exception):

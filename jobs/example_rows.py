@@ -19,8 +19,13 @@ def choose(connection: Connection[Any], catalog: Catalog) -> tuple[str, list[Row
     """Chooses the service with the most features of those that have rows online, and some rows.
 
     Raises:
-        StreamflowError: no service has any.
+        StreamflowError: no service has any, or there is none.
     """
+    if not catalog.services:
+        raise StreamflowError(
+            "the definitions have no feature service, by which features are asked for;"
+            ' add one: FeatureService(name="…", features=[…])'
+        )
     for service in sorted(
         catalog.services.values(), key=lambda one: -len(catalog.contracts[one.name].features)
     ):

@@ -1,6 +1,7 @@
 """Readiness: a read of the default service's features, as a request would do it."""
 
 import asyncio
+from collections.abc import Collection
 from typing import Any
 
 from api.errors import NotReady, RefusedByCatalog
@@ -70,7 +71,7 @@ class Readiness(Rounds):
         catalog = self._state.require_catalog()
         name = self._settings.service or service_by_default(catalog.services)
         if name not in catalog.services:
-            raise NotReady(f"the registry has no feature service {name}")
+            raise NotReady(why_not_there(name, catalog.services, bool(self._settings.service)))
         try:
             plan = self._plans.find(catalog, Selection(name))
         except RefusedByCatalog as error:
@@ -80,3 +81,16 @@ class Readiness(Rounds):
             for key, type_ in plan.key_types.items()
         ]
         await self._reads.many(plan, keys)
+
+
+def why_not_there(name: str, services: Collection[str], is_set: bool) -> str:
+    """Says why no service answers the requests that name none, and which there are.
+
+    Args:
+        is_set: a setting names it.
+    """
+    said = f"the registry has no feature service {name}"
+    if not services:
+        return said
+    help_ = "" if is_set else "; STREAMFLOW_API_SERVICE names the one that answers by default"
+    return f"{said}; it has {', '.join(sorted(services))}{help_}"

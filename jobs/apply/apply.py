@@ -17,6 +17,7 @@ from jobs.apply.contracts import contract_changes
 from jobs.apply.definitions import load, refusals, require_fit
 from jobs.apply.plan import (
     CONTRACT,
+    DATA_SOURCE,
     ONLINE,
     SCHEMA,
     SIGNS,
@@ -213,17 +214,31 @@ def register(contents: "RepoContents", changes: Sequence[Change], fill_all: bool
     with open_store("auto") as store:
         there = registered(store)
         removed = [there[one.kind, one.name] for one in changes if one.action == "removed"]
+        objects = defined(contents)
         with refusals(), warnings.catch_warnings():
             if all(map(computed_of, contents.on_demand_feature_views)):
                 # Said of computing in Python, row by row; ours are expressions, and stream.
                 said = "On demand feature view is an experimental feature"
                 warnings.filterwarnings("ignore", said, RuntimeWarning)
-            store.apply(list(defined(contents).values()), objects_to_delete=removed, partial=False)
+            drop_of_another_class(store, there, objects)
+            store.apply(list(objects.values()), objects_to_delete=removed, partial=False)
         actions = [one.action for one in changes]
         log.info("registry applied", extra={name: actions.count(name) for name in SIGNS})
         fill(
             store, None if fill_all else [one.name for one in changes if one.kind == "feature view"]
         )
+
+
+def drop_of_another_class(store: "FeatureStore", there: Objects, then: Objects) -> None:
+    """Takes data sources out of the registry that are of another class now, e.g. a file's a table.
+
+    Feast reads the one that is there by the class of the new one, which fails. An `apply` that is
+    killed after this is completed by the next one, which finds the source missing.
+    """
+    for (kind, name), found in there.items():
+        new = then.get((kind, name))
+        if kind == DATA_SOURCE and new is not None and type(new) is not type(found):
+            store.registry.delete_data_source(name, store.project)
 
 
 def fill(store: "FeatureStore", changed: Sequence[str] | None) -> None:

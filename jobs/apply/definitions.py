@@ -2,6 +2,7 @@
 
 import contextlib
 import copy
+import linecache
 import sys
 from collections.abc import Iterator
 from functools import partial
@@ -15,6 +16,7 @@ from streamflow.errors import ConfigurationError, reason, shorten
 from streamflow.feast.registry.open import repo_config
 
 if TYPE_CHECKING:
+    from feast.repo_config import RepoConfig
     from feast.repo_contents import RepoContents
 
 
@@ -23,11 +25,15 @@ def load(repo: Path) -> "RepoContents":
 
     Raises:
         ConfigurationError: the code does not load within its bounds, defines nothing, names a
-            thing twice, or has an on-demand view that does not compute; says where.
+            thing twice, or has an on-demand view that does not compute; says where. Or
+            feature_store.yaml names stores that are not ours.
     """
     from feast import Project
 
+    from streamflow.feast.registry.stock_apply import require_own_stores
+
     folder = repo.resolve()  # where it is, wherever this process stands
+    require_own_stores(repo_config(folder))
     team_code.require_bounded(partial(parsed, folder), repo)
     try:
         contents = parsed(folder)
@@ -64,6 +70,7 @@ def parsed(folder: Path) -> "RepoContents":
     with contextlib.chdir(folder), on_path(folder):
         for file in get_repo_files(folder):
             sys.modules.pop(py_path_to_module(file), None)
+        linecache.checkcache()  # from where Feast takes the text of functions
         return parse_repo(folder)
 
 
@@ -131,6 +138,7 @@ def require_fit(connection: Connection, contents: "RepoContents") -> None:
 
     Raises:
         SourceMismatch: naming all faults.
+        ConfigurationError: the offline store reads files, and a source is a table.
     """
     from streamflow.feast.offline import connect as offline_connection
     from streamflow.feast.offline.store import StreamflowOfflineStoreConfig
@@ -139,12 +147,30 @@ def require_fit(connection: Connection, contents: "RepoContents") -> None:
     config, here = repo_config(), settings.postgres()
     store = config.offline_store
     if not isinstance(store, StreamflowOfflineStoreConfig):
+        require_files(config, contents)
         return
     if (store.host, store.port, store.database) == (here.host, here.port, here.database):
         source_check.require_fit(connection, config, contents)
         return
     with offline_connection.connect(store) as other:
         source_check.require_fit(other, config, contents)
+
+
+def require_files(config: "RepoConfig", contents: "RepoContents") -> None:
+    """Refuses tables of PostgreSQL beside the offline store that Feast takes if none is named.
+
+    Raises:
+        ConfigurationError: with the line that feature_store.yaml needs.
+    """
+    from streamflow.feast.registry.source_check import wanted_of
+    from streamflow.feast.registry.stock_apply import FEASTS_OFFLINE, OFFLINE_LINE
+
+    views = [*contents.feature_views, *contents.stream_feature_views, *contents.label_views]
+    if config.offline_config == FEASTS_OFFLINE and any(wanted_of(one, {}) for one in views):
+        raise ConfigurationError(
+            "sources are tables of PostgreSQL and the offline store reads files;"
+            f" feature_store.yaml needs the line {OFFLINE_LINE}; nothing was changed"
+        )
 
 
 @contextlib.contextmanager

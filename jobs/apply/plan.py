@@ -1,7 +1,9 @@
 """Plans an `apply`: compares the definitions with the registry, object by object.
 
 Feast's own protobuf forms are compared, so that every property counts except those that Feast
-fills in by itself (times, inferred join keys, materialized intervals).
+fills in by itself (times, inferred join keys, materialized intervals). Code in Python counts by its
+text: what Feast keeps beside it as bytes names the file and the line, and is others each time that
+the registry is read.
 """
 
 import base64
@@ -17,8 +19,14 @@ if TYPE_CHECKING:
 
 SIGNS = {"added": "+", "changed": "~", "removed": "-"}
 FILLED_IN = frozenset({"meta", "project", "entity_columns", "state"})
+"""Properties that Feast fills in by itself; a tag may be called so."""
+NO_LIMIT = ("ttl", "0s")
+"""A ttl that Feast reads back from a registry for views whose definition has none."""
+CODE = "user_defined_function"
 SCHEMA, ONLINE, CONTRACT = "schema", "online tables", "contract"
 """Kinds of changes beside those of Feast's objects."""
+DATA_SOURCE = "data source"
+"""Feast's kind of these."""
 DUMMY_ENTITY = "__dummy"
 """Feast's stand-in for views without an entity; not a definition of ours."""
 
@@ -126,13 +134,15 @@ def flattened(value: Any, path: str = "") -> Iterator[tuple[str, str]]:
                 kept = json.loads(base64.b64decode(value["configuration"]))
                 yield from flattened(kept, path.removesuffix("custom_options").rstrip("."))
                 return
+        is_code = path.endswith(CODE)
         for key, inner in value.items():
-            if key not in FILLED_IN:
+            filled_in = key in FILLED_IN and not path.endswith("tags")
+            if not (filled_in or (is_code and key == "body" and "body_text" in value)):
                 yield from flattened(inner, key if path in ("", "spec") else f"{path}.{key}")
     elif isinstance(value, list):
         for place, inner in enumerate(value):
             yield from flattened(inner, f"{path}.{entry_name(inner, place)}")
-    else:
+    elif (path, value) != NO_LIMIT:
         yield path, str(value)
 
 

@@ -8,18 +8,20 @@ materialized, not as skew. It changes nothing but the ledger, and may run beside
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
 from jobs.audit import sources
+from jobs.audit.computed import computed_values, give_request_values, keys_of
+from jobs.audit.expected import expected
 from jobs.audit.keys import Chosen, choose, pools_of
 from jobs.audit.older import only_in_older
-from jobs.audit.scope import AuditedView, Scope, common_noun, scope_of
+from jobs.audit.scope import Scope, scope_of
 from jobs.audit.served import Served, WholeServicesOnly, from_api, from_store
 from jobs.audit.tally import Tally
-from jobs.audit.trained import NEVER, SourceRows, Watermark, recomputed, source_rows, watermarks
+from jobs.audit.trained import NEVER, Watermark, source_rows, watermarks
+from jobs.audit.views import AuditedComputation, AuditedView
 from jobs.run.ledger import Run
 from streamflow.catalog.contract import Contract
 from streamflow.errors import StreamflowError, VerificationFailed
@@ -62,13 +64,14 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
     with connect(autocommit=True) as connection, open_store() as store:
         contract = contract_of(store, service)
         catalog = compiled(store, store.config.online_store.ttl_policy)
-        scope = scope_of(store, contract, catalog)
+        scope = scope_of(store, contract, catalog, by_api=bool(url))
         older = scope_of(store, only_in_older(connection, catalog, contract), catalog)
-        views = (*scope.views, *older.views)
+        views = (*scope.read, *older.views)
         with sources.reading(store) as reading:
             pools = pools_of(connection, reading, store, views, seed, users)
         audited = Audited(connection, store, url)
-        chosen = choose(scope.views, pools)
+        chosen = choose(scope.read, pools)
+        give_request_values(chosen.rows, scope.computations)
         run.counts.read = len(chosen.rows)
         if not chosen.rows:
             run.message = "; ".join(filter(None, [nothing_known(contract, scope), scope.message]))
@@ -88,9 +91,9 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
 
 def nothing_known(contract: Contract, scope: Scope) -> str:
     """Says that there is nothing to compare."""
-    if not scope.views:
+    if not scope.compared:
         return f"service {contract.service} has no view that can be compared: nothing to audit"
-    return f"no {common_noun(scope.views)} is known: nothing to audit"
+    return f"no {scope.noun} is known: nothing to audit"
 
 
 def take_older(audited: "Audited", older: Scope, chosen: Chosen, tally: Tally) -> str:
@@ -136,13 +139,15 @@ class Audited:
         """Compares all features of the chosen keys, in a time without a materialization."""
         project = self.store.project
         for _ in range(ATTEMPTS):
-            marks = watermarks(self.connection, project, scope.views)
+            marks = watermarks(self.connection, project, scope.read)
             served = self._served(scope, chosen)
-            tally = Tally(scope.views, ahead.limit(self.connection))
+            tally = Tally(scope.compared, ahead.limit(self.connection))
             with sources.reading(self.store) as reading:
                 for view in scope.views:
                     self._add(tally, reading, view, marks.get(view.alias, NEVER), chosen, served)
-            if watermarks(self.connection, project, scope.views) == marks:
+                for one in scope.computations:
+                    self._add_computed(tally, reading, one, marks, chosen, served)
+            if watermarks(self.connection, project, scope.read) == marks:
                 return tally
             log.info("materialized meanwhile, audited again")
         raise StreamflowError(f"materialized {ATTEMPTS} times during the audit; try again later")
@@ -166,30 +171,28 @@ class Audited:
         rows = chosen.keys[view.alias]
         keys = list(rows)
         as_of = [served[rows[key]].as_of.get(view.alias) for key in keys]
-        seen = source_rows(reading, self.store, view, keys, mark)
         if not keys or (mark is NEVER and not any(as_of)):
-            tally.leave_out(view, len(seen or ()))
+            tally.leave_out(view, len(source_rows(reading, self.store, view, keys, mark) or ()))
             return
-        if seen is None:
-            times = [at or mark.until for at in as_of]
-        else:
-            times = [
-                expected_at(at, mark, seen.get(key)) for at, key in zip(as_of, keys, strict=True)
-            ]
-        trained = recomputed(reading, self.store, view, keys, times)
-        for key, values in zip(keys, trained, strict=True):
-            found = seen_in_training(values, mark) if seen is None else seen.get(key)
-            tally.add(view, key, rows[key], served[rows[key]], values, found)
+        found = expected(reading, self.store, view, keys, mark, as_of)
+        for key, one in zip(keys, found, strict=True):
+            tally.add(view, key, rows[key], served[rows[key]], one.values, one.seen)
 
-
-def seen_in_training(values: Mapping[str, Any], mark: Watermark) -> SourceRows | None:
-    """A key's rows in a source that only training can read: there is one if it has a value."""
-    has_values = any(one is not None for one in values.values())
-    return SourceRows(mark.until, (), False) if has_values else None
-
-
-def expected_at(as_of: datetime | None, mark: Watermark, seen: SourceRows | None) -> datetime:
-    """The instant as of which to recompute a key's view: that of the row that should be online."""
-    if as_of is not None and as_of > mark.until:  # it was pushed
-        return as_of
-    return (seen and seen.event) or NEVER.until
+    def _add_computed(
+        self,
+        tally: Tally,
+        reading: Connection[Any] | None,
+        one: AuditedComputation,
+        marks: Mapping[str, Watermark],
+        chosen: Chosen,
+        served: Sequence[Served],
+    ) -> None:
+        """Compares served with recomputed values of one computed view."""
+        rows = keys_of(one, chosen.rows)
+        as_of = [served[row].as_of.get(one.alias) for row in rows.values()]
+        if not (any(view.alias in marks for view in one.inputs) or any(as_of)):
+            tally.leave_out(one, len(rows))
+            return
+        found = computed_values(reading, self.store, one, rows, chosen.rows, marks, as_of)
+        for (key, row), (values, seen) in zip(rows.items(), found, strict=True):
+            tally.add(one, key, row, served[row], values, seen)

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection, sql
 
-from jobs.audit.scope import UNKNOWN, AuditedView
+from jobs.audit.scope import UNKNOWN
 from jobs.audit.sources import source_of
+from jobs.audit.views import AuditedView
 from streamflow.catalog.layout import NO_KEY, SCHEMA, Layout
 
 if TYPE_CHECKING:

@@ -1,58 +1,28 @@
 """Scope of an audit: the views of a service that can be compared, and what requests ask for.
 
-A view is compared if the online store keeps its values as its source has them. Where the API
-cannot answer a service as a whole, because Feast computes a view of it on demand, the features of
-its other views are asked for one by one, by their names in the registry.
+A view is compared if the online store keeps its values as its source has them, or if it is computed
+from such views by expressions. Where the API cannot answer a service as a whole, because code
+computes a view of it on demand, the features of its stored views are asked for one by one, by their
+names in the registry.
 """
 
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from jobs.audit.views import AuditedComputation, AuditedFeatures, AuditedView, common_noun
 from streamflow.catalog.contract import Contract, Feature
-from streamflow.catalog.layout import NO_KEY, Layout
-from streamflow.catalog.model import Catalog, Service
+from streamflow.catalog.layout import NO_KEY
+from streamflow.catalog.model import Catalog
 from streamflow.errors import ConfigurationError
+from streamflow.feast.computed import computed_of
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
 UNKNOWN: dict[str, Any] = {"text": "", "bigint": 0, "integer": 0, "boolean": False, "bytea": b""}
 """By PostgreSQL's type, a value for a join key of which no value is known."""
-
-
-@dataclass(frozen=True)
-class AuditedView:
-    """A feature view whose online values are compared with its source."""
-
-    alias: str
-    """Its name in the contract."""
-    view: Any
-    """The feature view as the registry has it."""
-    layout: Layout
-    """Its columns; a key of the view is a tuple of values in the layout's order and types."""
-    asked_as: tuple[str, ...]
-    """The names under which requests give its join keys, in the layout's order."""
-    features: tuple[Feature, ...]
-    noun: str
-    """The name of its one entity; `key` where it has several or none."""
-    max_age: timedelta | None
-    """The age from which its values are served as null; None where they are served at any age."""
-
-    @property
-    def references(self) -> list[str]:
-        """Its features as the contract has them: `view:feature`."""
-        return [one.reference for one in self.features]
-
-    def label(self, key: tuple[Any, ...]) -> str:
-        """A key as a message has it: `user 0002-ORFBO`, `key account_id=anna, device_id=1`."""
-        if self.asked_as == (NO_KEY,):
-            return "the one row"
-        if len(key) == 1:
-            return f"{self.noun} {key[0]}"
-        named = zip(self.asked_as, key, strict=True)
-        return f"{self.noun} {', '.join(f'{name}={value}' for name, value in named)}"
 
 
 @dataclass(frozen=True)
@@ -64,14 +34,25 @@ class Scope:
     views: tuple[AuditedView, ...]
     left_out: dict[str, str]
     """By view of the service that is not compared: the reason."""
-    stand_ins: dict[str, Any]
-    """By name, values that requests have to give for views that are not compared: null for a value
-    of the request, a key of its type for a join key."""
+    computations: tuple[AuditedComputation, ...] = ()
+    stand_ins: dict[str, Any] = field(default_factory=dict)
+    """By name, values that requests have to give for computed views that are not compared: null for
+    a value of the request, a key of its type for a join key."""
+
+    @property
+    def compared(self) -> tuple[AuditedFeatures, ...]:
+        """Its views, stored and computed."""
+        return (*self.views, *self.computations)
+
+    @property
+    def read(self) -> tuple[AuditedView, ...]:
+        """Its stored views and those that its computed ones take."""
+        return (*self.views, *(view for one in self.computations for view in one.inputs))
 
     @property
     def noun(self) -> str:
         """The word for whatever the views are about: `user`, or `key` where they differ."""
-        return common_noun(self.views)
+        return common_noun(self.compared)
 
     @property
     def message(self) -> str:
@@ -80,53 +61,66 @@ class Scope:
         return f"not compared: {said}" if said else ""
 
 
-def common_noun(views: Iterable[AuditedView]) -> str:
-    """The one word for the keys of all these views; `key` where they have several."""
-    nouns = {one.noun for one in views}
-    return nouns.pop() if len(nouns) == 1 else "key"
-
-
-def scope_of(store: "FeatureStore", contract: Contract, catalog: Catalog) -> Scope:
+def scope_of(
+    store: "FeatureStore", contract: Contract, catalog: Catalog, by_api: bool = False
+) -> Scope:
     """Decides what of a contract is compared.
 
     Args:
         contract: of a service, or of single features called by their views' names in the registry.
         catalog: compiled from the same registry.
+        by_api: the API is asked, and not Feast's SDK.
 
     Raises:
         ConfigurationError: a name by which the service is asked has two types.
     """
     from streamflow.feast.registry.request_inputs import view_of
 
-    service = catalog.services[contract.service] if contract.service else None
-    is_whole = service is not None and not service.unservable
+    is_whole = is_asked_whole(store, contract, catalog, by_api)
     found: dict[str, AuditedView] = {}
+    computations: list[AuditedComputation] = []
     left_out: dict[str, str] = {}
     for projection in projections(store, contract):
         view, name = view_of(store, projection), projection.name_to_use()
-        if reason := reason_left_out(view, projection, catalog):
-            left_out[name] = reason
-            continue
         features = tuple(one for one in contract.features if one.view == name)
-        if is_whole:
+        if reason := reason_left_out(store, view, projection, catalog, is_whole):
+            left_out[name] = reason
+        elif computed_of(view):
+            computations.append(computation(store, view, name, features, catalog))
+        elif is_whole:
             found[name] = audited_view(store, view, projection, features, catalog)
-            continue
-        single = tuple(replace(one, view=view.name) for one in features)
-        if known := found.get(view.name):
-            single = tuple(dict.fromkeys((*known.features, *single)))
-        found[view.name] = audited_view(store, view, view.projection, single, catalog)
+        else:
+            single = tuple(replace(one, view=view.name) for one in features)
+            if known := found.get(view.name):
+                single = tuple(dict.fromkeys((*known.features, *single)))
+            found[view.name] = audited_view(store, view, view.projection, single, catalog)
     views = tuple(found.values())
-    require_one_type(contract.service, views)
     features = tuple(one for view in views for one in view.features)
-    if service is None or not is_whole:
-        return Scope(Contract("", features), views, left_out, {})
-    return Scope(contract, views, left_out, stand_ins(service, catalog))
+    asked = contract if is_whole else Contract("", features)
+    names = stand_ins(contract.service, catalog) if is_whole else {}
+    scope = Scope(asked, views, left_out, tuple(computations), names)
+    require_one_type(contract.service, scope.read)
+    return scope
 
 
-def stand_ins(service: Service, catalog: Catalog) -> dict[str, Any]:
+def is_asked_whole(
+    store: "FeatureStore", contract: Contract, catalog: Catalog, by_api: bool
+) -> bool:
+    """True where a service is asked for as one; else its features are, one by one."""
+    from streamflow.feast.online.client import has_equal_names
+    from streamflow.feast.registry.request_inputs import view_of
+
+    if not contract.service or catalog.services[contract.service].unservable:
+        return False
+    views = [view_of(store, one) for one in projections(store, contract)]
+    computed = [one for one in views if computed_of(one)]
+    return by_api or not computed or not has_equal_names(contract, computed)
+
+
+def stand_ins(service: str, catalog: Catalog) -> dict[str, Any]:
     """By name, a value for all that a service's computed views are asked by."""
     found: dict[str, Any] = {}
-    for projection in service.projections:
+    for projection in catalog.services[service].projections:
         if (view := catalog.computed.get(projection.view)) is None:
             continue
         found |= dict.fromkeys(view.request)
@@ -164,21 +158,52 @@ def projections(store: "FeatureStore", contract: Contract) -> Iterator[Any]:
         yield store.registry.get_any_feature_view(name, store.project, allow_cache=True).projection
 
 
-def reason_left_out(view: Any, projection: Any, catalog: Catalog) -> str:
+def reason_left_out(
+    store: "FeatureStore", view: Any, projection: Any, catalog: Catalog, is_whole: bool
+) -> str:
     """The reason why a view of a service cannot be compared; empty where it can."""
-    from streamflow.feast.engine.compute import computed_by
     from streamflow.feast.registry.compile import lacks
-    from streamflow.feast.registry.request_inputs import is_computed
+    from streamflow.feast.registry.request_inputs import is_computed, view_of
 
     if is_computed(view):
-        return "computed on demand"
+        inputs = view.source_feature_view_projections.values()
+        if not (computed_of(view) and is_whole):
+            return "computed on demand"
+        reasons = [reason_not_stored(view_of(store, one)) for one in inputs]
+        return next(filter(None, reasons), "" if inputs else "computed from requests alone")
     if lacking := lacks(projection, catalog.views):
         own = lacking == [projection.name_to_use()]
         return "not in the online store" if own else f"the view lacks {', '.join(lacking)}"
+    return reason_not_stored(view)
+
+
+def reason_not_stored(view: Any) -> str:
+    """The reason why a view's values are no columns of a source; empty where they are."""
+    from streamflow.feast.engine.compute import computed_by
+
     if getattr(view, "batch_source", None) is None:
         return "computed when it is written"
     computed = computed_by(view)
     return f"computed by Feast, as it has {computed}" if computed else ""
+
+
+def computation(
+    store: "FeatureStore", view: Any, name: str, features: tuple[Feature, ...], catalog: Catalog
+) -> AuditedComputation:
+    """A view of expressions under the name that a service gives it, with what it takes."""
+    from streamflow.feast.registry.request_inputs import view_of
+
+    computed = computed_of(view)
+    assert computed is not None  # noqa: S101  # the caller has looked
+    inputs = []
+    for one in sorted(view.source_feature_view_projections.values(), key=lambda one: one.name):
+        taken = tuple(
+            Feature(one.name, field, type_, "")
+            for field, type_ in computed.inputs[one.name].items()
+        )
+        audited = audited_view(store, view_of(store, one), one, taken, catalog)
+        inputs.append(replace(audited, alias=f"{name} of {one.name}"))
+    return AuditedComputation(name, computed, tuple(inputs), features)
 
 
 def audited_view(

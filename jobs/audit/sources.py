@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from psycopg import Connection
 
-from jobs.audit.scope import AuditedView
+from jobs.audit.views import AuditedView
 from streamflow.postgres.connect import connect
 
 if TYPE_CHECKING:

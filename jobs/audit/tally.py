@@ -7,9 +7,9 @@ from typing import Any
 
 from jobs.audit import comparable
 from jobs.audit.keys import Key
-from jobs.audit.scope import AuditedView, common_noun
 from jobs.audit.served import Served
 from jobs.audit.trained import SourceRows
+from jobs.audit.views import AuditedFeatures, common_noun
 
 
 @dataclass
@@ -27,7 +27,7 @@ class Count:
 class Tally:
     """The counts of one audit."""
 
-    def __init__(self, views: Sequence[AuditedView], limit: datetime) -> None:
+    def __init__(self, views: Sequence[AuditedFeatures], limit: datetime) -> None:
         self._nouns = {reference: view.noun for view in views for reference in view.references}
         self._noun = common_noun(views)
         self.limit = limit
@@ -44,7 +44,7 @@ class Tally:
         self.first = ""
         """A sentence about the first difference."""
 
-    def leave_out(self, view: AuditedView, keys: int) -> None:
+    def leave_out(self, view: AuditedFeatures, keys: int) -> None:
         """Counts the rows of so many keys as pending, since the view was never materialized."""
         self.pending[view.alias] = keys
         for one in view.references:
@@ -52,7 +52,7 @@ class Tally:
 
     def add(
         self,
-        view: AuditedView,
+        view: AuditedFeatures,
         key: Key,
         row: int,
         served: Served,

@@ -9,8 +9,8 @@ import pyarrow as pa
 from psycopg import Connection, sql
 
 from jobs.audit.keys import Key, named, places
-from jobs.audit.scope import AuditedView
 from jobs.audit.sources import source_of
+from jobs.audit.views import AuditedView
 from streamflow.catalog.layout import NO_KEY
 from streamflow.feast.training import arrow_type
 

@@ -11,7 +11,6 @@ from jobs.command_line.times import LabelsOf, SplitInstant
 from jobs.commands.features import Service
 from jobs.run import console, ledger
 from jobs.run.urls import without_secrets
-from streamflow.catalog.contract import PREFERRED
 
 
 def training_set(
@@ -71,7 +70,7 @@ def training_set(
     require_with("split_by_key", split_by_key, split_seed=split_seed)
     what: dict[str, Any] = {
         "as_of": as_of,
-        "service": service or (PREFERRED if as_of else ""),
+        "service": service,
         "out": out,
         "entities": entities,
         "timestamp_column": timestamp_column,

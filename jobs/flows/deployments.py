@@ -25,7 +25,6 @@ from jobs.flows.work import Summary
 from jobs.run import waiting
 from jobs.run.urls import require_no_password, without_secrets
 from streamflow import logs, settings
-from streamflow.catalog.contract import PREFERRED
 from streamflow.errors import ConfigurationError
 
 Name = Annotated[str, Field(min_length=1)]
@@ -45,7 +44,7 @@ def training_set(
 
     Args:
         service: Feature service, of which every feature becomes a column; empty for churn_v1, or
-            for the only one that there is where rows of your own are given.
+            for the only one that there is.
         as_of: Day of the labels; its UTC midnight is the time of every row. Or give entities.
         entities: Instead of a day, rows of your own with keys and event_timestamp: a query
             (SELECT …), the URL of a Parquet or CSV file, or the name of one in
@@ -62,7 +61,7 @@ def training_set(
     build = prefect_flows.build_training_dataset.fn
     summary = build(
         as_of,
-        service or (PREFERRED if as_of else ""),
+        service,
         Location(out),
         entities=Location(entities) if entities else None,
         split_by_key=split_by_key or None,

@@ -19,7 +19,7 @@ import pytest
 
 from jobs import demo
 from jobs.commands.init import write
-from streamflow.errors import ConfigurationError
+from streamflow.errors import ConfigurationError, StreamflowError
 from streamflow.postgres.connect import connect
 from streamflow.settings import FEATURE_REPO
 
@@ -105,6 +105,52 @@ def test_a_file_that_fails_is_named_with_the_line_and_nothing_of_it_stays(
         demo.fill(file)
     with connect() as connection:
         assert connection.execute("SELECT to_regclass('a')").fetchone() == (None,)
+
+
+SEVERAL_KEYS = """
+other = Entity(name="other", join_keys=["other_id"], value_type=ValueType.STRING)
+owners = FeatureView(
+    name="owners", entities=[other], ttl=timedelta(0), schema=[Field(name="titles", dtype=Int64)],
+    source=PostgreSQLSource(
+        name="owners_source", timestamp_field="at",
+        query="SELECT 'carl' AS other_id, timestamptz '2024-01-31 00:00Z' AS at, 1 AS titles"))
+vast = RequestSource(name="vast", schema=[Field(name="n", dtype=Int64)])
+asked = sql_feature_view(
+    name="asked", sources=[owners, vast], schema=[Field(name="more", dtype=Int64)],
+    expressions={"more": "titles + n"})
+twice = sql_feature_view(
+    name="twice", sources=[owners], schema=[Field(name="doubled", dtype=Int64)],
+    expressions={"doubled": "titles * 2"})
+a_v1 = FeatureService(name="a_v1", features=[owners, asked])
+b_v1 = FeatureService(name="b_v1", features=[twice, device_usage])
+"""
+
+
+def test_a_service_is_asked_by_the_keys_of_all_its_views(tmp_path: Path) -> None:
+    repo = tmp_path / "shop"
+    write(repo)
+    file = repo / "definitions.py"
+    imports = "from feast import RequestSource\nfrom streamflow.feast import sql_feature_view\n"
+    file.write_text(f"{file.read_text()}\n{imports}{SEVERAL_KEYS}")
+    with demonstrated("--definitions", str(repo)) as (lines, _):
+        (answer,) = [one for one in lines if one.startswith('{"results"')]
+    values = {name: one["values"] for name, one in served(answer).items()}
+    assert values["other_id"] == ["carl", "carl"]
+    assert (values["doubled"], values["watch_hours"]) == ([2, 2], [14.75, 0.25])
+
+
+def test_a_repository_without_a_service_is_told_to_have_one(
+    empty_database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = tmp_path / "shop"
+    write(repo)
+    file = repo / "definitions.py"
+    text = file.read_text()
+    file.write_text(text[: text.index("device_v1 = FeatureService")])
+    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(repo))
+    monkeypatch.setattr(sys, "stdout", io.StringIO())
+    with pytest.raises(StreamflowError, match="have no feature service"):
+        demo.demonstrate_repository(repo)
 
 
 def served(answer: str) -> dict[str, Any]:

@@ -44,6 +44,7 @@ def built_before(as_of: date, service: str, out: str, **layout: Any) -> dict[str
     """The summary of the run that built the training set at `out`; None where it is stale.
 
     Args:
+        service: empty for the one that is meant where none is named.
         layout: the run's further parameters, by which the set is laid out.
 
     Raises:
@@ -63,8 +64,9 @@ def built_before(as_of: date, service: str, out: str, **layout: Any) -> dict[str
     except ConfigurationError:  # there is none, or one in the form of another version
         return None
     with open_store() as store:
-        now = (service, as_of.isoformat(), contract_of(store, service).hash)
-        definitions = definitions_of(store, service)
+        contract = contract_of(store, service)
+        now = (contract.service, as_of.isoformat(), contract.hash)
+        definitions = definitions_of(store, contract.service)
     if (manifest.service, manifest.as_of, manifest.contract, manifest.definitions) != (
         *now,
         definitions,

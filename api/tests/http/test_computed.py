@@ -3,6 +3,8 @@
 import json
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -266,3 +268,53 @@ def test_services_tell_expressions_and_inputs(client: httpx.Client) -> None:
         "seats": "Int32",
     }
     assert "unservable" not in json.dumps(found)
+
+
+SECONDS = {"quoted_fee": 30.5, "at": 1706745600, "seats": 0, "plan": "x"}
+
+
+@pytest.mark.parametrize(
+    ("features", "more"),
+    [
+        ("with_fees", {}),
+        ("fees_alone", {}),
+        ("with_quotes", SECONDS),
+        ("above_alone", SECONDS),
+        (["fees:half", "subs_profile_fv:months_active"], {}),
+    ],
+)
+def test_a_remote_sdk_reads_what_the_sdk_computes_itself(
+    client: httpx.Client, tmp_path: Path, features: Any, more: dict[str, Any]
+) -> None:
+    """Though the registry that the API gives has none of the views' code."""
+    from feast import FeatureStore, RepoConfig
+
+    (tmp_path / "registry.pb").write_bytes(client.get("/registry.pb").content)
+    remote = FeatureStore(
+        config=RepoConfig(
+            project="streamflow",
+            provider="local",
+            registry=str(tmp_path / "registry.pb"),
+            online_store={"type": "remote", "path": str(client.base_url).rstrip("/")},
+            entity_key_serialization_version=3,
+        )
+    )
+    rows = [{"user_id": user, **more} for user in users()[:5]]
+
+    def read(store: FeatureStore) -> dict[str, Any]:
+        asked = store.get_feature_service(features) if isinstance(features, str) else features
+        found = store.get_online_features(asked, rows).to_dict()
+        return {
+            name: [seconds(value) for value in values]
+            for name, values in found.items()
+            if name not in more
+        }
+
+    def seconds(value: Any) -> Any:
+        """An instant as Feast's protocol has it."""
+        return int(value.timestamp()) if isinstance(value, datetime) else value
+
+    with open_store() as direct:
+        expected = read(direct)
+    assert read(remote) == expected
+    assert len(expected) >= 2

@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from api.postgres.session import Session
+from api.reading.readiness import why_not_there
 from api.tests.conftest import (
     TABLE,
     assert_problem,
@@ -123,3 +124,24 @@ def test_who_waits_for_a_silent_database_is_told_so_by_the_deadline(
         for answer in answers:
             assert_problem(answer, 503, "not-ready", "did not answer in time")
         wait_until(lambda: ready(client))
+
+
+def test_a_default_service_that_is_not_there_is_told_with_those_that_are(copy: str) -> None:
+    with serving(service="gone_v1") as client:
+        said = "The registry has no feature service gone_v1; it has "
+        assert client.get("/readyz").json()["detail"].startswith(said)
+
+
+@pytest.mark.parametrize(
+    ("services", "said"),
+    [
+        ((), "the registry has no feature service churn_v1"),
+        (
+            ("a_v1", "b_v1"),
+            "the registry has no feature service churn_v1; it has a_v1, b_v1;"
+            " STREAMFLOW_API_SERVICE names the one that answers by default",
+        ),
+    ],
+)
+def test_of_several_services_the_setting_names_one(services: tuple[str, ...], said: str) -> None:
+    assert why_not_there("churn_v1", services, is_set=False) == said

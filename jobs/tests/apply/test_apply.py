@@ -84,6 +84,95 @@ def test_a_second_apply_finds_nothing_to_do(database: str) -> None:
     assert (run.counts.written, run.counts.unchanged) == (0, 12)
 
 
+ON_DEMAND = """
+import pandas as pd
+from feast.on_demand_feature_view import on_demand_feature_view
+from feast.types import Float64
+
+@on_demand_feature_view(sources=[subs_profile_fv], schema=[Field(name="doubled", dtype=Float64)],
+    tags={"state": "tried"})
+def doubled(inputs: pd.DataFrame) -> pd.DataFrame:
+    return pd.DataFrame({"doubled": inputs["monthly_fee"] * 2.0})
+"""
+
+
+@pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
+def test_code_of_a_view_is_compared_by_its_text(database: str, repo: Path) -> None:
+    file = repo / "definitions.py"
+    text = file.read_text()
+    file.write_text(text + ON_DEMAND)
+    apply()
+    assert plan().changes == (), str(plan())
+    file.write_text(f"{text}\n\n# Lower down in the file.\n{ON_DEMAND}")
+    assert plan().changes == (), str(plan())
+    edit(repo, "* 2.0", "* 3.0")
+    (change,) = plan().changes
+    assert (change.kind, change.name) == ("on demand feature view", "doubled")
+    (said,) = change.details
+    assert said.startswith("feature_transformation.user_defined_function.body_text: ")
+    assert said.endswith('"monthly_fee"] * 3.0})')
+
+
+@pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
+def test_a_tag_may_be_called_as_what_feast_fills_in(database: str, repo: Path) -> None:
+    edit(repo, "tags=MONTHLY,", 'tags={**MONTHLY, "state": "tried", "project": "a"},')
+    apply()
+    edit(repo, '"state": "tried", "project": "a"', '"state": "proven", "project": "b"')
+    details = {one for change in plan().changes for one in change.details}
+    assert details >= {"tags.state: tried → proven", "tags.project: a → b"}
+
+
+OF_ANOTHER_CLASS = {
+    "a file is a table now": (
+        "FileSource(name='other', path='there.parquet', timestamp_field='as_of')",
+        "PostgreSQLSource(name='other', query=QUERY, timestamp_field='as_of')",
+    ),
+    "a table is pushed to now": (
+        "PostgreSQLSource(name='other', query=QUERY, timestamp_field='as_of')",
+        "PushSource(name='other', batch_source=subs_profile_source)",
+    ),
+    "pushes are requests now": (
+        "PushSource(name='other', batch_source=subs_profile_source)",
+        "RequestSource(name='other', schema=[Field(name='n', dtype=Int64)])",
+    ),
+    "a plain view is one of batches now": (
+        "view(FeatureView)",
+        "view(BatchFeatureView, mode='python', udf=lambda rows: rows, udf_string='x')",
+    ),
+    "a view of batches is a plain one now": (
+        "view(BatchFeatureView, mode='python', udf=lambda rows: rows, udf_string='x')",
+        "view(FeatureView)",
+    ),
+}
+CLASSES = """
+from feast import BatchFeatureView, Field, FileSource, PushSource, RequestSource
+from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+    PostgreSQLSource)
+from feast.types import Int64
+QUERY = "SELECT user_id, as_of, months_active FROM source.subscriptions_profile_snapshots"
+
+def view(kind, **more):
+    return kind(name="other", entities=[user], source=subs_profile_source,
+        schema=[Field(name="months_active", dtype=Int64)], **more)
+
+other = """
+
+
+@pytest.mark.filterwarnings("ignore:Batch feature views are:RuntimeWarning")
+@pytest.mark.parametrize(("before", "after"), OF_ANOTHER_CLASS.values(), ids=OF_ANOTHER_CLASS)
+def test_what_has_another_class_now_is_applied(
+    database: str, repo: Path, before: str, after: str
+) -> None:
+    file = repo / "definitions.py"
+    text = file.read_text() + CLASSES
+    file.write_text(text + before)
+    apply()
+    file.write_text(text + after)
+    shown, _ = apply()
+    assert [(one.action, one.name) for one in shown.changes] == [("changed", "other")]
+    assert plan().changes == ()
+
+
 def test_plan_changes_nothing(empty_database: str) -> None:
     assert len(plan().changes) == 13
     with connect() as connection:
@@ -102,7 +191,7 @@ def test_a_changed_definition_is_shown_with_its_difference(database: str, repo: 
         "    tags.fresh_for_days: 38 → 40",
     ]
     apply()
-    assert plan().changes == ()
+    assert plan().changes == (), str(plan())
 
 
 def test_an_added_feature_is_shown_applied_and_served(database: str, repo: Path) -> None:
@@ -143,7 +232,7 @@ def test_a_view_in_use_is_removed_only_on_request(database: str, repo: Path) -> 
     with connect() as connection:
         gone = connection.execute("SELECT to_regclass('online.streamflow_support_agg_90d_fv')")
         assert gone.fetchone() == (None,)
-    assert plan().changes == ()
+    assert plan().changes == (), str(plan())
 
 
 def test_a_service_nobody_needs_is_removed_without_asking(database: str, repo: Path) -> None:

@@ -128,7 +128,25 @@ def view(source=None, kind=FeatureView, **features):
         schema=[Field(name=name, dtype=dtype) for name, dtype in features.items()])
 """
 HAS = "it has user_id, number, at, day, made, Price, note, tags, said, id"
+READS_TABLES = "which the offline store cannot read: name a PostgreSQLSource, or no source"
+"""The end of what is said of a source outside of PostgreSQL."""
 FAULTS = {
+    "a file": (
+        "things = view(FileSource(name='file', path='there.parquet', timestamp_field='at'),"
+        " n=Int64)",
+        f"feature view things: data source file is a FileSource, {READS_TABLES}",
+    ),
+    "pushes beside a file": (
+        "things = view(PushSource(name='pushed', batch_source=FileSource(name='file',"
+        " path='there.parquet', timestamp_field='at')), n=Int64)",
+        f"feature view things: data source file is a FileSource, {READS_TABLES}",
+    ),
+    "a file that is computed on": (
+        "things = BatchFeatureView(name='things', entities=[user], mode='python',"
+        " udf=lambda rows: rows, udf_string='x', source=FileSource(name='file',"
+        " path='there.parquet', timestamp_field='at'), schema=[Field(name='n', dtype=Int64)])",
+        f"batch feature view things: data source file is a FileSource, {READS_TABLES}",
+    ),
     "a missing column": (
         "things = view(nothing=Int64)",
         f"feature view things: data source odd has no column nothing; {HAS}",
@@ -332,10 +350,6 @@ FITTING = {
     ),
     "no source": "things = FeatureView(name='things', entities=[user],"
     " schema=[Field(name='n', dtype=Int64)])",
-    "a source that is no table": (
-        "things = view(FileSource(name='file', path='nowhere.parquet', timestamp_field='at'),"
-        " n=Int64)"
-    ),
 }
 
 

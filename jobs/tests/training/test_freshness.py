@@ -11,6 +11,7 @@ from jobs.tests.acting import EXPLICIT, copy_repository, execute, streamflow
 from jobs.tests.commands.test_once import age_and_tidy, lines
 from jobs.training import freshness as training_freshness
 from jobs.training.freshness import definitions_of
+from jobs.training.target import Target
 from streamflow.feast.registry.open import open_store
 
 JANUARY, FEBRUARY = "2024-01-31", "2024-02-29"
@@ -193,3 +194,26 @@ def test_definitions_are_a_services_own(
     changed, same = hashes()
     assert changed != churn
     assert same == profile
+
+
+@pytest.mark.usefixtures("january")
+def test_a_service_need_not_be_named_where_there_is_one(repo: Path, tmp_path: Path) -> None:
+    file = repo / "definitions.py"
+    text = file.read_text().replace("churn_v1", "risk_v1")
+    file.write_text(text)
+    lines(streamflow("apply", "--allow-removal"))
+    done = streamflow("training-set", "--as-of", JANUARY, "--out", str(tmp_path / "t.parquet"))
+    assert done.exit_code == 2
+    assert "has several feature services; name one with --service: profile_v1, risk_v1" in (
+        done.stderr
+    )
+    file.write_text(text[: text.index("profile_v1 = FeatureService(")])
+    lines(streamflow("apply", "--allow-removal"))
+    out = tmp_path / "t.parquet"
+    assert is_built(out)
+    assert not is_built(out)
+    assert Target(str(out)).description().service == "risk_v1"
+    file.write_text(text.replace("risk_v1", "churn_v1"))
+    lines(streamflow("apply", "--allow-removal"))
+    assert is_built(out)
+    assert Target(str(out)).description().service == "churn_v1"

@@ -62,7 +62,10 @@ def open_store(schema_mode: Literal["auto", "verify"] = "verify") -> Iterator["F
     with translated():
         from feast import FeatureStore
 
+        from streamflow.feast.registry.stock_apply import require_own_stores
+
         config = repo_config()
+        require_own_stores(config)
         config.registry.schema_mode = schema_mode
         with closing_store(FeatureStore(config=config)) as store:
             store.registry.refresh(store.project)  # connects, which Feast would do at first use

@@ -48,7 +48,6 @@ def wanted_of(view: Any, keys: Mapping[str, Any]) -> Wanted | None:
     source = getattr(view, "batch_source", None)
     if not isinstance(source, PostgreSQLSource) or getattr(view, "source_views", None):
         return None
-    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(view).__name__).lower()
     own = {name: dtype for name, dtype in keys.items() if name != DUMMY_ENTITY_ID}
     aggregations = getattr(view, "aggregations", None)
     if getattr(view, "feature_transformation", None) or getattr(view, "udf", None):
@@ -57,7 +56,29 @@ def wanted_of(view: Any, keys: Mapping[str, Any]) -> Wanted | None:
         own |= {one.column: None for one in aggregations}
     else:
         own |= {one.name: one.dtype for one in view.features if one.name != DUMMY_ENTITY_ID}
-    return Wanted(f"{kind} {view.name}", source, own)
+    return Wanted(named(view), source, own)
+
+
+def named(view: Any) -> str:
+    """A view's kind and name: `feature view prices`."""
+    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(view).__name__).lower()
+    return f"{kind} {view.name}"
+
+
+def unreadable(view: Any) -> str:
+    """The fault of a view whose source is not in PostgreSQL; empty where it is, or there is none.
+
+    A view that is computed from other views has as its source the place that it is written to.
+    """
+    source = getattr(view, "batch_source", None)
+    if source is None or isinstance(source, PostgreSQLSource):
+        return ""
+    if getattr(view, "source_views", None):
+        return ""
+    return (
+        f"{named(view)}: data source {source.name} is a {type(source).__name__}, which the"
+        " offline store cannot read: name a PostgreSQLSource, or no source"
+    )
 
 
 def require_fit(connection: Connection[Any], config: RepoConfig, contents: RepoContents) -> None:
@@ -74,7 +95,8 @@ def require_fit(connection: Connection[Any], config: RepoConfig, contents: RepoC
     views = [*contents.feature_views, *contents.stream_feature_views, *contents.label_views]
     wanted = [wanted_of(view, keys_of(view, entities)) for view in views]
     unread = [one for one in contents.data_sources if isinstance(one, PostgreSQLSource)]
-    if found := faults(connection, [one for one in wanted if one], unread):
+    found = [said for view in views if (said := unreadable(view))]
+    if found := [*found, *faults(connection, [one for one in wanted if one], unread)]:
         raise SourceMismatch(found, "nothing was changed")
 
 

@@ -18,7 +18,12 @@ from feast.repo_contents import RepoContents
 
 from streamflow.errors import ConfigurationError, StreamflowError
 
+OFFLINE = "streamflow.feast.StreamflowOfflineStore"
 ONLINE = "streamflow.feast.StreamflowOnlineStore"
+ENGINE = "streamflow.feast.StreamflowEngine"
+OFFLINE_LINE = f"offline_store: {{type: {OFFLINE}}}"
+FEASTS_OFFLINE, FEASTS_ENGINE = "dask", "local"
+"""The types that Feast takes where feature_store.yaml names none."""
 SQL_REGISTRY = "registry: {registry_type: sql, path: postgresql+psycopg://}"
 OUR_REGISTRY = (
     'registry: {registry_type: sql, path: "postgresql+streamflow://?search_path=registry"}'
@@ -93,6 +98,31 @@ def require_settings(config: RepoConfig) -> None:
             "the batch engine writes into our own online store alone; feature_store.yaml needs"
             f" the line online_store: {{type: {ONLINE}}}"
         )
+
+
+def require_own_stores(config: RepoConfig) -> None:
+    """Returns when the command `streamflow` can work with the stores of a feature_store.yaml.
+
+    It reads what is online by itself, so that online store has to be ours. An offline store and an
+    engine of Feast's may stand beside it.
+
+    Raises:
+        ConfigurationError: with the lines that feature_store.yaml needs.
+    """
+    from streamflow.feast.online.store import StreamflowOnlineStoreConfig
+
+    require_settings(config)
+    if isinstance(config.online_store, StreamflowOnlineStoreConfig):
+        return
+    needed = [f"online_store: {{type: {ONLINE}}}"]
+    if config.offline_config == FEASTS_OFFLINE:
+        needed.insert(0, OFFLINE_LINE)
+    if config.batch_engine_config == FEASTS_ENGINE:
+        needed.append(f"batch_engine: {{type: {ENGINE}}}")
+    raise ConfigurationError(
+        f"the command streamflow needs our own online store; feature_store.yaml needs"
+        f" the line{'s' * (len(needed) > 1)} {', '.join(needed)}"
+    )
 
 
 @contextmanager

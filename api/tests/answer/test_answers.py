@@ -149,6 +149,7 @@ def test_settings_have_the_documented_defaults() -> None:
     settings = ApiSettings()
     assert settings.model_dump() == {
         "service": "",
+        "project": "",
         "join_key": "user_id",
         "entity": None,
         "keep_alive_s": 75,

@@ -11,6 +11,7 @@ from pathlib import Path
 import psycopg
 import pyarrow as pa
 import pytest
+from feast import FeatureStore, RepoConfig
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
@@ -146,3 +147,27 @@ def test_a_price_past_its_time_is_null_in_training_and_in_an_answer(
         assert (trained[name], found[name]["values"]) == (None, [None]), name
     assert found["orders_7d"]["values"] == [trained["orders_7d"]]
     assert audited("return_v1", by_api=True).startswith("28 values compared, no difference; older")
+
+
+@pytest.mark.usefixtures("shop")
+def test_a_stock_sdk_asks_by_two_keys_and_knows_no_empty_list(tmp_path: Path) -> None:
+    now = int(datetime.now(UTC).timestamp())
+    order = {"shop_id": 2, "sku": "pot", "quantity": 2, "asked_at": now}
+    with serving(service="return_v1") as client:
+        wait_until(lambda: ready(client))
+        registry = tmp_path / "registry.pb"
+        registry.write_bytes(client.get("/registry.pb").content)
+        config = RepoConfig(
+            project="example_shop",
+            provider="local",
+            registry=str(registry),
+            online_store={"type": "remote", "path": str(client.base_url).rstrip("/")},
+            entity_key_serialization_version=3,
+        )
+        store = FeatureStore(config=config)
+        service = store.get_feature_service("return_v1")
+        found = store.get_online_features(service, [order | {"customer_id": "anna"}]).to_dict()
+        assert found["total"] == [2 * found["price"][0]]
+        assert found["preferences"] == ['{"language": "de", "newsletter": true}']
+        with pytest.raises(TypeError, match="infer value type from empty value"):
+            store.get_online_features(service, [order | {"customer_id": "dora"}])

@@ -112,6 +112,16 @@ def test_the_last_audit_is_a_share_per_feature(copy: str) -> None:
         assert 'feature="net_service"' not in client.get("/metrics").text
 
 
+def test_another_project_of_the_database_is_in_no_metric(copy: str) -> None:
+    audited("subs_profile_fv:monthly_fee", 5)
+    audited("subs_profile_fv:monthly_fee", 200, project="another")
+    with serving(status_refresh_s=0.1) as client:
+        wait_until(lambda: metric(client, LAST_READ) > 0)
+        share = 'streamflow_skew_share{feature="monthly_fee",view="subs_profile_fv"}'
+        assert metric(client, share) == 0.025
+        assert metric(client, 'streamflow_job_runs_total{command="audit",outcome="killed"}') == 1
+
+
 def test_a_ledger_that_cannot_be_read_leaves_what_was_read_and_says_so(copy: str) -> None:
     done = 'streamflow_job_runs_total{command="ingest",outcome="done"}'
     failures = "streamflow_status_read_failures_total"

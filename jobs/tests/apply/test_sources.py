@@ -360,3 +360,18 @@ def test_what_fits_is_planned(definitions: Path, database: str, text: str) -> No
         connection.execute(SETUP)
     add(definitions, TOP + text)
     assert "+ feature view things" in str(plan())
+
+
+def test_a_table_that_hides_another_one_is_named_with_it(definitions: Path, database: str) -> None:
+    with psycopg.connect() as connection:
+        connection.execute("CREATE TABLE public.users (user_id text, at timestamptz, note text)")
+    add(definitions, f'{TOP}\nthings = view(odd("users", created=""), note=String)')
+    with pytest.raises(SourceMismatch) as refused:
+        plan()
+    assert refused.value.faults[-1] == (
+        "feature view things: data source odd is table source.users, which is found before"
+        " public.users; name the one that is meant with its schema"
+    )
+    text = definitions.read_text()
+    definitions.write_text(text.replace('odd("users"', 'odd("public.users"'))
+    assert "+ feature view things" in str(plan())

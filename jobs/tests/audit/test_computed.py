@@ -138,6 +138,18 @@ def test_a_difference_of_an_input_is_one_of_what_is_computed_of_it(by_api: bool)
 
 
 @pytest.mark.usefixtures("shop")
+def test_an_expression_that_is_evaluated_otherwise_is_found() -> None:
+    execute(
+        "UPDATE ops.catalog SET version = version + 1, document = replace(document::text,"
+        """ '["value", "Int32", 3]', '["value", "Int32", 4]')::jsonb"""
+    )
+    with asked_of(by_api=True) as options:
+        code, line, said = audit("--service", "beside", *options)
+    assert (code, line["skew"]["per:half"], line["skew"]["per:each"]) == (1, 1, 0), said
+    assert "per:half differs in 100.0% of the users" in said
+
+
+@pytest.mark.usefixtures("shop")
 @pytest.mark.parametrize("by_api", [False, True])
 def test_rows_of_later_are_pending_for_what_is_computed(by_api: bool) -> None:
     execute(

@@ -58,6 +58,8 @@ def test_it_is_built_once_for_the_same_data(tmp_path: Path) -> None:
     assert is_built(tmp_path / "other.parquet")
     assert is_built(tmp_path / "p.parquet", "--service", "profile_v1")
     assert not is_built(tmp_path / "p.parquet", "--service", "profile_v1")
+    execute("UPDATE ops.runs SET project = 'another' WHERE command = 'training-set'")
+    assert is_built(out)
 
 
 @pytest.mark.usefixtures("january")

@@ -172,12 +172,36 @@ def of_source(
     found = [f"{owners}{one}" for one in of_times(source, has, kinds, types)]
     for view in views:
         found += [f"{view.view}: {one}" for one in of_fields(view, has, kinds, types)]
+    if found and (said := of_namesakes(connection, source)):
+        found.append(f"{owners}{said}")
     return list(dict.fromkeys(found))
 
 
+<<<<<<< ours
 def user(connection: Connection[Any]) -> str:
     """The role that a connection has."""
     return str(connection.execute("SELECT current_user").fetchone()[0])  # type: ignore[index]
+=======
+def of_namesakes(connection: Connection[Any], source: PostgreSQLSource) -> str:
+    """Says which table was read where several schemas have one of its name; else is empty."""
+    name = source._postgres_options._table or ""
+    found = [one for (one,) in connection.execute(NAMESAKES, [name])]
+    if len(found) < 2:
+        return ""
+    return (
+        f"data source {source.name} is table {found[0]}.{name}, which is found before"
+        f" {', '.join(f'{one}.{name}' for one in found[1:])}; name the one that is meant with its"
+        " schema"
+    )
+
+
+NAMESAKES = """
+    SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname = %s AND c.relkind IN ('r', 'v', 'm', 'f', 'p')
+      AND n.nspname = ANY(current_schemas(false))
+    ORDER BY array_position(current_schemas(false), n.nspname)"""
+"""The schemas that have a table of a name, in the order of the search_path."""
+>>>>>>> theirs
 
 
 def of_times(

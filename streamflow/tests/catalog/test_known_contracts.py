@@ -165,6 +165,12 @@ def test_an_unreadable_catalog_of_before_is_no_reason_to_fail(store: FeatureStor
     assert known()[first].superseded == known()[second].since
 
 
+def versions() -> dict[str, int]:
+    """The version of each project's catalog."""
+    with psycopg.connect() as connection:
+        return dict(connection.execute("SELECT project, version FROM ops.catalogs").fetchall())
+
+
 def test_another_project_of_the_database_has_its_own(store: FeatureStore) -> None:
     contract = service(store, "n")
     with psycopg.connect() as connection:
@@ -174,7 +180,13 @@ def test_another_project_of_the_database_has_its_own(store: FeatureStore) -> Non
     assert known("another")[contract].superseded is None
     service(store, "n")
     assert known()[contract].superseded is None
-    with psycopg.connect() as connection:
+    with psycopg.connect(autocommit=True) as connection:
+        changed = replace(compiler.compiled(store), project="another")
+        rows.write(connection, replace(changed, services={}, known=()))
+        before = versions()
+        connection.execute("SELECT ops.end_contract('another', 'rides_v1', %s)", [contract])
+        assert versions() == {**before, "another": before["another"] + 1}
+        assert known("another")[contract].ended is not None
         rows.write(connection, Catalog(0, "another"))
     assert known("another")[contract].superseded is not None
     assert known()[contract].superseded is None

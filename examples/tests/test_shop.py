@@ -22,7 +22,7 @@ from jobs.apply.apply import apply
 from jobs.tests.acting import done, streamflow
 from streamflow import training
 from streamflow.feast.registry.open import open_store
-from streamflow.feast.registry.source_check import faults
+from streamflow.feast.registry.source_faults import faults
 
 pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
 

@@ -251,10 +251,10 @@ def test_link_that_leads_nowhere(month, link, rule):
 def test_file_that_may_not_be_read(month, monkeypatch):
     real = Path.open
 
-    def refuse(path: Path, mode: str = "r", *how: Any) -> Any:
+    def refuse(path: Path, mode: str = "r", **options: Any) -> Any:
         if path.name == "labels.csv":
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(path))
-        return real(path, mode, *how)
+        return real(path, mode, **options)
 
     monkeypatch.setattr(Path, "open", refuse)  # root may read everything
     rule = "the file cannot be read: Permission denied"

@@ -43,7 +43,7 @@ from streamflow.feast.offline.request import (
     requested,
 )
 from streamflow.feast.offline.write import write_features, write_log
-from streamflow.feast.registry import source_check
+from streamflow.feast.registry import source_faults
 from streamflow.feast.registry import stock_apply as feast_apply
 from streamflow.feast.sources import postgres_source, relation
 from streamflow.offline.compose import text
@@ -247,7 +247,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         """
         source = postgres_source(data_source)
         with connect(config.offline_store) as connection:
-            if found := source_check.faults(connection, [], [source]):
+            if found := source_faults.faults(connection, [], [source]):
                 raise SourceMismatch(found)
 
     def get_table_column_names_and_types_from_data_source(

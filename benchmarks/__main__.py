@@ -19,7 +19,15 @@ from typing import Any
 from benchmarks import postgres, report
 from benchmarks.context import Context, Options, say
 from benchmarks.figures import Section, section_of
-from benchmarks.sections import footprint, materialize, online_read, serving, training_set, wide
+from benchmarks.sections import (
+    computed,
+    footprint,
+    materialize,
+    online_read,
+    serving,
+    training_set,
+    wide,
+)
 from benchmarks.sides import repos
 from jobs.run.versions import commit
 from measurements.plot import draw_growth
@@ -32,6 +40,7 @@ SECTIONS: dict[str, Callable[[Context], Section]] = {
     "sdk": online_read.measure,
     "http": serving.measure,
     "wide": wide.measure,
+    "computed": computed.measure,
     "process": footprint.measure,
 }
 

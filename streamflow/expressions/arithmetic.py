@@ -166,6 +166,8 @@ def equal(_: str, a: Any, b: Any) -> bool:
 
 def less(_: str, a: Any, b: Any) -> bool:
     """a < b."""
+    if a == a and b == b:
+        return bool(a < b)
     return bool(ordered(a) < ordered(b))
 
 

@@ -39,11 +39,32 @@ def part(tree: Tree) -> Evaluate:
         return lambda _, value=arguments[0]: value  # type: ignore[misc]
     parts = [part(one) for one in arguments]
     if operator in SPECIAL:
-        return SPECIAL[operator](parts)
-    if operator == "cast":
-        function = CASTS[arguments[0][1], type_]
-        return strict(lambda _, value: function(value), type_, parts)
-    return strict(FUNCTIONS[operator], type_, parts)
+        made = SPECIAL[operator](parts)
+    elif operator == "cast":
+        made = cast(CASTS[arguments[0][1], type_], parts)
+    else:
+        made = strict(FUNCTIONS[operator], type_, parts)
+    return constant(made) if all(one[0] == "value" for one in arguments) else made
+
+
+def constant(evaluate: Evaluate) -> Evaluate:
+    """A function of no inputs, evaluated once; one that has no value is left as it is."""
+    try:
+        found = evaluate({})
+    except NoValue:
+        return evaluate
+    return lambda _: found
+
+
+def cast(function: Callable[[Any], Any], parts: list[Evaluate]) -> Evaluate:
+    """A function that converts a value which is not null."""
+    [only] = parts
+
+    def value(values: Values) -> Any:
+        a = only(values)
+        return None if a is None else function(a)
+
+    return value
 
 
 def strict(function: Callable[..., Any], type_: str, parts: list[Evaluate]) -> Evaluate:
@@ -102,7 +123,14 @@ def is_null(parts: list[Evaluate]) -> Evaluate:
 
 def first_known(parts: list[Evaluate]) -> Evaluate:
     """COALESCE: the first that is not null; the others are not evaluated."""
-    return lambda values: next((v for one in parts if (v := one(values)) is not None), None)
+
+    def value(values: Values) -> Any:
+        for one in parts:
+            if (found := one(values)) is not None:
+                return found
+        return None
+
+    return value
 
 
 def null_if(parts: list[Evaluate]) -> Evaluate:
@@ -136,7 +164,9 @@ def extreme(choose: Callable[..., Any]) -> Callable[[list[Evaluate]], Evaluate]:
     def made(parts: list[Evaluate]) -> Evaluate:
         def value(values: Values) -> Any:
             known = [v for one in parts if (v := one(values)) is not None]
-            return choose(known, key=ordered, default=None)
+            if any(v != v for v in known):
+                return choose(known, key=ordered)
+            return choose(known, default=None)
 
         return value
 

@@ -126,7 +126,9 @@ def test_a_refused_form_says_why_and_a_role_does_no_more_than_its_job(
     state = page.end(page.start("training-set", entities=writes, out="never.parquet"))
     assert state["type"] == "FAILED"
     for command in ("materialize", "ingest sample://users-10/seed-7/month_000 --as-of 2024-01-31"):
-        with pytest.raises(CommandFailedError, match="role streamflow_trainer_a may not run materialize"):
+        with pytest.raises(
+            CommandFailedError, match="role streamflow_trainer_a may not run materialize"
+        ):
             sample_release.kubectl(*TRAINER, "streamflow", *command.split())
 
 

@@ -55,7 +55,7 @@ demo: $(STAMP) ## Run the whole pipeline and ask the API (DATA=months or REPO=de
 serve: $(STAMP) ## Serve the demo's features on 127.0.0.1 (PORT=8000)
 	@$(BIN)/python -m api --port $(PORT)
 
-test: $(STAMP) ## Every test that needs no cluster and is quick; six minutes on two cores
+test: $(STAMP) ## Every test that needs no cluster and is quick; eight minutes on two cores
 	@$(TESTS) -m "not cluster and not slow"
 
 test-all: $(STAMP) ## Every test that needs no cluster, the slow ones too

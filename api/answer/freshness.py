@@ -30,6 +30,8 @@ class Freshness:
         self._missing = (
             quoted + b':{"as_of":null,"age_seconds":null,"status":"missing"' + ttl + b"}"
         )
+        self.of_request = quoted + b':{"as_of":null,"age_seconds":null,"status":"fresh"}'
+        """The member of `views` where the values come from the request alone."""
         self._begin = quoted + b':{"as_of":"'
         self._fresh = b',"status":"fresh"' + ttl + b"}"
         self._stale = b',"status":"stale"' + ttl + b"}"

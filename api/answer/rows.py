@@ -165,6 +165,8 @@ class Answers:
         self, view: Freshness, numbers: Sequence[int], as_of: Sequence[int | None], now: int
     ) -> bytes:
         """The age of a view's values; computed ones are as old as the oldest they come from."""
+        if not numbers:
+            return view.of_request
         if len(numbers) == 1:
             [number] = numbers
             own = self._views[number]

@@ -34,7 +34,7 @@ class State:
         """
         self._project = project
         self.relation = model.relation_of(project)
-        """Where in the database the catalog is, in SQL."""
+        """The relation of the database that has the catalog, in SQL."""
         self.catalog: Catalog | None = None
         """The catalog that is served; None until one was read, and after it was taken away."""
         self.unreadable_reason: str | None = None

@@ -44,7 +44,7 @@ VIEWS = """
 FEATURES = "SELECT view, feature, compared, differing FROM {} ORDER BY 1, 2"
 """One row per feature of the last audit."""
 FEATURES_OF = "ops.status_of_audits WHERE project = $1"
-"""That of a project."""
+"""The last audit of one project."""
 
 
 @dataclass(frozen=True)

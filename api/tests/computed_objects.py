@@ -19,7 +19,7 @@ QUOTE = RequestSource(
 
 
 def computed_objects(store: Any) -> list[Any]:
-    """Two computed views, with and without a request, and services that have them."""
+    """Computed views, with a request, without one and of one alone, and services that have them."""
     profile = store.get_feature_view("subs_profile_fv")
     fees = sql_feature_view(
         name="fees",
@@ -47,6 +47,12 @@ def computed_objects(store: Any) -> list[Any]:
             "each": "quoted_fee / seats",
         },
     )
+    offers = sql_feature_view(
+        name="offers",
+        sources=[QUOTE],
+        schema=[Field(name="per_seat", dtype=Float64)],
+        expressions={"per_seat": "quoted_fee / seats"},
+    )
     whole_quote = RequestSource(name="whole_quote", schema=[Field(name="seats", dtype=String)])
     named = sql_feature_view(
         name="named",
@@ -58,6 +64,8 @@ def computed_objects(store: Any) -> list[Any]:
         fees,
         quotes,
         named,
+        offers,
+        FeatureService(name="with_offers", features=[profile[["months_active"]], offers]),
         FeatureService(name="two_kinds", features=[quotes[["each"]], named]),
         FeatureService(name="with_fees", features=[profile[["months_active"]], fees]),
         FeatureService(name="fees_alone", features=[fees[["half"]]]),

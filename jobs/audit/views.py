@@ -1,4 +1,4 @@
-"""What an audit compares: feature views that are stored, and those computed from such."""
+"""The views that an audit compares: stored ones, and those that are computed from stored ones."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

@@ -41,7 +41,7 @@ def done_before(command: str, **parameters: Any) -> dict[str, Any] | None:
 
 
 def done(command: str, parameters: str) -> dict[str, str]:
-    """What DONE is asked for: a run of this project with these parameters, as JSON."""
+    """The arguments of DONE: a command, its parameters as JSON, and this project."""
     return {"command": command, "parameters": parameters, "project": settings.project()}
 
 

@@ -161,7 +161,7 @@ class Catalog:
     known: tuple[KnownContract, ...] = ()
     """The contracts that the services have had, the present ones included; not in the document."""
     relation: str = FIRST
-    """Where in the database it is, see relation_of; not in the document."""
+    """The relation that has it, see relation_of; not in the document."""
 
     @cached_property
     def contracts(self) -> dict[str, Contract]:

@@ -1,5 +1,6 @@
 """The checks of a parsed expression's parts: of a number, of a condition, of types together."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from typing import NoReturn
 
@@ -19,8 +20,8 @@ class ExpressionRefused(ConfigurationError):
     """An expression is not one that can be evaluated; says what part of it, and where that is."""
 
 
-class Checks:
-    """Reads parts of an expression that have to be of a kind; `read` is the subclass's."""
+class Checks(ABC):
+    """Reads parts of an expression that have to be of a kind."""
 
     def __init__(self, inputs: Mapping[str, str]) -> None:
         """
@@ -30,9 +31,9 @@ class Checks:
         """
         self._inputs, self._depth = inputs, 0
 
+    @abstractmethod
     def read(self, node: exp.Expression) -> Tree:
         """A node as a tree."""
-        raise NotImplementedError  # Not a left-over: Reader has it.
 
     def refuse(self, node: exp.Expression, why: str) -> NoReturn:
         """Raises ExpressionRefused for a node, with its text and place."""

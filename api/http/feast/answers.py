@@ -212,10 +212,17 @@ class OnlineAnswers:
     def _computed_ends(
         self, computed: Computed, as_of: Sequence[Sequence[int | None]], ends: Sequence[bytes]
     ) -> list[bytes]:
-        """The ends of the columns in the contract's order; computed values are as old as the oldest
-        row that they come from."""
+        """The ends of the columns in the contract's order.
+
+        Computed values are as old as the oldest row that they come from; those of the request
+        alone are there, and describe no instant.
+        """
         of_views = {}
         for name in computed.names:
+            if not computed.views[name]:
+                count = len(as_of[0])
+                of_views[name] = tail([PRESENT] * count, [NEVER] * count)
+                continue
             rows = zip(*(as_of[number] for number in computed.views[name]), strict=True)
             oldest = [min((one for one in row if one is not None), default=None) for row in rows]
             of_views[name] = tail(

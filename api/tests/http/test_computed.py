@@ -159,6 +159,28 @@ def test_feasts_protocol_takes_them_as_entities(client: httpx.Client) -> None:
     assert columns["half"]["statuses"] == ["PRESENT", "NOT_FOUND"]
 
 
+def test_what_comes_from_the_request_alone_is_there_and_has_no_age(client: httpx.Client) -> None:
+    asked = {name: [value, value] for name, value in ASKED.items()}
+    body = {"feature_service": "with_offers", "entities": {"user_id": [USER, "nobody"], **asked}}
+    answer = client.post("/get-online-features", json=body).json()
+    columns = dict(zip(answer["metadata"]["feature_names"], answer["results"], strict=True))
+    assert columns["months_active"]["statuses"] == ["PRESENT", "NOT_FOUND"]
+    assert columns["per_seat"] == {
+        "values": [7.625, 7.625],
+        "statuses": ["PRESENT", "PRESENT"],
+        "event_timestamps": ["1970-01-01T00:00:00Z"] * 2,
+    }
+    taken = {name: ASKED[name] for name in ("quoted_fee", "seats")}
+    plain = client.post(
+        "/features", json={"user_ids": [USER], "service": "with_offers", "inputs": taken}
+    ).json()["results"][0]
+    assert plain["features"]["per_seat"] == 7.625
+    assert plain["views"]["offers"] == {"as_of": None, "age_seconds": None, "status": "fresh"}
+    named = [f"{name}:{value}" for name, value in taken.items()]
+    single = client.get(f"/features/{USER}", params={"service": "with_offers", "input": named})
+    assert single.json()["metadata"]["views"]["offers"] == plain["views"]["offers"]
+
+
 @pytest.mark.parametrize(
     ("inputs", "faults"),
     [
@@ -279,6 +301,7 @@ SECONDS = {"quoted_fee": 30.5, "at": 1706745600, "seats": 0, "plan": "x"}
         ("with_fees", {}),
         ("fees_alone", {}),
         ("with_quotes", SECONDS),
+        ("with_offers", {**SECONDS, "seats": 4}),
         ("above_alone", SECONDS),
         (["fees:half", "subs_profile_fv:months_active"], {}),
     ],

@@ -138,6 +138,28 @@ def test_a_difference_of_an_input_is_one_of_what_is_computed_of_it(by_api: bool)
         assert "item_id=" in said
 
 
+REQUEST_ALONE = """
+doubled = computed("doubled", [quote], {"doubled": (Float64, "d * 2")})
+request_alone = FeatureService(name="request_alone", features=[spent[["orders"]], doubled])
+"""
+
+
+@pytest.mark.usefixtures("shop")
+@pytest.mark.parametrize("by_api", [False, True])
+def test_what_is_computed_of_the_request_alone_is_given_its_values(
+    tmp_path: Path, by_api: bool
+) -> None:
+    with (tmp_path / "shop" / "definitions.py").open("a") as file:
+        file.write(REQUEST_ALONE)
+    apply()
+    with asked_of(by_api) as options:
+        code, line, said = audit("--service", "request_alone", *options)
+    left_out = "doubled (computed from requests alone)"
+    assert (code, line["message"]) == (
+        *(0, f"9 values compared, no difference; not compared: {left_out}"),
+    ), said
+
+
 @pytest.mark.usefixtures("shop")
 def test_an_expression_that_is_evaluated_otherwise_is_found() -> None:
     execute(

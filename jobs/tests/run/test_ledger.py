@@ -98,6 +98,28 @@ def test_what_years_left_goes_run_by_run(database: str) -> None:
     assert execute("SELECT done FROM ops.run_totals WHERE command = 'audit'") == [(25_001,)]
 
 
+def test_what_a_project_did_stays_known_when_another_did_the_same(database: str) -> None:
+    for project in ("first", "second"):
+        execute(
+            f"SELECT set_config('streamflow.project', '{project}', false);"
+            " INSERT INTO ops.runs (command, parameters, versions, outcome, started_at)"
+            " SELECT command, '{}', 'null', 'done', now() - age * interval '1 d'"
+            " FROM (VALUES ('ingest', 700), ('audit', 600), ('ingest', 2), ('audit', 1))"
+            " AS run (command, age);"
+            " INSERT INTO ops.skew SELECT max(run), 'v', 'f', 1, 0, 0 FROM ops.runs"
+            f" WHERE project = '{project}' AND started_at < now() - interval '500 d'"
+        )
+    execute("DELETE FROM ops.runs WHERE project = 'first' AND started_at > now() - interval '3 d'")
+    with recorded("backup"):
+        pass
+    found = "SELECT project FROM ops.runs WHERE command = 'ingest' ORDER BY run"
+    assert execute(found) == [("first",), ("second",)]
+    assert execute("SELECT project FROM ops.status_of_audits ORDER BY 1") == [
+        ("first",),
+        ("second",),
+    ]
+
+
 def test_a_run_that_nobody_ended_is_said_to_be_killed_by_the_next(database: str) -> None:
     enter = (
         "INSERT INTO ops.runs (command, parameters, versions, started_at)"

@@ -17,7 +17,7 @@ STATUS = """
     FROM ops.status_of_commands ORDER BY command"""
 VIEWS = "SELECT * FROM ops.status_of_views ORDER BY project, view"
 SEEN = "SELECT view, max(seen_at), max(window_end) FROM ops.materializations GROUP BY 1 ORDER BY 1"
-FEATURES = "SELECT * FROM ops.status_of_features ORDER BY 1, 2"
+FEATURES = "SELECT * FROM ops.status_of_audits ORDER BY 1, 2, 3"
 
 YEARS = """
     INSERT INTO ops.runs (command, parameters, versions, outcome, rows_read, started_at,
@@ -57,11 +57,12 @@ def test_what_is_old_goes_and_stays_counted(database: str) -> None:
     assert found[1:] == before[1:]
     old = "started_at < now() - interval '400 d'"
     assert execute(f"SELECT command, outcome FROM ops.runs WHERE {old} ORDER BY run") == [
+        ("audit", "done"),  # the last that found anything
         ("ingest", "failed"),  # which may have stored a month
         ("ingest", "done"),  # its last success, and its last run
         ("ingest", "refused"),
     ]
-    assert total("ops.runs") == 2 * 399 + 3 + 1
+    assert total("ops.runs") == 2 * 399 + 4 + 1
     assert total("ops.skew") == 1
     kept = "SELECT view, count(*) FROM ops.materializations GROUP BY 1 ORDER BY 1"
     assert execute(kept) == [("ahead", 400), ("gone", 1), ("usual", 399)]
@@ -73,7 +74,7 @@ def test_how_long_is_a_setting(database: str, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setenv("STREAMFLOW_KEEP_RUNS_DAYS", "31")
     with recorded("backup"):
         pass
-    assert total("ops.runs WHERE command = 'audit'") == 30
+    assert total("ops.runs WHERE command = 'audit'") == 30 + 1
     monkeypatch.setenv("STREAMFLOW_KEEP_RUNS_DAYS", "30")
     with pytest.raises(ConfigurationError, match="STREAMFLOW_KEEP_RUNS_DAYS: input should be gre"):
         recent(1)

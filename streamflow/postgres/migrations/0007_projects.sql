@@ -131,7 +131,7 @@ CREATE OR REPLACE VIEW ops.status_of_audits AS
 SELECT project, view, feature, compared, differing, pending
 FROM ops.last_audits JOIN ops.skew ON run = last_audit;
 
--- As in 0006, by project.
+-- As in 0006, by project; and the audit stays whose findings are the last ones, since they are known by its run.
 CREATE OR REPLACE FUNCTION ops.tidy(keep_days integer, OUT killed bigint, OUT removed bigint)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
@@ -158,6 +158,7 @@ BEGIN
                 SELECT FROM ops.project_totals AS t
                 WHERE t.project = r.project AND t.command = r.command
                   AND r.run IN (t.last_run, t.last_done))
+            AND run NOT IN (SELECT last_audit FROM ops.last_audits)
             AND (outcome = 'refused'
                 OR command NOT IN ('ingest', 'training-set', 'materialize')
                 OR command = 'materialize' AND parameters->>'force' IS DISTINCT FROM 'true'
@@ -172,7 +173,6 @@ BEGIN
         RETURNING run
     ), findings AS (
         DELETE FROM ops.skew WHERE run IN (SELECT run FROM gone)
-            AND run NOT IN (SELECT last_audit FROM ops.last_audits)
     ), materializations AS (
         DELETE FROM ops.materializations WHERE materialization IN (
             SELECT materialization FROM ops.materializations AS m

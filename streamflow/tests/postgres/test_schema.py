@@ -138,17 +138,23 @@ def test_a_database_without_numbers_is_migrated_with_all_it_has(
     connection: psycopg.Connection,
 ) -> None:
     as_before_numbers(connection)
+    catalog = "INSERT INTO ops.catalog (version, format, document) VALUES (1, 1, %s)"
+    connection.execute(catalog, ['{"project": "shop"}'])
     connection.execute(RUNS)
     tables = ("ops.runs", "ops.materializations", "source.labels_snapshots")
-    before = [rows(connection, f"SELECT * FROM {one}") for one in tables]
+    before = [rows(connection, f"SELECT * FROM {one} ORDER BY 1") for one in tables]
     told = [rows(connection, query) for query in (STATUS, VIEWS)]
     assert len(told[0]) == 4
     assert len(told[1]) == 6
     assert schema.state(connection) == "outdated"
     schema.require(connection)  # what worked with it goes on
     assert schema.migrate(connection) is True
-    after = [rows(connection, f"SELECT * FROM {one}") for one in tables]
-    assert after == [[(*row, "") for row in before[0]], *before[1:]]  # runs of no project
+    after = [rows(connection, f"SELECT * FROM {one} ORDER BY 1") for one in tables]
+    runs = [(*row, "" if row[1] == "backup" else "shop") for row in before[0]]
+    assert after == [runs, *before[1:]]
+    by_project = rows(connection, "SELECT * FROM ops.status_of_projects ORDER BY command")
+    assert [row[0] for row in by_project] == ["shop", "", "shop", "shop"]
+    assert [row[1:] for row in by_project] == told[0]
     assert [rows(connection, query) for query in (STATUS, VIEWS)] == told
     migrated = structure(connection)
     connection.execute("DROP SCHEMA source, registry, online, ops CASCADE")

@@ -3,8 +3,9 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
-from contextlib import contextmanager
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -18,40 +19,65 @@ from jobs.run.ledger import recorded
 from streamflow.postgres import embedded
 from streamflow.postgres.connect import connect
 
-ROOT = Path(__file__).parents[3]
-PRIMARY = ROOT / ".streamflow" / "tests" / "postgres"
 USER = "7590-VHVEG"
 COLUMN = '"subs_profile_fv:months_active"'
 
+Server = tuple[dict[str, str], Callable[..., None]]
+"""The PG* variables of a server, and a function that runs pg_ctl on it."""
+
+
+@pytest.fixture
+def folder(databases: Any) -> Path:
+    """The folder in which the tests' server has its data, in memory where the system has room."""
+    return Path(databases.FOLDER)
+
+
+@pytest.fixture
+def primary(
+    folder: Path, server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[dict[str, str]]:
+    """The PG* variables of a server of the test's own with features; PG* points at it.
+
+    Its standby replays nothing of other tests, which write more than one can follow.
+    """
+    with backup(folder, server) as (where, _):
+        monkeypatch.setenv("PGHOST", where["PGHOST"])
+        yield where
+
 
 @contextmanager
-def standby(server: dict[str, str]) -> Iterator[tuple[dict[str, str], Any]]:
-    """The PG* variables of a new standby of `server`, and a function that runs pg_ctl on it."""
-    handle = embedded.attach(PRIMARY)
-    data = PRIMARY.with_name(f"standby-{os.getpid()}")
+def backup(folder: Path, source: dict[str, str], *options: str) -> Iterator[Server]:
+    """A server that runs from a base backup of `source`; `options` are pg_basebackup's."""
+    handle = embedded.attach(folder / "postgres")
+    data = folder / f"backup-{uuid.uuid4().hex[:8]}"
 
-    def run(program: str, *options: str) -> None:
-        command = [str(Path(handle.bin_path) / program), f"--pgdata={data}", *options]
+    def run(program: str, *arguments: str) -> None:
+        command = [str(Path(handle.bin_path) / program), f"--pgdata={data}", *arguments]
         subprocess.run(
             command,
             user=handle.system_user,
             cwd="/",
-            env={**os.environ, **server},
+            env={**os.environ, **source},
             stdout=subprocess.DEVNULL,
             timeout=60,
             check=True,
         )
 
     with TemporaryDirectory() as sockets, rights(data, Path(sockets), handle.system_user):
-        run("pg_basebackup", "--write-recovery-conf", "--checkpoint=fast", "--no-sync")
+        run("pg_basebackup", "--checkpoint=fast", "--no-sync", *options)
         for copied in data.glob(".s.PGSQL.*"):
             copied.unlink()
-        options = f"-c listen_addresses= -c unix_socket_directories={sockets}"
-        run("pg_ctl", "start", "--wait", f"--log={data}/standby.log", f"--options={options}")
+        where = f"-c listen_addresses= -c unix_socket_directories={sockets}"
+        run("pg_ctl", "start", "--wait", f"--log={data}/server.log", f"--options={where}")
         try:
-            yield {**server, "PGHOST": sockets}, lambda action: run("pg_ctl", action, "--wait")
+            yield {**source, "PGHOST": sockets}, lambda action: run("pg_ctl", action, "--wait")
         finally:
             run("pg_ctl", "stop", "--wait", "--mode=immediate")
+
+
+def standby(folder: Path, source: dict[str, str]) -> AbstractContextManager[Server]:
+    """A hot standby of `source`."""
+    return backup(folder, source, "--write-recovery-conf")
 
 
 @contextmanager
@@ -86,12 +112,12 @@ def position(function: str) -> int:
 
 @pytest.mark.slow
 def test_a_standby_is_read_and_its_primary_followed(
-    server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, primary: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with serving() as client:
         wait_until(lambda: ready(client))
         expected = client.get(f"/features/{USER}").json()
-    with standby(server) as (where, pg_ctl):
+    with standby(folder, primary) as (where, pg_ctl):
         monkeypatch.setenv("PGHOST", where["PGHOST"])
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             write(3)
@@ -102,11 +128,10 @@ def test_a_standby_is_read_and_its_primary_followed(
             # Nobody tells it of writes, so that nothing is kept and each is seen once it is there.
             assert metric(client, "streamflow_api_listening") == 0
             with pytest.MonkeyPatch.context() as patch:
-                patch.setenv("PGHOST", server["PGHOST"])
+                patch.setenv("PGHOST", primary["PGHOST"])
                 write(41)
                 written = position("pg_current_wal_lsn()")
-            # It replays what other tests write meanwhile, too.
-            wait_until(lambda: position("pg_last_wal_replay_lsn()") >= written, seconds=180)
+            wait_until(lambda: position("pg_last_wal_replay_lsn()") >= written)
             assert months(client) == 41
             pg_ctl("promote")
             write(42)
@@ -129,14 +154,14 @@ def told() -> tuple[str, str, str]:
 
 
 def test_a_run_of_the_primary_is_running_on_its_standby_until_that_is_promoted(
-    server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch
+    folder: Path, primary: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A standby has no locks of its primary's runs; one found killed before is so here, too."""
     statement(
         "INSERT INTO ops.runs (command, parameters, versions, started_at)"
         " VALUES ('audit', '{}', '{}', now() - interval '1 hour')"
     )
-    with recorded("ingest"), standby(server) as (where, pg_ctl):
+    with recorded("ingest"), standby(folder, primary) as (where, pg_ctl):
         monkeypatch.setenv("PGHOST", where["PGHOST"])
         with serving(status_refresh_s=0.1) as client:
             wait_until(lambda: metric(client, RUNNING) == 1)
@@ -146,5 +171,5 @@ def test_a_run_of_the_primary_is_running_on_its_standby_until_that_is_promoted(
             wait_until(lambda: metric(client, KILLED) == metric(client, LAST) == 1)
             assert metric(client, RUNNING) == 0
             assert told() == ("killed", "killed", "killed")
-        monkeypatch.setenv("PGHOST", server["PGHOST"])
+        monkeypatch.setenv("PGHOST", primary["PGHOST"])
         assert told() == ("running", "running", "killed")

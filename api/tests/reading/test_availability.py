@@ -71,7 +71,7 @@ def test_a_service_without_anything_applied_becomes_ready_by_itself(
 
         apply()
         wait_until(lambda: ready(client), 5)
-        assert "streamflow_api_ready 1.0" in client.get("/metrics").text
+        wait_until(lambda: metric(client, "streamflow_api_ready") == 1)
         assert_problem(client.get(USER), 404, "unknown-user")
 
         with recorded("ingest") as run:

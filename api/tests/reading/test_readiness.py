@@ -71,7 +71,7 @@ def ask_at_once(client: httpx.Client, count: int) -> list[httpx.Response]:
 @pytest.mark.slow
 def test_hundreds_who_ask_at_once_share_a_probe(copy: str, probes: Probes) -> None:
     with serving(max_waiting=5, registry_refresh_s=1000) as client, ThreadPoolExecutor(1) as thread:
-        wait_until(lambda: ready(client))
+        wait_until(lambda: metric(client, "streamflow_api_ready") == 1)
         before = probes.begun
         probes.go_on.clear()
         asked = thread.submit(ask_at_once, client, 300)

@@ -83,7 +83,7 @@ def test_metrics_count_users_time_and_readiness(client: httpx.Client) -> None:
     client.post("/features", json={"user_ids": ["7590-VHVEG", "0002-ORFBO", "nobody"]})
     wait_until(lambda: metric(client, timed) == before[2] + 1)
     assert [metric(client, line) for line in (found, unknown)] == [before[0] + 2, before[1] + 1]
-    assert metric(client, "streamflow_api_ready") == 1
+    wait_until(lambda: metric(client, "streamflow_api_ready") == 1)
     assert metric(client, "streamflow_api_requests_in_flight") == 1
     assert metric(client, "process_resident_memory_bytes") > 0
 

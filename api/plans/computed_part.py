@@ -45,9 +45,9 @@ def with_computed(
     }
     inputs = []
     for projection, view in asked:
-        first = len(views)
-        inputs.append(with_inputs(catalog, projection, view, views, columns))
-        shown[projection.alias] = tuple(range(first, len(views)))
+        numbers, own = with_inputs(catalog, projection, view, views, columns)
+        shown[projection.alias] = numbers
+        inputs.append(own)
     given = {name: len(columns) + at for at, name in enumerate(request)}
     made: list[ComputedColumn] = []
     for (projection, view), own in zip(asked, inputs, strict=True):
@@ -71,20 +71,34 @@ def with_inputs(
     view: ComputedView,
     views: list[PlannedView],
     columns: list[PlannedColumn],
-) -> dict[str, int]:
-    """Adds the views and columns that a computed view reads to a plan's.
+) -> tuple[tuple[int, ...], dict[str, int]]:
+    """Adds to a plan's views and columns what a computed view reads and is not among them.
 
     Returns:
-        By the names in its expressions, the places of their columns.
+        The numbers of the views that it reads, and by the names in its expressions the places of
+        their columns.
     """
-    places = {}
+    numbers, places = [], {}
     for needed in inputs_needed(projection, view):
+        number = number_of(planned_view(catalog, needed), views)
+        numbers.append(number)
         stored = {one.name: one for one in catalog.views[needed.view].features}
         for name in needed.features:
-            places[needed.view, name] = len(columns)
-            columns.append(PlannedColumn(len(views), stored[name]))
-        views.append(planned_view(catalog, needed))
-    return {name: places[origin] for name, origin in view.inputs.items() if origin in places}
+            column = PlannedColumn(number, stored[name])
+            if column not in columns:
+                columns.append(column)
+            places[needed.view, name] = columns.index(column)
+    own = {name: places[origin] for name, origin in view.inputs.items() if origin in places}
+    return tuple(numbers), own
+
+
+def number_of(wanted: PlannedView, views: list[PlannedView]) -> int:
+    """The number of a view that is read by the same keys, which is added where there is none."""
+    for number, one in enumerate(views):
+        if (one.view.name, one.keys) == (wanted.view.name, wanted.keys):
+            return number
+    views.append(wanted)
+    return len(views) - 1
 
 
 def computed_views(catalog: Catalog, projections: Iterable[Projection]) -> Asked:

@@ -6,7 +6,7 @@ from typing import Any
 from api.answer.instants import SECOND
 from api.answer.rows import Answers
 from api.plans.computed import NO_INSTANT
-from api.plans.plan import Selection
+from api.plans.plan import Plan, Selection
 from api.plans.planning import plan_of
 from streamflow.catalog.model import (
     Catalog,
@@ -33,6 +33,11 @@ def view(name: str, feature: str, type_: str, fresh_for_s: float) -> View:
 
 def computed(expression: str) -> Answers:
     """The answers of a service with one feature of an expression over both views."""
+    return Answers(planned(expression), "user_id")
+
+
+def planned(expression: str, *stored: Projection) -> Plan:
+    """The plan of a service with that feature, after `stored`."""
     tree = parsed(expression, TYPES, "Int64")
     inputs = {name: (name[:3], name[5:]) for name in TYPES}
     both = ComputedView(
@@ -43,13 +48,14 @@ def computed(expression: str) -> Answers:
         (ComputedFeature("x", "Int64", expression, tree, ""),),
         "",
     )
-    service = Service("s", "", {}, (Projection("both", "both", {}, ("x",)),), "hash")
+    projections = (*stored, Projection("both", "both", {}, ("x",)))
+    service = Service("s", "", {}, projections, "hash")
     views = {
         "new": view("new", "at", "UnixTimestamp", 0),
         "old": view("old", "n", "Int64", DAY_S),
     }
     catalog = Catalog(1, "shop", views, {"s": service}, {"both": both})
-    return Answers(plan_of(catalog, Selection("s")), "user_id")
+    return plan_of(catalog, Selection("s"))
 
 
 def answered(expression: str, row: tuple[Any, ...], now: int) -> dict[str, Any]:
@@ -80,3 +86,20 @@ def test_values_of_several_views_are_as_old_and_stale_as_one_of_them() -> None:
     half = answered(BOTH, (None, now - hour, 7, 1), now)
     assert half["metadata"]["views"]["both"]["age_seconds"] == 3600
     assert half["features"]["x"] == 11
+
+
+def test_what_is_read_anyway_is_not_read_again() -> None:
+    new, old = (Projection(view, view, {}, (name,)) for view, name in (("new", "at"), ("old", "n")))
+    plan = planned(BOTH, old, new)
+    assert [one.alias for one in plan.views] == ["old", "new"]
+    assert [one.feature.name for one in plan.columns] == ["n", "at"]
+    assert plan.shown == {"old": (0,), "new": (1,), "both": (1, 0)}
+    plan = planned(BOTH, old)
+    assert [one.feature.name for one in plan.columns] == ["n", "at"]
+
+
+def test_a_view_of_other_keys_is_read_besides() -> None:
+    friend = Projection("old", "friend", {"user_id": "friend_id"}, ("n",))
+    plan = planned("old__n", friend)
+    assert [one.keys for one in plan.views] == [("friend_id",), ("user_id",)]
+    assert [one.view_number for one in plan.columns] == [0, 1]

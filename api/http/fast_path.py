@@ -1,14 +1,15 @@
 """The routes that are asked most, answered in front of the framework.
 
-They answer requests that need no explanation: with a query string that the framework has validated
-before, or a body that fits its model. All others go on to the framework's route of the same path,
-which answers them or says what is wrong; both call the same functions.
+They answer requests with a query string that the framework has validated or refused before, and
+those with a body that is JSON. All others go on to the framework's route of the same path, which
+answers them or says what is wrong; both call the same functions, and say the same.
 """
 
 import asyncio
+import json
 import re
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pydantic import BaseModel, ValidationError
@@ -30,6 +31,8 @@ MOST_QUERIES, LONGEST_QUERY = 1024, 2048
 """Query strings that are remembered, and bytes of each; the least recently used goes first."""
 IS_HASH = re.compile(schemas.HASH.strip("^$").encode())
 
+Faults = Sequence[Mapping[str, Any]]
+"""What is wrong with a request, as pydantic tells it."""
 Answer = Callable[[FeatureReader, Any, tuple[str, ...]], Awaitable[Reply]]
 
 
@@ -52,6 +55,9 @@ class Headers(NamedTuple):
         return () if self.contract is None else (self.contract.decode(),)
 
 
+NO_HEADERS = Headers(None, None, None, None)
+
+
 class FastPath:
     """Answers the fast routes. Belongs to one event loop."""
 
@@ -63,6 +69,7 @@ class FastPath:
         """
         self._limit, self._seconds = limit, seconds
         self._queries: OrderedDict[bytes, tuple[Selection, tuple[str, ...], Inputs]] = OrderedDict()
+        self._refused: OrderedDict[bytes, Faults] = OrderedDict()
         self._bodies: dict[str, tuple[type[BaseModel], Answer]] = {
             USERS: (schemas.Batch, batch_answer),
             ONLINE: (OnlineRequest, feast_answers.answer),
@@ -70,12 +77,13 @@ class FastPath:
 
     def remember(self, query: bytes, asked: schemas.Asked) -> None:
         """Remember the meaning of a query string of USER, as the framework has validated it."""
-        if len(query) > LONGEST_QUERY:
-            return
         found = (selection_of(asked), contracts_of(asked.contract), inputs_of(asked))
-        self._queries[query] = found
-        if len(self._queries) > MOST_QUERIES:
-            self._queries.popitem(last=False)
+        remember(self._queries, query, found)
+
+    def remember_refused(self, scope: Scope, faults: Faults) -> None:
+        """Remember what the framework has found wrong with the query string, and nothing else."""
+        if self.route(scope, NO_HEADERS) == USER:
+            remember(self._refused, scope["query_string"], faults)
 
     def route(self, scope: Scope, headers: Headers) -> str | None:
         """The template of the fast route that may answer a request; None if there is none."""
@@ -98,13 +106,14 @@ class FastPath:
         return await self._body(features, route, receive, headers, request_id)
 
     async def _user(self, scope: Scope, headers: Headers, request_id: str) -> Reply | None:
-        user_id = scope["path"][len(PREFIX) :]
-        remembered = self._queries.get(scope["query_string"])
-        if remembered is None or not MIN_ID <= len(user_id) <= MAX_ID:
+        user_id, query = scope["path"][len(PREFIX) :], scope["query_string"]
+        if not MIN_ID <= len(user_id) <= MAX_ID or "\0" in user_id:
             return None
-        if "\0" in user_id:
-            return None
-        self._queries.move_to_end(scope["query_string"])
+        remembered = self._queries.get(query)
+        if remembered is None:
+            faults = self._refused.get(query)
+            return None if faults is None else problems.faults_problem(faults, request_id)
+        self._queries.move_to_end(query)
         selection, contracts, inputs = remembered
         try:
             features: FeatureReader = scope["state"]["features"]
@@ -131,16 +140,42 @@ class FastPath:
         except TimeoutError:
             return problems.late_body_problem(request_id), receive
         model, answer = self._bodies[route]
+        content = b"".join(message.get("body", b"") for message in messages)
         try:
-            asked = model.model_validate_json(
-                b"".join(message.get("body", b"") for message in messages)
-            )
+            asked = model.model_validate_json(content)
         except ValidationError:
+            if faults := faults_of(model, content):
+                return problems.faults_problem(faults, request_id), receive
             return None, replaying(messages, receive)
         try:
             return await answer(features, asked, headers.contracts), receive
         except StreamflowError as error:
             return problems.error_problem(error, request_id), receive
+
+
+def remember(known: OrderedDict[bytes, Any], query: bytes, found: Any) -> None:
+    """Keep what is known of a query string, and drop the least recently used if there are many."""
+    if len(query) > LONGEST_QUERY:
+        return
+    known[query] = found
+    if len(known) > MOST_QUERIES:
+        known.popitem(last=False)
+
+
+def faults_of(model: type[BaseModel], content: bytes) -> Faults:
+    """The faults of a body in the framework's words; none where it has to tell them itself."""
+    try:
+        asked = json.loads(content)
+        if asked is not None:  # which counts as no body
+            model.model_validate(asked, from_attributes=True)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        return [{**fault, "loc": ("body", *fault["loc"])} for fault in found]
+    except json.JSONDecodeError as error:
+        return [{"loc": ("body", error.pos), "type": "json_invalid", "msg": error.msg}]
+    except (ValueError, RecursionError):  # no UTF-8, or nested too deeply
+        pass
+    return []
 
 
 async def batch_answer(

@@ -132,11 +132,18 @@ def validation_response(request: Request, error: Exception) -> Response:
     """The problem of a parameter or body that is not valid: faults with their places, no values."""
     assert isinstance(error, RequestValidationError)  # noqa: S101  # as registered
     found = error.errors()
+    if all(fault["loc"][0] == "query" for fault in found):
+        request.state.fast_path.remember_refused(request.scope, found)
+    return faults_problem(found, request.state.request_id).response()
+
+
+def faults_problem(found: Sequence[Any], request_id: str) -> Reply:
+    """The problem of faults as pydantic tells them."""
     faults = [
         {"where": place(fault["loc"]), "what": WORDS.get(fault["type"], fault["msg"])}
         for fault in found[:ERRORS_SHOWN]
     ]
-    return invalid_problem(faults, len(found), request.state.request_id).response()
+    return invalid_problem(faults, len(found), request_id)
 
 
 def invalid_problem(faults: Sequence[Mapping[str, str]], total: int, request_id: str) -> Reply:

@@ -179,6 +179,8 @@ def test_any_document(api: Api) -> None:
         written = json.dumps(body).encode()
         answer = api.ask("POST", path.encode(), written, b"Content-Type: application/json\r\n")
         api.check("POST", path, answer)
+        by_framework = b"Content-Type: application/json; charset=utf-8\r\n"
+        assert fault(answer) == fault(api.ask("POST", path.encode(), written, by_framework))
         seen[answer[0]] += 1
 
     check()
@@ -193,6 +195,8 @@ def test_any_bytes(api: Api) -> None:
         answer = api.ask("POST", path.encode(), body, headers)
         assert 400 <= answer[0] < 500
         api.check("POST", path, answer)
+        by_framework = headers.replace(b"json\r", b"json; charset=utf-8\r")
+        assert fault(answer) == fault(api.ask("POST", path.encode(), body, by_framework))
 
     check()
 
@@ -208,13 +212,22 @@ def test_any_path_and_query(api: Api) -> None:
     def check(path: str, rest: str | bytes, query: list[tuple[str, str]]) -> None:
         ending = quoted(rest) if path.endswith("/") else b""
         asked = b"&".join(quoted(name) + b"=" + quoted(value) for name, value in query)
-        answer = api.ask("GET", path.encode() + ending + b"?" * bool(asked) + asked)
+        target = path.encode() + ending + b"?" * bool(asked) + asked
+        answer = api.ask("GET", target)
+        assert fault(answer) == fault(api.ask("GET", target))  # what is wrong is remembered
         is_one = bool(ending) and (path == "/features/" or b"%2F" not in ending.upper())
         api.check("GET", routes.get(path, path) if is_one or path not in routes else "", answer)
         seen[answer[0]] += 1
 
     check()
     assert {200, 404, 422} <= set(seen), seen
+
+
+def fault(answer: tuple[int, str, bytes]) -> tuple[int, dict[str, Any]]:
+    """An answer's status, and the problem that it tells but for the request's id."""
+    status, _, body = answer
+    problem = json.loads(body) if 400 <= status < 500 else {}
+    return status, {name: value for name, value in problem.items() if name != "instance"}
 
 
 def quoted(text: str | bytes) -> bytes:

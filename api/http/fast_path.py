@@ -165,8 +165,8 @@ def remember(known: OrderedDict[bytes, Any], query: bytes, found: Any) -> None:
 def faults_of(model: type[BaseModel], content: bytes) -> Faults:
     """The faults of a body in the framework's words; none where it has to tell them itself."""
     try:
-        asked = json.loads(content)
-        if asked is not None:  # which counts as no body
+        asked = json.loads(content or b"null")
+        if asked is not None:  # which is no body to the framework
             model.model_validate(asked, from_attributes=True)
     except ValidationError as error:
         found = error.errors(include_url=False, include_context=False, include_input=False)

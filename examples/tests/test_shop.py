@@ -39,7 +39,7 @@ def audited(service: str, by_api: bool) -> str:
 
 
 @pytest.mark.usefixtures("shop")
-@pytest.mark.parametrize("by_api", [False, True])
+@pytest.mark.parametrize("by_api", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_an_audit_asks_a_service_of_two_views_with_values_of_a_request(by_api: bool) -> None:
     assert audited("return_v1", by_api) == "36 values compared, no difference"
 
@@ -50,7 +50,7 @@ total_v1 = FeatureService(name="total_v1", features=[customer_daily, order_compu
 """
 
 
-@pytest.mark.parametrize("by_api", [False, True])
+@pytest.mark.parametrize("by_api", [False, pytest.param(True, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(("service", "values"), [("reorder_v1", 32), ("total_v1", 24)])
 def test_an_audit_gives_the_keys_of_views_that_are_only_computed_from(
     shop: str,

@@ -336,6 +336,7 @@ def test_the_end_of_one_is_told(served: httpx.Client) -> None:
     assert body["known"] == [present]
 
 
+@pytest.mark.slow
 def test_who_pins_is_never_refused_while_definitions_change(copy: str) -> None:
     stop = threading.Event()
 

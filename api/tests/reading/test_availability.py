@@ -174,6 +174,7 @@ def proxy(server: dict[str, str], copy: str, monkeypatch: pytest.MonkeyPatch) ->
         yield proxy
 
 
+@pytest.mark.slow
 def test_a_database_that_falls_silent_is_a_problem_and_not_for_ever(proxy: Proxy) -> None:
     with serving(deadline_s=1.5, registry_refresh_s=60, cache_users=0) as client:
         wait_until(lambda: ready(client))

@@ -96,6 +96,7 @@ def test_a_value_that_cannot_be_written_fails_its_own_user_alone(
     assert [one.status_code for one in answers] == [200, 500] * 10
 
 
+@pytest.mark.slow
 def test_a_request_whose_time_is_over_takes_no_other_with_it(
     copy: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

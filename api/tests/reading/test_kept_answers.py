@@ -250,6 +250,7 @@ def through(proxy: Proxy, monkeypatch: pytest.MonkeyPatch) -> Callable[[], pytes
     return act
 
 
+@pytest.mark.slow
 def test_answers_are_not_given_past_the_bound_when_the_network_falls_silent(
     proxy: Proxy, through: Callable[[], pytest.MonkeyPatch]
 ) -> None:

@@ -89,6 +89,7 @@ def test_late_notifications_shorten_the_time_an_answer_is_given(
         assert (metric(client, HITS) > 0) is keeps
 
 
+@pytest.mark.slow
 def test_notifications_may_fail_to_arrive_from_any_moment_on(
     server: dict[str, str], copy: str
 ) -> None:

@@ -172,7 +172,7 @@ def added(name: str) -> Callable[[Catalog], Catalog]:
     return change
 
 
-@pytest.mark.parametrize("told", [True, False])
+@pytest.mark.parametrize("told", [True, pytest.param(False, marks=pytest.mark.slow)])
 def test_what_was_applied_is_served_at_once_while_others_are_refused(copy: str, told: bool) -> None:
     """The catalog is noticed even where the notification of the change is lost."""
     if not told:

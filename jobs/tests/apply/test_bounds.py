@@ -57,7 +57,9 @@ TOO_LARGE = {
 
 
 @pytest.mark.usefixtures("in_a_second")
-@pytest.mark.parametrize("file", ["definitions.py", "snapshots.py"])
+@pytest.mark.parametrize(
+    "file", ["definitions.py", pytest.param("snapshots.py", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("loop", LOOPS)
 def test_code_that_does_not_end_is_told_with_its_line(shop: Path, file: str, loop: str) -> None:
     text, line = LOOPS[loop]

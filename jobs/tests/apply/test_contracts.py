@@ -69,6 +69,7 @@ def test_the_plan_and_the_apply_say_what_is_superseded(database: str, repo: Path
     assert contract_of("churn_v1") == CHURN
 
 
+@pytest.mark.slow
 def test_an_older_one_that_is_answered_no_more_is_said_and_keeps_nothing_back(
     database: str, repo: Path
 ) -> None:
@@ -105,6 +106,7 @@ def test_a_service_that_is_removed_says_enough(database: str, repo: Path) -> Non
     assert str(plan()) == "- feature service profile_v1"
 
 
+@pytest.mark.slow
 def test_days_end_one_and_the_plan_says_so(
     database: str, repo: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -81,6 +81,7 @@ def test_each_project_is_applied_and_leaves_the_other(both: dict[str, str], runn
     assert "nothing to do" in done(running, "apply", "--plan").out
 
 
+@pytest.mark.slow
 def test_runs_of_one_project_are_not_done_for_the_other(
     both: dict[str, str], running: Forks
 ) -> None:
@@ -98,6 +99,7 @@ def test_runs_of_one_project_are_not_done_for_the_other(
     assert "streamflow" in listed
 
 
+@pytest.mark.slow
 def test_an_apply_that_failed_is_completed_in_its_own_project(
     both: dict[str, str], running: Forks
 ) -> None:
@@ -110,6 +112,7 @@ def test_an_apply_that_failed_is_completed_in_its_own_project(
     assert "online tables" in done(running, "apply", "--plan", environment=both).out
 
 
+@pytest.mark.slow
 def test_each_has_an_api_with_its_services_contracts_and_metrics(
     both: dict[str, str], running: Forks
 ) -> None:
@@ -138,6 +141,7 @@ def test_each_has_an_api_with_its_services_contracts_and_metrics(
     assert "churn_v1" in ended.message
 
 
+@pytest.mark.slow
 def test_changes_of_a_further_project_are_served(both: dict[str, str], running: Forks) -> None:
     with serving(project=DEVICES, service="device_v1") as client:
         wait_until(lambda: client.get("/readyz").status_code == 200)

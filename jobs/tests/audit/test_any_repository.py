@@ -58,7 +58,7 @@ SERVICES = {
 
 
 @pytest.mark.usefixtures("shop")
-@pytest.mark.parametrize("by_api", [False, True])
+@pytest.mark.parametrize("by_api", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_each_kind_of_service_is_compared(by_api: bool) -> None:
     with serving_here(service="one_key") if by_api else nullcontext() as client:
         options = []
@@ -119,7 +119,7 @@ VALUE = "readings:value"
 
 
 @pytest.mark.usefixtures("readings")
-@pytest.mark.parametrize("by_api", [False, True])
+@pytest.mark.parametrize("by_api", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_faults_are_found_for_a_key_of_five_types(by_api: bool) -> None:
     with serving_here() if by_api else nullcontext() as client:
         options: list[str] = []

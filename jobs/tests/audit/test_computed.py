@@ -103,7 +103,7 @@ def asked_of(by_api: bool) -> Iterator[list[str]]:
 
 
 @pytest.mark.usefixtures("shop")
-@pytest.mark.parametrize("by_api", [False, True])
+@pytest.mark.parametrize("by_api", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_computed_features_are_compared_as_others_are(by_api: bool) -> None:
     with asked_of(by_api) as options:
         for service, count in COUNTS.items():
@@ -115,7 +115,7 @@ def test_computed_features_are_compared_as_others_are(by_api: bool) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-@pytest.mark.parametrize("by_api", [False, True])
+@pytest.mark.parametrize("by_api", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_difference_of_an_input_is_one_of_what_is_computed_of_it(by_api: bool) -> None:
     with asked_of(by_api) as options:
         execute(f"UPDATE {ONLINE} SET \"spent:amount\" = 70 WHERE user_id = 'u4'")
@@ -145,7 +145,7 @@ request_alone = FeatureService(name="request_alone", features=[spent[["orders"]]
 
 
 @pytest.mark.usefixtures("shop")
-@pytest.mark.parametrize("by_api", [False, True])
+@pytest.mark.parametrize("by_api", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_what_is_computed_of_the_request_alone_is_given_its_values(
     tmp_path: Path, by_api: bool
 ) -> None:
@@ -173,7 +173,7 @@ def test_an_expression_that_is_evaluated_otherwise_is_found() -> None:
 
 
 @pytest.mark.usefixtures("shop")
-@pytest.mark.parametrize("by_api", [False, True])
+@pytest.mark.parametrize("by_api", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_rows_of_later_are_pending_for_what_is_computed(by_api: bool) -> None:
     execute(
         "INSERT INTO source.spent SELECT user_id, now(), clock_timestamp(), amount + 1, orders,"
@@ -189,7 +189,7 @@ def test_rows_of_later_are_pending_for_what_is_computed(by_api: bool) -> None:
 
 
 @pytest.mark.usefixtures("shop")
-@pytest.mark.parametrize("by_api", [False, True])
+@pytest.mark.parametrize("by_api", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_inputs_past_their_ttl_are_nulls_on_both_sides(by_api: bool) -> None:
     execute('UPDATE online."shop:item_id bigint" SET "prices@event_ts" = now() - interval \'4d\'')
     execute("UPDATE source.prices SET at = now() - interval '4d'")

@@ -77,6 +77,7 @@ def test_what_has_ended_or_is_not_answered_is_not_compared() -> None:
     assert audited().message == "50 values compared, no difference"
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("served")
 def test_the_api_is_asked_for_them_one_by_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch

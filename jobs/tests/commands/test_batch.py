@@ -153,6 +153,7 @@ def test_all_waits_of_a_batch_together_take_no_longer_than_one(
     assert 600 <= sum(slept) <= 620  # one that is none of a batch waits for itself
 
 
+@pytest.mark.slow
 def test_a_training_set_waits_for_its_labels_as_long_as_months_are_loaded(
     database: str, small_months: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

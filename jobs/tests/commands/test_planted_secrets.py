@@ -85,6 +85,7 @@ def planted(tmp_path: Path, running: Forks) -> Iterator[Planted]:
             assert_clean(path.read_bytes().decode("latin-1"))
 
 
+@pytest.mark.slow
 def test_no_command_tells_a_secret_where_the_database_is_away(
     database: str, planted: Planted
 ) -> None:
@@ -95,6 +96,7 @@ def test_no_command_tells_a_secret_where_the_database_is_away(
     assert not [text for text in found if "ended 0" in text and "--help" not in text]
 
 
+@pytest.mark.slow
 def test_no_command_tells_or_keeps_a_secret_where_its_work_fails(
     database: str, planted: Planted
 ) -> None:

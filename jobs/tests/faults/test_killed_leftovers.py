@@ -65,6 +65,7 @@ def test_behind_a_url_nothing_is_looked_for() -> None:
     assert not files.exists(name)
 
 
+@pytest.mark.slow
 def test_a_feature_that_an_apply_did_not_come_to_fill_is_filled_by_the_next(
     database: str,
     small_months: Path,

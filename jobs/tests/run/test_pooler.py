@@ -99,6 +99,7 @@ def test_the_story_of_a_month(
     assert len(pooler.servers(empty_database)) <= 3
 
 
+@pytest.mark.slow
 def test_what_is_stored_and_served_is_the_same_as_without(
     empty_database: str,
     server: dict[str, str],

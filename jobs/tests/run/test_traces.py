@@ -16,6 +16,7 @@ def steps(spans: Spans, command: str) -> list[str]:
     return [span.name for span in sorted(found, key=lambda one: one.start_time_unix_nano)]
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("database")
 def test_a_job_is_a_span_with_its_steps_inside(
     small_months: Path, tmp_path: Path, running: Forks

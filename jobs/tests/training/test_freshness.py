@@ -62,6 +62,7 @@ def test_it_is_built_once_for_the_same_data(tmp_path: Path) -> None:
     assert is_built(out)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("january")
 def test_months_up_to_its_day_make_it_stale_and_others_do_not(
     small_months: Path, tmp_path: Path
@@ -117,6 +118,7 @@ def test_a_file_that_is_gone_is_built_again(tmp_path: Path, gone: str) -> None:
     assert is_built(tmp_path / "t.parquet")
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("january")
 def test_a_file_of_another_service_or_version_is_built_again(tmp_path: Path) -> None:
     out, manifest = tmp_path / "t.parquet", tmp_path / "t.parquet.manifest.json"
@@ -155,6 +157,7 @@ def changed_definitions(folder: Path, before: str, after: str) -> dict[str, str]
     return {"STREAMFLOW_FEATURE_REPO": str(folder)}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("january")
 def test_other_rules_for_values_make_it_stale(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -198,6 +201,7 @@ def test_definitions_are_a_services_own(
     assert same == profile
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("january")
 def test_a_service_need_not_be_named_where_there_is_one(repo: Path, tmp_path: Path) -> None:
     file = repo / "definitions.py"

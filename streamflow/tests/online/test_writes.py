@@ -274,6 +274,7 @@ def test_a_bad_row_is_named_and_nothing_is_written(
     assert stored() == {}
 
 
+@pytest.mark.slow
 def test_two_writers_of_the_same_keys(store: FeatureStore) -> None:
     """They write parts of rows in turn, so that each has locks that the other wants."""
     users = [f"u{n}" for n in range(100)]

@@ -203,7 +203,7 @@ def trained(training: pa.Table) -> dict[str, list[Any]]:
     return {name: training[name].to_pylist() for name in training.column_names}
 
 
-@pytest.fixture(scope="module", params=WAYS)
+@pytest.fixture(scope="module", params=["database", pytest.param("feast", marks=pytest.mark.slow)])
 def served(store: FeatureStore, request: pytest.FixtureRequest) -> FeatureStore:
     """A store with all good cells online, materialized one way."""
     with psycopg.connect() as connection:

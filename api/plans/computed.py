@@ -1,7 +1,9 @@
 """The features of a plan that are computed, from columns of a row and values of the request."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cached_property
+from operator import itemgetter
 from typing import Any
 
 from streamflow.catalog.model import StoredFeature
@@ -48,5 +50,15 @@ class Computed:
         for at in self.instants:
             if row[at] == NO_INSTANT:
                 row[at] = None
-        found = [*stored, *(one.evaluate(row) for one in self.columns)]
-        return [found[at] for at in self.outputs]
+        found = [*stored]
+        for one in self.columns:
+            found.append(one.evaluate(row))
+        return self._arranged(found)
+
+    @cached_property
+    def _arranged(self) -> Callable[[list[Any]], list[Any]]:
+        """Brings columns and computed values into the contract's order."""
+        ends = len(self.outputs)
+        if self.outputs == tuple(range(ends)):
+            return itemgetter(slice(ends))
+        return lambda found: [found[at] for at in self.outputs]

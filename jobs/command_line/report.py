@@ -1,5 +1,7 @@
 """Ends commands: turns any error into one line and an exit code, and prints the JSON line."""
 
+import select
+import sys
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -66,6 +68,8 @@ def reporting(
 
 def print_error(error: BaseException) -> None:
     """Prints an error as one line, with its traceback if that was asked for."""
+    if nobody_reads(error):
+        return
     with suppress(OSError, ValueError):  # standard error may be closed
         if isinstance(error, StreamflowError):
             console.fail(error)
@@ -75,6 +79,20 @@ def print_error(error: BaseException) -> None:
             console.fail(f"{error_text(error)} (run again with --verbose for the traceback)")
         if VERBOSE.get():
             console.details(without_secrets("".join(traceback.format_exception(error))))
+
+
+def nobody_reads(error: BaseException) -> bool:
+    """True if the reader of standard output has seen enough, as `head` has: a command just ends."""
+    if isinstance(error, SystemExit):  # by which rich ends its output
+        return isinstance(error.__context__, BrokenPipeError)
+    if not isinstance(error, BrokenPipeError):
+        return False
+    output = select.poll()
+    try:
+        output.register(sys.stdout.fileno(), 0)
+    except (OSError, ValueError):  # it is closed, or no file
+        return False
+    return any(event & select.POLLERR for _, event in output.poll(0))
 
 
 def error_text(error: BaseException) -> str:

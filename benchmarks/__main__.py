@@ -20,10 +20,12 @@ from benchmarks import postgres, report
 from benchmarks.context import Context, Options, say
 from benchmarks.figures import Section, section_of
 from benchmarks.sections import (
+    arrivals,
     computed,
     footprint,
     materialize,
     online_read,
+    refusals,
     serving,
     training_set,
     wide,
@@ -39,6 +41,8 @@ SECTIONS: dict[str, Callable[[Context], Section]] = {
     "training-set": training_set.measure,
     "sdk": online_read.measure,
     "http": serving.measure,
+    "arrivals": arrivals.measure,
+    "refusals": refusals.measure,
     "wide": wide.measure,
     "computed": computed.measure,
     "process": footprint.measure,

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 OURS, STOCK = "ours", "stock Feast"
-LESS_IS_BETTER = ("s", "ms", "MB", "MB of WAL")
+LESS_IS_BETTER = ("s", "ms", "µs", "MB", "MB of WAL")
 """Units of which less is better; of the others (requests/s) more is."""
 
 

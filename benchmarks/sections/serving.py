@@ -154,10 +154,14 @@ def same_value(left: Any, right: Any) -> bool:
 def loaded(
     context: Context, section: Section, work: str, sides: dict[str, Side], connections: int
 ) -> tuple[Row, Row]:
-    """Measures one kind of load; returns the rows of its rate and its p99."""
+    """Measures one kind of load; returns the rows of its rate and its p99.
+
+    Other rows have the median time, and the CPU that the server takes for an answer.
+    """
     rate = section.row(f"{work}", "requests/s")
     median = section.row(f"{work}: p50", "ms")
     tail = section.row(f"{work}: p99", "ms")
+    cpu = section.row(f"{work}: CPU of the server", "µs")
     busy = 0.0
     for number in range(context.options.rounds):
         for side, one in sides.items():
@@ -169,6 +173,7 @@ def loaded(
             rate.add(side, found["rate"])
             median.add(side, found["p50"])
             tail.add(side, found["p99"])
+            cpu.add(side, found["server_cpu"])
             busy = max(busy, found["cpu"])
             if number == 0:
                 say(f"  {work}, {side}: {found['rate']:,.0f}/s, p99 {found['p99']:.1f} ms")

@@ -68,9 +68,16 @@ class Server:
             content = answer.read()
             return answer.status, json.loads(content) if answer.status == 200 else None
 
-    def load(self, requests: Sequence[str], connections: int, seconds: float) -> dict[str, float]:
+    def load(
+        self,
+        requests: Sequence[str],
+        connections: int,
+        seconds: float,
+        arrivals: float | None = None,
+    ) -> dict[str, float]:
         """Sends a load of requests to the server, as `load.run` does."""
-        return load.run(self.port, requests, connections, seconds)
+        server = self._process.pid
+        return load.run(self.port, requests, connections, seconds, arrivals=arrivals, server=server)
 
     def memory_mb(self) -> float:
         """Resident memory of the process and its children, in MB."""

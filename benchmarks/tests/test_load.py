@@ -1,12 +1,16 @@
 """Tests of the load generator against a server that counts, refuses and hangs up."""
 
+import os
 import threading
+import time
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from benchmarks import load
+
+SLOW_S = 0.1
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -16,6 +20,8 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/hang-up":
             self.close_connection = True
             return
+        if self.path == "/slow":
+            time.sleep(SLOW_S)
         self.answer(404 if self.path == "/unknown" else 200, b"x" * 100_000)
 
     def do_POST(self) -> None:
@@ -64,3 +70,21 @@ def test_a_server_that_is_away_leaves_one_long_gap() -> None:
     found = load.run(1, [load.get("/")], 2, 0.3, 0)
     assert found["rate"] == 0
     assert found["gap"] == pytest.approx(0.3, abs=0.1)
+
+
+def test_requests_arrive_at_a_rate_whatever_becomes_of_the_answers(port: int) -> None:
+    found = load.run(port, [load.get("/")], 4, 1, 0.1, arrivals=100)
+    assert found["rate"] == pytest.approx(100, rel=0.2)
+    assert 0 < found["p50"] <= found["p99"] <= found["p999"] < 300
+
+
+def test_a_request_that_waits_for_a_connection_is_late(port: int) -> None:
+    found = load.run(port, [load.get("/slow")], 2, 1, 0, arrivals=100)
+    assert found["rate"] == pytest.approx(2 / SLOW_S, rel=0.4)
+    assert found["p50"] > 2000 * SLOW_S
+
+
+def test_the_servers_cpu_is_measured(port: int) -> None:
+    found = load.run(port, [load.get("/")], 4, 0.3, 0.1, server=os.getpid())
+    assert 10 < found["server_cpu"] < 100_000
+    assert load.run(port, [load.get("/")], 1, 0.1)["server_cpu"] == 0

@@ -396,7 +396,7 @@ def shell(line: str) -> subprocess.CompletedProcess[str]:
     [
         ("streamflow runs | true", 1, ""),
         ("streamflow --help | true", 1, ""),
-        ("streamflow sample --out months --users 10 --months 30 | true", 1, ""),
+        ("streamflow sample --out $(mktemp -d) --users 10 --months 30 | true", 1, ""),
         ("streamflow runs > /dev/full", 1, "error: OSError: [Errno 28] No space left on device"),
         ("streamflow runs >&-", 0, ""),
         ("streamflow runs 2>&-", 0, ""),

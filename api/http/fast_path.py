@@ -32,7 +32,7 @@ MOST_QUERIES, LONGEST_QUERY = 1024, 2048
 IS_HASH = re.compile(schemas.HASH.strip("^$").encode())
 
 Faults = Sequence[Mapping[str, Any]]
-"""What is wrong with a request, as pydantic tells it."""
+"""The faults of a request, as pydantic tells them."""
 Answer = Callable[[FeatureReader, Any, tuple[str, ...]], Awaitable[Reply]]
 
 
@@ -109,11 +109,10 @@ class FastPath:
         user_id, query = scope["path"][len(PREFIX) :], scope["query_string"]
         if not MIN_ID <= len(user_id) <= MAX_ID or "\0" in user_id:
             return None
-        remembered = self._queries.get(query)
+        remembered = recalled(self._queries, query)
         if remembered is None:
-            faults = self._refused.get(query)
+            faults = recalled(self._refused, query)
             return None if faults is None else problems.faults_problem(faults, request_id)
-        self._queries.move_to_end(query)
         selection, contracts, inputs = remembered
         try:
             features: FeatureReader = scope["state"]["features"]
@@ -160,6 +159,14 @@ def remember(known: OrderedDict[bytes, Any], query: bytes, found: Any) -> None:
     known[query] = found
     if len(known) > MOST_QUERIES:
         known.popitem(last=False)
+
+
+def recalled(known: OrderedDict[bytes, Any], query: bytes) -> Any:
+    """The meaning or the faults that are known of a query string, None for nothing; a use of it."""
+    found = known.get(query)
+    if found is not None:
+        known.move_to_end(query)
+    return found
 
 
 def faults_of(model: type[BaseModel], content: bytes) -> Faults:

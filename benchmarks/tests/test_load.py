@@ -1,5 +1,6 @@
 """Tests of the load generator against a server that counts, refuses and hangs up."""
 
+import asyncio
 import os
 import threading
 import time
@@ -8,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from benchmarks import load
+from benchmarks import generator, load
 
 SLOW_S = 0.1
 
@@ -82,6 +83,23 @@ def test_a_request_that_waits_for_a_connection_is_late(port: int) -> None:
     found = load.run(port, [load.get("/slow")], 2, 1, 0, arrivals=100)
     assert found["rate"] == pytest.approx(2 / SLOW_S, rel=0.4)
     assert found["p50"] > 2000 * SLOW_S
+
+
+def test_a_generator_that_was_held_up_counts_from_when_requests_were_due() -> None:
+    found = generator.Load([load.get("/")], is_open=True)
+
+    async def held_up() -> None:
+        arriving = asyncio.create_task(generator.arrive(found, 100))
+        await asyncio.sleep(0)
+        time.sleep(SLOW_S)  # as a machine does that has other work
+        await asyncio.sleep(0.005)
+        found.ending = True
+        await arriving
+
+    asyncio.run(held_up())
+    first, second, third, *_ = found.due
+    assert second - first == pytest.approx(0.01, abs=generator.TICK_S)
+    assert third - second == pytest.approx(0.01, abs=0.0001)
 
 
 def test_the_servers_cpu_is_measured(port: int) -> None:

@@ -12,6 +12,7 @@ import pytest
 from typer.testing import Result
 
 from jobs.backup import place as backup
+from jobs.command_line.report import print_error
 from jobs.flows import work as commands
 from jobs.run import earlier_runs
 from jobs.tests.acting import copy_repository, streamflow
@@ -413,3 +414,8 @@ def test_streams_that_are_closed_full_or_of_another_encoding(
     assert done.returncode == code, done.stderr
     assert done.stderr.startswith(said)
     assert len(done.stderr.splitlines()) == bool(said)
+
+
+def test_a_pipe_that_broke_elsewhere_is_told(capfd: pytest.CaptureFixture[str]) -> None:
+    print_error(BrokenPipeError(32, "Broken pipe"))
+    assert capfd.readouterr().err.startswith("error: BrokenPipeError: [Errno 32] Broken pipe")

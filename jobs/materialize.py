@@ -27,7 +27,7 @@ from streamflow.postgres.connect import connect, lock
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-    from streamflow.feast.engine.ledger import Result
+    from streamflow.engine.ledger import Result
 
 log = logging.getLogger(__name__)
 

@@ -15,6 +15,7 @@ from feast import FeatureStore, RepoConfig
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
+from streamflow.feast.registry.source_faults import faults
 
 from api.tests.conftest import ready, serving, wait_until
 from examples.tests.conftest import SHOP, fill
@@ -22,7 +23,6 @@ from jobs.apply.apply import apply
 from jobs.tests.acting import done, streamflow
 from streamflow import training
 from streamflow.feast.registry.open import open_store
-from streamflow.feast.registry.source_faults import faults
 
 pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
 

@@ -6,7 +6,7 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
     PostgreSQLSource,
 )
 
-from streamflow.sources.written_sql import subquery
+from streamflow.sources.table import SourceTable
 
 
 def postgres_source(source: DataSource | None) -> PostgreSQLSource:
@@ -17,16 +17,25 @@ def postgres_source(source: DataSource | None) -> PostgreSQLSource:
     return source
 
 
+def source_table(source: PostgreSQLSource) -> SourceTable:
+    """The source in plain terms."""
+    return SourceTable(
+        name=source.name,
+        table=source._postgres_options._table or "",
+        query=source._postgres_options._query or "",
+        timestamp_field=source.timestamp_field or "",
+        created_field=source.created_timestamp_column or "",
+        own_names=own_names(source),
+    )
+
+
 def relation(source: PostgreSQLSource) -> str:
     """The SQL that stands behind FROM: the source's table, or its query in parentheses.
 
     Raises:
         QueryRefused: its query is not one that reads.
     """
-    query = source._postgres_options._query
-    if source._postgres_options._table or not query:
-        return str(source.get_table_query_string())
-    return f"({subquery(query, f'the query of data source {source.name}')}\n)"
+    return source_table(source).relation
 
 
 def own_names(source: DataSource) -> dict[str, str]:

@@ -8,9 +8,8 @@ transformed or aggregated. Either transaction has values, ledger and Feast's int
 nothing.
 """
 
-import logging
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -24,41 +23,27 @@ from feast.infra.compute_engines.local.compute import LocalComputeEngine
 from feast.infra.compute_engines.local.job import LocalMaterializationJob
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.repo_config import FeastConfigBaseModel
-from psycopg import Connection, IsolationLevel, sql
+from psycopg import Connection
 from pydantic import StrictStr
 
-from streamflow.catalog.layout import SCHEMA
 from streamflow.engine import merge as engine_merge
+from streamflow.engine import transaction
+from streamflow.engine.ledger import Result
+from streamflow.engine.plan import Window
 from streamflow.engine.source import narrowed
+from streamflow.engine.transaction import Errors
+from streamflow.engine.write import inside
 from streamflow.feast.engine import compute as engine_feast
 from streamflow.feast.engine import copy as engine_copy
-from streamflow.feast.engine import ledger as engine_ledger
 from streamflow.feast.engine import plan as engine_plan
-from streamflow.feast.engine import write as engine_write
+from streamflow.feast.engine.besides import PlannedTask, besides
 from streamflow.feast.engine.compute import Write
-from streamflow.feast.engine.ledger import Result
-from streamflow.feast.engine.write import Planned
 from streamflow.feast.online.connect import options
 from streamflow.feast.registry import stock_apply as feast_apply
 from streamflow.feast.registry.layouts import layout_in
 from streamflow.online.pool import configure
 from streamflow.postgres import clock as ahead
 from streamflow.postgres import migrate as schema
-from streamflow.postgres import options as connection_options
-from streamflow.postgres.connect import first_line
-
-log = logging.getLogger(__name__)
-
-ATTEMPTS = 3
-"""Beside pushes, of which one to the same rows makes an attempt fail; the next keeps them out."""
-SETTINGS = (
-    ("work_mem", "64MB"),
-    # Feast may compute for longer than a server lets others' transactions do nothing.
-    ("idle_in_transaction_session_timeout", "0"),
-    connection_options.UTC,
-    connection_options.CHECKED,
-)
-"""Of a materialization's transaction."""
 
 
 class StreamflowEngineConfig(FeastConfigBaseModel):
@@ -105,22 +90,24 @@ class StreamflowEngine(LocalComputeEngine):
         """
         self.results = {}
         tasks = [tasks] if isinstance(tasks, MaterializationTask) else tasks
-        errors: dict[str, Exception] = {}
-        planned: list[Planned] = []
+        errors: Errors = {}
+        planned: list[PlannedTask] = []
         with psycopg.connect(**options(self.repo_config), autocommit=True) as connection:
             configure(connection)
             schema.require_usable(connection)
-            home = engine_ledger.registry_schema(connection, registry)
+            home = registry_schema(connection, registry)
             limit = ahead.limit(connection)
             for task in tasks:
                 try:
                     planned.append(self._plan(connection, registry, task, limit))
                 except Exception as error:
-                    errors |= failed([task], error)
-            done = partial(self._done, connection, registry, home)
-            errors |= done([one for one in planned if one.source])
-            for one in planned:
-                errors |= {} if one.source else done([one])
+                    errors |= transaction.failed([task.feature_view.name], error)
+            write = partial(self._write, connection, registry, home)
+            inside = [one for one in planned if one.source]
+            for group in (inside, *([one] for one in planned if not one.source)):
+                results, failed = transaction.materialize(connection, group, home, write)
+                self.results |= results
+                errors |= failed
         registry.refresh(tasks[0].project if tasks else None)
         return [job(task, errors.get(task.feature_view.name)) for task in tasks]
 
@@ -130,12 +117,23 @@ class StreamflowEngine(LocalComputeEngine):
         registry: BaseRegistry,
         task: MaterializationTask,
         limit: datetime,
-    ) -> Planned:
+    ) -> PlannedTask:
         recorded = engine_plan.recorded_as(self.repo_config, registry, task)
         force = self.repo_config.online_store.force
         seen_at = None if force else engine_merge.seen_at(connection, task.project, recorded)
         view = task.feature_view
-        plan = partial(Planned, task, recorded, layout_in(self.repo_config, view), limit, seen_at)
+        start, end = map(engine_plan.in_utc, (task.start_time, task.end_time))
+        plan = partial(
+            PlannedTask,
+            task.project,
+            view.name,
+            engine_plan.table_of(view),
+            recorded,
+            view.online,
+            layout_in(self.repo_config, view),
+            Window(start, end, seen_at, self.lookback, limit),
+            task=task,
+        )
         try:
             if not engine_plan.is_here(self.repo_config):
                 engine_plan.require_plain(view)
@@ -155,99 +153,56 @@ class StreamflowEngine(LocalComputeEngine):
             return plan(None, f"{messages[0]} becomes a message of Feast's", is_plain=True)
         return plan(None if messages else source)
 
-    def _done(
-        self,
-        connection: Connection,
-        registry: BaseRegistry,
-        home: str | None,
-        planned: Sequence[Planned],
-    ) -> dict[str, Exception]:
-        """Materializes views in one transaction, or each in its own if that fails; the errors."""
-        try:
-            results = self._together(connection, registry, home, planned) if planned else []
-        except Exception as error:
-            if len(planned) == 1 or connection.closed:
-                return failed([one.task for one in planned], error)
-            log.info("views go one by one", extra={"reason": first_line(error)})
-            errors = [self._done(connection, registry, home, [one]) for one in planned]
-            return {view: error for found in errors for view, error in found.items()}
-        self.results |= {result.task.feature_view.name: result for result in results}
-        return {}
-
-    def _together(
-        self,
-        connection: Connection,
-        registry: BaseRegistry,
-        home: str | None,
-        planned: Sequence[Planned],
-    ) -> list[Result]:
-        """Writes values, ledger and intervals of the views, all or nothing."""
-        connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
-        for attempt in range(1, ATTEMPTS + 2):
-            try:
-                with connection.transaction():
-                    connection.execute(connection_options.set_local(SETTINGS))
-                    self._lock(connection, planned, alone=attempt > ATTEMPTS)
-                    if home:
-                        engine_ledger.hold(connection, home, [one.task for one in planned])
-                    found = self._write(connection, registry, planned)
-                    engine_ledger.record(connection, registry, home, found)
-                    return found
-            except (psycopg.errors.SerializationFailure, psycopg.errors.DeadlockDetected):
-                if attempt > ATTEMPTS:
-                    raise
-                log.info("others write the same rows, trying again", extra={"attempt": attempt})
-        raise AssertionError("unreachable")
-
-    def _lock(self, connection: Connection, planned: Sequence[Planned], alone: bool) -> None:
-        """Waits until no other materialization writes the same tables.
-
-        It comes before all queries: the transaction's snapshot is taken by the first, which neither
-        SET nor LOCK is, and must not be older than what the other one wrote. Pushes go on unless
-        `alone`.
-        """
-        tables = sorted({one.layout.table for one in planned if one.task.feature_view.online})
-        if tables:
-            connection.execute(
-                sql.SQL("LOCK TABLE {} IN {} MODE").format(
-                    sql.SQL(", ").join(sql.Identifier(SCHEMA, table) for table in tables),
-                    sql.SQL("SHARE ROW EXCLUSIVE" if alone else "SHARE UPDATE EXCLUSIVE"),
-                )
-            )
-
     def _write(
-        self, connection: Connection, registry: BaseRegistry, planned: Sequence[Planned]
+        self,
+        connection: Connection,
+        registry: BaseRegistry,
+        home: str | None,
+        planned: Sequence[PlannedTask],
+        seen_at: datetime,
     ) -> list[Result]:
+        """Writes the rows of views; a registry that is elsewhere is told of them by Feast."""
         engine_plan.look_in(connection, self.repo_config)
-        now = connection.execute("SELECT now()").fetchone()
-        seen_at = now[0] if now else datetime.now(UTC)
         force = self.repo_config.online_store.force
         if planned[0].source is not None:
-            return engine_write.inside(connection, planned, seen_at, force)
-        return [
-            engine_write.besides(
-                connection, self.repo_config, one, seen_at, force, self._rows(registry, one)
-            )
-            for one in planned
-        ]
+            found = inside(connection, planned, seen_at, force)
+        else:
+            found = [
+                besides(
+                    connection, self.repo_config, one, seen_at, force, self._rows(registry, one)
+                )
+                for one in planned
+            ]
+        if home is None:
+            for one, result in zip(planned, found, strict=True):
+                view = one.task.feature_view
+                registry.apply_materialization(view, one.project, result.start, result.end)
+        return found
 
-    def _rows(self, registry: BaseRegistry, planned: Planned) -> Callable[[Write], None]:
+    def _rows(self, registry: BaseRegistry, planned: PlannedTask) -> Callable[[Write], None]:
         """The function that hands over the rows of a view which leave the database."""
-        task, limit = planned.task, planned.limit
+        task, window = planned.task, planned.window
         if planned.is_plain:
-            seen = (planned.seen_at, self.lookback, limit)
+            seen = (window.seen_at, self.lookback, window.limit)
             return partial(engine_copy.copy, self.repo_config, task, *seen)
         context = self.get_execution_context(registry, task)
-        until = engine_copy.until(task, limit)
+        until = engine_copy.until(task, window.limit)
         return partial(engine_feast.run, context, registry, until, self._get_backend(context))
 
 
-def failed(tasks: Sequence[MaterializationTask], error: Exception) -> dict[str, Exception]:
-    """The error of views that were left as they were, which is logged for each of them."""
-    for task in tasks:
-        name = task.feature_view.name
-        log.error("view not materialized", extra={"view": name, "reason": first_line(error)})
-    return {task.feature_view.name: error for task in tasks}
+def registry_schema(connection: Connection, registry: BaseRegistry) -> str | None:
+    """The schema of Feast's SQL registry where that is in this very database."""
+    engine = getattr(registry, "read_engine", None)
+    if engine is None or engine.dialect.name != "postgresql":
+        return None
+    with engine.connect() as other:
+        schema, *there = other.exec_driver_sql(f"SELECT current_schema(), {IDENTITY}").one()
+    here = connection.execute(f"SELECT {IDENTITY}").fetchone()
+    return schema if tuple(there) == here else None
+
+
+IDENTITY = "pg_postmaster_start_time()::text, current_database()"
+"""A server and one of its databases."""
 
 
 def job(task: MaterializationTask, error: Exception | None) -> MaterializationJob:

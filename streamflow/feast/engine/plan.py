@@ -1,10 +1,8 @@
-"""Plans of materializations: the way of a view, and its source as SQL expressions."""
+"""Feast's materialization tasks as the library plans them, and why some have to go Feast's way."""
 
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
-from feast import FeatureView
-from feast.feature_view import DUMMY_ENTITY_ID
+from feast import FeatureView, StreamFeatureView
 from feast.infra.common.materialization_job import MaterializationTask
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
@@ -12,23 +10,17 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 from feast.infra.registry.base_registry import BaseRegistry
 from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.repo_config import RepoConfig
-from psycopg import Connection, sql
+from psycopg import Connection
 
-from streamflow.engine.source import Source, instant
-from streamflow.errors import ConfigurationError
+from streamflow.engine import plan as library
+from streamflow.engine.plan import NO_LIMIT, PlainView, Window
+from streamflow.engine.source import Source
 from streamflow.feast.connection import search_path
 from streamflow.feast.engine.compute import computed_by
 from streamflow.feast.offline.store import StreamflowOfflineStoreConfig
 from streamflow.feast.registry import source_check
 from streamflow.feast.registry.layouts import layout_in, version_of
-from streamflow.feast.sources import own_names, relation
-from streamflow.postgres import options as connection_options
-from streamflow.sources.columns import kinds_of
-from streamflow.sources.row_order import deciding
-from streamflow.sources.types import TEXT_FORMS
-from streamflow.sources.values import SourceValue, value_of
-
-NO_LIMIT = datetime.max.replace(tzinfo=UTC)
+from streamflow.feast.sources import source_table
 
 
 class NotInside(Exception):
@@ -55,55 +47,39 @@ def source_of(
         SourceMismatch: the source does not have what the view asks for.
         ConfigurationError: a column cannot be what is declared.
     """
-    view = task.feature_view
-    source_check.require_view(connection, config, view)
+    try:
+        view = plain_view(config, task.feature_view)
+    except NotInside:
+        source_check.require_view(connection, config, task.feature_view)
+        raise
+    window = Window(in_utc(task.start_time), in_utc(task.end_time), seen_at, lookback, limit)
+    return library.source_of(connection, search_path(config.offline_store), view, window, recorded)
+
+
+def plain_view(config: RepoConfig, view: FeatureView) -> PlainView:
+    """A view in the library's terms.
+
+    Raises:
+        NotInside: its values are not its source's columns.
+    """
     require_plain(view)
-    source = view.batch_source
-    look_in(connection, config)
-    query = relation(source)
-    kinds = kinds_of(connection, query)
-    reverse = own_names(source)
-    layout = layout_in(config, view)
-    types = {one.name: one.dtype.to_value_type().name for one in view.features}
-    types |= {one.name: one.dtype.to_value_type().name for one in view.entity_columns}
-
-    def value(name: str) -> SourceValue:
-        column = reverse.get(name, name)
-        return value_of(view.name, name, column, kinds[column], types[name])
-
-    def time(name: str) -> sql.Composed:
-        column = reverse.get(name, name)
-        found = instant(column, kinds[column])
-        if found is None:
-            raise ConfigurationError(
-                f"feature view {view.name}, column {column} is {kinds[column]}, not an instant"
-            )
-        return found
-
-    keys = [value(name) for name in layout.join_keys if name != DUMMY_ENTITY_ID]
-    when = reverse.get(source.timestamp_field, source.timestamp_field)
-    declared = {name: (reverse.get(name, name), types[name]) for name in layout.features}
-    found = Source(
-        layout=layout,
-        query=query,
-        keys=tuple(one.stored(sql.Identifier(one.column)) for one in keys)
-        or (sql.Composed([sql.SQL("''::text")]),),
-        event=time(source.timestamp_field),
-        created=(
-            time(source.created_timestamp_column)
-            if source.created_timestamp_column
-            else sql.Composed([sql.SQL("NULL::timestamptz")])
-        ),
-        features=tuple(map(value, layout.features)),
-        start=in_utc(task.start_time),
-        end=in_utc(task.end_time),
-        limit=limit,
-        seen_at=seen_at if source.created_timestamp_column else None,
-        lookback=lookback,
-        recorded=recorded or view.name,
+    keys, features = (
+        {one.name: one.dtype.to_value_type().name for one in columns}
+        for columns in (view.entity_columns, view.features)
     )
-    columns = [one.column for one in keys]
-    return replace(found, order=deciding(connection, query, columns, when, declared))
+    return PlainView(
+        name=view.name,
+        kind=source_check.kind_of(view),
+        layout=layout_in(config, view),
+        source=source_table(view.batch_source),
+        types=keys | features | keys,
+        entries=table_of(view),
+    )
+
+
+def table_of(view: FeatureView) -> str:
+    """The registry's table that has the view."""
+    return "stream_feature_views" if isinstance(view, StreamFeatureView) else "feature_views"
 
 
 def recorded_as(config: RepoConfig, registry: BaseRegistry, task: MaterializationTask) -> str:
@@ -119,12 +95,8 @@ def recorded_as(config: RepoConfig, registry: BaseRegistry, task: Materializatio
 
 
 def look_in(connection: Connection, config: RepoConfig) -> None:
-    """Has sources without a schema looked for where the offline store does, in this transaction.
-
-    Values become texts as they do there, too.
-    """
-    chosen = {"search_path": search_path(config.offline_store), **TEXT_FORMS}
-    connection.execute(connection_options.choose(chosen.items()))
+    """Has sources without a schema looked for where the offline store does, in this transaction."""
+    library.look_in(connection, search_path(config.offline_store))
 
 
 def require_plain(view: FeatureView) -> None:

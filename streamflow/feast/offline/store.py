@@ -43,9 +43,8 @@ from streamflow.feast.offline.request import (
     requested,
 )
 from streamflow.feast.offline.write import write_features, write_log
-from streamflow.feast.registry import source_faults
 from streamflow.feast.registry import stock_apply as feast_apply
-from streamflow.feast.sources import postgres_source, relation
+from streamflow.feast.sources import postgres_source, relation, source_table
 from streamflow.offline.compose import text
 from streamflow.offline.join.entities import ENTITY_QUERY, FrameEntities, QueryEntities
 from streamflow.offline.join.history import History, rows_of_window
@@ -53,6 +52,7 @@ from streamflow.offline.pull import Pull
 from streamflow.offline.select import Select
 from streamflow.offline.spine.entities import SpineQuery, SpineRows
 from streamflow.sources import columns as sources
+from streamflow.sources.faults import faults
 from streamflow.sources.written_sql import subquery
 
 
@@ -247,7 +247,7 @@ class StreamflowOfflineStore(PostgreSQLOfflineStore):
         """
         source = postgres_source(data_source)
         with connect(config.offline_store) as connection:
-            if found := source_faults.faults(connection, [], [source]):
+            if found := faults(connection, [], [source_table(source)]):
                 raise SourceMismatch(found)
 
     def get_table_column_names_and_types_from_data_source(

@@ -16,8 +16,9 @@ from psycopg import Connection
 
 from streamflow.errors import SourceMismatch
 from streamflow.feast.connection import search_path
-from streamflow.feast.registry.source_faults import Wanted, faults
+from streamflow.feast.sources import source_table
 from streamflow.postgres.options import choose
+from streamflow.sources.faults import FieldType, Wanted, faults
 
 
 def wanted_of(view: Any, keys: Mapping[str, Any]) -> Wanted | None:
@@ -40,13 +41,21 @@ def wanted_of(view: Any, keys: Mapping[str, Any]) -> Wanted | None:
         own |= {one.column: None for one in aggregations}
     else:
         own |= {one.name: one.dtype for one in view.features if one.name != DUMMY_ENTITY_ID}
-    return Wanted(named(view), source, own)
+    fields = {
+        name: None if dtype is None else FieldType(dtype.to_value_type().name, str(dtype))
+        for name, dtype in own.items()
+    }
+    return Wanted(named(view), source_table(source), fields)
 
 
 def named(view: Any) -> str:
     """A view's kind and name: `feature view prices`."""
-    kind = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(view).__name__).lower()
-    return f"{kind} {view.name}"
+    return f"{kind_of(view)} {view.name}"
+
+
+def kind_of(view: Any) -> str:
+    """A view's class in words: `feature view`."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", " ", type(view).__name__).lower()
 
 
 def unreadable(view: Any) -> str:
@@ -78,7 +87,9 @@ def require_fit(connection: Connection[Any], config: RepoConfig, contents: RepoC
     entities = {one.name: one for one in contents.entities}
     views = [*contents.feature_views, *contents.stream_feature_views, *contents.label_views]
     wanted = [wanted_of(view, keys_of(view, entities)) for view in views]
-    unread = [one for one in contents.data_sources if isinstance(one, PostgreSQLSource)]
+    unread = [
+        source_table(one) for one in contents.data_sources if isinstance(one, PostgreSQLSource)
+    ]
     found = [said for view in views if (said := unreadable(view))]
     if found := [*found, *faults(connection, [one for one in wanted if one], unread)]:
         raise SourceMismatch(found, "nothing was changed")

@@ -30,10 +30,11 @@ from feast.types import (
     UnixTimestamp,
 )
 
+from streamflow.engine import ledger as engine_ledger
 from streamflow.engine import sql as engine_sql
+from streamflow.engine import transaction
 from streamflow.errors import SchemaTooNew, StreamflowError
 from streamflow.feast.engine import engine
-from streamflow.feast.engine import ledger as engine_ledger
 from streamflow.feast.registry.open import open_store
 
 DAY = [datetime(2024, 1, day, tzinfo=UTC) for day in range(1, 32)]
@@ -420,7 +421,7 @@ def test_a_materialization_that_pushes_disturb_keeps_them_out_at_last(
     assert go(priced).written == 2
     for thread in pushes:
         thread.join()
-    assert len(pushes) == engine.ATTEMPTS + 1
+    assert len(pushes) == transaction.ATTEMPTS + 1
     assert db.execute("SELECT count(*) FROM ops.materializations").fetchone() == (1,)
     assert served(priced, 1, 2) == [len(pushes) - 1, 20]  # this push was not in the store's way
 

@@ -7,8 +7,8 @@ from feast import FeatureStore
 from feast.protos.feast.core.FeatureView_pb2 import FeatureViewMeta
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from streamflow.feast.engine.ledger import MOST_INTERVALS as MOST
-from streamflow.feast.engine.ledger import shorten_intervals as shorten
+from streamflow.registry.intervals import MOST_INTERVALS as MOST
+from streamflow.registry.intervals import shorten_intervals as shorten
 from streamflow.tests.engine.test_engine import DAY, db, go, priced, store
 
 __all__ = ["db", "priced", "store"]

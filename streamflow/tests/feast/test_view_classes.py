@@ -34,7 +34,7 @@ from feast.transformation.pandas_transformation import PandasTransformation
 from feast.transformation.python_transformation import PythonTransformation
 from feast.types import Int64, String
 
-from streamflow.feast.engine import ledger as engine_ledger
+from streamflow.engine import ledger as engine_ledger
 from streamflow.tests.online.projects import opened, repo, stock_config, tables
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*experimental feature:RuntimeWarning")

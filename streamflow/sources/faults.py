@@ -2,19 +2,25 @@
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
-from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
-    PostgreSQLSource,
-)
 from psycopg import Connection
 from psycopg.errors import InsufficientPrivilege
 
 from streamflow.errors import QueryRefused, SourceMismatch
-from streamflow.feast.sources import own_names, relation
 from streamflow.sources import columns as sources
 from streamflow.sources.columns import Column
+from streamflow.sources.table import SourceTable
 from streamflow.sources.values import can_be
+
+
+class FieldType(NamedTuple):
+    """Feast's type of a field."""
+
+    value_type: str
+    """By name: INT64, STRING_LIST, …"""
+    shown: str
+    """As definitions have it: Int64, Array(String), …"""
 
 
 @dataclass(frozen=True)
@@ -23,15 +29,15 @@ class Wanted:
 
     view: str
     """The view's kind and name: `feature view prices`."""
-    source: PostgreSQLSource
-    fields: Mapping[str, Any] = field(default_factory=dict)
-    """Feast's type by join key, feature or column of an aggregation; None for any type."""
+    source: SourceTable
+    fields: Mapping[str, FieldType | None] = field(default_factory=dict)
+    """By join key, feature or column of an aggregation; None for any type."""
 
 
 def faults(
     connection: Connection[Any],
     wanted: Sequence[Wanted],
-    unused: Iterable[PostgreSQLSource] = (),
+    unused: Iterable[SourceTable] = (),
     types: bool = True,
 ) -> list[str]:
     """The faults of sources: columns and types that views need, or that the source itself names.
@@ -54,12 +60,12 @@ def faults(
 
 
 def of_source(
-    connection: Connection[Any], source: PostgreSQLSource, views: Sequence[Wanted], types: bool
+    connection: Connection[Any], source: SourceTable, views: Sequence[Wanted], types: bool
 ) -> list[str]:
     """The faults of one source and of the views that read it."""
     owners = f"{', '.join(one.view for one in views)}: " if views else ""
     try:
-        has = sources.columns_of_source(connection, source.name, relation(source))
+        has = sources.columns_of_source(connection, source.name, source.relation)
     except InsufficientPrivilege as error:
         return [
             f"{owners}data source {source.name} cannot be read: {error.diag.message_primary};"
@@ -83,9 +89,9 @@ def user(connection: Connection[Any]) -> str:
     return str(connection.execute("SELECT current_user").fetchone()[0])  # type: ignore[index]
 
 
-def of_namesakes(connection: Connection[Any], source: PostgreSQLSource) -> str:
+def of_namesakes(connection: Connection[Any], source: SourceTable) -> str:
     """Says which table was read where several schemas have one of its name; else is empty."""
-    name = source._postgres_options._table or ""
+    name = source.table
     found = [one for (one,) in connection.execute(NAMESAKES, [name])]
     if len(found) < 2:
         return ""
@@ -105,15 +111,14 @@ NAMESAKES = """
 
 
 def of_times(
-    source: PostgreSQLSource, has: Sequence[Column], kinds: Mapping[int, str], types: bool
+    source: SourceTable, has: Sequence[Column], kinds: Mapping[int, str], types: bool
 ) -> Iterator[str]:
     """The faults of the columns that a source names itself."""
-    own = own_names(source)
     times = {
-        what: own.get(name, name)
+        what: source.column(name)
         for what, name in (
             ("timestamp_field", source.timestamp_field),
-            ("created_timestamp_column", source.created_timestamp_column),
+            ("created_timestamp_column", source.created_field),
         )
         if name
     }
@@ -138,8 +143,7 @@ def of_fields(
     view: Wanted, has: Sequence[Column], kinds: Mapping[int, str], types: bool
 ) -> Iterator[str]:
     """The faults of the columns that a view needs."""
-    own = own_names(view.source)
-    columns = {name: own.get(name, name) for name in view.fields}
+    columns = {name: view.source.column(name) for name in view.fields}
     if said := sources.lacking(view.source.name, columns.values(), has):
         yield said
     there = {one.name: one for one in has}
@@ -148,9 +152,9 @@ def of_fields(
         if not types or column is None or dtype is None:
             continue
         kind = kinds[column.oid]
-        if not can_be(dtype.to_value_type().name, kind):
+        if not can_be(dtype.value_type, kind):
             yield (
                 f"column {column.name} of data source {view.source.name} is {kind}"
-                f" and {name} is {dtype}, which it cannot become; cast it in the source's query"
+                f" and {name} is {dtype.shown}, which it cannot become; cast it in the source's query"
                 " or declare another type (docs/types.md)"
             )

@@ -1,0 +1,1 @@
+"""Feast's SQL registry as far as materialization needs it, read and added to without Feast."""

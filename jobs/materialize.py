@@ -11,18 +11,24 @@ import logging
 import os
 import sys
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import asdict
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from psycopg import Connection
 
-from jobs.run.instants import iso
+from jobs.run.instants import CLOCKS_DIFFER, iso
 from jobs.run.ledger import Counts, Run
+from streamflow import settings
+from streamflow.engine import materialize as inside
 from streamflow.errors import ConfigurationError, UnknownName
-from streamflow.feast.registry.open import open_store, translated
+from streamflow.feast.registry.open import open_store, require_registry, translated
 from streamflow.postgres import clock as ahead
 from streamflow.postgres.connect import connect, lock
+from streamflow.registry.plain import PlainView
+from streamflow.registry.stores import OwnStores, own_stores
+from streamflow.registry.views import plain_views
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -32,8 +38,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
-CLOCKS_DIFFER = timedelta(hours=2)
-"""The largest difference between clocks to allow for: more than one set wrongly by an hour."""
 
 
 def materialize(
@@ -66,7 +70,12 @@ def materialize(
         ValueRefused: a view's source has a value that its feature cannot have; the other views
             are written.
     """
-    with open_store() as store, connect(autocommit=True) as connection:
+    require_registry()
+    stores = own_stores(settings.streamflow().feature_repo)
+    with (
+        nullcontext() if stores else open_store() as store,
+        connect(autocommit=True) as connection,
+    ):
         start, end = complete_window(connection, start, end)
         with lock(connection, "materialize", wait=not skip_if_running) as got:
             if got == "busy":
@@ -76,7 +85,35 @@ def materialize(
             if got == "waited":
                 log.info("waited for another materialization to end")
             run.window = (start, end)
-            materialize_views(store, start, end, views_to_materialize(store, views), force, run)
+            plain = plain_views(connection, stores, views) if stores else None
+            if stores and plain is not None:
+                materialize_inside(stores, plain, start, end, force, run)
+                return
+            with nullcontext(store) if store else open_store() as opened:
+                names = views_to_materialize(opened, views)
+                materialize_views(opened, start, end, names, force, run)
+
+
+def materialize_inside(
+    stores: OwnStores,
+    views: Sequence[PlainView],
+    start: datetime,
+    end: datetime,
+    force: bool,
+    run: Run,
+) -> None:
+    """Materializes views whose values are columns, which needs no import of Feast.
+
+    A view that fails leaves the others done; the first error is raised when all were tried.
+    """
+    with connect(autocommit=True) as connection:
+        results, errors = inside.materialize(connection, stores, views, start, end, force)
+    outcomes = {name: outcome_of(results[name]) for name in sorted(results)}
+    log_outcomes(outcomes, start, end)
+    add_outcomes(run, outcomes)
+    for error in errors.values():
+        with translated():
+            raise error
 
 
 def complete_window(
@@ -168,13 +205,18 @@ def materialize_views(
             count = online.rows_written[name] - before.get(name, 0)
             found[name] = Outcome("feast", Counts(count, count))
         outcomes |= dict(sorted(found.items()))
-    for name, one in outcomes.items():
-        about = {"view": name, "way": one.way, "start": iso(start), "end": iso(end)}
-        log.info("view materialized", extra={**about, **asdict(one.counts)})
+    log_outcomes(outcomes, start, end)
     if run is not None:
         add_outcomes(run, outcomes)
     if errors:
         raise errors[0]
+
+
+def log_outcomes(outcomes: "dict[str, Outcome]", start: datetime, end: datetime) -> None:
+    """Logs the counts of each view."""
+    for name, one in outcomes.items():
+        about = {"view": name, "way": one.way, "start": iso(start), "end": iso(end)}
+        log.info("view materialized", extra={**about, **asdict(one.counts)})
 
 
 def feast_calls(store: "FeatureStore", views: list[str]) -> list[list[str]]:

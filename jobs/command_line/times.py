@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from jobs.materialize import CLOCKS_DIFFER
+from jobs.run.instants import CLOCKS_DIFFER
 
 log = logging.getLogger(__name__)
 

@@ -1,6 +1,9 @@
 """Days as instants, and instants as text; everything is UTC."""
 
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, time, timedelta
+
+CLOCKS_DIFFER = timedelta(hours=2)
+"""The largest difference between clocks to allow for: more than one set wrongly by an hour."""
 
 
 def midnight(day: date) -> datetime:

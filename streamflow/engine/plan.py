@@ -1,38 +1,22 @@
 """Plans of materializations: the source of a view whose values are columns, as SQL expressions."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 
 from psycopg import Connection, sql
 
-from streamflow.catalog.layout import NO_KEY, Layout
+from streamflow.catalog.layout import NO_KEY
 from streamflow.engine.source import Source, instant
 from streamflow.errors import ConfigurationError, SourceMismatch
 from streamflow.postgres import options as connection_options
+from streamflow.registry.plain import PlainView
 from streamflow.sources.columns import kinds_of
 from streamflow.sources.faults import Wanted, faults
 from streamflow.sources.row_order import deciding
-from streamflow.sources.table import SourceTable
 from streamflow.sources.types import TEXT_FORMS
 from streamflow.sources.values import SourceValue, value_of
 
 NO_LIMIT = datetime.max.replace(tzinfo=UTC)
-
-
-@dataclass(frozen=True)
-class PlainView:
-    """A feature view of any class whose values are its source's columns."""
-
-    name: str
-    kind: str
-    """Its class in words: `feature view`."""
-    layout: Layout
-    source: SourceTable
-    types: Mapping[str, str]
-    """Feast's value type by join key and feature."""
-    entries: str = "feature_views"
-    """The table of Feast's registry that has it."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +112,6 @@ def require_columns(connection: Connection, view: PlainView) -> None:
     Raises:
         SourceMismatch: naming the view, the source and what that has.
     """
-    fields = {name: None for name in view.types if name != NO_KEY}
-    wanted = Wanted(f"{view.kind} {view.name}", view.source, fields)
+    wanted = Wanted(f"{view.kind} {view.name}", view.source, dict.fromkeys(view.types))
     if found := faults(connection, [wanted], types=False):
         raise SourceMismatch(found)

@@ -12,7 +12,7 @@ from sqlalchemy.dialects import registry as dialects
 
 from streamflow import settings
 from streamflow.postgres import options as connection_options
-from streamflow.postgres.search_path import listed, schemas
+from streamflow.postgres.search_path import listed, of_sources, schemas
 
 
 class ConnectionFromEnvironment(PostgreSQLConfig):
@@ -45,8 +45,7 @@ def search_path(config: PostgreSQLConfig) -> str:
     stock Feast's own is read as it does: without quotes, so that MySchema is myschema.
     """
     if isinstance(config, ConnectionFromEnvironment):
-        names = schemas(config.db_schema) or [config.user]
-        return listed(names if "public" in names else [*names, "public"])
+        return of_sources(config.db_schema, config.user)
     named = (config.db_schema or config.user).strip()
     return named if named == "public" else f"{named},public"
 

@@ -37,3 +37,19 @@ def listed(schemas: Iterable[str]) -> str:
         name if PLAIN.fullmatch(name) else '"{}"'.format(name.replace('"', '""'))
         for name in schemas
     )
+
+
+def of_sources(names: str, user: str = "") -> str:
+    """The `search_path` of a list of schemas, with `public` after them; empty for none.
+
+    Args:
+        names: as people write it.
+        user: the schema that is meant where there is none.
+
+    Raises:
+        ConfigurationError: as of `schemas`.
+    """
+    found = schemas(names) or [user]
+    if not found[0]:
+        return ""
+    return listed(found if "public" in found else [*found, "public"])

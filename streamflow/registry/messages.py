@@ -27,6 +27,8 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
         "disabled": (20, "bool"),
     },
     "StreamFeatureViewSpec": {"version": (21, "string")},
+    "OnDemandFeatureView": {"spec": (1, "OnDemandFeatureViewSpec")},
+    "OnDemandFeatureViewSpec": {"write_to_online_store": (12, "bool")},
     "FeatureSpecV2": {"name": (1, "string"), "value_type": (2, "int32")},
     "DataSource": {
         "type": (1, "int32"),

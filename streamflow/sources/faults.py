@@ -155,6 +155,6 @@ def of_fields(
         if not can_be(dtype.value_type, kind):
             yield (
                 f"column {column.name} of data source {view.source.name} is {kind}"
-                f" and {name} is {dtype.shown}, which it cannot become; cast it in the source's query"
-                " or declare another type (docs/types.md)"
+                f" and {name} is {dtype.shown}, which it cannot become; cast it in the source's"
+                " query or declare another type (docs/types.md)"
             )

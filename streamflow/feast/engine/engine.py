@@ -44,15 +44,15 @@ from streamflow.feast.registry.layouts import layout_in
 from streamflow.online.pool import configure
 from streamflow.postgres import clock as ahead
 from streamflow.postgres import migrate as schema
+from streamflow.registry.stores import LOOKBACK_S
 
 
 class StreamflowEngineConfig(FeastConfigBaseModel):
     """The `batch_engine` part of feature_store.yaml."""
 
     type: StrictStr = "streamflow.feast.StreamflowEngine"
-    lookback_s: float = 86_400.0
-    """Rows loaded up to so long before the last materialization are looked at again: a
-    transaction's rows carry the time of its beginning, but can be seen only from its end."""
+    lookback_s: float = LOOKBACK_S
+    """See streamflow/registry/stores.py."""
 
 
 class StreamflowEngine(LocalComputeEngine):
@@ -61,7 +61,7 @@ class StreamflowEngine(LocalComputeEngine):
     results: dict[str, Result]
     """By feature view."""
 
-    def __init__(self, *, lookback_s: float = 86_400.0, **kwargs: Any) -> None:
+    def __init__(self, *, lookback_s: float = LOOKBACK_S, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         feast_apply.require_settings(self.repo_config)
         self.lookback = timedelta(seconds=lookback_s)

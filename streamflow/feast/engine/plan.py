@@ -12,8 +12,9 @@ from feast.infra.utils.postgres.postgres_config import PostgreSQLConfig
 from feast.repo_config import RepoConfig
 from psycopg import Connection
 
+from streamflow.catalog.layout import NO_KEY
 from streamflow.engine import plan as library
-from streamflow.engine.plan import NO_LIMIT, PlainView, Window
+from streamflow.engine.plan import NO_LIMIT, Window
 from streamflow.engine.source import Source
 from streamflow.feast.connection import search_path
 from streamflow.feast.engine.compute import computed_by
@@ -21,6 +22,7 @@ from streamflow.feast.offline.store import StreamflowOfflineStoreConfig
 from streamflow.feast.registry import source_check
 from streamflow.feast.registry.layouts import layout_in, version_of
 from streamflow.feast.sources import source_table
+from streamflow.registry.plain import PlainView
 
 
 class NotInside(Exception):
@@ -64,7 +66,7 @@ def plain_view(config: RepoConfig, view: FeatureView) -> PlainView:
     """
     require_plain(view)
     keys, features = (
-        {one.name: one.dtype.to_value_type().name for one in columns}
+        {one.name: one.dtype.to_value_type().name for one in columns if one.name != NO_KEY}
         for columns in (view.entity_columns, view.features)
     )
     return PlainView(

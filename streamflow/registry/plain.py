@@ -1,0 +1,22 @@
+"""A feature view in the library's own terms, as materialization needs it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from streamflow.catalog.layout import Layout
+from streamflow.sources.table import SourceTable
+
+
+@dataclass(frozen=True)
+class PlainView:
+    """A feature view of any class whose values are its source's columns."""
+
+    name: str
+    kind: str
+    """Its class in words: `feature view`."""
+    layout: Layout
+    source: SourceTable
+    types: Mapping[str, str]
+    """Feast's value type by join key and feature."""
+    entries: str = "feature_views"
+    """The table of Feast's registry that has it."""

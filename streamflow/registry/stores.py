@@ -1,0 +1,121 @@
+"""The stores of a feature_store.yaml that names ours, in the database of the PG* variables.
+
+They can be used without Feast's import. Of a file that says anything further, or something that
+Feast may refuse, Feast itself has to make what it says.
+"""
+
+import os
+import re
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, get_args
+
+from streamflow.catalog.model import TtlPolicy
+from streamflow.errors import ConfigurationError
+from streamflow.postgres.search_path import PLAIN, of_sources
+
+PROJECT = re.compile(r"[A-Za-z0-9]\w*", re.ASCII)
+PATH = "postgresql+streamflow://?search_path="
+REGISTRY = f"{PATH}registry"
+"""The registry of a feature_store.yaml that names none."""
+LOOKBACK_S = 86_400.0
+"""Rows loaded up to so long before the last materialization are looked at again: a
+transaction's rows carry the time of its beginning, but can be seen only from its end."""
+SOURCES = "source"
+"""The schemas of sources whose schema is not named."""
+KEYS = {
+    "": (
+        "project",
+        "provider",
+        "registry",
+        "offline_store",
+        "online_store",
+        "batch_engine",
+        "entity_key_serialization_version",
+    ),
+    "registry": (
+        "registry_type",
+        "path",
+        "cache_ttl_seconds",
+        "sqlalchemy_config_kwargs",
+        "serve_features_while_materializing",
+    ),
+    "offline_store": ("type", "db_schema"),
+    "online_store": ("type", "ttl_policy"),
+    "batch_engine": ("type", "lookback_s"),
+}
+"""What each part of the file may say; of the whole file by the empty name."""
+
+
+@dataclass(frozen=True)
+class OwnStores:
+    """What a feature_store.yaml says, as far as materialization needs it."""
+
+    project: str
+    registry: str
+    """The schema of Feast's registry."""
+    search_path: str
+    """PostgreSQL's, for sources whose schema is not named."""
+    lookback: timedelta
+
+
+def own_stores(repo: Path) -> OwnStores | None:
+    """The stores of a feature repository; None where Feast has to read its feature_store.yaml."""
+    import yaml
+
+    try:
+        content = yaml.safe_load(os.path.expandvars((repo / "feature_store.yaml").read_text()))
+    except (OSError, ValueError, yaml.YAMLError):
+        return None
+    parts = {name: part_of(content, name) for name in KEYS}
+    if any(part is None or set(part) - set(KEYS[name]) for name, part in parts.items()):
+        return None
+    whole, registry, offline, online, engine = (part or {} for part in parts.values())
+    project, path = whole.get("project"), registry.get("path")
+    lookback, sources = engine.get("lookback_s", LOOKBACK_S), offline.get("db_schema", SOURCES)
+    if not (
+        isinstance(project, str)
+        and PROJECT.fullmatch(project)
+        and whole.get("provider", "local") == "local"
+        and whole.get("entity_key_serialization_version", 3) == 3
+        and registry.get("registry_type") == "sql"
+        and isinstance(path, str)
+        and path.startswith(PATH)
+        and PLAIN.fullmatch(path.removeprefix(PATH))
+        and isinstance(registry.get("sqlalchemy_config_kwargs", {}), dict)
+        and offline.get("type") == "streamflow.feast.StreamflowOfflineStore"
+        and isinstance(sources, str)
+        and online.get("type") == "streamflow.feast.StreamflowOnlineStore"
+        and online.get("ttl_policy", "serve") in get_args(TtlPolicy)
+        and engine.get("type") == "streamflow.feast.StreamflowEngine"
+        and type(lookback) in (int, float)
+        and 0 <= lookback <= timedelta.max.total_seconds()
+    ):
+        return None
+    try:
+        search_path = of_sources(sources)
+    except ConfigurationError:
+        return None
+    if not search_path:
+        return None
+    return OwnStores(
+        project, path.removeprefix(PATH), search_path, timedelta(seconds=float(lookback))
+    )
+
+
+def part_of(content: Any, name: str) -> dict[str, Any] | None:
+    """A part of a feature_store.yaml, or all of it; None where it is no mapping.
+
+    A store may be its class alone, and a registry that is missing is ours.
+    """
+    if not isinstance(content, dict):
+        return None
+    if not name:
+        return content
+    found = content.get(name)
+    if found is None and name == "registry" and name not in content:
+        return {"registry_type": "sql", "path": REGISTRY}
+    if isinstance(found, str) and name != "registry":
+        return {"type": found}
+    return found if isinstance(found, dict) else None

@@ -30,7 +30,7 @@ from benchmarks.sections import (
     training_set,
     wide,
 )
-from benchmarks.sides import repos
+from benchmarks.sides import machine_floor, repos
 from jobs.run.versions import commit
 from measurements.plot import draw_growth
 from streamflow import settings
@@ -109,6 +109,8 @@ def measured(home: Path, options: Options, chosen: list[str]) -> dict[str, Any]:
         databases = stack.enter_context(postgres.databases(home))
         repos.make(home / "repos")
         found = postgres.machine()
+        say("the machine's own floor")
+        found["floor"] = machine_floor.measure(databases, home)
         context = Context(databases, home, options, stack)
         for name in chosen:
             say(name)

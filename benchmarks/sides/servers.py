@@ -20,6 +20,7 @@ from benchmarks import load, postgres
 START_S = 180
 POLL_S = 0.01
 MB = 2**20
+FLOOR_APP = (sys.executable, "-m", "benchmarks.sides.floor_app", "--port", "{port}")
 
 
 class Server:
@@ -128,16 +129,12 @@ def stock(database: str, logs: Path, repo: str, restarts: bool = False) -> Serve
 
 def bare(database: str, logs: Path, table: str, *options: str) -> Server:
     """Starts the floor of the HTTP service, benchmarks/sides/floor_app.py."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.sides.floor_app",
-        "--port",
-        "{port}",
-        "--table",
-        table,
-    ]
-    return Server([*command, *options], database, logs / "bare.log")
+    return Server([*FLOOR_APP, "--table", table, *options], database, logs / "bare.log")
+
+
+def constant(database: str, logs: Path) -> Server:
+    """Starts the same server with an ASGI function that answers a constant."""
+    return Server(FLOOR_APP, database, logs / "constant.log")
 
 
 def free_port() -> int:

@@ -29,6 +29,7 @@ from benchmarks.sections import (
     serving,
     training_set,
     wide,
+    workers,
 )
 from benchmarks.sides import machine_floor, repos
 from jobs.run.versions import commit
@@ -41,6 +42,7 @@ SECTIONS: dict[str, Callable[[Context], Section]] = {
     "training-set": training_set.measure,
     "sdk": online_read.measure,
     "http": serving.measure,
+    "workers": workers.measure,
     "arrivals": arrivals.measure,
     "refusals": refusals.measure,
     "wide": wide.measure,

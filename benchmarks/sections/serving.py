@@ -32,6 +32,8 @@ class Side:
 
     server: Server
     requests: Sequence[str]
+    beside: Sequence[Server] = ()
+    """Further servers, each of which has its share of the connections."""
 
 
 def measure(context: Context) -> Section:
@@ -165,7 +167,8 @@ def loaded(
     busy = 0.0
     for number in range(context.options.rounds):
         for side, one in sides.items():
-            found = one.server.load(one.requests, connections, context.options.seconds)
+            seconds = context.options.seconds
+            found = one.server.load(one.requests, connections, seconds, beside=one.beside)
             if found["failed"] or found["broken"] or not found["rate"]:
                 rate.missing[side] = f"{found['failed']:.0f} failed, {found['broken']:.0f} broken"
                 say(f"  {side}: {rate.missing[side]}")

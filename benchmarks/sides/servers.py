@@ -75,10 +75,17 @@ class Server:
         connections: int,
         seconds: float,
         arrivals: float | None = None,
+        beside: Sequence["Server"] = (),
     ) -> dict[str, float]:
-        """Sends a load of requests to the server, as `load.run` does."""
-        server = self._process.pid
-        return load.run(self.port, requests, connections, seconds, arrivals=arrivals, server=server)
+        """Sends a load of requests to the server, as `load.run` does.
+
+        Args:
+            beside: further servers, each of which has its share of the connections.
+        """
+        all_servers = (self, *beside)
+        ports = [server.port for server in all_servers]
+        ids = [server._process.pid for server in all_servers]
+        return load.run(ports, requests, connections, seconds, arrivals=arrivals, servers=ids)
 
     def memory_mb(self) -> float:
         """Resident memory of the process and its children, in MB."""
@@ -103,12 +110,14 @@ class Server:
         self._log.close()
 
 
-def ours(database: str, logs: Path, repo: str, cache_users: int = 0, **more: str) -> Server:
+def ours(
+    database: str, logs: Path, repo: str, cache_users: int = 0, log: str = "api", **more: str
+) -> Server:
     """Starts our API, one process as `python -m api` starts it."""
     return Server(
         [sys.executable, "-m", "api", "--port", "{port}"],
         database,
-        logs / f"api-{cache_users}.log",
+        logs / f"{log}-{cache_users}.log",
         STREAMFLOW_FEATURE_REPO=repo,
         STREAMFLOW_API_CACHE_USERS=str(cache_users),
         **more,

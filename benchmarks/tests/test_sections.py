@@ -5,8 +5,20 @@ from pathlib import Path
 import pytest
 
 from benchmarks import report
+from benchmarks.context import Context
+from benchmarks.figures import OURS
 from benchmarks.postgres import Databases
+from benchmarks.sections import workers
 from benchmarks.sides import machine_floor, pgbench
+
+
+@pytest.mark.slow
+def test_two_workers_stand_beside_one(context: Context) -> None:
+    section = workers.measure(context)
+    assert [row.unit for row in section.rows] == ["requests/s", "ms", "ms", "µs"]
+    for row in section.rows:
+        assert row.samples.keys() == {OURS, workers.ONE}
+        assert row.missing == {}
 
 
 @pytest.mark.slow

@@ -8,8 +8,9 @@ from benchmarks.figures import OURS, Row, Section, number, section_of
 INTRODUCTION = """\
 # Benchmarks
 Ours, stock Feast 0.67 and the floor (the same work as the barest SQL or ASGI function) side by
-side in one run on the same generated data, server and settings. `make bench` measures and
-writes this file; `make bench ONLY=http SIZES=1000,10000` a part of it, elsewhere.
+side in one run on the same generated data, server and settings; HTTP reads also beside stock Feast
+on Redis, where `redis-server` is installed. `make bench` measures and writes this file;
+`make bench ONLY=http SIZES=1000,10000` a part of it, elsewhere.
 
 A cell is the median, with the lowest and the highest of its rounds where there are several.
 `×` is how many times as good ours is as the column before, as the median over the rounds: 15× is

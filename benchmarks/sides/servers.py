@@ -124,7 +124,9 @@ def ours(
     )
 
 
-def stock(database: str, logs: Path, repo: str, restarts: bool = False) -> Server:
+def stock(
+    database: str, logs: Path, repo: str, restarts: bool = False, log: str = "feast-serve.log"
+) -> Server:
     """Starts `feast serve` with one worker.
 
     Args:
@@ -133,7 +135,7 @@ def stock(database: str, logs: Path, repo: str, restarts: bool = False) -> Serve
     feast = str(Path(sys.executable).with_name("feast"))
     serve = [feast, "--chdir", repo, "serve", "--port", "{port}", "--no-access-log"]
     kept = [] if restarts else ["--max-requests", "0", "--max-requests-jitter", "0"]
-    return Server([*serve, *kept], database, logs / "feast-serve.log")
+    return Server([*serve, *kept], database, logs / log)
 
 
 def bare(database: str, logs: Path, table: str, *options: str) -> Server:

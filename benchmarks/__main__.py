@@ -29,8 +29,9 @@ from benchmarks.sections import (
     serving,
     training_set,
     wide,
+    workers,
 )
-from benchmarks.sides import repos
+from benchmarks.sides import machine_floor, repos
 from jobs.run.versions import commit
 from measurements.plot import draw_growth
 from streamflow import settings
@@ -41,6 +42,7 @@ SECTIONS: dict[str, Callable[[Context], Section]] = {
     "training-set": training_set.measure,
     "sdk": online_read.measure,
     "http": serving.measure,
+    "workers": workers.measure,
     "arrivals": arrivals.measure,
     "refusals": refusals.measure,
     "wide": wide.measure,
@@ -109,6 +111,8 @@ def measured(home: Path, options: Options, chosen: list[str]) -> dict[str, Any]:
         databases = stack.enter_context(postgres.databases(home))
         repos.make(home / "repos")
         found = postgres.machine()
+        say("the machine's own floor")
+        found["floor"] = machine_floor.measure(databases, home)
         context = Context(databases, home, options, stack)
         for name in chosen:
             say(name)

@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from functools import partial
+from itertools import cycle, islice
 from typing import Any
 
 import psutil
@@ -167,18 +168,18 @@ async def measure(given: dict[str, Any]) -> dict[str, float]:
     """Warms up, measures, ends."""
     load = Load(given["requests"], given["arrivals"] is not None)
     clients = [
-        asyncio.create_task(keep_connected(given["port"], load))
-        for _ in range(given["connections"])
+        asyncio.create_task(keep_connected(port, load))
+        for port in islice(cycle(given["ports"]), given["connections"])
     ]
     if load.is_open:
         clients.append(asyncio.create_task(arrive(load, given["arrivals"])))
     await asyncio.sleep(given["warmup"])
     load.clear()
-    began, cpu, used = time.perf_counter(), time.process_time(), cpu_of(given["server"])
+    began, cpu, used = time.perf_counter(), time.process_time(), cpu_of(given["servers"])
     await asyncio.sleep(given["seconds"])
     found = load.figures(time.perf_counter() - began)
     found["cpu"] = (time.process_time() - cpu) / (time.perf_counter() - began)
-    used = cpu_of(given["server"]) - used
+    used = cpu_of(given["servers"]) - used
     found["server_cpu"] = MICROSECONDS * used / max(len(load.latencies), 1)
     load.ending = True
     for connection in load.free:
@@ -187,13 +188,12 @@ async def measure(given: dict[str, Any]) -> dict[str, float]:
     return found
 
 
-def cpu_of(server: int | None) -> float:
-    """Seconds of CPU that a process and its children have used; 0 for none."""
-    if server is None:
-        return 0.0
-    own = psutil.Process(server)
-    times = [one.cpu_times() for one in (own, *own.children(recursive=True))]
-    return float(sum(one.user + one.system for one in times))
+def cpu_of(servers: Sequence[int]) -> float:
+    """Seconds of CPU that processes and their children have used; 0 for none."""
+    parents = [psutil.Process(server) for server in servers]
+    children = [child for parent in parents for child in parent.children(recursive=True)]
+    times = [process.cpu_times() for process in (*parents, *children)]
+    return float(sum(used.user + used.system for used in times))
 
 
 if __name__ == "__main__":

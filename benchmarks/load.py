@@ -22,36 +22,37 @@ def post(path: str, body: Any) -> str:
 
 
 def run(
-    port: int,
+    ports: Sequence[int],
     requests: Sequence[str],
     connections: int,
     seconds: float,
     warmup: float = 0.5,
     arrivals: float | None = None,
-    server: int | None = None,
+    servers: Sequence[int] = (),
 ) -> dict[str, float]:
     """Sends `requests` over and over from `connections` connections.
 
     Args:
+        ports: of the servers; each has as many of the connections as the others.
         arrivals: requests a second that are due, whatever becomes of the answers; one that no
             connection is free for waits, and that counts. None for a closed loop, in which each
             connection sends when it has its answer.
-        server: id of the process whose CPU is measured.
+        servers: ids of the processes whose CPU is measured.
 
     Returns:
         rate (answers a second), p50, p99 and p999 (ms), failed (answers other than 200), broken
         (connections that ended before an answer), gap (longest time in s without any answer),
-        cpu (the generator's share of a core) and server_cpu (of the server and its children, in
+        cpu (the generator's share of a core) and server_cpu (of the servers and their children, in
         microseconds an answer).
     """
     given = {
-        "port": port,
+        "ports": list(ports),
         "requests": list(requests),
         "connections": connections,
         "seconds": seconds,
         "warmup": warmup,
         "arrivals": arrivals,
-        "server": server,
+        "servers": list(servers),
     }
     done = subprocess.run(
         [sys.executable, "-m", "benchmarks.generator"],

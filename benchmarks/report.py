@@ -8,8 +8,9 @@ from benchmarks.figures import OURS, Row, Section, number, section_of
 INTRODUCTION = """\
 # Benchmarks
 Ours, stock Feast 0.67 and the floor (the same work as the barest SQL or ASGI function) side by
-side in one run on the same generated data, server and settings. `make bench` measures and
-writes this file; `make bench ONLY=http SIZES=1000,10000` a part of it, elsewhere.
+side in one run on the same generated data, server and settings; HTTP reads also beside stock Feast
+on Redis, where `redis-server` is installed. `make bench` measures and writes this file;
+`make bench ONLY=http SIZES=1000,10000` a part of it, elsewhere.
 
 A cell is the median, with the lowest and the highest of its rounds where there are several.
 `×` is how many times as good ours is as the column before, as the median over the rounds: 15× is
@@ -34,10 +35,27 @@ def machine(results: Mapping[str, Any]) -> str:
 {found["processor"]}, {found["cores"]} cores, {found["memory_gb"]} GB, {found["system"]}; Python \
 {found["python"]}, {packages}.
 PostgreSQL {found["postgresql"]} on the same machine, as it comes: {settings}.
+{floor(found["floor"])}
 
 {results["started"]}, {results["minutes"]:.0f} minutes, commit `{results["commit"]}`; load average \
 before it began {found["load"]}{busy(found["load"])}.
 """
+
+
+def floor(found: Mapping[str, float | str]) -> str:
+    """Renders the machine's own floor, as it was just before the sections."""
+    rows = found["rows_per_s"]
+    read = (
+        f"rows were not read ({rows})"
+        if isinstance(rows, str)
+        else f"PostgreSQL gives {number(rows)} rows of two columns a second by primary key"
+        " (pgbench, prepared statements)"
+    )
+    return (
+        f"Its own floor, from 8 connections: {read}, and uvicorn"
+        f" {number(float(found['answers_per_s']))} answers a second of a bare ASGI function that"
+        " answers a constant."
+    )
 
 
 def busy(load: float) -> str:

@@ -8,7 +8,8 @@ from typing import Any
 from benchmarks import load
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, STOCK, Row, Section
-from benchmarks.sections import online_users, raw_reads
+from benchmarks.sections import on_redis, online_users, raw_reads
+from benchmarks.sections.on_redis import ON_REDIS
 from benchmarks.sides import floor, servers
 from benchmarks.sides.servers import Server
 
@@ -16,6 +17,8 @@ BARE, BARE_QUIET = "bare ASGI", "bare ASGI, pool without reset"
 BY_SERVICE, BY_LIST = f"{STOCK}, by service", f"{STOCK}, by list"
 """The two forms of a request to `feast serve`: a feature service, or a list of features."""
 FORMS = (BY_SERVICE, BY_LIST)
+FEAST = (*FORMS, ON_REDIS)
+"""All sides that are `feast serve`."""
 CONNECTIONS = (8, 32)
 STOCK_TARGETS, FLOOR_TARGETS, TAIL_TARGET = {8: 12, 32: 20}, {8: 1.2, 32: 1.8}, 10
 CACHED_TARGET, MANY_STOCK_TARGET, MANY_FLOOR_TARGET = 40, 10, 0.8
@@ -32,11 +35,13 @@ class Side:
 
     server: Server
     requests: Sequence[str]
+    beside: Sequence[Server] = ()
+    """Further servers, each of which has its share of the connections."""
 
 
 def measure(context: Context) -> Section:
     """Measures requests for one user and for a hundred, without and with our cache."""
-    section = Section("HTTP", [*FORMS, BARE, BARE_QUIET])
+    section = Section("HTTP", [*FEAST, BARE, BARE_QUIET])
     section.notes = [
         "One server process each, keep-alive connections in a closed loop, each request for"
         " another user; load for"
@@ -50,7 +55,7 @@ def measure(context: Context) -> Section:
     ]
     users = online_users.users_of(context)
     with ExitStack() as stack:
-        sides, cached = started(context, stack, users)
+        sides, cached = started(context, stack, section, users)
         require_equal(sides)
         for connections in CONNECTIONS:
             rate, tail = loaded(
@@ -63,33 +68,39 @@ def measure(context: Context) -> Section:
         warm.server.load(warm.requests, 8, 1)
         for connections in CONNECTIONS:
             work = f"one user, cache warm, {connections} connections"
-            both = {OURS: warm, **{form: sides[form] for form in FORMS}}
+            both = {OURS: warm, **{side: sides[side] for side in FEAST if side in sides}}
             rate, _ = loaded(context, section, work, both, connections)
             rate.targets = dict.fromkeys(FORMS, CACHED_TARGET)
         many = {
-            side: Side(sides[side].server, of_many(side, users)) for side in (OURS, *FORMS, BARE)
+            side: Side(one.server, of_many(side, users))
+            for side, one in sides.items()
+            if side != BARE_QUIET
         }
         rate, _ = loaded(context, section, f"{MANY} users, 8 connections", many, 8)
         rate.targets = {**dict.fromkeys(FORMS, MANY_STOCK_TARGET), BARE: MANY_FLOOR_TARGET}
+    on_redis.mark_missing(section)
     section.notes += [outage(context, users), raw_reads.of_four_views(context, users)]
     return section
 
 
 def started(
-    context: Context, stack: ExitStack, users: Sequence[str]
+    context: Context, stack: ExitStack, section: Section, users: Sequence[str]
 ) -> tuple[dict[str, Side], Server]:
     """Starts the servers of all sides, and ours with its cache; returns when they answer."""
     database, logs = online_users.prepared(context), context.home
     repo = context.repo(OURS, "streamflow")
     own = [load.get(f"/features/{user}") for user in users]
+    lists = [load.post(PATH, of_list(REFERENCES, [u])) for u in users]
     feast = servers.stock(database, logs, context.repo(STOCK, "streamflow"))
     sides = {
         OURS: Side(servers.ours(database, logs, repo), own),
         BY_SERVICE: Side(feast, [load.post(PATH, of_service("churn_v1", [u])) for u in users]),
-        BY_LIST: Side(feast, [load.post(PATH, of_list(REFERENCES, [u])) for u in users]),
+        BY_LIST: Side(feast, lists),
         BARE: Side(servers.bare(database, logs, "floor.wide"), own),
         BARE_QUIET: Side(servers.bare(database, logs, "floor.wide", "--no-reset"), own),
     }
+    if redis := on_redis.started(context, stack, section, "streamflow", database):
+        sides[ON_REDIS] = Side(redis, lists)
     cached = servers.ours(database, logs, repo, cache_users=2 * WARM_USERS)
     stack.enter_context(cached)
     enter(stack, sides)
@@ -121,7 +132,7 @@ def of_many(side: str, users: Sequence[str]) -> list[str]:
     groups = [users[start : start + MANY] for start in range(0, len(users) - MANY + 1, MANY)]
     if side == BY_SERVICE:
         return [load.post(PATH, of_service("churn_v1", group)) for group in groups]
-    if side == BY_LIST:
+    if side in FEAST:
         return [load.post(PATH, of_list(REFERENCES, group)) for group in groups]
     return [load.post("/features", {"user_ids": list(group)}) for group in groups]
 
@@ -136,7 +147,7 @@ def require_equal(sides: dict[str, Side]) -> None:
     own = answers.pop(OURS)["features"]
     for side, answer in answers.items():
         found = answer
-        if side in FORMS:
+        if side in FEAST:
             results = zip(answer["metadata"]["feature_names"], answer["results"], strict=True)
             found = {name: one["values"][0] for name, one in results}
         for name, value in own.items():
@@ -165,7 +176,8 @@ def loaded(
     busy = 0.0
     for number in range(context.options.rounds):
         for side, one in sides.items():
-            found = one.server.load(one.requests, connections, context.options.seconds)
+            seconds = context.options.seconds
+            found = one.server.load(one.requests, connections, seconds, beside=one.beside)
             if found["failed"] or found["broken"] or not found["rate"]:
                 rate.missing[side] = f"{found['failed']:.0f} failed, {found['broken']:.0f} broken"
                 say(f"  {side}: {rate.missing[side]}")

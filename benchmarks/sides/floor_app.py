@@ -2,7 +2,8 @@
 
 A row of one table by its primary key, one query for each request, from a pool of asyncpg, as
 JSON by orjson. No validation, no metrics, no log, no error handling. asyncpg's pool sends a
-reset after each use, a round trip that `--no-reset` leaves out.
+reset after each use, a round trip that `--no-reset` leaves out. Without a table, the answer is a
+constant: what the server costs before there is any work.
 """
 
 import argparse
@@ -54,6 +55,19 @@ class Bare:
         await send({"type": "lifespan.shutdown.complete"})
 
 
+async def constant(scope: dict[str, Any], receive: Receive, send: Send) -> None:
+    """Answers every request with the same bytes."""
+    if scope["type"] == "lifespan":
+        await receive()
+        await send({"type": "lifespan.startup.complete"})
+        await receive()
+        await send({"type": "lifespan.shutdown.complete"})
+        return
+    length = (b"content-length", b"2")
+    await send({"type": "http.response.start", "status": 200, "headers": [HEADERS, length]})
+    await send({"type": "http.response.body", "body": b"{}"})
+
+
 async def leave_as_it_is(connection: Any) -> None:
     """Does nothing, in place of asyncpg's reset of a connection that is returned."""
 
@@ -72,12 +86,12 @@ def main() -> None:
     """Serves until a signal."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--port", type=int, required=True)
-    parser.add_argument("--table", required=True)
+    parser.add_argument("--table")
     parser.add_argument("--no-reset", action="store_true")
     options = parser.parse_args()
     os.environ.setdefault("PGSSLMODE", "prefer")
     uvicorn.run(
-        Bare(options.table, not options.no_reset),
+        Bare(options.table, not options.no_reset) if options.table else constant,
         port=options.port,
         loop="uvloop",
         http="httptools",

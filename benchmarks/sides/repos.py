@@ -7,7 +7,7 @@ from benchmarks import data
 from streamflow import settings
 
 STOCK_SCHEMAS = ("stock_registry", "stock_offline", "stock_online")
-STOCK_YAML = """\
+STORES_YAML = """\
 project: streamflow
 provider: local
 registry:
@@ -24,12 +24,20 @@ offline_store: &postgres
   user: ${PGUSER}
   password: "${PGPASSWORD}"
   sslmode: ${PGSSLMODE}
+entity_key_serialization_version: 3
+"""
+"""Stock stores as Feast's documentation sets them up, in schemas of their own, without the online
+store."""
+ONLINE_YAML = """\
 online_store:
   <<: *postgres
   db_schema: stock_online
-entity_key_serialization_version: 3
 """
-"""Stock stores as Feast's documentation sets them up, in schemas of their own."""
+ONLINE_ON_REDIS_YAML = """\
+online_store:
+  type: redis
+  connection_string: "127.0.0.1:{port}"
+"""
 
 TTL_LINE = "ALWAYS = timedelta(0)"
 SHAPES = ("streamflow", "ttl", "wide")
@@ -53,8 +61,21 @@ def make(folder: Path) -> None:
             target.mkdir(parents=True)
             (target / "definitions.py").write_text(text)
             shutil.copy(repo / "snapshots.py", target)
-        (folder / f"stock-{shape}" / "feature_store.yaml").write_text(STOCK_YAML)
+        (folder / f"stock-{shape}" / "feature_store.yaml").write_text(STORES_YAML + ONLINE_YAML)
         shutil.copy(repo / "feature_store.yaml", folder / f"ours-{shape}")
+
+
+def make_on_redis(folder: Path, shape: str, port: int) -> Path:
+    """Writes the repository `redis-SHAPE`, which is `stock-SHAPE` with its online store on Redis.
+
+    The registry is the one of `stock-SHAPE`, so that nothing has to be applied again.
+    """
+    target = folder / f"redis-{shape}"
+    shutil.rmtree(target, ignore_errors=True)
+    shutil.copytree(folder / f"stock-{shape}", target)
+    online = ONLINE_ON_REDIS_YAML.format(port=port)
+    (target / "feature_store.yaml").write_text(STORES_YAML + online)
+    return target
 
 
 def wide_definitions() -> str:

@@ -20,6 +20,7 @@ from benchmarks import load, postgres
 START_S = 180
 POLL_S = 0.01
 MB = 2**20
+FLOOR_APP = (sys.executable, "-m", "benchmarks.sides.floor_app", "--port", "{port}")
 
 
 class Server:
@@ -74,10 +75,17 @@ class Server:
         connections: int,
         seconds: float,
         arrivals: float | None = None,
+        beside: Sequence["Server"] = (),
     ) -> dict[str, float]:
-        """Sends a load of requests to the server, as `load.run` does."""
-        server = self._process.pid
-        return load.run(self.port, requests, connections, seconds, arrivals=arrivals, server=server)
+        """Sends a load of requests to the server, as `load.run` does.
+
+        Args:
+            beside: further servers, each of which has its share of the connections.
+        """
+        all_servers = (self, *beside)
+        ports = [server.port for server in all_servers]
+        ids = [server._process.pid for server in all_servers]
+        return load.run(ports, requests, connections, seconds, arrivals=arrivals, servers=ids)
 
     def memory_mb(self) -> float:
         """Resident memory of the process and its children, in MB."""
@@ -102,19 +110,23 @@ class Server:
         self._log.close()
 
 
-def ours(database: str, logs: Path, repo: str, cache_users: int = 0, **more: str) -> Server:
+def ours(
+    database: str, logs: Path, repo: str, cache_users: int = 0, log: str = "api", **more: str
+) -> Server:
     """Starts our API, one process as `python -m api` starts it."""
     return Server(
         [sys.executable, "-m", "api", "--port", "{port}"],
         database,
-        logs / f"api-{cache_users}.log",
+        logs / f"{log}-{cache_users}.log",
         STREAMFLOW_FEATURE_REPO=repo,
         STREAMFLOW_API_CACHE_USERS=str(cache_users),
         **more,
     )
 
 
-def stock(database: str, logs: Path, repo: str, restarts: bool = False) -> Server:
+def stock(
+    database: str, logs: Path, repo: str, restarts: bool = False, log: str = "feast-serve.log"
+) -> Server:
     """Starts `feast serve` with one worker.
 
     Args:
@@ -123,21 +135,17 @@ def stock(database: str, logs: Path, repo: str, restarts: bool = False) -> Serve
     feast = str(Path(sys.executable).with_name("feast"))
     serve = [feast, "--chdir", repo, "serve", "--port", "{port}", "--no-access-log"]
     kept = [] if restarts else ["--max-requests", "0", "--max-requests-jitter", "0"]
-    return Server([*serve, *kept], database, logs / "feast-serve.log")
+    return Server([*serve, *kept], database, logs / log)
 
 
 def bare(database: str, logs: Path, table: str, *options: str) -> Server:
     """Starts the floor of the HTTP service, benchmarks/sides/floor_app.py."""
-    command = [
-        sys.executable,
-        "-m",
-        "benchmarks.sides.floor_app",
-        "--port",
-        "{port}",
-        "--table",
-        table,
-    ]
-    return Server([*command, *options], database, logs / "bare.log")
+    return Server([*FLOOR_APP, "--table", table, *options], database, logs / "bare.log")
+
+
+def constant(database: str, logs: Path) -> Server:
+    """Starts the same server with an ASGI function that answers a constant."""
+    return Server(FLOOR_APP, database, logs / "constant.log")
 
 
 def free_port() -> int:

@@ -5,6 +5,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
@@ -38,9 +39,9 @@ class Handler(BaseHTTPRequestHandler):
         pass
 
 
-@pytest.fixture(scope="module")
-def port() -> Iterator[int]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+@contextmanager
+def running(handler: type[Handler]) -> Iterator[int]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
         yield server.server_address[1]
@@ -48,39 +49,45 @@ def port() -> Iterator[int]:
         thread.join()
 
 
+@pytest.fixture(scope="module")
+def port() -> Iterator[int]:
+    with running(Handler) as found:
+        yield found
+
+
 def test_every_answer_of_200_is_counted_and_timed(port: int) -> None:
-    found = load.run(port, [load.get("/"), load.post("/", {"a": "ü"})], 4, 0.3, 0.1)
+    found = load.run([port], [load.get("/"), load.post("/", {"a": "ü"})], 4, 0.3, 0.1)
     assert found["rate"] > 50
     assert 0 < found["p50"] <= found["p99"] < 300
     assert (found["failed"], found["broken"]) == (0, 0)
 
 
 def test_other_answers_are_failures(port: int) -> None:
-    found = load.run(port, [load.get("/unknown")], 2, 0.2, 0)
+    found = load.run([port], [load.get("/unknown")], 2, 0.2, 0)
     assert found["failed"] > 0
     assert found["failed"] == pytest.approx(found["rate"] * 0.2, rel=0.2)
 
 
 def test_a_connection_without_an_answer_is_broken_and_made_anew(port: int) -> None:
-    found = load.run(port, [load.get("/"), load.get("/hang-up")], 2, 0.3, 0)
+    found = load.run([port], [load.get("/"), load.get("/hang-up")], 2, 0.3, 0)
     assert found["broken"] > 2
     assert found["rate"] > 10
 
 
 def test_a_server_that_is_away_leaves_one_long_gap() -> None:
-    found = load.run(1, [load.get("/")], 2, 0.3, 0)
+    found = load.run([1], [load.get("/")], 2, 0.3, 0)
     assert found["rate"] == 0
     assert found["gap"] == pytest.approx(0.3, abs=0.1)
 
 
 def test_requests_arrive_at_a_rate_whatever_becomes_of_the_answers(port: int) -> None:
-    found = load.run(port, [load.get("/")], 4, 1, 0.1, arrivals=100)
+    found = load.run([port], [load.get("/")], 4, 1, 0.1, arrivals=100)
     assert found["rate"] == pytest.approx(100, rel=0.2)
     assert 0 < found["p50"] <= found["p99"] <= found["p999"] < 300
 
 
 def test_a_request_that_waits_for_a_connection_is_late(port: int) -> None:
-    found = load.run(port, [load.get("/slow")], 2, 1, 0, arrivals=100)
+    found = load.run([port], [load.get("/slow")], 2, 1, 0, arrivals=100)
     assert found["rate"] == pytest.approx(2 / SLOW_S, rel=0.4)
     assert found["p50"] > 2000 * SLOW_S
 
@@ -103,6 +110,23 @@ def test_a_generator_that_was_held_up_counts_from_when_requests_were_due() -> No
 
 
 def test_the_servers_cpu_is_measured(port: int) -> None:
-    found = load.run(port, [load.get("/")], 4, 0.3, 0.1, server=os.getpid())
+    found = load.run([port], [load.get("/")], 4, 0.3, 0.1, servers=[os.getpid()])
     assert 10 < found["server_cpu"] < 100_000
-    assert load.run(port, [load.get("/")], 1, 0.1)["server_cpu"] == 0
+    assert load.run([port], [load.get("/")], 1, 0.1)["server_cpu"] == 0
+
+
+def test_the_connections_are_spread_evenly_over_several_servers() -> None:
+    asked: list[list[object]] = [[], []]
+
+    def counts(number: int) -> type[Handler]:
+        class Counts(Handler):
+            def setup(self) -> None:
+                super().setup()
+                asked[number].append(self.client_address)
+
+        return Counts
+
+    with running(counts(0)) as first, running(counts(1)) as second:
+        found = load.run([first, second], [load.get("/")], 6, 0.3, 0)
+    assert found["rate"] > 50
+    assert [len(clients) for clients in asked] == [3, 3]

@@ -84,6 +84,7 @@ class Pooler:
         }
 
     def __enter__(self) -> Self:
+        found = program()  # before there is anything to clean up
         folder = Path(self._ends.enter_context(tempfile.TemporaryDirectory(prefix="pgbouncer-")))
         with socket.create_server(("127.0.0.1", 0)) as probe:
             self.port = probe.getsockname()[1]
@@ -106,7 +107,6 @@ class Pooler:
         if user is not None:
             for one in (folder, users, configured):
                 shutil.chown(one, user)
-        found = program()
         log = self._ends.enter_context((folder / "log").open("wb"))
         environment = {name: one for name, one in os.environ.items() if not name.startswith("PG")}
         process = subprocess.Popen(

@@ -15,7 +15,6 @@ from feast import FeatureStore, RepoConfig
 from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
     PostgreSQLSource,
 )
-from streamflow.feast.registry.source_faults import faults
 
 from api.tests.conftest import ready, serving, wait_until
 from examples.tests.conftest import SHOP, fill
@@ -23,6 +22,8 @@ from jobs.apply.apply import apply
 from jobs.tests.acting import done, streamflow
 from streamflow import training
 from streamflow.feast.registry.open import open_store
+from streamflow.feast.sources import source_table
+from streamflow.sources.faults import faults
 
 pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
 
@@ -103,7 +104,7 @@ def test_a_table_that_a_role_may_not_read_is_told_with_the_role(empty_database: 
         connection.execute("REVOKE USAGE ON SCHEMA shop FROM PUBLIC")
         connection.execute("CREATE ROLE visitor")
         connection.execute("SET LOCAL ROLE visitor")
-        found = faults(connection, [], [source])
+        found = faults(connection, [], [source_table(source)])
         connection.rollback()
     assert found == [
         "data source days cannot be read: permission denied for schema shop; role visitor needs"

@@ -41,7 +41,7 @@ class Planned:
         newest: tuple[datetime | None, int],
         ahead: int,
     ) -> Result:
-        """What became of it.
+        """The outcome of it.
 
         Args:
             counts: read, written, late, unchanged and older.

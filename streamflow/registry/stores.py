@@ -45,12 +45,12 @@ KEYS = {
     "online_store": ("type", "ttl_policy"),
     "batch_engine": ("type", "lookback_s"),
 }
-"""What each part of the file may say; of the whole file by the empty name."""
+"""The keys that each part of the file may have; of the whole file by the empty name."""
 
 
 @dataclass(frozen=True)
 class OwnStores:
-    """What a feature_store.yaml says, as far as materialization needs it."""
+    """The settings of a feature_store.yaml, as far as materialization needs them."""
 
     project: str
     registry: str

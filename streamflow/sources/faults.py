@@ -20,7 +20,7 @@ class FieldType(NamedTuple):
     value_type: str
     """By name: INT64, STRING_LIST, …"""
     shown: str
-    """As definitions have it: Int64, Array(String), …"""
+    """The type in the words of definitions: Int64, Array(String), …"""
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from jobs.ingest.load import ingest
 from jobs.materialize import materialize
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import Run, recorded
-from streamflow.errors import ConfigurationError, UnknownName
+from streamflow.errors import ConfigurationError, StreamflowError, UnknownName
 from streamflow.feast.online.client import Vector, read
 from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
@@ -267,3 +267,15 @@ def test_views_of_every_class_are_materialized_and_one_that_fails_leaves_the_oth
     assert go().outcome == go(views=("more", "payments_stream")).outcome == "done"
     with pytest.raises(UnknownName, match="unknown feature view 'labels'; known: disabled, more"):
         go(views=("labels",))
+
+
+@pytest.mark.usefixtures("both_months")
+def test_a_view_that_fails_fails_the_run_and_leaves_the_others_done() -> None:
+    with psycopg.connect() as connection:
+        connection.execute(
+            "ALTER TABLE source.payments_agg_90d_snapshots RENAME failed_payments_90d TO gone"
+        )
+    with pytest.raises(StreamflowError, match="failed_payments_90d"):
+        go()
+    last = recent(1)[0]
+    assert (last["outcome"], last["written"]) == ("failed", 150)

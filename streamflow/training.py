@@ -6,7 +6,7 @@ code. It needs the library with what a Feast project needs (`pip install "stream
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,10 +16,12 @@ import pyarrow as pa
 from streamflow.catalog.contract import Contract
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.contracts import contract_of
-from streamflow.feast.registry.open import open_store
-from streamflow.feast.training import Needs, joined, needs_of
+from streamflow.feast.registry.open import open_store, require_registry
+from streamflow.feast.training import features_of as features_by_feast
 from streamflow.offline.compose import text
+from streamflow.offline.features import Features, Needs
 from streamflow.offline.join.entities import EVENT_TIMESTAMP
+from streamflow.offline.registered import registered
 from streamflow.offline.spine import files
 from streamflow.offline.spine.entities import SpineQuery, SpineRows
 from streamflow.offline.spine.memory import ArrowStream, batches_of, kept
@@ -39,6 +41,7 @@ __all__ = [
     "SplitByKey",
     "TrainingSet",
     "build",
+    "features_of",
     "opened",
 ]
 
@@ -107,7 +110,8 @@ def build(
         ([True, False], 1)
     """
     with ExitStack() as stack:
-        made = stack.enter_context(opened(entities, service, timestamp_column, split, store=store))
+        features = stack.enter_context(features_of(service, store))
+        made = stack.enter_context(opened(entities, features, timestamp_column, split))
         batches = until_read(made.reader, stack.pop_all())
     next(batches)
     return pa.RecordBatchReader.from_batches(made.reader.schema, batches)
@@ -140,29 +144,44 @@ class TrainingSet:
 
 
 @contextmanager
-def opened(
-    entities: "str | Path | pd.DataFrame | ArrowStream | Spine",
-    service: "str | Contract",
-    timestamp_column: str = EVENT_TIMESTAMP,
-    split: Split | None = None,
-    *,
-    store: "FeatureStore | None" = None,
-) -> Iterator[TrainingSet]:
-    """Yields a training set, to be read inside the block; see `build`.
+def features_of(service: str, store: "FeatureStore | None" = None) -> Iterator[Features]:
+    """Yields the features of a service, without Feast's import where they can do without.
 
     Args:
-        service: its contract instead, for features that it had earlier.
+        service: empty for the one that is meant where none is named.
+        store: as for `build`; one that is given joins them by its own settings.
+
+    Raises:
+        UnknownName: the registry has no such service.
+        ConfigurationError: none is named, and the project has none, or several.
     """
-    with ExitStack() as stack:
-        store = store or stack.enter_context(open_store())
-        contract = service if isinstance(service, Contract) else contract_of(store, service)
-        needs = needs_of(store, contract)
-        needs = replace(needs, taken=[*needs.taken, *([SPLIT] if split else [])])
-        kind, sha256, spine = stack.enter_context(spine_in(entities, timestamp_column, needs))
-        reader = stack.enter_context(joined(store, contract, spine))
+    if store is None:
+        require_registry()
+        if found := registered(service):
+            yield found
+            return
+    with nullcontext(store) if store else open_store() as opened:
+        yield features_by_feast(opened, contract_of(opened, service))
+
+
+@contextmanager
+def opened(
+    entities: "str | Path | pd.DataFrame | ArrowStream | Spine",
+    features: Features,
+    timestamp_column: str = EVENT_TIMESTAMP,
+    split: Split | None = None,
+) -> Iterator[TrainingSet]:
+    """Yields a training set, to be read inside the block; see `build`."""
+    needs = features.needs
+    needs = replace(needs, taken=[*needs.taken, *([SPLIT] if split else [])])
+    with (
+        spine_in(entities, timestamp_column, needs) as (kind, sha256, spine),
+        features.joined(spine) as reader,
+    ):
         if split is not None:
             reader = with_split(reader, split, timestamp_column, needs.keys)
         columns = list(spine.columns)
+        contract = features.contract
         yield TrainingSet(contract, needs.keys, columns, kind, sha256, reader, needs.joined)
 
 

@@ -16,7 +16,7 @@ from jobs.audit.keys import Row
 from jobs.audit.trained import NEVER, SourceRows, Watermark
 from jobs.audit.views import AuditedComputation, AuditedView
 from streamflow.catalog.layout import NO_KEY
-from streamflow.feast.training import arrow_type
+from streamflow.offline.features import arrow_type
 
 if TYPE_CHECKING:
     from feast import FeatureStore

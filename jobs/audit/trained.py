@@ -12,7 +12,7 @@ from jobs.audit.keys import Key, named, places
 from jobs.audit.sources import source_of
 from jobs.audit.views import AuditedView
 from streamflow.catalog.layout import NO_KEY
-from streamflow.feast.training import arrow_type
+from streamflow.offline.features import arrow_type
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -24,8 +24,6 @@ from jobs.training.tally import Tally
 from jobs.training.target import Target
 from streamflow import tracing, training
 from streamflow.catalog.contract import Contract
-from streamflow.feast.registry.contracts import contract_of
-from streamflow.feast.registry.open import open_store
 
 log = logging.getLogger(__name__)
 
@@ -49,19 +47,15 @@ def build(run: Run, as_of: date, service: str, out: str, layout: Layout = PLAIN)
     target = Target(out)
     form = target.form(layout.rows_per_file)
     instant = midnight(as_of)
-    with open_store() as store:
-        contract = contract_of(store, service)
-        service = contract.service
-        require_no_request_data(store, service)
+    with training.features_of(service) as features:
+        require_no_request_data(features)
         require_labels(instant)
 
         def fill(opened: Open) -> Manifest:
-            with (
-                tracing.span("join and write"),
-                joined(store, contract, instant, layout.split) as made,
-            ):
-                facts = facts_of(contract, as_of=as_of.isoformat(), split=split_of(made, layout))
-                return described(made, form, opened, facts, layout, definitions_of(store, service))
+            with tracing.span("join and write"), joined(features, instant, layout.split) as made:
+                day, split = as_of.isoformat(), split_of(made, layout)
+                facts = facts_of(features.contract, as_of=day, split=split)
+                return described(made, form, opened, facts, layout, definitions_of(features))
 
         manifest = target.place(form, fill)
     run.window = (instant, instant)
@@ -95,14 +89,12 @@ def build_from(
     target = Target(out)
     form = target.form(layout.rows_per_file)
     target.require_other_than(entities)
-    with open_store() as store:
-        contract = contract_of(store, service)
-        service = contract.service
+    with training.features_of(service) as features:
 
         def fill(opened: Open) -> Manifest:
             with (
                 tracing.span("join and write"),
-                training.opened(entities, contract, timestamp, layout.split, store=store) as made,
+                training.opened(entities, features, timestamp, layout.split) as made,
             ):
                 final = kept(made.reader.schema, form)
                 spine = {
@@ -113,8 +105,9 @@ def build_from(
                         {"name": name, "type": str(final.field(name).type)} for name in made.spine
                     ],
                 }
-                facts = facts_of(contract, spine=spine, split=split_of(made, layout))
-                return described(made, form, opened, facts, layout, definitions_of(store, service))
+                split = split_of(made, layout)
+                facts = facts_of(features.contract, spine=spine, split=split)
+                return described(made, form, opened, facts, layout, definitions_of(features))
 
         manifest = target.place(form, fill)
     without = manifest.spine["without_features"]

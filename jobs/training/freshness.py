@@ -5,6 +5,7 @@ the same features, these are defined alike, and the code that makes their values
 """
 
 import json
+from dataclasses import asdict
 from datetime import date
 from hashlib import sha256
 from pathlib import Path
@@ -17,9 +18,10 @@ from jobs.run.instants import iso
 from jobs.run.ledger import shown_parameters
 from jobs.run.versions import versions
 from jobs.training.target import Target
+from streamflow import training
 from streamflow.errors import ConfigurationError
-from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
+from streamflow.offline.features import Features
 from streamflow.postgres.connect import connect
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ RULES = (
     "feast/training.py",
     "feast/offline/*.py",
     "feast/sources.py",
+    "registry/*.py",
     "sources/*.py",
 )
 """The library's files by which values are taken from their sources and joined."""
@@ -63,10 +66,9 @@ def built_before(as_of: date, service: str, out: str, **layout: Any) -> dict[str
         manifest = target.description()
     except ConfigurationError:  # there is none, or one in the form of another version
         return None
-    with open_store() as store:
-        contract = contract_of(store, service)
-        now = (contract.service, as_of.isoformat(), contract.hash)
-        definitions = definitions_of(store, contract.service)
+    with training.features_of(service) as features:
+        contract, definitions = features.contract, definitions_of(features)
+    now = (contract.service, as_of.isoformat(), contract.hash)
     if (manifest.service, manifest.as_of, manifest.contract, manifest.definitions) != (
         *now,
         definitions,
@@ -94,11 +96,21 @@ FRESH = f"""
 An ingest that was killed has no end; it may have stored its month, and ran no longer than a day."""
 
 
-def definitions_of(store: "FeatureStore", service: str) -> str:
-    """Hashes the definitions and the code that a service's values come from.
+def definitions_of(features: Features) -> str:
+    """Hashes the definitions and the code that features come from, to 16 hex digits."""
+    if features.plain:
+        found: Any = asdict(features.plain)
+    else:
+        with open_store() as store:
+            found = registered_properties(store, features.contract.service)
+    text = json.dumps([found, rules()], sort_keys=True, default=str)
+    return sha256(text.encode()).hexdigest()[:16]
 
-    That is the registry's entries of its views, of views that these are computed from, and of their
-    sources, without the intervals that were materialized. 16 hex digits.
+
+def registered_properties(store: "FeatureStore", service: str) -> dict[str, dict[str, str]]:
+    """What the registry has of a service, its views, those they are computed from, and sources.
+
+    Without the intervals that were materialized.
     """
     objects = {key: properties(one) for key, one in registered(store).items()}
     found: dict[str, dict[str, str]] = {}
@@ -113,8 +125,7 @@ def definitions_of(store: "FeatureStore", service: str) -> str:
         found |= of_these
         known = {key.split(" ", 1)[1] for key in found}
         names = {name for _, name in objects if name in mentioned} - names - known
-    text = json.dumps([found, rules()], sort_keys=True)
-    return sha256(text.encode()).hexdigest()[:16]
+    return found
 
 
 def rules() -> dict[str, str]:

@@ -4,7 +4,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING
 
 import pyarrow as pa
 from psycopg import sql
@@ -12,10 +11,7 @@ from psycopg import sql
 from streamflow import settings, snapshots, training
 from streamflow.catalog.contract import Contract
 from streamflow.errors import ConfigurationError
-from streamflow.feast.training import feature_fields
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
+from streamflow.offline.features import Features, feature_fields
 
 LABELS = """
     SELECT user_id, as_of AS event_timestamp, {label}
@@ -36,12 +32,11 @@ LABEL_TYPES = {
 
 @contextmanager
 def joined(
-    store: "FeatureStore", contract: Contract, instant: datetime, split: training.Split | None
+    features: Features, instant: datetime, split: training.Split | None
 ) -> Iterator[training.TrainingSet]:
     """Yields the training set of an instant's labels, in the types of `columns`, sorted by user."""
-    labels = labels_of(instant)
-    with training.opened(labels, contract, split=split, store=store) as made:
-        final = columns(contract)
+    with training.opened(labels_of(instant), features, split=split) as made:
+        final = columns(features.contract)
         if split is not None:
             final = final.append(made.reader.schema.field(training.SPLIT))
         typed = (batch.select(final.names).cast(final) for batch in made.reader)
@@ -59,20 +54,17 @@ def labels_of(instant: datetime) -> str:
     return query.as_string()
 
 
-def require_no_request_data(store: "FeatureStore", service: str) -> None:
+def require_no_request_data(features: Features) -> None:
     """Refuses a service with features that need values of a request.
 
     Raises:
-        ConfigurationError: an on-demand view takes values from the request; names it and them.
+        ConfigurationError: an on-demand view takes values from the request; names them.
     """
-    views = {one.name: one for one in store.list_on_demand_feature_views()}
-    for projection in store.get_feature_service(service).feature_view_projections:
-        view = views.get(projection.name)
-        if view is not None and (names := sorted(view.get_request_data_schema())):
-            raise ConfigurationError(
-                f"feature service {service}: on-demand feature view {view.name} takes "
-                f"{', '.join(names)} from the request, which labels do not have"
-            )
+    if inputs := features.needs.inputs:
+        raise ConfigurationError(
+            f"feature service {features.contract.service} takes {', '.join(inputs)} from the "
+            "request, which labels do not have"
+        )
 
 
 def columns(contract: Contract) -> pa.Schema:

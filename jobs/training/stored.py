@@ -15,7 +15,7 @@ from jobs.training.join import columns
 from jobs.training.manifest import Manifest
 from jobs.training.target import Target
 from streamflow.catalog.contract import Contract
-from streamflow.feast.training import feature_fields
+from streamflow.offline.features import feature_fields
 from streamflow.offline.spine import csv_files
 from streamflow.offline.spine.split import SPLIT
 

@@ -1,7 +1,7 @@
 """Verifies a training set: builds it again from the database, and names the first difference."""
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from datetime import date
 from functools import partial
 from itertools import zip_longest
@@ -21,8 +21,11 @@ from streamflow import training
 from streamflow.catalog.contract import Contract, Feature
 from streamflow.errors import VerificationFailed
 from streamflow.feast.registry.contracts import registered_names
-from streamflow.feast.registry.open import open_store
+from streamflow.feast.registry.open import open_store, require_registry
+from streamflow.feast.training import features_of
+from streamflow.offline.features import Features
 from streamflow.offline.local_columns import Rows
+from streamflow.offline.registered import registered
 from streamflow.offline.spine.spine import Spine, spine_of
 from streamflow.offline.spine.split import split_of
 
@@ -53,9 +56,8 @@ def verify(out: str) -> Manifest:
     stored = Stored(target, manifest, target.form(manifest.rows_per_file), contract)
     facts = stored.facts()
     require_facts(stored, facts)
-    with open_store() as store:
-        require_defined(store, contract, target.out)
-        again = made_again(store, stored)
+    with features_in(contract, target.out) as features:
+        again = made_again(features, stored)
         with again() as made:
             final = kept(made.reader.schema, stored.form)
             batches: Iterable[pa.RecordBatch] = (batch.cast(final) for batch in made.reader)
@@ -69,16 +71,33 @@ def verify(out: str) -> Manifest:
     return manifest
 
 
-def made_again(store: "FeatureStore", stored: Stored) -> Again:
+@contextmanager
+def features_in(contract: Contract, out: str) -> Iterator[Features]:
+    """Yields the features of a contract, which its service need not have any more.
+
+    Raises:
+        VerificationFailed: one is no longer defined, or in another type; names it.
+    """
+    require_registry()
+    now = registered(contract.service)
+    if now is not None and now.contract.hash == contract.hash:
+        yield now
+        return
+    with open_store() as store:
+        require_defined(store, contract, out)
+        yield features_of(store, contract)
+
+
+def made_again(features: Features, stored: Stored) -> Again:
     """Gives a function that makes a stored training set once more."""
-    manifest, contract = stored.manifest, stored.contract
+    manifest = stored.manifest
     split = split_of(manifest.split) if manifest.split else None
     if manifest.as_of:
         instant = midnight(date.fromisoformat(manifest.as_of))
         require_labels(instant)
-        return partial(joined, store, contract, instant, split)
+        return partial(joined, features, instant, split)
     spine, timestamp = spine_in(stored), manifest.spine["timestamp"]
-    return partial(training.opened, spine, contract, timestamp, split, store=store)
+    return partial(training.opened, spine, features, timestamp, split)
 
 
 def spine_in(stored: Stored) -> Spine:

@@ -1,9 +1,8 @@
-"""Training sets by Feast's registry: what a service needs of a spine, and the join with it."""
+"""The features of a contract by Feast's registry and its SDK."""
 
-import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -11,24 +10,22 @@ import pyarrow as pa
 from streamflow.catalog.contract import Contract
 from streamflow.feast.registry.contracts import contract_of_service, registered_names
 from streamflow.feast.registry.request_inputs import join_keys, view_of
-from streamflow.offline.spine.entities import SpineQuery, SpineRows
+from streamflow.offline.features import (
+    Features,
+    Needs,
+    Spine,
+    feature_fields,
+    in_types,
+    with_views,
+)
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
 
 
-@dataclass(frozen=True)
-class Needs:
-    """The columns that a spine must have for a contract, and those that it may not have."""
-
-    keys: Sequence[str]
-    """The join keys of the views, by the names that the service gives them."""
-    inputs: Sequence[str]
-    """The values that on-demand views take from a request, which a spine has as columns."""
-    taken: Sequence[str]
-    """The names of the features, and of those that on-demand views are computed from."""
-    joined: Sequence[str]
-    """The names of the features that no on-demand view computes."""
+def features_of(store: "FeatureStore", contract: Contract) -> Features:
+    """The features of a contract, joined by Feast's SDK."""
+    return Features(contract, needs_of(store, contract), partial(joined, store, contract))
 
 
 def needs_of(store: "FeatureStore", contract: Contract) -> Needs:
@@ -79,35 +76,11 @@ def projections(store: "FeatureStore", contract: Contract) -> list[Any]:
     ]
 
 
-def with_views(contract: Contract) -> bool:
-    """True where features of two views have one name, so that columns need the views' names."""
-    names = [one.name for one in contract.features]
-    return len(set(names)) < len(names)
-
-
-def feature_fields(contract: Contract) -> list[pa.Field]:
-    """The features' columns of a training set in their exact types, Float32 as 32 bits.
-
-    Each is called as its feature; `view__feature` where two views have features of one name.
-    """
-    full = with_views(contract)
-    return [
-        pa.field(f"{one.view}__{one.name}" if full else one.name, arrow_type(one.type))
-        for one in contract.features
-    ]
-
-
 @contextmanager
 def joined(
-    store: "FeatureStore", contract: Contract, spine: SpineRows | SpineQuery
+    store: "FeatureStore", contract: Contract, spine: Spine
 ) -> Iterator[pa.RecordBatchReader]:
-    """Yields the point-in-time join in batches: the columns of the spine, then the features.
-
-    Raises:
-        SpineRefused: the spine is not fit for it.
-        QueryRefused: PostgreSQL does not take the spine's query.
-        KeyMismatch: a key cannot be of the source's type.
-    """
+    """Yields the point-in-time join as Features.joined does."""
     features: Any = current(store, contract)
     if features is None:
         names = registered_names(store, contract)
@@ -115,24 +88,8 @@ def joined(
     job = store.get_historical_features(
         entity_df=spine, features=features, full_feature_names=with_views(contract)
     )
-    with job.to_record_batches() as batches:
-        own = [batches.schema.field(name) for name in spine.columns]
-        final = pa.schema([*own, *feature_fields(contract)])
-        typed = (batch.select(final.names).cast(final) for batch in batches)
-        yield pa.RecordBatchReader.from_batches(final, typed)
-
-
-def arrow_type(feast_type: str) -> pa.DataType:
-    """The Arrow type of a Feast type by its name: Int64, Float32, Array(String), Map, …
-
-    Maps, structs and lists of lists are their JSON text.
-    """
-    from feast import types
-
-    if feast_type.endswith("Bytes"):
-        return pa.binary()
-    if (listed := re.fullmatch(r"(?:Array|Set)\((\w+)\)", feast_type)) and listed[1] != "Map":
-        return pa.list_(arrow_type(listed[1]))
-    if "(" in feast_type or feast_type in ("Map", "ScalarMap"):
-        return pa.string()
-    return types.from_feast_to_pyarrow_type(getattr(types, feast_type))
+    with (
+        job.to_record_batches() as batches,
+        in_types(batches, spine, contract) as typed,
+    ):
+        yield typed

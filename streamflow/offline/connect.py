@@ -1,5 +1,6 @@
 """Opens the one connection of an offline job, in UTC, and closes it again."""
 
+import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -7,6 +8,7 @@ from typing import Any
 import psycopg
 from psycopg import IsolationLevel
 
+from streamflow import settings
 from streamflow.errors import QueryFailed, QueryRefused
 from streamflow.offline.join.keys import refusals
 from streamflow.postgres import options as connection_options
@@ -15,6 +17,16 @@ from streamflow.postgres.refusals import refused
 from streamflow.sources.types import TEXT_FORMS
 
 LOCAL = (connection_options.UTC, connection_options.CHECKED)
+
+
+def from_environment() -> dict[str, Any]:
+    """What psycopg.connect is given for the database of the PG* variables."""
+    return {
+        **connection_options.address(settings.postgres()),
+        **connection_options.for_psycopg(connection_options.CHECKED),
+        "client_encoding": "utf8",  # the rows are read as bytes
+        "application_name": os.environ.get("PGAPPNAME", "streamflow"),
+    }
 
 
 @contextmanager

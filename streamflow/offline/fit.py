@@ -17,7 +17,8 @@ from psycopg import Connection, sql
 
 from streamflow.offline.arrow import BATCH_ROWS
 from streamflow.offline.copy import copy_in, is_list, postgres_type
-from streamflow.offline.join.frame import instants, whole_numbers
+from streamflow.offline.join.frame import whole_numbers
+from streamflow.offline.join.times import instants
 from streamflow.postgres import clock as ahead
 from streamflow.postgres.connect import first_line
 

@@ -1,4 +1,4 @@
-"""Feast's protobuf messages of feature views, as far as they are read here.
+"""Feast's protobuf messages of feature views and services, as far as they are read here.
 
 Feast's own classes of them come with the import of Feast, which takes seconds. The numbers of the
 fields are Feast's (a test compares them); what a message has beside these stays in it, byte for
@@ -7,9 +7,16 @@ byte, when it is written back.
 
 from typing import Any
 
-from google.protobuf import descriptor_pb2, descriptor_pool, message_factory, timestamp_pb2
+from google.protobuf import (
+    descriptor_pb2,
+    descriptor_pool,
+    duration_pb2,
+    message_factory,
+    timestamp_pb2,
+)
 
 PACKAGE = "streamflow.registry"
+DURATION = f".{duration_pb2.Duration.DESCRIPTOR.full_name}"
 TIMESTAMP = f".{timestamp_pb2.Timestamp.DESCRIPTOR.full_name}"
 
 FIELDS: dict[str, dict[str, tuple[int, str]]] = {
@@ -18,6 +25,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "FeatureViewSpec": {
         "name": (1, "string"),
         "features": (4, "FeatureSpecV2[]"),
+        "ttl": (6, DURATION),
         "batch_source": (7, "DataSource"),
         "online": (8, "bool"),
         "entity_columns": (12, "FeatureSpecV2[]"),
@@ -29,7 +37,20 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "StreamFeatureViewSpec": {"version": (21, "string")},
     "OnDemandFeatureView": {"spec": (1, "OnDemandFeatureViewSpec")},
     "OnDemandFeatureViewSpec": {"write_to_online_store": (12, "bool")},
-    "FeatureSpecV2": {"name": (1, "string"), "value_type": (2, "int32")},
+    "FeatureService": {"spec": (1, "FeatureServiceSpec")},
+    "FeatureServiceSpec": {"features": (3, "FeatureViewProjection[]")},
+    "FeatureViewProjection": {
+        "feature_view_name": (1, "string"),
+        "feature_columns": (2, "FeatureSpecV2[]"),
+        "feature_view_name_alias": (3, "string"),
+        "join_key_map": (4, "Mapping[]"),
+        "version_tag": (10, "int32"),
+    },
+    "FeatureSpecV2": {
+        "name": (1, "string"),
+        "value_type": (2, "int32"),
+        "description": (4, "string"),
+    },
     "DataSource": {
         "type": (1, "int32"),
         "field_mapping": (2, "Mapping[]"),
@@ -64,7 +85,7 @@ def classes() -> dict[str, Any]:
         name="streamflow/registry.proto",
         package=PACKAGE,
         syntax="proto2",  # in which bytes are there or not
-        dependency=[timestamp_pb2.DESCRIPTOR.name],
+        dependency=[timestamp_pb2.DESCRIPTOR.name, duration_pb2.DESCRIPTOR.name],
     )
     for name, fields in FIELDS.items():
         message = file.message_type.add(name=name)

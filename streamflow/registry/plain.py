@@ -1,7 +1,8 @@
-"""A feature view in the library's own terms, as materialization needs it."""
+"""A feature view in the library's own terms, as materialization and training need it."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from datetime import timedelta
 
 from streamflow.catalog.layout import Layout
 from streamflow.sources.table import SourceTable
@@ -17,6 +18,8 @@ class PlainView:
     layout: Layout
     source: SourceTable
     types: Mapping[str, str]
-    """Feast's value type by join key and feature."""
+    """Feast's value type by join key, in the order of the view, and feature."""
     entries: str = "feature_views"
     """The table of Feast's registry that has it."""
+    ttl: timedelta = timedelta(0)
+    """The age that a row may have in training; 0 for no limit."""

@@ -31,6 +31,8 @@ VALUE_TYPES = {
     first + n: name for first, names in NUMBERS.items() for n, name in enumerate(names.split())
 }
 """The same by number."""
+KINDS = {"feature_services": "feature_service"}
+"""By table of the registry, what its columns begin with, if not as those of views do."""
 
 
 def plain_views(
@@ -56,17 +58,28 @@ def plain_views(
         wanted = sorted(
             name for name, view in views.items() if view.spec.online and not view.spec.disabled
         )
-    found = [plain_view(stores.project, views[name]) for name in wanted]
+    found = [
+        plain_view(stores.project, views[name]) if is_materialized(views[name]) else None
+        for name in wanted
+    ]
     plain = [one for one in found if one is not None]
     return plain if len(plain) == len(found) else None
 
 
 def entries(connection: Connection, stores: OwnStores, table: str) -> list[tuple[str, bytes]]:
     """The names and messages of a project in a table of the registry."""
-    query = sql.SQL(
-        "SELECT feature_view_name, feature_view_proto FROM {} WHERE project_id = %s"
-    ).format(sql.Identifier(stores.registry, table))
+    kind = KINDS.get(table, "feature_view")
+    query = sql.SQL("SELECT {}, {} FROM {} WHERE project_id = %s").format(
+        sql.Identifier(f"{kind}_name"),
+        sql.Identifier(f"{kind}_proto"),
+        sql.Identifier(stores.registry, table),
+    )
     return connection.execute(query, [stores.project]).fetchall()
+
+
+def is_materialized(view: Any) -> bool:
+    """True where Feast lets a view be materialized."""
+    return bool(view.spec.online) and view.meta.state != CREATED
 
 
 def is_more_materialized(connection: Connection, stores: OwnStores) -> bool:
@@ -84,9 +97,7 @@ def plain_view(project: str, view: Any) -> PlainView | None:
     spec, source = view.spec, view.spec.batch_source
     columns = (spec.entity_columns, spec.features)
     if (
-        not spec.online
-        or view.meta.state == CREATED
-        or spec.HasField("feature_transformation")
+        spec.HasField("feature_transformation")
         or spec.source_views
         or source.data_source_class_type != POSTGRES
         or any(one.value_type not in VALUE_TYPES for part in columns for one in part)
@@ -112,4 +123,5 @@ def plain_view(project: str, view: Any) -> PlainView | None:
             own_names={one.value: one.key for one in source.field_mapping},
         ),
         types=keys | features | keys,
+        ttl=spec.ttl.ToTimedelta(),
     )

@@ -359,8 +359,7 @@ def test_a_service_that_needs_request_data_has_no_training_set(
     done = streamflow("training-set", *day, "--service", "scaled_v1")
     assert done.exit_code == 2
     assert error_lines(done) == [
-        "error: feature service scaled_v1: on-demand feature view scaled takes factor from the "
-        "request, which labels do not have"
+        "error: feature service scaled_v1 takes factor from the request, which labels do not have"
     ]
     assert json_line(done)["outcome"] == "failed"
 

@@ -12,7 +12,7 @@ from jobs.tests.commands.test_once import age_and_tidy, lines
 from jobs.training import freshness as training_freshness
 from jobs.training.freshness import definitions_of
 from jobs.training.target import Target
-from streamflow.feast.registry.open import open_store
+from streamflow import training
 
 JANUARY, FEBRUARY = "2024-01-31", "2024-02-29"
 
@@ -181,8 +181,8 @@ def test_definitions_are_a_services_own(
     """The query of a service's own source counts, with an equal contract; other views do not."""
 
     def hashes() -> list[str]:
-        with open_store() as store:
-            return [definitions_of(store, name) for name in ("churn_v1", "profile_v1")]
+        with training.features_of("churn_v1") as churn, training.features_of("profile_v1") as other:
+            return [definitions_of(churn), definitions_of(other)]
 
     churn, profile = hashes()
     assert churn != profile

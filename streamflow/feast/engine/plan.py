@@ -76,6 +76,7 @@ def plain_view(config: RepoConfig, view: FeatureView) -> PlainView:
         source=source_table(view.batch_source),
         types=keys | features | keys,
         entries=table_of(view),
+        ttl=view.ttl or timedelta(0),
     )
 
 

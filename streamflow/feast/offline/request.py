@@ -19,7 +19,8 @@ from psycopg import Connection
 from streamflow.catalog.layout import NO_KEY
 from streamflow.feast.json_values import maker
 from streamflow.feast.sources import own_names, postgres_source, relation
-from streamflow.offline.join.entities import FrameEntities, QueryEntities
+from streamflow.offline.join.entities import QueryEntities
+from streamflow.offline.join.frame import FrameEntities
 from streamflow.offline.join.sql import View
 
 

@@ -46,7 +46,8 @@ from streamflow.feast.offline.write import write_features, write_log
 from streamflow.feast.registry import stock_apply as feast_apply
 from streamflow.feast.sources import postgres_source, relation, source_table
 from streamflow.offline.compose import text
-from streamflow.offline.join.entities import ENTITY_QUERY, FrameEntities, QueryEntities
+from streamflow.offline.join.entities import ENTITY_QUERY, QueryEntities
+from streamflow.offline.join.frame import FrameEntities
 from streamflow.offline.join.history import History, rows_of_window
 from streamflow.offline.pull import Pull
 from streamflow.offline.select import Select

@@ -1,7 +1,7 @@
-"""The entity rows of a request: a data frame, an SQL query, or every row that the views have.
+"""The entity rows of a request: an SQL query, or every row that the views have.
 
-They get a number, so that the answer has exactly these rows in this order. A data frame sends
-its join keys and times only; its columns stay here and are put beside the features unchanged.
+They get a number, so that the answer has exactly these rows in this order. Those of a data frame
+are in frame.py.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -9,18 +9,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
-import numpy as np
-import pandas as pd
 import psycopg
 import pyarrow as pa
-import pyarrow.compute as pc
 from psycopg import Connection, sql
 
 from streamflow.errors import ConfigurationError, QueryRefused
-from streamflow.offline.arrow import BATCH_ROWS
 from streamflow.offline.compose import qualified, text
 from streamflow.offline.copy import copy_in, postgres_type
-from streamflow.offline.join.frame import table_of, whole_numbers
 from streamflow.offline.join.keys import SourceKey, conversions, converted, short_names
 from streamflow.offline.join.refusals import NoJoinKey, NoTimestamp
 from streamflow.offline.join.sql import ENTITIES, EntityRows, numbered
@@ -70,48 +65,6 @@ class Entities(Protocol):
             NoJoinKey: a join key is not there.
             ConfigurationError: the role may not create temporary tables.
         """
-
-
-class FrameEntities:
-    """Entity rows of a data frame; times are read to the microsecond, naive ones are UTC.
-
-    Raises:
-        NoTimestamp, NoJoinKey, NotATime:
-            no column has times, or a join key is not there.
-    """
-
-    def __init__(self, frame: pd.DataFrame, keys: Sequence[str]) -> None:
-        kinds = {str(name): kind for name, kind in frame.dtypes.items()}
-        times = [one for one in kinds if pd.api.types.is_datetime64_any_dtype(kinds[one])]
-        self.timestamp = timestamp_among(list(kinds), times)
-        require(keys, list(kinds))
-        self.table = table_of(frame, keys, self.timestamp)
-
-    @property
-    def names(self) -> list[str]:
-        """The names of its columns."""
-        return list(self.table.column_names)
-
-    def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
-        """Copies numbers, times and join keys into the temporary table."""
-        arrays: dict[str, pa.ChunkedArray] = {}
-        nulls: dict[str, sql.Composable] = {}
-        for key in reversed(keys):
-            column = arrays[key.name] = whole_numbers(self.table[key.name])
-            known = column.null_count < len(column)
-            nulls[key.name] = null_of(column.type) if known else key.null
-        numbers = pa.array(np.arange(1, len(self.table) + 1))
-        sent = pa.Table.from_arrays(
-            [numbers, self.table[self.timestamp], *arrays.values()], names=["n", "ts", *arrays]
-        )
-        rows = copy_rows(connection, keys, nulls, sent.to_batches(BATCH_ROWS))
-        return Loaded(rows, [], self.table)
-
-    def span(self) -> tuple[list[str], datetime | None, datetime | None]:
-        """All columns but the time, and the first and the last time; None without rows."""
-        span = pc.min_max(self.table[self.timestamp])
-        keys = [name for name in self.table.column_names if name != self.timestamp]
-        return keys, span["min"].as_py(), span["max"].as_py()
 
 
 @dataclass(frozen=True)

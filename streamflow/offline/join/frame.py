@@ -1,21 +1,67 @@
-"""A data frame of entity rows as Arrow has it: times are instants, keys are of one type."""
+"""The entity rows of a request as a data frame: times are instants, keys are of one type.
 
-import datetime
+Only join keys and times are sent; its columns stay here and are put beside the features unchanged.
+"""
+
 import decimal
 import uuid
 from collections.abc import Sequence
+from datetime import date, datetime
 from typing import Any
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.compute as pc
+from psycopg import Connection, sql
 
 from streamflow.errors import KeyMismatch, shorten
-from streamflow.offline.arrow import INSTANT
-from streamflow.offline.copy import microseconds
-from streamflow.offline.join.refusals import NotATime
+from streamflow.offline.arrow import BATCH_ROWS
+from streamflow.offline.join.entities import Loaded, copy_rows, null_of, require, timestamp_among
+from streamflow.offline.join.keys import SourceKey
+from streamflow.offline.join.times import instants
 
-NO_TIME = "the column with the times of the entity rows holds no times"
+
+class FrameEntities:
+    """Entity rows of a data frame; times are read to the microsecond, naive ones are UTC.
+
+    Raises:
+        NoTimestamp, NoJoinKey, NotATime:
+            no column has times, or a join key is not there.
+    """
+
+    def __init__(self, frame: pd.DataFrame, keys: Sequence[str]) -> None:
+        kinds = {str(name): kind for name, kind in frame.dtypes.items()}
+        times = [one for one in kinds if pd.api.types.is_datetime64_any_dtype(kinds[one])]
+        self.timestamp = timestamp_among(list(kinds), times)
+        require(keys, list(kinds))
+        self.table = table_of(frame, keys, self.timestamp)
+
+    @property
+    def names(self) -> list[str]:
+        """The names of its columns."""
+        return list(self.table.column_names)
+
+    def load(self, connection: Connection[Any], keys: Sequence[SourceKey], embed: bool) -> Loaded:
+        """Copies numbers, times and join keys into the temporary table."""
+        arrays: dict[str, pa.ChunkedArray] = {}
+        nulls: dict[str, sql.Composable] = {}
+        for key in reversed(keys):
+            column = arrays[key.name] = whole_numbers(self.table[key.name])
+            known = column.null_count < len(column)
+            nulls[key.name] = null_of(column.type) if known else key.null
+        numbers = pa.array(np.arange(1, len(self.table) + 1))
+        sent = pa.Table.from_arrays(
+            [numbers, self.table[self.timestamp], *arrays.values()], names=["n", "ts", *arrays]
+        )
+        rows = copy_rows(connection, keys, nulls, sent.to_batches(BATCH_ROWS))
+        return Loaded(rows, [], self.table)
+
+    def span(self) -> tuple[list[str], datetime | None, datetime | None]:
+        """All columns but the time, and the first and the last time; None without rows."""
+        span = pc.min_max(self.table[self.timestamp])
+        keys = [name for name in self.table.column_names if name != self.timestamp]
+        return keys, span["min"].as_py(), span["max"].as_py()
 
 
 def table_of(frame: pd.DataFrame, keys: Sequence[str], timestamp: str) -> pa.Table:
@@ -59,7 +105,7 @@ def text_of(key: Any, column: Any) -> str | None:
             return str(key).lower()
         case float() | np.floating() if not np.isnan(key) and key == int(key):
             return str(int(key))
-        case int() | np.integer() | decimal.Decimal() | uuid.UUID() | datetime.date():
+        case int() | np.integer() | decimal.Decimal() | uuid.UUID() | date():
             return str(key)
         case _ if pd.api.types.is_scalar(key) and pd.isna(key):
             return None
@@ -77,25 +123,3 @@ def whole_numbers(column: pa.ChunkedArray) -> pa.ChunkedArray:
         return column.cast(pa.int64())
     except pa.ArrowInvalid:
         return column
-
-
-def instants(column: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Times as UTC instants; dates, naive times and text without a zone are UTC.
-
-    Raises:
-        NotATime: they are no times.
-    """
-    kind = column.type
-    if column.null_count == len(column):
-        return pa.chunked_array([pa.nulls(len(column), INSTANT)])
-    if pa.types.is_date(kind):
-        return column.cast(pa.timestamp("us")).cast(INSTANT)
-    if pa.types.is_string(kind) or pa.types.is_large_string(kind):
-        try:
-            read = pd.to_datetime(column.to_pandas(), utc=True, format="ISO8601")
-        except ValueError as error:
-            raise NotATime(NO_TIME) from error
-        column = pa.chunked_array([pa.array(read)])
-    if not pa.types.is_timestamp(column.type):
-        raise NotATime(NO_TIME)
-    return microseconds(column).cast(INSTANT)

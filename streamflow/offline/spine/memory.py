@@ -1,14 +1,17 @@
 """Spines in memory: data frames, Arrow tables, and streams, which can be read once alone."""
 
+import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol, TypeGuard
 
-import pandas as pd
 import pyarrow as pa
 
 from streamflow.errors import ConfigurationError, SpineRefused
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class ArrowStream(Protocol):
@@ -27,7 +30,7 @@ def batches_of(
         SpineRefused: a column of a data frame has values of several types.
         ConfigurationError: they are no rows.
     """
-    if isinstance(rows, pd.DataFrame):
+    if is_frame(rows):
         twice = rows.columns[rows.columns.duplicated()]
         if len(twice):
             raise SpineRefused(f"the spine has several columns named {', '.join(map(str, twice))}")
@@ -41,6 +44,12 @@ def batches_of(
             " Arrow table or reader"
         )
     return rows.schema, rows.to_batches
+
+
+def is_frame(rows: Any) -> "TypeGuard[pd.DataFrame]":
+    """True for a data frame of pandas, which nobody has made where pandas was not imported."""
+    pandas = sys.modules.get("pandas")
+    return pandas is not None and isinstance(rows, pandas.DataFrame)
 
 
 class Stored:
@@ -61,7 +70,7 @@ def kept(rows: Any) -> "Iterator[pd.DataFrame | pa.Table | Stored]":
 
     A stream is whatever gives one of Arrow's: a reader, or a frame of another library.
     """
-    if isinstance(rows, pd.DataFrame | pa.Table) or not hasattr(rows, "__arrow_c_stream__"):
+    if is_frame(rows) or isinstance(rows, pa.Table) or not hasattr(rows, "__arrow_c_stream__"):
         yield rows
         return
     reader = pa.RecordBatchReader.from_stream(rows)

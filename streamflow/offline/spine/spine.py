@@ -8,8 +8,8 @@ import pyarrow.compute as pc
 
 from streamflow.errors import SpineRefused, shorten
 from streamflow.offline.arrow import BATCH_ROWS, INSTANT
-from streamflow.offline.join.frame import instants
 from streamflow.offline.join.refusals import NotATime
+from streamflow.offline.join.times import instants
 from streamflow.sources.columns import did_you_mean, listed
 from streamflow.visible_text import quoted
 

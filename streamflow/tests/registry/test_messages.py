@@ -11,7 +11,9 @@ from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source i
 from feast.protos.feast.core import (
     DataSource_pb2,
     Feature_pb2,
+    FeatureService_pb2,
     FeatureView_pb2,
+    FeatureViewProjection_pb2,
     OnDemandFeatureView_pb2,
     StreamFeatureView_pb2,
 )
@@ -27,6 +29,8 @@ FEASTS = {
     **StreamFeatureView_pb2.DESCRIPTOR.message_types_by_name,
     **OnDemandFeatureView_pb2.DESCRIPTOR.message_types_by_name,
     **DataSource_pb2.DESCRIPTOR.message_types_by_name,
+    **FeatureService_pb2.DESCRIPTOR.message_types_by_name,
+    **FeatureViewProjection_pb2.DESCRIPTOR.message_types_by_name,
     **Feature_pb2.DESCRIPTOR.message_types_by_name,
     "CustomSourceOptions": DataSource_pb2.DataSource.CustomSourceOptions.DESCRIPTOR,
     "Mapping": DataSource_pb2.DataSource.DESCRIPTOR.fields_by_name["field_mapping"].message_type,

@@ -37,7 +37,7 @@ from psycopg import sql
 from api.tests.conftest import ready, serving, wait_until
 from jobs.audit import comparable
 from streamflow.feast.online import answer as online_answer
-from streamflow.feast.training import arrow_type
+from streamflow.offline.features import arrow_type
 from streamflow.online import write as online_write
 from streamflow.sources.types import ANY, RULES, TEXTS
 from streamflow.tests.online.projects import opened, write

@@ -9,12 +9,14 @@ import typer
 
 from jobs.command_line.report import reporting
 from jobs.run import console
+from streamflow import settings
 from streamflow.errors import ConfigurationError, StreamflowError, shorten
+from streamflow.feast.registry.request_inputs import AskedBy
 from streamflow.visible_text import printable, quoted
 
 if TYPE_CHECKING:
-    from streamflow.feast.online.client import Vector
-    from streamflow.feast.registry.request_inputs import AskedBy
+    from streamflow.catalog.contract import Contract
+    from streamflow.online.vectors import Vector
 
 Keys = Annotated[
     list[str] | None,
@@ -37,16 +39,8 @@ def features(
 ) -> None:
     """Print the online features of users, or of the keys of another service."""
     with reporting():
-        from streamflow.feast.online.client import read
-        from streamflow.feast.registry.contracts import contract_of
-        from streamflow.feast.registry.open import open_store
-        from streamflow.feast.registry.request_inputs import asked_by
-
-        with open_store() as store:
-            contract = contract_of(store, service)
-            service = contract.service
-            wanted = asked_by(store, service)
-            vectors = read(store, contract, parse_keys(keys or [], wanted, service))
+        contract, vectors = read(keys or [], service)
+        service = contract.service
         for vector in vectors:
             of_whom = f"{printable(vector.name)}, " if vector.key else ""
             console.say(f"{of_whom}{service}, contract {contract.hash}")
@@ -64,6 +58,50 @@ def features(
         require_found(vectors, service)
 
 
+def read(keys: Sequence[str], service: str) -> "tuple[Contract, list[Vector]]":
+    """The contract of a service, and its features of keys as a person wrote them.
+
+    Raises:
+        ConfigurationError: a key is not what the service is asked by; or no service is named, and
+            the project has none, or several.
+        UnknownName: the registry has no such service.
+    """
+    from streamflow.feast.registry.open import open_store, require_registry
+
+    require_registry()
+    if (found := read_plain(keys, service)) is not None:
+        return found
+    from streamflow.feast.online.client import read
+    from streamflow.feast.registry.contracts import contract_of
+    from streamflow.feast.registry.request_inputs import asked_by
+
+    with open_store() as store:
+        contract = contract_of(store, service)
+        wanted = asked_by(store, contract.service)
+        return contract, read(store, contract, parse_keys(keys, wanted, contract.service))
+
+
+def read_plain(keys: Sequence[str], service: str) -> "tuple[Contract, list[Vector]] | None":
+    """The same without Feast; None of a service of which only Feast has all features."""
+    from streamflow.online.pool import configure
+    from streamflow.online.vectors import read
+    from streamflow.postgres.connect import connect
+    from streamflow.registry.services import plain_service
+    from streamflow.registry.stores import own_stores
+
+    stores = own_stores(settings.streamflow().feature_repo)
+    if stores is None:
+        return None
+    with connect(autocommit=True) as connection:
+        found = plain_service(connection, stores, service)
+        if found is None:
+            return None
+        configure(connection)
+        name, types = found.contract.service, found.key_types
+        wanted = [AskedBy(key, type_) for key, type_ in types.items()]
+        return found.contract, read(connection, found, parse_keys(keys, wanted, name))
+
+
 def require_found(vectors: "Sequence[Vector]", service: str) -> None:
     """Raises StreamflowError if there is a key without features."""
     lacking = [vector for vector in vectors if not vector.found]
@@ -75,7 +113,7 @@ def require_found(vectors: "Sequence[Vector]", service: str) -> None:
 
 
 def parse_keys(
-    texts: Sequence[str], wanted: "Sequence[AskedBy]", service: str
+    texts: Sequence[str], wanted: Sequence[AskedBy], service: str
 ) -> list[dict[str, Any]]:
     """Parses the keys that a person wrote, by the names and types that the service is asked by.
 
@@ -97,7 +135,7 @@ def parse_keys(
     return found
 
 
-def key_form(wanted: "Sequence[AskedBy]", service: str) -> str:
+def key_form(wanted: Sequence[AskedBy], service: str) -> str:
     """Describes in a clause how to write a key of a service."""
     several = ",".join(f"{one.name}=…" for one in wanted)
     return f"service {service} is asked by {wanted[0].name if len(wanted) == 1 else several}"
@@ -128,7 +166,7 @@ def named_values(text: str, names: Sequence[str], how: str) -> dict[str, str]:
     return found
 
 
-def value_of(wanted: "AskedBy", text: str) -> Any:
+def value_of(wanted: AskedBy, text: str) -> Any:
     """Converts a text to the type that the service is asked by.
 
     Raises:

@@ -6,7 +6,6 @@ from contextlib import closing, contextmanager
 import pyarrow as pa
 
 from streamflow import settings
-from streamflow.catalog.layout import NO_KEY
 from streamflow.offline.connect import connect, from_environment
 from streamflow.offline.features import Features, Needs, Spine, feature_fields, in_types, with_views
 from streamflow.offline.join.history import History
@@ -40,7 +39,6 @@ def registered(service: str) -> Features | None:
 def features_of(stores: OwnStores, service: PlainService) -> Features:
     """The features of a service, to be joined in the database of the PG* variables."""
     names = [field.name for field in feature_fields(service.contract)]
-    keys = dict.fromkeys(ours for one in service.projections for ours, _ in keys_of(one))
 
     @contextmanager
     def joined(spine: Spine) -> Iterator[pa.RecordBatchReader]:
@@ -57,16 +55,9 @@ def features_of(stores: OwnStores, service: PlainService) -> Features:
                 with in_types(reader, spine, service.contract) as typed:
                     yield typed
 
-    return Features(service.contract, Needs(list(keys), [], names, names), joined, service)
-
-
-def keys_of(used: PlainProjection) -> list[tuple[str, str]]:
-    """The join keys of a view: the service's name of each, and the view's; none without entities.
-
-    In the order of the view's entities.
-    """
-    keys = [name for name in used.view.types if name in used.view.layout.join_keys]
-    return [(used.join_key_map.get(name, name), name) for name in keys if name != NO_KEY]
+    return Features(
+        service.contract, Needs(list(service.key_types), [], names, names), joined, service
+    )
 
 
 def view_of(used: PlainProjection, full_names: bool) -> View:
@@ -76,7 +67,7 @@ def view_of(used: PlainProjection, full_names: bool) -> View:
     return View(
         name=used.name,
         source=source.relation,
-        keys=tuple((ours, source.column(name)) for ours, name in keys_of(used)),
+        keys=tuple((ours, source.column(name)) for ours, name in used.keys),
         features=tuple((source.column(name), prefix + name) for name in used.features),
         timestamp=source.column(source.timestamp_field),
         created=source.column(source.created_field),

@@ -25,6 +25,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "FeatureViewSpec": {
         "name": (1, "string"),
         "features": (4, "FeatureSpecV2[]"),
+        "tags": (5, "Mapping[]"),
         "ttl": (6, DURATION),
         "batch_source": (7, "DataSource"),
         "online": (8, "bool"),

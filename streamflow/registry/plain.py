@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from streamflow.catalog.layout import Layout
+from streamflow.catalog.model import TtlPolicy
 from streamflow.sources.table import SourceTable
 
 
@@ -23,3 +24,5 @@ class PlainView:
     """The table of Feast's registry that has it."""
     ttl: timedelta = timedelta(0)
     """The age that a row may have in training; 0 for no limit."""
+    ttl_policy: TtlPolicy = "serve"
+    """What is served of a row that is older."""

@@ -43,6 +43,12 @@ class PlainProjection:
     join_key_map: Mapping[str, str]
     """The names that the service gives join keys, by the view's."""
 
+    @property
+    def keys(self) -> list[tuple[str, str]]:
+        """The service's and the view's name of each join key, in the order of the view."""
+        keys = [name for name in self.view.types if name in self.view.layout.join_keys]
+        return [(self.join_key_map.get(name, name), name) for name in keys]
+
 
 @dataclass(frozen=True)
 class PlainService:
@@ -50,6 +56,11 @@ class PlainService:
 
     contract: Contract
     projections: tuple[PlainProjection, ...]
+
+    @property
+    def key_types(self) -> dict[str, str]:
+        """Feast's value type of each value that a request has to give, by name."""
+        return {ours: one.view.types[name] for one in self.projections for ours, name in one.keys}
 
 
 def plain_service(connection: Connection, stores: OwnStores, name: str) -> PlainService | None:
@@ -92,7 +103,7 @@ def views_called(
     ).format(sql.Identifier(stores.registry, "feature_views"))
     messages = connection.execute(query, [stores.project, names]).fetchall()
     views = [CLASSES["FeatureView"].FromString(message) for (message,) in messages]
-    plain = (plain_view(stores.project, one) for one in views if not one.spec.disabled)
+    plain = (plain_view(stores, one) for one in views if not one.spec.disabled)
     return {one.name: one for one in plain if one is not None}
 
 

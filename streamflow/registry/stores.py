@@ -50,7 +50,7 @@ KEYS = {
 
 @dataclass(frozen=True)
 class OwnStores:
-    """The settings of a feature_store.yaml, as far as materialization needs them."""
+    """The settings of a feature_store.yaml, as far as our commands need them."""
 
     project: str
     registry: str
@@ -58,6 +58,8 @@ class OwnStores:
     search_path: str
     """PostgreSQL's, for sources whose schema is not named."""
     lookback: timedelta
+    ttl_policy: TtlPolicy = "serve"
+    """Of views without a tag of that name."""
 
 
 def own_stores(repo: Path) -> OwnStores | None:
@@ -100,7 +102,11 @@ def own_stores(repo: Path) -> OwnStores | None:
     if not search_path:
         return None
     return OwnStores(
-        project, path.removeprefix(PATH), search_path, timedelta(seconds=float(lookback))
+        project=project,
+        registry=path.removeprefix(PATH),
+        search_path=search_path,
+        lookback=timedelta(seconds=float(lookback)),
+        ttl_policy=online.get("ttl_policy", "serve"),
     )
 
 

@@ -2,11 +2,12 @@
 
 import json
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, get_args
 
 from psycopg import Connection, sql
 
 from streamflow.catalog.layout import JSON, NO_KEY, column_type, layout
+from streamflow.catalog.model import TtlPolicy
 from streamflow.registry.messages import CLASSES
 from streamflow.registry.plain import PlainView
 from streamflow.registry.stores import OwnStores
@@ -59,8 +60,7 @@ def plain_views(
             name for name, view in views.items() if view.spec.online and not view.spec.disabled
         )
     found = [
-        plain_view(stores.project, views[name]) if is_materialized(views[name]) else None
-        for name in wanted
+        plain_view(stores, views[name]) if is_materialized(views[name]) else None for name in wanted
     ]
     plain = [one for one in found if one is not None]
     return plain if len(plain) == len(found) else None
@@ -92,13 +92,16 @@ def is_more_materialized(connection: Connection, stores: OwnStores) -> bool:
     )
 
 
-def plain_view(project: str, view: Any) -> PlainView | None:
+def plain_view(stores: OwnStores, view: Any) -> PlainView | None:
     """A view in the library's terms; None where its values are not columns, or not ours to make."""
     spec, source = view.spec, view.spec.batch_source
+    tags = {one.key: one.value for one in spec.tags}
+    policy = tags.get("ttl_policy", stores.ttl_policy)
     columns = (spec.entity_columns, spec.features)
     if (
         spec.HasField("feature_transformation")
         or spec.source_views
+        or policy not in get_args(TtlPolicy)
         or source.data_source_class_type != POSTGRES
         or any(one.value_type not in VALUE_TYPES for part in columns for one in part)
     ):
@@ -113,7 +116,7 @@ def plain_view(project: str, view: Any) -> PlainView | None:
     return PlainView(
         name=spec.name,
         kind="feature view",
-        layout=layout(project, spec.name, keys, features),
+        layout=layout(stores.project, spec.name, keys, features),
         source=SourceTable(
             name=named["name"],
             table=named["table"] or "",
@@ -124,4 +127,5 @@ def plain_view(project: str, view: Any) -> PlainView | None:
         ),
         types=keys | features | keys,
         ttl=spec.ttl.ToTimedelta(),
+        ttl_policy=policy,
     )

@@ -20,6 +20,7 @@ from streamflow.feast.connection import search_path
 from streamflow.feast.engine.compute import computed_by
 from streamflow.feast.offline.store import StreamflowOfflineStoreConfig
 from streamflow.feast.registry import source_check
+from streamflow.feast.registry.compile import ttl_of
 from streamflow.feast.registry.layouts import layout_in, version_of
 from streamflow.feast.sources import source_table
 from streamflow.registry.plain import PlainView
@@ -69,6 +70,7 @@ def plain_view(config: RepoConfig, view: FeatureView) -> PlainView:
         {one.name: one.dtype.to_value_type().name for one in columns if one.name != NO_KEY}
         for columns in (view.entity_columns, view.features)
     )
+    ttl, policy = ttl_of(view, getattr(config.online_store, "ttl_policy", "serve"))
     return PlainView(
         name=view.name,
         kind=source_check.kind_of(view),
@@ -76,7 +78,8 @@ def plain_view(config: RepoConfig, view: FeatureView) -> PlainView:
         source=source_table(view.batch_source),
         types=keys | features | keys,
         entries=table_of(view),
-        ttl=view.ttl or timedelta(0),
+        ttl=ttl,
+        ttl_policy=policy,
     )
 
 

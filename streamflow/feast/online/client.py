@@ -1,7 +1,6 @@
 """Reads online features through Feast: a vector per key, each view with its time."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -10,47 +9,12 @@ from streamflow.catalog.layout import NO_KEY
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.open import translated
 from streamflow.feast.registry.request_inputs import asked_by, is_computed, view_of
+from streamflow.online.vectors import Key, Vector
 
 if TYPE_CHECKING:
     from feast import FeatureStore
 
-Key = Mapping[str, Any]
-"""A request's values by name; {} for a service that is asked without a key."""
 Times = list[datetime | None]
-
-
-@dataclass(frozen=True)
-class Vector:
-    """The online features of a key."""
-
-    key: Key
-    values: dict[str, Any]
-    """By feature reference (`view:name`), in the contract's order; null and missing are None.
-
-    A 32-bit float is the Python float it equals, so 29.85 is 29.850000381469727.
-    """
-    as_of: dict[str, datetime | None] = field(default_factory=dict)
-    """By view: the instant its values describe, UTC; None where it has no row of the key.
-
-    What Feast computes on demand is as old as the oldest row that it is computed from.
-    """
-
-    @property
-    def found(self) -> bool:
-        """True where any view has a row of this key."""
-        return any(instant is not None for instant in self.as_of.values())
-
-    @property
-    def user_id(self) -> str:
-        """The key of a service of users."""
-        return self.name
-
-    @property
-    def name(self) -> str:
-        """The key as a person writes it: its value, or `driver_id=1, user_id=a` for several."""
-        if len(self.key) == 1:
-            return str(*self.key.values())
-        return ", ".join(f"{name}={value}" for name, value in self.key.items())
 
 
 def read(store: "FeatureStore", contract: Contract, keys: Sequence[str | Key]) -> list[Vector]:

@@ -60,6 +60,7 @@ def test_what_is_read_is_what_feast_reads(tmp_path: Path, changed: dict[str, obj
         config.registry.path.rpartition("=")[2],
         search_path(config.offline_store),
         timedelta(seconds=lookback),
+        config.online_store.ttl_policy,
     )
 
 

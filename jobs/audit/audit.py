@@ -6,33 +6,29 @@ materialized, not as skew. It changes nothing but the ledger, and may run beside
 """
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg import Connection
 
-from jobs.audit import sources
 from jobs.audit.computed import computed_values, give_request_values, keys_of
 from jobs.audit.expected import expected
 from jobs.audit.keys import Chosen, choose, pools_of
-from jobs.audit.older import only_in_older
-from jobs.audit.scope import Scope, scope_of
-from jobs.audit.served import Served, WholeServicesOnly, from_api, from_store
+from jobs.audit.plain import plain_project
+from jobs.audit.scope import Scope
+from jobs.audit.served import Served, WholeServicesOnly, from_api
+from jobs.audit.sources import Project, Sources
 from jobs.audit.tally import Tally
 from jobs.audit.trained import NEVER, Watermark, source_rows, watermarks
 from jobs.audit.views import AuditedComputation, AuditedView
 from jobs.run.ledger import Run
 from streamflow.catalog.contract import Contract
 from streamflow.errors import StreamflowError, VerificationFailed
-from streamflow.feast.registry.compile import compiled
-from streamflow.feast.registry.contracts import contract_of
-from streamflow.feast.registry.open import open_store
+from streamflow.feast.registry.open import open_store, require_registry
 from streamflow.postgres import clock as ahead
 from streamflow.postgres.connect import connect
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +48,7 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
             enters nothing in ops.skew either.
         service: empty for the one that is meant where none is named.
         users: how many of the known keys of each online table; `seed` decides which.
-        url: of the API; empty: what is online is read through Feast's SDK.
+        url: of the API; empty: the online tables are read.
         threshold: the largest share of keys for which a feature may differ.
 
     Raises:
@@ -61,20 +57,22 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
         ConfigurationError: none is named, and the project has none, or several.
         StreamflowError: the API does not answer, or serves other features.
     """
-    with connect(autocommit=True) as connection, open_store() as store:
-        contract = contract_of(store, service)
-        catalog = compiled(store, store.config.online_store.ttl_policy)
-        scope = scope_of(store, contract, catalog, by_api=bool(url))
-        older = scope_of(store, only_in_older(connection, catalog, contract), catalog)
-        views = (*scope.read, *older.views)
-        with sources.reading(store) as reading:
-            pools = pools_of(connection, reading, store, views, seed, users)
-        audited = Audited(connection, store, url)
+    require_registry()
+    with (
+        connect(autocommit=True) as connection,
+        project_of(connection, service, by_api=bool(url)) as project,
+    ):
+        scope, older = project.scope, project.older
+        with project.reading() as sources:
+            pools = pools_of(connection, sources, (*scope.read, *older.views), seed, users)
+        audited = Audited(connection, project, url)
         chosen = choose(scope.read, pools)
         give_request_values(chosen.rows, scope.computations)
         run.counts.read = len(chosen.rows)
         if not chosen.rows:
-            run.message = "; ".join(filter(None, [nothing_known(contract, scope), scope.message]))
+            run.message = "; ".join(
+                filter(None, [nothing_known(project.contract, scope), scope.message])
+            )
             return
         tally = audited.compare(scope, chosen)
         left_out = take_older(audited, older, choose(older.views, pools), tally)
@@ -87,6 +85,18 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
     log.info("audited", extra={**counts, "seed": seed})
     if tally.worst() > threshold:
         raise VerificationFailed(f"{run.message}; first: {tally.first}")
+
+
+@contextmanager
+def project_of(connection: Connection, service: str, by_api: bool) -> Iterator[Project]:
+    """Yields the project of a service, without Feast's import where that can be done."""
+    if found := plain_project(connection, service):
+        yield found
+        return
+    with open_store() as store:
+        from jobs.audit.by_feast import FeastProject
+
+        yield FeastProject(store, connection, service, by_api)
 
 
 def nothing_known(contract: Contract, scope: Scope) -> str:
@@ -131,22 +141,22 @@ class Audited:
     """A release under audit: where values are served, and where they come from."""
 
     connection: Connection[Any]
-    store: "FeatureStore"
+    project: Project
     url: str
-    """Of the API; empty: what is online is read through Feast's SDK."""
+    """Of the API; empty: the online tables are read."""
 
     def compare(self, scope: Scope, chosen: Chosen) -> Tally:
         """Compares all features of the chosen keys, in a time without a materialization."""
-        project = self.store.project
+        project = self.project.name
         for _ in range(ATTEMPTS):
             marks = watermarks(self.connection, project, scope.read)
             served = self._served(scope, chosen)
             tally = Tally(scope.compared, ahead.limit(self.connection))
-            with sources.reading(self.store) as reading:
+            with self.project.reading() as sources:
                 for view in scope.views:
-                    self._add(tally, reading, view, marks.get(view.alias, NEVER), chosen, served)
+                    self._add(tally, sources, view, marks.get(view.alias, NEVER), chosen, served)
                 for one in scope.computations:
-                    self._add_computed(tally, reading, one, marks, chosen, served)
+                    self._add_computed(tally, sources, one, marks, chosen, served)
             if watermarks(self.connection, project, scope.read) == marks:
                 return tally
             log.info("materialized meanwhile, audited again")
@@ -156,12 +166,12 @@ class Audited:
         rows = [{**scope.stand_ins, **row} for row in chosen.rows]
         if self.url:
             return from_api(self.url, scope.asked, rows)
-        return from_store(self.store, scope.asked, rows)
+        return self.project.served(scope.asked, rows)
 
     def _add(
         self,
         tally: Tally,
-        reading: Connection[Any] | None,
+        sources: Sources,
         view: AuditedView,
         mark: Watermark,
         chosen: Chosen,
@@ -172,16 +182,16 @@ class Audited:
         keys = list(rows)
         as_of = [served[rows[key]].as_of.get(view.alias) for key in keys]
         if not keys or (mark is NEVER and not any(as_of)):
-            tally.leave_out(view, len(source_rows(reading, self.store, view, keys, mark) or ()))
+            tally.leave_out(view, len(source_rows(sources, view, keys, mark) or ()))
             return
-        found = expected(reading, self.store, view, keys, mark, as_of)
+        found = expected(sources, view, keys, mark, as_of)
         for key, one in zip(keys, found, strict=True):
             tally.add(view, key, rows[key], served[rows[key]], one.values, one.seen)
 
     def _add_computed(
         self,
         tally: Tally,
-        reading: Connection[Any] | None,
+        sources: Sources,
         one: AuditedComputation,
         marks: Mapping[str, Watermark],
         chosen: Chosen,
@@ -193,6 +203,6 @@ class Audited:
         if not (any(view.alias in marks for view in one.inputs) or any(as_of)):
             tally.leave_out(one, len(rows))
             return
-        found = computed_values(reading, self.store, one, rows, chosen.rows, marks, as_of)
+        found = computed_values(sources, one, rows, chosen.rows, marks, as_of)
         for (key, row), (values, seen) in zip(rows.items(), found, strict=True):
             tally.add(one, key, row, served[row], values, seen)

@@ -6,20 +6,17 @@ the features of these, as it does in a training set.
 
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
-from psycopg import Connection
 
 from jobs.audit.expected import Expected, expected
 from jobs.audit.keys import Row
+from jobs.audit.sources import Sources
 from jobs.audit.trained import NEVER, SourceRows, Watermark
 from jobs.audit.views import AuditedComputation, AuditedView
 from streamflow.catalog.layout import NO_KEY
 from streamflow.offline.features import arrow_type
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
 Keys = dict[tuple[Any, ...], int]
 """By the keys of all inputs of a view, the number of the first row that has them."""
@@ -61,8 +58,7 @@ def keys_of(one: AuditedComputation, rows: Sequence[Row]) -> Keys:
 
 
 def computed_values(
-    reading: Connection[Any] | None,
-    store: "FeatureStore",
+    sources: Sources,
     one: AuditedComputation,
     keys: Keys,
     rows: Sequence[Row],
@@ -84,7 +80,7 @@ def computed_values(
         # Which of several inputs is as old as that, nobody says.
         ages = dict(zip(own, as_of, strict=True)) if len(one.inputs) == 1 else dict.fromkeys(own)
         mark = marks.get(view.alias, NEVER)
-        found = expected(reading, store, view, list(ages), mark, list(ages.values()))
+        found = expected(sources, view, list(ages), mark, list(ages.values()))
         by_key = dict(zip(ages, found, strict=True))
         seen.append([by_key[key] for key in own])
         for feature in view.features:

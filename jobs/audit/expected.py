@@ -3,16 +3,12 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
-
-from psycopg import Connection
+from typing import Any
 
 from jobs.audit.keys import Key
+from jobs.audit.sources import Sources
 from jobs.audit.trained import NEVER, SourceRows, Watermark, recomputed, source_rows
 from jobs.audit.views import AuditedView
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
 
 @dataclass(frozen=True)
@@ -28,8 +24,7 @@ class Expected:
 
 
 def expected(
-    reading: Connection[Any] | None,
-    store: "FeatureStore",
+    sources: Sources,
     view: AuditedView,
     keys: Sequence[Key],
     mark: Watermark,
@@ -38,15 +33,14 @@ def expected(
     """The rows of keys that should be online, of one view.
 
     Args:
-        reading: to the view's source; None where PostgreSQL does not have it.
         as_of: of each key the instant that is served, None where it is not known.
     """
-    seen = source_rows(reading, store, view, keys, mark)
+    seen = source_rows(sources, view, keys, mark)
     if seen is None:
         times = [at or mark.until for at in as_of]
     else:
         times = [expected_at(at, mark, seen.get(key)) for at, key in zip(as_of, keys, strict=True)]
-    trained = recomputed(reading, store, view, keys, times)
+    trained = recomputed(sources, view, keys, times)
     return [
         Expected(at, values, seen_in_training(values, mark) if seen is None else seen.get(key))
         for at, key, values in zip(times, keys, trained, strict=True)

@@ -6,17 +6,14 @@ key is found that should be online and is not, and one that is served and can be
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from psycopg import Connection, sql
 
 from jobs.audit.scope import UNKNOWN
-from jobs.audit.sources import source_of
+from jobs.audit.sources import Sources
 from jobs.audit.views import AuditedView
 from streamflow.catalog.layout import NO_KEY, SCHEMA, Layout
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
 Key = tuple[Any, ...]
 """A view's join keys as its online table has them, in the layout's order."""
@@ -50,8 +47,7 @@ class Chosen:
 
 def pools_of(
     connection: Connection[Any],
-    sources: Connection[Any] | None,
-    store: "FeatureStore",
+    sources: Sources,
     views: Iterable[AuditedView],
     seed: int,
     count: int,
@@ -60,20 +56,19 @@ def pools_of(
 
     Args:
         connection: to the online tables, which are left out where its role may not read them.
-        sources: to the views' sources; None where PostgreSQL does not have them.
         count: how many of each table, at most.
     """
     found: dict[str, dict[Key, int]] = {}
     sharing: dict[str, list[Layout]] = {}
     for view in views:
         sharing.setdefault(view.layout.table, []).append(view.layout)
-        if source := source_of(sources, store, view):
+        if source := sources.source_of(view):
             rows = sql.SQL("SELECT {} FROM {} AS s WHERE {} <= now()").format(
                 named(source.keys, view.layout), sql.SQL(source.query), source.event
             )
-            assert sources is not None  # noqa: S101  # as it has given a source
+            assert sources.connection is not None  # noqa: S101  # as it has given a source
             pool = found.setdefault(view.layout.table, {})
-            pool |= chosen(sources, rows, view.layout, seed, count)
+            pool |= chosen(sources.connection, rows, view.layout, seed, count)
     for table, layouts in sharing.items():
         if connection.execute(READABLE, [SCHEMA, table]).fetchone():
             known = sql.SQL(" OR ").join(

@@ -214,8 +214,14 @@ def audited_view(
     catalog: Catalog,
 ) -> AuditedView:
     """A view under the names that a projection gives it and its join keys."""
-    from streamflow.feast.registry.layouts import layout_in
+    from feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source import (
+        PostgreSQLSource,
+    )
 
+    from streamflow.feast.registry.layouts import layout_in
+    from streamflow.feast.sources import source_table
+
+    source = getattr(view, "batch_source", None)
     layout = layout_in(store.config, view)
     stored = catalog.views[view.name]
     entities = [getattr(one, "name", one) for one in view.entities or ()]
@@ -228,4 +234,6 @@ def audited_view(
         features=features,
         noun=entities[0] if len(entities) == 1 and entities[0] != "__dummy" else "key",
         max_age=timedelta(seconds=stored.ttl_s) if may_be_null else None,
+        source=source_table(source) if isinstance(source, PostgreSQLSource) else None,
+        key_types={one.name: one.dtype.to_value_type().name for one in view.entity_columns},
     )

@@ -1,4 +1,4 @@
-"""Served values of an audit's rows, from the API or through Feast's SDK."""
+"""Served values of an audit's rows, and those that the API answers."""
 
 import base64
 import json
@@ -9,18 +9,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from http import HTTPStatus
 from http.client import HTTPException
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.error import HTTPError
 from urllib.request import Request, urlopen
 
 from jobs.audit.keys import Row
 from jobs.run.urls import url_error, without_secrets
 from streamflow.catalog.contract import Contract
-from streamflow.catalog.layout import NO_KEY
 from streamflow.errors import StreamflowError
-
-if TYPE_CHECKING:
-    from feast import FeatureStore
 
 SETTLE_S = 1.0
 """The longest time for which the API may still answer with values from before a commit."""
@@ -42,18 +38,6 @@ class Served:
     """By view; None where it has no values of the row's key."""
     is_json: bool = False
     """True where the values come from an answer of the API."""
-
-
-def from_store(store: "FeatureStore", contract: Contract, rows: Sequence[Row]) -> list[Served]:
-    """Reads the online values of the rows through Feast's SDK."""
-    from streamflow.feast.online.client import read, read_single
-
-    if contract.service:
-        keys = [{name: value for name, value in row.items() if name != NO_KEY} for row in rows]
-        found = read(store, contract, keys)
-    else:
-        found = read_single(store, contract, rows)
-    return [Served(one.values, one.as_of) for one in found]
 
 
 def from_api(url: str, contract: Contract, rows: Sequence[Row]) -> list[Served]:

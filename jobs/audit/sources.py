@@ -1,53 +1,62 @@
-"""Sources of audited views as SQL, on the connection that reads them."""
+"""What an audit asks of a project: its definitions, the sources of its views, what is online."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from typing import TYPE_CHECKING, Any, Protocol
 
 from psycopg import Connection
 
+from jobs.audit.scope import Scope
 from jobs.audit.views import AuditedView
-from streamflow.postgres.connect import connect
+from streamflow.catalog.contract import Contract
 
 if TYPE_CHECKING:
-    from feast import FeatureStore
+    import pandas as pd
+    import pyarrow as pa
 
+    from jobs.audit.served import Served
     from streamflow.engine.source import Source
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+class Sources(Protocol):
+    """The sources of a project's views, in one state of the data."""
+
+    @property
+    def connection(self) -> Connection[Any] | None:
+        """A connection to their database; None where PostgreSQL does not have them."""
+
+    def source_of(self, view: AuditedView) -> "Source | None":
+        """The source of a view as SQL; None where PostgreSQL alone cannot read it."""
+
+    def history(self, view: AuditedView, entities: "str | pd.DataFrame") -> "pa.Table":
+        """Entity rows with the view's features as a training set has them.
+
+        Args:
+            entities: a query; a frame where PostgreSQL does not have the sources.
+        """
 
 
-@contextmanager
-def reading(store: "FeatureStore") -> Iterator[Connection[Any] | None]:
-    """A connection to the database of the sources; None where PostgreSQL does not have them.
+class Project(Protocol):
+    """A project under audit."""
 
-    Of our offline store it is one as training has it, which sees one state of the data.
-    """
-    from streamflow.feast.engine.plan import is_here, is_ours
-    from streamflow.feast.offline.connect import connect as connect_offline
+    @property
+    def name(self) -> str:
+        """The project's."""
 
-    if is_ours(store.config):
-        with connect_offline(store.config.offline_store) as connection:
-            yield connection
-    elif is_here(store.config):
-        with connect() as connection:
-            yield connection
-    else:
-        yield None
+    @property
+    def contract(self) -> Contract:
+        """That of the service."""
 
+    @property
+    def scope(self) -> Scope:
+        """The part of the contract that is compared."""
 
-def source_of(
-    connection: Connection[Any] | None, store: "FeatureStore", audited: AuditedView
-) -> "Source | None":
-    """The source of a view as SQL; None where PostgreSQL alone cannot read it."""
-    from feast.infra.common.materialization_job import MaterializationTask
+    @property
+    def older(self) -> Scope:
+        """The features that are answered by contracts of before alone."""
 
-    from streamflow.feast.engine import plan
+    def reading(self) -> AbstractContextManager[Sources]:
+        """Opens the sources."""
 
-    if connection is None:
-        return None
-    task = MaterializationTask(store.project, audited.view, EPOCH, EPOCH)
-    with suppress(plan.NotInside):
-        return plan.source_of(connection, store.config, task, None, timedelta(0))
-    return None
+    def served(self, asked: Contract, rows: Sequence[dict[str, Any]]) -> "list[Served]":
+        """The online values of rows, without the API."""

@@ -9,14 +9,14 @@ import pyarrow as pa
 from psycopg import Connection, sql
 
 from jobs.audit.keys import Key, named, places
-from jobs.audit.sources import source_of
+from jobs.audit.sources import Sources
 from jobs.audit.views import AuditedView
 from streamflow.catalog.layout import NO_KEY
 from streamflow.offline.features import arrow_type
+from streamflow.sources.columns import kinds_of
 
 if TYPE_CHECKING:
     import pandas as pd
-    from feast import FeatureStore
 
 
 @dataclass(frozen=True)
@@ -60,22 +60,15 @@ def watermarks(
 
 
 def source_rows(
-    connection: Connection[Any] | None,
-    store: "FeatureStore",
-    audited: AuditedView,
-    keys: Sequence[Key],
-    mark: Watermark,
+    sources: Sources, audited: AuditedView, keys: Sequence[Key], mark: Watermark
 ) -> dict[Key, SourceRows] | None:
     """By key: a view's rows in its source; keys without rows are missing.
-
-    Args:
-        connection: to the view's source.
 
     Returns:
         None where PostgreSQL does not have the source, so that only training can read it.
     """
-    source = source_of(connection, store, audited)
-    if source is None or connection is None:
+    source = sources.source_of(audited)
+    if source is None or sources.connection is None:
         return None
     if not keys:
         return {}
@@ -102,7 +95,7 @@ def source_rows(
     )
     return {
         tuple(key): SourceRows(event, tuple(late), ahead)
-        for event, late, ahead, *key in connection.execute(query)
+        for event, late, ahead, *key in sources.connection.execute(query)
     }
 
 
@@ -121,18 +114,14 @@ NUMBER = "streamflow audit row"
 
 
 def recomputed(
-    connection: Connection[Any] | None,
-    store: "FeatureStore",
+    sources: Sources,
     audited: AuditedView,
     keys: Sequence[Key],
     times: Sequence[datetime],
 ) -> list[dict[str, Any]]:
     """A view's features as a training set has them, of each key as of its time in `times`."""
-    name = audited.view.name
-    found = store.get_historical_features(
-        entity_df=entity_rows(connection, store, audited, keys, times),
-        features=[f"{name}:{one.name}" for one in audited.features],
-    ).to_arrow()
+    entities = entity_rows(sources.connection, audited, keys, times)
+    found = sources.history(audited, entities)
     kinds = pa.schema(
         [
             pa.field(NUMBER, pa.int64()),
@@ -146,7 +135,6 @@ def recomputed(
 
 def entity_rows(
     connection: Connection[Any] | None,
-    store: "FeatureStore",
     audited: AuditedView,
     keys: Sequence[Key],
     times: Sequence[datetime],
@@ -186,14 +174,10 @@ def in_source(
     connection: Connection[Any], audited: AuditedView, name: str, place: str
 ) -> sql.Composable:
     """The column `place` of a join key as its source has it: seconds may be those of an instant."""
-    from streamflow.feast.sources import own_names, postgres_source, relation
-    from streamflow.sources.columns import kinds_of
-
     column = sql.Identifier(place)
-    dtype = next(one.dtype for one in audited.view.entity_columns if one.name == name)
-    if dtype.to_value_type().name != "UNIX_TIMESTAMP":
+    if audited.key_types[name] != "UNIX_TIMESTAMP":
         return column
-    source = postgres_source(audited.view.batch_source)
-    kind = kinds_of(connection, relation(source))[own_names(source).get(name, name)]
+    assert audited.source is not None  # noqa: S101  # PostgreSQL has it
+    kind = kinds_of(connection, audited.source.relation)[audited.source.column(name)]
     is_instant = kind.startswith(("timestamp", "date"))
     return sql.SQL("to_timestamp({})").format(column) if is_instant else column

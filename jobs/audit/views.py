@@ -8,6 +8,7 @@ from typing import Any
 from streamflow.catalog.contract import Feature
 from streamflow.catalog.layout import NO_KEY, Layout
 from streamflow.feast.computed import Computed
+from streamflow.sources.table import SourceTable
 
 
 @dataclass(frozen=True)
@@ -17,7 +18,7 @@ class AuditedView:
     alias: str
     """Its name in the contract."""
     view: Any
-    """The feature view as the registry has it."""
+    """The feature view as its project has it: Feast's, or a PlainView; both have a `name`."""
     layout: Layout
     """Its columns; a key of the view is a tuple of values in the layout's order and types."""
     asked_as: tuple[str, ...]
@@ -27,6 +28,10 @@ class AuditedView:
     """The name of its one entity; `key` where it has several or none."""
     max_age: timedelta | None
     """The age from which its values are served as null; None where they are served at any age."""
+    source: SourceTable | None
+    """None where PostgreSQL does not have it."""
+    key_types: Mapping[str, str]
+    """Feast's value type of each join key."""
 
     @property
     def references(self) -> list[str]:

@@ -24,6 +24,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "StreamFeatureView": {"spec": (1, "StreamFeatureViewSpec"), "meta": (2, "FeatureViewMeta")},
     "FeatureViewSpec": {
         "name": (1, "string"),
+        "entities": (3, "string[]"),
         "features": (4, "FeatureSpecV2[]"),
         "tags": (5, "Mapping[]"),
         "ttl": (6, DURATION),

@@ -20,6 +20,10 @@ class PlainView:
     source: SourceTable
     types: Mapping[str, str]
     """Feast's value type by join key, in the order of the view, and feature."""
+    entities: tuple[str, ...] = ()
+    """Their names; none for a view of one row."""
+    is_online: bool = True
+    """True where its values are kept online."""
     entries: str = "feature_views"
     """The table of Feast's registry that has it."""
     ttl: timedelta = timedelta(0)

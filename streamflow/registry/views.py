@@ -16,6 +16,8 @@ from streamflow.sources.table import SourceTable
 POSTGRES = (
     "feast.infra.offline_stores.contrib.postgres_offline_store.postgres_source.PostgreSQLSource"
 )
+NO_ENTITY = "__dummy"
+"""The entity that Feast gives views without any."""
 CREATED = 1
 """The state of a view from which Feast lets none be materialized."""
 NUMBERS = {
@@ -126,6 +128,8 @@ def plain_view(stores: OwnStores, view: Any) -> PlainView | None:
             own_names={one.value: one.key for one in source.field_mapping},
         ),
         types=keys | features | keys,
+        entities=tuple(one for one in spec.entities if one != NO_ENTITY),
+        is_online=spec.online,
         ttl=spec.ttl.ToTimedelta(),
         ttl_policy=policy,
     )

@@ -2,6 +2,8 @@
 
 import io
 import json
+import subprocess
+import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -132,6 +134,43 @@ def test_rows_that_were_not_materialized_yet_are_no_skew(small_months: Path) -> 
         materialize(run)
     code, line, _ = audit()
     assert (code, differing(line), set(line["pending"].values())) == (0, {}, {0})
+
+
+@pytest.mark.usefixtures("served")
+def test_an_audit_without_feast_finds_what_one_by_feast_finds(
+    small_months: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load(small_months, 1, date(2024, 2, 29))
+    execute("DELETE FROM source.support_agg_90d_snapshots WHERE user_id < '2'")
+    execute(f'UPDATE {ONLINE} SET "{FEE}" = "{FEE}" * 1.0000001::real WHERE user_id < \'5\'')
+    execute(f"DELETE FROM {ONLINE} WHERE user_id > '9'")
+    plain = audit("--seed", "3")
+    monkeypatch.setattr("jobs.audit.audit.plain_project", lambda *_: None)
+    by_feast = audit("--seed", "3")
+    for code, line, said in (plain, by_feast):
+        assert (code, line["outcome"]) == (1, "failed")
+        assert {FEE, "usage_agg_30d_fv:skips_7d"} <= set(differing(line))
+        assert "served" in said
+    found = ("skew", "pending", "message", "rows")
+    assert [plain[1][one] for one in found] == [by_feast[1][one] for one in found]
+
+
+@pytest.mark.usefixtures("served")
+def test_the_command_imports_neither_feast_nor_pandas() -> None:
+    done = subprocess.run(
+        [sys.executable, "-X", "importtime", "-m", "jobs", "audit", "--users", "5"],
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=120,
+    )
+    imported = {
+        line.rpartition("|")[2].strip().partition(".")[0]
+        for line in done.stderr.splitlines()
+        if line.startswith("import time:")
+    }
+    assert "pyarrow" in imported
+    assert not imported & {"feast", "pandas", "sqlalchemy", "prefect"}
 
 
 def test_what_was_never_materialized_is_pending(database: str, small_months: Path) -> None:

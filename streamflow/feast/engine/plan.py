@@ -24,6 +24,7 @@ from streamflow.feast.registry.compile import ttl_of
 from streamflow.feast.registry.layouts import layout_in, version_of
 from streamflow.feast.sources import source_table
 from streamflow.registry.plain import PlainView
+from streamflow.registry.views import NO_ENTITY
 
 
 class NotInside(Exception):
@@ -70,6 +71,7 @@ def plain_view(config: RepoConfig, view: FeatureView) -> PlainView:
         {one.name: one.dtype.to_value_type().name for one in columns if one.name != NO_KEY}
         for columns in (view.entity_columns, view.features)
     )
+    names = [getattr(one, "name", one) for one in view.entities or ()]
     ttl, policy = ttl_of(view, getattr(config.online_store, "ttl_policy", "serve"))
     return PlainView(
         name=view.name,
@@ -77,6 +79,8 @@ def plain_view(config: RepoConfig, view: FeatureView) -> PlainView:
         layout=layout_in(config, view),
         source=source_table(view.batch_source),
         types=keys | features | keys,
+        entities=tuple(one for one in names if one != NO_ENTITY),
+        is_online=view.online,
         entries=table_of(view),
         ttl=ttl,
         ttl_policy=policy,

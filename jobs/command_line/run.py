@@ -15,7 +15,7 @@ from jobs.flows import work
 from jobs.flows.work import Summary
 from jobs.run import ledger, waiting
 from jobs.run.urls import without_secrets
-from streamflow.errors import StreamflowError
+from streamflow.errors import StreamflowError, reason
 
 log = logging.getLogger(__name__)
 
@@ -56,20 +56,22 @@ def tracked(name: str, **parameters: Any) -> Summary:
     """Does the work `name` of `jobs/flows/work.py`, as a flow if a Prefect server answers.
 
     PREFECT_API_URL unset: without Prefect, which is then not even imported. Set, but nobody
-    answers, or no longer: the work is done all the same, and the log says it was not tracked.
+    answers, or no longer, or the server lost the run: the work is done all the same, and the log
+    says it was not tracked.
     """
     untracked = getattr(work, name)
     url = os.environ.get("PREFECT_API_URL", "")
     if not url:
         return untracked(**parameters)  # type: ignore[no-any-return]
-    if reason := unreachable_reason(url):
+    if why := unreachable_reason(url):
         log.warning(
             "run not tracked, Prefect does not answer",
-            extra={"url": without_secrets(url), "reason": reason},
+            extra={"url": without_secrets(url), "reason": why},
         )
         return untracked(**parameters)  # type: ignore[no-any-return]
+    before = dict(ledger.ended)
+    flows = prefect_flows()
     try:
-        flows = prefect_flows()
         given = {
             key: flows.Location(value) if key in flows.LOCATIONS and value is not None else value
             for key, value in parameters.items()
@@ -78,14 +80,23 @@ def tracked(name: str, **parameters: Any) -> Summary:
     except StreamflowError:
         raise
     except Exception as error:
-        if not unreachable_reason(url):
+        said = {"url": without_secrets(url), "reason": reason(error)}
+        if done := done_since(before):
+            log.warning("run not tracked to its end, but done", extra=said)
+            return done
+        if not (isinstance(error, flows.LOST) or unreachable_reason(url)):
             raise
         # Every piece of work may be done again, so doing it without Prefect is safe.
         log.warning(
-            "run not tracked to its end, Prefect went away; done again without it",
-            extra={"url": without_secrets(url), "reason": str(error)},
+            "run not tracked to its end, Prefect lost it; done again without it", extra=said
         )
         return untracked(**parameters)  # type: ignore[no-any-return]
+
+
+def done_since(before: dict[str, ledger.Run]) -> Summary | None:
+    """The summary of the run that has ended well since, if there is one."""
+    ended = [one for command, one in ledger.ended.items() if before.get(command) is not one]
+    return next((one.summary() for one in ended if one.outcome == "done"), None)
 
 
 def prefect_flows() -> Any:

@@ -9,11 +9,13 @@ from dataclasses import asdict
 from datetime import date, datetime
 from typing import Any
 
+import httpx
 import pydantic
 from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.cache_policies import NO_CACHE
 from prefect.client.schemas.objects import State, TaskRun
+from prefect.exceptions import ObjectNotFound
 from prefect.tasks import Task
 
 from jobs.flows import work
@@ -21,6 +23,8 @@ from jobs.flows.work import Summary
 from jobs.run.urls import without_secrets
 from streamflow.errors import InputRefused, StoreUnavailable
 
+LOST = (ObjectNotFound, httpx.HTTPError)
+"""Errors of Prefect's client where the server lost a run, or does not take what is said of it."""
 LOCATIONS = ("source", "out", "url", "entities")
 """Parameters to wrap in a Location, since Prefect's server gets them before they are checked."""
 

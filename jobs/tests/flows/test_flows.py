@@ -177,6 +177,49 @@ def test_without_a_server_prefect_is_not_even_imported(database: str, small_mont
     assert done.stdout == "False\n"
 
 
+LOST = """
+import httpx, os
+from prefect.runtime import flow_run
+from jobs.flows import work
+from jobs.__main__ import main
+real, calls = work.ingest_month, []
+def loses(*given, **named):
+    calls.append(1)
+    if len(calls) == 1 and {at!r} == "begin":
+        raise httpx.ReadError("lost")  # as Prefect's client does
+    done = real(*given, **named)
+    if len(calls) == 1:
+        url = os.environ["PREFECT_API_URL"] + "/flow_runs/" + flow_run.id
+        httpx.delete(url).raise_for_status()
+    return done
+work.ingest_month = loses
+main()
+"""
+"""Ingests a month, of whose run Prefect's server knows nothing any more then."""
+
+
+@pytest.mark.parametrize(("at", "said"), [("end", "but done"), ("begin", "done again without it")])
+def test_a_run_that_the_server_lost_is_done_once(
+    database: str, small_months: Path, tmp_path: Path, prefect: str, at: str, said: str
+) -> None:
+    """As when Prefect's database is replaced by that of a backup, or somebody deletes the run."""
+    month = str(small_months / "month_000")
+    done = subprocess.run(
+        [sys.executable, "-c", LOST.format(at=at), "ingest", month, "--as-of", "2024-01-31"],
+        env={**os.environ, "PREFECT_API_URL": prefect, "PREFECT_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert f"run not tracked to its end, {'Prefect lost it; ' * (at == 'begin')}{said}" in (
+        done.stderr
+    )
+    line = json.loads(done.stdout.splitlines()[-1])
+    assert (line["outcome"], line["rows"]["written"]) == ("done", 300)
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("error", "code", "said"),

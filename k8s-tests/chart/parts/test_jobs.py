@@ -213,6 +213,14 @@ def test_a_job_of_a_list_that_is_empty_is_none() -> None:
     assert not re.search("|".join(KINDS), " ".join(named(render(), "Job")))
 
 
+def test_the_job_that_all_wait_for_waits_for_no_prefect() -> None:
+    """Its run is tracked where the server answers by then, and done where it does not."""
+    pod = pod_of(FULL, "apply")
+    assert [one["name"] for one in containers(pod)] == ["apply"]
+    variables = {one["name"] for one in containers(pod)[0]["env"]}
+    assert "PREFECT_API_URL" in variables
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_such_a_job_starts_one_pod_with_one_container_of_ours(kind: str) -> None:
     pod = pod_of(FULL, kind)

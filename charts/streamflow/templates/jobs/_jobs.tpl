@@ -92,7 +92,8 @@ volumeMounts:
 {{/*
 The spec of a Job. Call as streamflow.job.container, and optionally with volumes, initContainers
 (lists), beside (a term of pod affinity), annotations (a dict), applies (true: it applies the definitions) and shows (the
-container whose log is the Job's, unless it is the last one). One that is untracked does not wait for Prefect, either.
+container whose log is the Job's, unless it is the last one). One that is untracked does not wait for Prefect, nor does one
+that applies, since everything waits for it: it is tracked where Prefect answers by then.
 */}}
 {{- define "streamflow.job.spec" -}}
 {{- $root := .root -}}
@@ -119,7 +120,7 @@ template:
   spec:
     restartPolicy: Never
     {{- include "streamflow.pod.spec" (merge (dict "beside" .beside) $jobsPart) | nindent 4 }}
-    {{- $prefect := and (not .untracked) (include "streamflow.prefect.url" $root) (gt (int $root.Values.prefect.waitSeconds) 0) }}
+    {{- $prefect := and (not (or .untracked .applies)) (include "streamflow.prefect.url" $root) (gt (int $root.Values.prefect.waitSeconds) 0) }}
     {{- $first := include "streamflow.containers.first" $jobsPart }}
     {{- $definitions := "" }}
     {{- if not .untracked }}

@@ -115,7 +115,8 @@ def type_in_parquet(kind: pa.DataType) -> pa.DataType | None:
     """The type that Parquet gives back for a column of this one; None where it keeps none."""
     file = io.BytesIO()
     try:
-        pq.write_table(pa.schema([pa.field("x", kind)]).empty_table(), file)
+        # Not by empty_table, for which pyarrow imports pandas.
+        pq.write_table(pa.Table.from_batches([], pa.schema([pa.field("x", kind)])), file)
         return pq.read_schema(file).field(0).type
     # Not a left-over: pyarrow says by these errors, and in no other way, what Parquet cannot keep.
     except (pa.ArrowNotImplementedError, pa.ArrowInvalid, pa.ArrowTypeError):

@@ -2,6 +2,8 @@
 
 import hashlib
 import json
+import subprocess
+import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -83,6 +85,41 @@ def test_the_manifest_says_what_it_is(tmp_path: Path) -> None:
     assert manifest["null_counts"]["monthly_fee"] == 0
     assert len(manifest["sha256"]) == 64
     assert set(manifest["versions"]) == {"streamflow", "commit", "feast", "python"}
+
+
+@pytest.mark.usefixtures("january")
+@pytest.mark.parametrize("kind", ["labels", "parquet", "csv", "query"])
+def test_building_and_verifying_imports_neither_feast_nor_pandas(tmp_path: Path, kind: str) -> None:
+    times = pa.array([datetime(2024, 2, 1, tzinfo=UTC)] * 2)
+    rows = pa.table({"user_id": ["0002-ORFBO", "nobody"], "event_timestamp": times})
+    pq.write_table(rows, tmp_path / "s.parquet")
+    (tmp_path / "s.csv").write_text(
+        "user_id,event_timestamp\n0002-ORFBO,2024-02-01T00:00:00Z\nnobody,2024-02-01T00:00:00Z\n"
+    )
+    query = "SELECT user_id, as_of AS event_timestamp FROM source.labels_snapshots"
+    spine = {"parquet": str(tmp_path / "s.parquet"), "csv": str(tmp_path / "s.csv")}.get(
+        kind, query
+    )
+    of = ["--as-of", "2024-01-31"] if kind == "labels" else ["--entities", spine]
+    out = str(tmp_path / f"t.{'csv' if kind == 'csv' else 'parquet'}")
+    split = ["--split-by-key", "0.5"]
+    for command in (["training-set", *of, *split, "--out", out], ["verify", out]):
+        done = subprocess.run(
+            [sys.executable, "-X", "importtime", "-m", "jobs", *command],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, done.stderr[-2000:]
+        imported = {
+            line.rpartition("|")[2].strip().partition(".")[0]
+            for line in done.stderr.splitlines()
+            if line.startswith("import time:")
+        }
+        assert "pyarrow" in imported
+        is_text = kind == "csv" and command[0] == "training-set"  # whose times pandas reads
+        assert not imported & {"feast", "sqlalchemy", "prefect", *(["pandas"] * (not is_text))}
 
 
 @pytest.mark.usefixtures("january")

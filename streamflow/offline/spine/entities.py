@@ -10,6 +10,7 @@ import pyarrow as pa
 from psycopg import Connection, sql
 
 from streamflow.errors import QueryRefused, SpineRefused
+from streamflow.offline.arrays import numbers
 from streamflow.offline.compose import listed, qualified
 from streamflow.offline.join.entities import (
     Loaded,
@@ -79,9 +80,9 @@ class SpineRows:
                         f"{self.spine.subject}, row {done + at + 1}: the join key in column"
                         f" {quoted(name)} has the character NUL, which PostgreSQL's text cannot"
                     )
-            numbers = pa.array(range(done + 1, done + 1 + batch.num_rows), pa.int64())
+            counted = numbers(done + 1, batch.num_rows)
             done += batch.num_rows
-            yield pa.RecordBatch.from_arrays([numbers, *columns], names=["n", "ts", *keys])
+            yield pa.RecordBatch.from_arrays([counted, *columns], names=["n", "ts", *keys])
         if not done:
             raise SpineRefused(f"{self.spine.subject} has no rows")
 

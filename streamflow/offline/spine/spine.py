@@ -7,11 +7,15 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.errors import SpineRefused, shorten
+from streamflow.offline.arrays import truths
 from streamflow.offline.arrow import BATCH_ROWS, INSTANT
 from streamflow.offline.join.refusals import NotATime
 from streamflow.offline.join.times import instants
 from streamflow.sources.columns import did_you_mean, listed
 from streamflow.visible_text import quoted
+
+TRUE = truths([True])[0]
+"""Arrow's, since it would make one of Python's by importing pandas."""
 
 
 @dataclass(frozen=True)
@@ -163,12 +167,12 @@ def nulls(column: pa.Array) -> int | None:
     """The place of the first null of a column; None where there is none."""
     if not column.null_count:
         return None
-    return int(pc.index(pc.is_null(column), True).as_py())
+    return int(pc.index(pc.is_null(column), TRUE).as_py())
 
 
 def with_nul(column: pa.Array) -> int | None:
     """The place of the first text with the character NUL; None where there is none."""
     if not (pa.types.is_string(column.type) or pa.types.is_large_string(column.type)):
         return None
-    at = int(pc.index(pc.match_substring(column, "\0"), True).as_py())
+    at = int(pc.index(pc.match_substring(column, "\0"), TRUE).as_py())
     return None if at < 0 else at

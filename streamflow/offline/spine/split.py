@@ -14,11 +14,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from streamflow.errors import ConfigurationError
-from streamflow.offline.arrow import INSTANT
+from streamflow.offline.arrays import instants, strings, truths
 
 SPLIT = "split"
 """The column that says on which side a row is."""
 TRAIN, TEST = "train", "test"
+SIDES = strings([TRAIN, TEST])
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class SplitAt:
     def column(self, rows: pa.RecordBatch, timestamp: str, keys: Sequence[str]) -> pa.Array:
         """The side of each row, as text."""
         instant = self.instant if self.instant.tzinfo else self.instant.replace(tzinfo=UTC)
-        later = pc.greater_equal(rows.column(timestamp), pa.scalar(instant, INSTANT))
+        later = pc.greater_equal(rows.column(timestamp), instants([instant])[0])
         return sides(later)
 
     def described(self, keys: Sequence[str]) -> dict[str, Any]:
@@ -69,7 +70,7 @@ class SplitByKey:
             int.from_bytes(hashlib.sha256(hashed.encode()).digest()[:8]) < limit
             for hashed in (json.dumps([self.seed, *row]) for row in zip(*columns, strict=True))
         ]
-        return sides(pa.array(found, pa.bool_()))
+        return sides(truths(found))
 
     def described(self, keys: Sequence[str]) -> dict[str, Any]:
         """The split as a manifest has it."""
@@ -88,7 +89,7 @@ def split_of(described: dict[str, Any]) -> Split:
 
 def sides(test: pa.Array) -> pa.Array:
     """`test` where true, else `train`."""
-    return pc.if_else(test, TEST, TRAIN)
+    return SIDES.take(test.cast(pa.int32()))
 
 
 def texts(column: pa.Array) -> list[str]:

@@ -94,7 +94,7 @@ def read_plain(keys: Sequence[str], service: str) -> "tuple[Contract, list[Vecto
         return None
     with connect(autocommit=True) as connection:
         found = plain_service(connection, stores, service)
-        if found is None:
+        if found is None or not all(one.view.is_online for one in found.projections):
             return None
         configure(connection)
         name, types = found.contract.service, found.key_types

@@ -108,13 +108,17 @@ def views_called(
 
 
 def projection(view: PlainView, used: Any) -> PlainProjection | None:
-    """A view as a service uses it; None of a pinned version, or of features that it has not."""
-    features = tuple(one.name for one in used.feature_columns)
+    """A view as a service uses it; None of a pinned version, or of features that it has not.
+
+    Nor of features that have another type in the service, which was applied before the view.
+    """
+    columns = used.feature_columns
+    features = tuple(one.name for one in columns)
     if (
         used.HasField("version_tag")
         or len(set(features)) < len(features)
         or not set(features) <= set(view.layout.features)
-        or any(one.value_type not in VALUE_TYPES for one in used.feature_columns)
+        or any(VALUE_TYPES.get(one.value_type) != view.types[one.name] for one in columns)
     ):
         return None
     return PlainProjection(

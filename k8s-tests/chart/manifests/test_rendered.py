@@ -13,6 +13,7 @@ from kit.render import (
     FULL,
     KUBERNETES,
     MONTHS,
+    containers,
     helm,
     job_names,
     named,
@@ -166,10 +167,12 @@ def test_what_is_switched_off_leaves_nothing_behind(values: dict[str, Any], gone
 def test_a_prefect_elsewhere_is_told_of_the_runs_and_none_is_when_it_is_off() -> None:
     url = "https://prefect.example.com/api"
     for values, expected in (({"prefect.apiUrl": url}, url), ({"prefect.enabled": False}, None)):
-        job = only_job(render(values), "apply")
-        pod = job["spec"]["template"]["spec"]
-        assert environment(pod["containers"][0]).get("PREFECT_API_URL") == expected
-        assert ("initContainers" in pod) == (expected is not None)
+        rendered = render({**FULL, "prefect.deployments.enabled": False, **values})
+        for kind in ("apply", "training-set"):
+            pod = only_job(rendered, kind)["spec"]["template"]
+            assert environment(pod["spec"]["containers"][0]).get("PREFECT_API_URL") == expected
+            waits = kind != "apply" and expected is not None
+            assert ("wait-for-prefect" in [one["name"] for one in containers(pod)]) == waits
 
 
 def test_every_part_finds_an_external_server_and_verifies_it() -> None:

@@ -175,7 +175,8 @@ def test_all_that_writes_knows_how_far_ahead_a_row_may_be(seconds: int) -> None:
 
 
 def test_a_job_waits_for_prefect_and_runs_without_it() -> None:
-    (job,) = (one for name, one in named(render(), "Job").items() if "-apply-" in name)
+    jobs = named(render(FULL), "Job").items()
+    (job,) = (one for name, one in jobs if "-training-set-" in name)
     (waits,) = job["spec"]["template"]["spec"]["initContainers"]
     assert waits["args"] == ["http://streamflow-prefect:4200/api", "60"]
     done = subprocess.run(

@@ -13,7 +13,7 @@ import pytest
 from feast import FeatureService, FeatureStore, FeatureView, Field
 from feast.on_demand_feature_view import OnDemandFeatureView
 from feast.transformation.python_transformation import PythonTransformation
-from feast.types import Array, Float32, Int64, Map, String, from_value_type
+from feast.types import Array, Float32, Int32, Int64, Map, String, from_value_type
 from feast.value_type import ValueType
 
 from streamflow import settings, training
@@ -130,7 +130,9 @@ def test_every_type_has_feasts_name() -> None:
     }
 
 
-@pytest.mark.parametrize("kind", ["unknown", "a message", "computed", "disabled", "lacking"])
+@pytest.mark.parametrize(
+    "kind", ["unknown", "a message", "computed", "disabled", "lacking", "retyped"]
+)
 def test_what_feast_has_to_say_is_left_to_it(store: FeatureStore, kind: str) -> None:
     price = kinds("price", {"price": Int64})
     price.enabled = kind != "disabled"
@@ -150,8 +152,8 @@ def test_what_feast_has_to_say_is_left_to_it(store: FeatureStore, kind: str) -> 
     service = FeatureService(name="left_to_feast", features=used)
     store.apply([shop, *(one for one in used if isinstance(one, FeatureView))])
     store.registry.apply_feature_service(service, store.project)
-    if kind == "lacking":
-        other_now = kinds("price", {"n": Int64})
+    if kind in ("lacking", "retyped"):
+        other_now = kinds("price", {"n": Int64} if kind == "lacking" else {"price": Int32})
         other_now.entity_columns = price.entity_columns
         store.registry.apply_feature_view(other_now, store.project)
     assert registered("nowhere" if kind == "unknown" else "left_to_feast") is None

@@ -97,6 +97,7 @@ def helm(
     return subprocess.run(
         [tool, *map(str, arguments), "--values", "-"],
         input=json.dumps(nested(values or {})),
+        env={**os.environ, "GOGC": "off"},  # a third of its time, for a process of 0.1 s
         capture_output=True,
         text=True,
         timeout=60,

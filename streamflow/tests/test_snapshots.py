@@ -74,6 +74,7 @@ def test_declared_definitions_are_those_written_out(database: str, repo: Path) -
     assert plan().changes == ()
 
 
+@pytest.mark.slow
 def test_a_column_is_one_line_and_a_feature_one_name(
     database: str, repo: Path, small_months: Path, tmp_path: Path
 ) -> None:

@@ -101,6 +101,7 @@ def test_without_a_key_or_with_another_the_sdk_says_why(
         read(store)
 
 
+@pytest.mark.slow
 def test_the_sdk_waits_as_long_as_it_is_told(
     keyed: httpx.Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:

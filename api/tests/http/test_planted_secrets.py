@@ -117,6 +117,7 @@ def test_a_database_that_cannot_be_used_tells_no_password(
     assert_clean("".join(log) + rest)
 
 
+@pytest.mark.slow
 def test_answers_metrics_and_lines_have_no_key(loaded: str, keys: Path) -> None:
     with process(STREAMFLOW_API_KEYS_DIR=str(keys), PGPASSWORD=PASSWORD) as (started, client, log):
         wait_until(lambda: ready(client))

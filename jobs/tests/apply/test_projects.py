@@ -59,6 +59,7 @@ def device(client: httpx.Client) -> dict[str, Any]:
     return {name: one["values"][0] for name, one in zip(names, found["results"], strict=True)}
 
 
+@pytest.mark.slow
 def test_each_project_is_applied_and_leaves_the_other(both: dict[str, str], running: Forks) -> None:
     before = catalogs()
     assert before.keys() == {"streamflow", DEVICES}

@@ -223,6 +223,7 @@ def elsewhere(
     execute(f"DROP DATABASE {name} WITH (FORCE)")
 
 
+@pytest.mark.slow
 def test_sources_in_another_database_are_read_there(
     elsewhere: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -181,6 +181,7 @@ def test_a_training_set_waits_for_its_labels_as_long_as_months_are_loaded(
     assert done["rows"]["written"] == 50
 
 
+@pytest.mark.slow
 def test_a_training_set_is_built_after_the_months_that_it_is_made_of(
     database: str, small_months: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

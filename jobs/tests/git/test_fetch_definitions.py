@@ -260,6 +260,7 @@ def test_ssh_needs_a_key_that_is_let_in_and_a_host_that_is_known(
     assert (tmp_path / "out" / "definitions.py").is_file()
 
 
+@pytest.mark.slow
 def test_a_server_that_does_not_answer_may_be_tried_again(
     team: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

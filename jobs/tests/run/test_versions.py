@@ -37,6 +37,7 @@ def later_view() -> str:
     return f"CREATE OR REPLACE VIEW ops.status_of_commands AS {more}"
 
 
+@pytest.mark.slow
 def test_definitions_are_applied_over_a_later_schema_that_stays(
     database: str, new_feature: dict[str, str], small_months: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -87,6 +87,7 @@ def test_the_manifest_says_what_it_is(tmp_path: Path) -> None:
     assert set(manifest["versions"]) == {"streamflow", "commit", "feast", "python"}
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("january")
 @pytest.mark.parametrize("kind", ["labels", "parquet", "csv", "query"])
 def test_building_and_verifying_imports_neither_feast_nor_pandas(tmp_path: Path, kind: str) -> None:

@@ -135,6 +135,7 @@ def test_the_dashboard_has_the_panels_of_the_file() -> None:
     assert config["metadata"]["labels"]["grafana_dashboard"] == "1"
 
 
+@pytest.mark.slow
 def test_releases_beside_each_other_have_dashboards_of_their_own() -> None:
     releases = [("a", "b-c"), ("a-b", "c"), ("a", "streamflow"), ("b", "streamflow")]
     boards = [

@@ -187,6 +187,7 @@ def asked(url: str, seconds: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
 
 
+@pytest.mark.slow
 def test_a_new_pod_that_the_policies_do_not_know_yet_asks_again() -> None:
     with answering({"/services": 401, "/readyz": 200}, refusals=2) as url:
         done = asked(url, "30")

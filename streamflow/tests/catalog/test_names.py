@@ -47,6 +47,7 @@ def test_every_value_has_a_column_of_its_own(feast_database: str) -> None:
         }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("joined", [1, 2])
 def test_every_set_of_join_keys_has_a_table_of_its_own(feast_database: str, joined: int) -> None:
     entities = {
@@ -74,6 +75,7 @@ plain = st.text("ab~@:, \u00fc", min_size=1, max_size=70)
 names = st.text("ab~, \u00fc", min_size=1, max_size=70)
 
 
+@pytest.mark.slow
 @settings(max_examples=200, deadline=None, derandomize=True, database=None)
 @given(
     st.lists(st.tuples(names, plain), min_size=2, max_size=2, unique=True),

@@ -79,48 +79,45 @@ def services() -> list[FeatureService]:
     ]
 
 
-def views_of(service: FeatureService) -> list[Any]:
-    """The views of a service, each once."""
-    return list({one.name: one for one in service._features}.values())
+def apply_services(store: FeatureStore) -> list[str]:
+    """Applies all of them; gives their names."""
+    found = services()
+    views = {view.name: view for service in found for view in service._features}
+    store.apply([shop, other, *views.values(), *found])
+    return [one.name for one in found]
 
 
-@pytest.mark.parametrize("name", [one.name for one in services()])
-def test_a_service_is_the_one_that_feast_has(store: FeatureStore, name: str) -> None:
-    service = next(one for one in services() if one.name == name)
-    store.apply([shop, other, *views_of(service), service])
-    found = registered(name)
-    assert found is not None
-    assert found.plain is not None
-    contract = contract_of(store, name)
-    assert found.contract == contract
-    assert found.needs == needs_of(store, contract)
-    projections = store.get_feature_service(name).feature_view_projections
-    views = [
-        store.get_feature_view(one.name).with_projection(one)  # as Feast hands them to a store
-        for one in projections
-    ]
-    references = [f"{one.view}:{one.name}" for one in contract.features]
-    full = with_views(contract)
-    theirs = requested(references, views, store.registry, store.project, full, False)
-    ours = [view_of(one, full) for one in found.plain.projections]
-    assert ours == [replace(one, makers={}) for one in theirs]
+def test_services_are_those_that_feast_has(store: FeatureStore) -> None:
+    for name in apply_services(store):
+        found = registered(name)
+        assert found is not None, name
+        assert found.plain is not None, name
+        contract = contract_of(store, name)
+        assert found.contract == contract
+        assert found.needs == needs_of(store, contract)
+        views = [
+            store.get_feature_view(one.name).with_projection(one)  # as Feast hands them to a store
+            for one in store.get_feature_service(name).feature_view_projections
+        ]
+        references = [f"{one.view}:{one.name}" for one in contract.features]
+        full = with_views(contract)
+        theirs = requested(references, views, store.registry, store.project, full, False)
+        ours = [view_of(one, full) for one in found.plain.projections]
+        assert ours == [replace(one, makers={}) for one in theirs]
 
 
-@pytest.mark.parametrize("name", [one.name for one in services()])
-def test_a_training_set_is_the_one_that_feast_makes(store: FeatureStore, name: str) -> None:
-    service = next(one for one in services() if one.name == name)
-    store.apply([shop, other, *views_of(service), service])
-    with training.features_of(name) as features, training.opened(SPINE, features) as made:
-        assert features.plain is not None
-        ours = made.reader.read_all()
-    by_feast = features_of(store, contract_of(store, name))
-    with training.opened(SPINE, by_feast) as made:
-        theirs = made.reader.read_all()
-    assert ours.equals(theirs)
-    names = [one.name for one in feature_fields(by_feast.contract)]
-    assert any(
-        value is not None for one in ours.select(names).to_pylist() for value in one.values()
-    )
+def test_training_sets_are_those_that_feast_makes(store: FeatureStore) -> None:
+    for name in apply_services(store):
+        with training.features_of(name) as features, training.opened(SPINE, features) as made:
+            assert features.plain is not None, name
+            ours = made.reader.read_all()
+        by_feast = features_of(store, contract_of(store, name))
+        with training.opened(SPINE, by_feast) as made:
+            theirs = made.reader.read_all()
+        assert ours.equals(theirs), name
+        names = [one.name for one in feature_fields(by_feast.contract)]
+        rows = ours.select(names).to_pylist()
+        assert any(value is not None for one in rows for value in one.values()), name
 
 
 def test_every_type_has_feasts_name() -> None:

@@ -16,10 +16,10 @@ from psycopg import Connection
 from jobs.audit.computed import computed_values, give_request_values, keys_of
 from jobs.audit.expected import expected
 from jobs.audit.keys import Chosen, choose, pools_of
-from jobs.audit.plain import plain_project
+from jobs.audit.projects.interface import Project, Sources
+from jobs.audit.projects.plain import plain_project
 from jobs.audit.scope import Scope
 from jobs.audit.served import Served, WholeServicesOnly, from_api
-from jobs.audit.sources import Project, Sources
 from jobs.audit.tally import Tally
 from jobs.audit.trained import NEVER, Watermark, source_rows, watermarks
 from jobs.audit.views import AuditedComputation, AuditedView
@@ -94,7 +94,7 @@ def project_of(connection: Connection, service: str, by_api: bool) -> Iterator[P
         yield found
         return
     with open_store() as store:
-        from jobs.audit.by_feast import FeastProject
+        from jobs.audit.projects.by_feast import FeastProject
 
         yield FeastProject(store, connection, service, by_api)
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 
 from jobs.audit.expected import Expected, expected
 from jobs.audit.keys import Row
-from jobs.audit.sources import Sources
+from jobs.audit.projects.interface import Sources
 from jobs.audit.trained import NEVER, SourceRows, Watermark
 from jobs.audit.views import AuditedComputation, AuditedView
 from streamflow.catalog.layout import NO_KEY

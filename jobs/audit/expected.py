@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from jobs.audit.keys import Key
-from jobs.audit.sources import Sources
+from jobs.audit.projects.interface import Sources
 from jobs.audit.trained import NEVER, SourceRows, Watermark, recomputed, source_rows
 from jobs.audit.views import AuditedView
 

@@ -10,8 +10,8 @@ from typing import Any
 
 from psycopg import Connection, sql
 
+from jobs.audit.projects.interface import Sources
 from jobs.audit.scope import UNKNOWN
-from jobs.audit.sources import Sources
 from jobs.audit.views import AuditedView
 from streamflow.catalog.layout import NO_KEY, SCHEMA, Layout
 

@@ -9,7 +9,7 @@ import pyarrow as pa
 from psycopg import Connection, sql
 
 from jobs.audit.keys import Key, named, places
-from jobs.audit.sources import Sources
+from jobs.audit.projects.interface import Sources
 from jobs.audit.views import AuditedView
 from streamflow.catalog.layout import NO_KEY
 from streamflow.offline.features import arrow_type

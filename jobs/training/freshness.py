@@ -108,7 +108,7 @@ def definitions_of(features: Features) -> str:
 
 
 def registered_properties(store: "FeatureStore", service: str) -> dict[str, dict[str, str]]:
-    """What the registry has of a service, its views, those they are computed from, and sources.
+    """The registry's entries of a service, its views, those they are computed from, and sources.
 
     Without the intervals that were materialized.
     """

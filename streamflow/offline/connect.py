@@ -20,7 +20,7 @@ LOCAL = (connection_options.UTC, connection_options.CHECKED)
 
 
 def from_environment() -> dict[str, Any]:
-    """What psycopg.connect is given for the database of the PG* variables."""
+    """The arguments of psycopg.connect for the database of the PG* variables."""
     return {
         **connection_options.address(settings.postgres()),
         **connection_options.for_psycopg(connection_options.CHECKED),

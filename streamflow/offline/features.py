@@ -62,7 +62,7 @@ class Features:
         KeyMismatch: a key cannot be of the source's type.
     """
     plain: "PlainService | None" = None
-    """What they are defined as; None where only Feast can say it."""
+    """Their definitions; None where only Feast can say them."""
 
 
 def with_views(contract: Contract) -> bool:

@@ -15,7 +15,7 @@ def instant(seconds: int) -> datetime:
 
 
 def parsed(text: str) -> Any:
-    """What a JSON text says; the text itself where it is none."""
+    """The value that a JSON text says; the text itself where it is none."""
     with suppress(ValueError):
         return json.loads(text)
     return text

@@ -29,4 +29,4 @@ class PlainView:
     ttl: timedelta = timedelta(0)
     """The age that a row may have in training; 0 for no limit."""
     ttl_policy: TtlPolicy = "serve"
-    """What is served of a row that is older."""
+    """The treatment of a row that is older, when it is served."""

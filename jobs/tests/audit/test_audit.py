@@ -2,8 +2,6 @@
 
 import io
 import json
-import subprocess
-import sys
 from datetime import UTC, date, datetime
 from pathlib import Path
 from types import MappingProxyType
@@ -22,6 +20,7 @@ from jobs.tests.acting import acting, db_roles, done, execute, streamflow
 from jobs.tests.conftest import serving
 from streamflow.catalog.contract import Contract
 from streamflow.feast.registry.open import open_store
+from streamflow.tests.imports import imported_by
 
 ONLINE = 'online."streamflow:user_id"'
 FEE, SKIPS = "subs_profile_fv:monthly_fee", "usage_agg_30d_fv:skips_7d"
@@ -157,18 +156,7 @@ def test_an_audit_without_feast_finds_what_one_by_feast_finds(
 
 @pytest.mark.usefixtures("served")
 def test_the_command_imports_neither_feast_nor_pandas() -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "jobs", "audit", "--users", "5"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    imported = {
-        line.rpartition("|")[2].strip().partition(".")[0]
-        for line in done.stderr.splitlines()
-        if line.startswith("import time:")
-    }
+    imported = imported_by("audit", "--users", "5")
     assert "pyarrow" in imported
     assert not imported & {"feast", "pandas", "sqlalchemy", "prefect"}
 

@@ -202,7 +202,7 @@ main()
 def test_a_run_that_the_server_lost_is_done_once(
     database: str, small_months: Path, tmp_path: Path, prefect: str, at: str, said: str
 ) -> None:
-    """As when Prefect's database is replaced by that of a backup, or somebody deletes the run."""
+    """Prefect's database may be replaced by that of a backup, or somebody deletes the run."""
     month = str(small_months / "month_000")
     done = subprocess.run(
         [sys.executable, "-c", LOST.format(at=at), "ingest", month, "--as-of", "2024-01-31"],

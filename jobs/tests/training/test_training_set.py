@@ -2,8 +2,6 @@
 
 import hashlib
 import json
-import subprocess
-import sys
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -24,6 +22,7 @@ from jobs.training.sink import Sink
 from jobs.training.verify import verify
 from streamflow.errors import ConfigurationError, StreamflowError, UnknownName, VerificationFailed
 from streamflow.offline import arrow as offline_arrow
+from streamflow.tests.imports import imported_by
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 
@@ -105,19 +104,7 @@ def test_building_and_verifying_imports_neither_feast_nor_pandas(tmp_path: Path,
     out = str(tmp_path / f"t.{'csv' if kind == 'csv' else 'parquet'}")
     split = ["--split-by-key", "0.5"]
     for command in (["training-set", *of, *split, "--out", out], ["verify", out]):
-        done = subprocess.run(
-            [sys.executable, "-X", "importtime", "-m", "jobs", *command],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr[-2000:]
-        imported = {
-            line.rpartition("|")[2].strip().partition(".")[0]
-            for line in done.stderr.splitlines()
-            if line.startswith("import time:")
-        }
+        imported = imported_by(*command)
         assert "pyarrow" in imported
         is_text = kind == "csv" and command[0] == "training-set"  # whose times pandas reads
         assert not imported & {"feast", "sqlalchemy", "prefect", *(["pandas"] * (not is_text))}

@@ -1,7 +1,5 @@
 """Views read from the registry without Feast: as Feast has them, or left to Feast."""
 
-import subprocess
-import sys
 import warnings
 from collections.abc import Iterator
 from datetime import timedelta
@@ -22,6 +20,7 @@ from streamflow.registry.plain import PlainView
 from streamflow.registry.stores import own_stores
 from streamflow.registry.views import plain_views
 from streamflow.tests.engine.test_engine import other, shop, view
+from streamflow.tests.imports import imported_by
 
 TYPES = {"a": Int32, "b": Array(Float32), "c": Set(String), "d": UnixTimestamp, "e": Float64}
 
@@ -136,17 +135,6 @@ def test_what_feast_computes_is_left_to_it(store: FeatureStore, kind: str) -> No
 
 
 def test_the_command_imports_neither_feast_nor_pandas(database: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-X", "importtime", "-m", "jobs", "materialize"],
-        capture_output=True,
-        text=True,
-        check=True,
-        timeout=120,
-    )
-    imported = {
-        line.rpartition("|")[2].strip().partition(".")[0]
-        for line in done.stderr.splitlines()
-        if line.startswith("import time:")
-    }
+    imported = imported_by("materialize")
     assert "psycopg" in imported
     assert not imported & {"feast", "pandas", "pyarrow", "numpy", "sqlalchemy", "prefect"}

@@ -87,7 +87,7 @@ class PlainProject:
 
     @property
     def contract(self) -> Contract:
-        """That of the service."""
+        """The contract of the service."""
         return self.service.contract
 
     @property

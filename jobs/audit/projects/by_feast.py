@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from psycopg import Connection
 
 from jobs.audit.keys import Row
-from jobs.audit.older import only_in_older
+from jobs.audit.projects.older import only_in_older
 from jobs.audit.scope import scope_of
 from jobs.audit.served import Served
 from jobs.audit.views import AuditedView

@@ -1,4 +1,4 @@
-"""What an audit asks of a project: its definitions, the sources of its views, what is online."""
+"""A project as an audit asks it: its definitions, the sources of its views, what is online."""
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager
@@ -45,7 +45,7 @@ class Project(Protocol):
 
     @property
     def contract(self) -> Contract:
-        """That of the service."""
+        """The contract of the service."""
 
     @property
     def scope(self) -> Scope:

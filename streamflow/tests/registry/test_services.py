@@ -128,7 +128,7 @@ def test_every_type_has_feasts_name() -> None:
 
 
 @pytest.mark.parametrize(
-    "kind", ["unknown", "a message", "computed", "disabled", "lacking", "retyped"]
+    "kind", ["unknown", "a message", "computed", "disabled", "lacking", "retyped", "pinned"]
 )
 def test_what_feast_has_to_say_is_left_to_it(store: FeatureStore, kind: str) -> None:
     price = kinds("price", {"price": Int64})
@@ -148,6 +148,8 @@ def test_what_feast_has_to_say_is_left_to_it(store: FeatureStore, kind: str) -> 
         used = [price, computed]
     service = FeatureService(name="left_to_feast", features=used)
     store.apply([shop, *(one for one in used if isinstance(one, FeatureView))])
+    if kind == "pinned":
+        service.feature_view_projections[0].version_tag = 1
     store.registry.apply_feature_service(service, store.project)
     if kind in ("lacking", "retyped"):
         other_now = kinds("price", {"n": Int64} if kind == "lacking" else {"price": Int32})

@@ -22,6 +22,8 @@ import uvloop
 LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
 RETRY_S = 0.01
 MICROSECONDS = 1e6
+SLOWEST_S = 10
+"""A first answer is waited for so long after the load's time: a rate of nothing says nothing."""
 TICK_S = 0.002
 """A timer may be so late, which is none of the server's time."""
 
@@ -42,6 +44,7 @@ class Load:
         self.due: deque[float] = deque()
         """When the requests that no connection was free for were due."""
         self.free: list[Connection] = []
+        self.connected: set[Connection] = set()
         self.clear()
 
     def clear(self) -> None:
@@ -63,6 +66,10 @@ class Load:
         self.failed += not ok
         self.gap = max(self.gap, now - self.last)
         self.last = now
+
+    def is_in_flight(self) -> bool:
+        """True if a request was sent that has no answer yet."""
+        return any(connection.waiting for connection in self.connected)
 
     def take(self, connection: "Connection") -> None:
         """Gives a free connection something to send, now or when it is due."""
@@ -109,6 +116,7 @@ class Connection(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Is free for the first request."""
         self.transport = transport
+        self.load.connected.add(self)
         self.load.take(self)
 
     def send(self, due: float) -> None:
@@ -134,6 +142,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Counts an answer that never came."""
         self.load.broken += self.waiting
+        self.load.connected.discard(self)
         if self in self.load.free:
             self.load.free.remove(self)
         if not self.ended.done():
@@ -175,8 +184,11 @@ async def measure(given: dict[str, Any]) -> dict[str, float]:
         clients.append(asyncio.create_task(arrive(load, given["arrivals"])))
     await asyncio.sleep(given["warmup"])
     load.clear()
+    waited = given["seconds"] + SLOWEST_S
     began, cpu, used = time.perf_counter(), time.process_time(), cpu_of(given["servers"])
     await asyncio.sleep(given["seconds"])
+    while load.is_in_flight() and not load.latencies and load.last + waited > time.perf_counter():
+        await asyncio.sleep(RETRY_S)
     found = load.figures(time.perf_counter() - began)
     found["cpu"] = (time.process_time() - cpu) / (time.perf_counter() - began)
     used = cpu_of(given["servers"]) - used
@@ -185,6 +197,8 @@ async def measure(given: dict[str, Any]) -> dict[str, float]:
     for connection in load.free:
         connection.transport.close()
     await asyncio.wait(clients, timeout=2)
+    for connection in load.connected:
+        connection.transport.abort()
     return found
 
 

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+import socket
 import threading
 import time
 from collections.abc import Iterator
@@ -78,6 +79,25 @@ def test_a_server_that_is_away_leaves_one_long_gap() -> None:
     found = load.run([1], [load.get("/")], 2, 0.3, 0)
     assert found["rate"] == 0
     assert found["gap"] == pytest.approx(0.3, abs=0.1)
+
+
+def test_a_server_that_takes_longer_than_the_load_has_its_first_answer_counted(port: int) -> None:
+    found = load.run([port], [load.get("/slow")], 1, SLOW_S / 4, 0)
+    assert 0 < found["rate"] <= 1 / SLOW_S
+    assert found["p50"] >= 1000 * SLOW_S
+    assert (found["failed"], found["broken"]) == (0, 0)
+
+
+def test_a_server_that_never_answers_ends_the_load_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(generator, "SLOWEST_S", 0.2)
+    given = {"requests": [load.get("/")], "connections": 1, "seconds": 0.1, "warmup": 0}
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        given |= {"ports": [silent.getsockname()[1]], "arrivals": None, "servers": []}
+        found = asyncio.run(generator.measure(given))
+    assert found["rate"] == 0
+    assert found["gap"] >= 0.3
 
 
 def test_requests_arrive_at_a_rate_whatever_becomes_of_the_answers(port: int) -> None:

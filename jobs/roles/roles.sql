@@ -109,6 +109,7 @@ GRANT SELECT ON ops.catalog, ops.catalogs TO {writer}, {reader};
 GRANT SELECT ON ops.contracts TO {writer}, {trainer}, {reader};
 GRANT EXECUTE ON FUNCTION ops.end_contract TO {writer};
 GRANT SELECT, INSERT ON ops.materializations TO {writer};
+GRANT EXECUTE ON FUNCTION ops.writes_of TO {writer};
 GRANT SELECT ON ops.materializations TO {trainer}; -- for `audit --read-only`, which is `helm test`
 GRANT SELECT, INSERT ON ops.skew TO {writer};
 GRANT SELECT ON ops.status_of_commands, ops.status_of_projects, ops.status_of_views,

@@ -40,6 +40,8 @@ class Result:
     """Keys whose stored row is too far ahead, and keeps all others back."""
     ahead: int
     """Rows that were left out since they are too far ahead; not among those read."""
+    signature: str | None = None
+    """The same in a later run that has nothing to do; None for unknown. See unchanged.py."""
 
 
 def hold(connection: Connection, home: str, views: Sequence[tuple[str, str, str]]) -> None:
@@ -80,9 +82,10 @@ def record(connection: Connection, home: str | None, results: Sequence[Result]) 
 RECORD = """
     INSERT INTO ops.materializations
         (project, view, window_start, window_end, seen_at, way, rows_read, rows_written,
-         rows_late, rows_unchanged, rows_older, newest_event)
+         rows_late, rows_unchanged, rows_older, newest_event, signature)
     VALUES (%(project)s, %(view)s, %(start)s, %(end)s, %(seen_at)s, %(way)s, %(read)s,
-            %(written)s, %(late)s, %(unchanged)s, %(older)s, %(newest_event)s)"""
+            %(written)s, %(late)s, %(unchanged)s, %(older)s, %(newest_event)s,
+            %(signature)s)"""
 """One view of one run."""
 
 

@@ -5,7 +5,8 @@ from datetime import UTC, datetime, timedelta
 
 from psycopg import Connection, sql
 
-from streamflow.catalog.layout import NO_KEY
+from streamflow.catalog.layout import NO_KEY, SCHEMA
+from streamflow.engine import unchanged
 from streamflow.engine.source import Source, instant
 from streamflow.errors import ConfigurationError, SourceMismatch
 from streamflow.postgres import options as connection_options
@@ -80,7 +81,13 @@ def source_of(
     )
     declared = {name: (source.column(name), view.types[name]) for name in layout.features}
     columns = [one.column for one in keys]
-    return replace(found, order=deciding(connection, query, columns, when, declared))
+    found = replace(
+        found,
+        order=deciding(connection, query, columns, when, declared),
+        table=unchanged.table_of(connection, query),
+        online=unchanged.table_of(connection, sql.Identifier(SCHEMA, layout.table).as_string(None)),
+    )
+    return replace(found, fingerprint=unchanged.fingerprint(found))
 
 
 def time_of(view: PlainView, column: str, kind: str) -> sql.Composed:

@@ -7,6 +7,7 @@ the two ranges and nothing else of a history, if they are asked for one by one (
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
+from typing import NamedTuple
 
 from psycopg import Connection, sql
 
@@ -20,6 +21,14 @@ INSTANTS = {
     "date": "{}::timestamp AT TIME ZONE 'UTC'",
 }
 """The instant that a column of each type is, as SQL; without a zone it is UTC."""
+
+
+class Table(NamedTuple):
+    """A table of the database."""
+
+    oid: int
+    name: str
+    """With its schema, as SQL."""
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,12 @@ class Source:
     is_narrowed: bool = False
     """True where the query has no other rows than those that are meant or too far ahead; see
     `narrowed`."""
+    table: Table | None = None
+    """The one that the source is; None where it is a query, or anything else than a table."""
+    online: Table | None = None
+    """The one where its values go."""
+    fingerprint: str = ""
+    """A hash of what rows become, whatever the window; see unchanged.py."""
 
     @property
     def window(self) -> sql.Composed:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TypeVar
 
@@ -9,7 +10,7 @@ import psycopg
 from psycopg import Connection, IsolationLevel, sql
 
 from streamflow.catalog.layout import SCHEMA
-from streamflow.engine import ledger
+from streamflow.engine import ledger, unchanged
 from streamflow.engine.ledger import Result
 from streamflow.engine.write import Planned
 from streamflow.postgres import options as connection_options
@@ -70,6 +71,9 @@ def together(
     connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
     for attempt in range(1, ATTEMPTS + 2):
         try:
+            sources = [one.source for one in planned if one.source]
+            at_rest = unchanged.writes(connection, sources, at_rest=True)
+            planned = [replace(one, at_rest=at_rest) for one in planned]
             with connection.transaction():
                 connection.execute(connection_options.set_local(SETTINGS))
                 lock(connection, planned, alone=attempt > ATTEMPTS)

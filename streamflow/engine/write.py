@@ -1,17 +1,34 @@
 """Writes the rows of views inside PostgreSQL, in the transaction that is open."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import NamedTuple
 
 from psycopg import Connection
 
 from streamflow import tracing
 from streamflow.catalog.layout import Layout
 from streamflow.engine import merge as engine_merge
+from streamflow.engine import unchanged
 from streamflow.engine.ledger import Result
 from streamflow.engine.plan import Window
 from streamflow.engine.source import Source
+from streamflow.engine.unchanged import Writes
+
+log = logging.getLogger(__name__)
+
+
+class Rows(NamedTuple):
+    """What became of a view's rows."""
+
+    counts: tuple[int, int, int, int, int]
+    """Read, written, late, unchanged and older."""
+    newest: tuple[datetime | None, int]
+    """As of `newest_events`."""
+    ahead: int
+    """Those that are too far ahead."""
 
 
 @dataclass(frozen=True)
@@ -32,6 +49,8 @@ class Planned:
     reason: str = ""
     is_plain: bool = False
     """Of one beside it: True where its values are the source's columns, unknown to Feast."""
+    at_rest: Mapping[int, Writes] = field(default_factory=dict)
+    """The writes of its tables before the transaction; see unchanged.py."""
 
     def result(
         self,
@@ -69,7 +88,36 @@ def inside(
 def write_table(
     connection: Connection, planned: Sequence[Planned], seen_at: datetime, force: bool
 ) -> list[Result]:
-    """Writes views of one table."""
+    """Writes views of one table; those that nothing was written for are not even read."""
+    sources = [one.source for one in planned if one.source]
+    before = {} if force else unchanged.before(connection, sources)
+    if before:
+        log.info("nothing written since the last run, not read", extra={"views": [*before]})
+    found = {
+        view: Rows((one.read, 0, 0, one.unchanged, one.older), (one.newest_event, 0), one.ahead)
+        for view, one in before.items()
+    }
+    changed = [one for one in planned if one.layout.view not in before]
+    merges = 0
+    if changed:
+        rows, merges = write_changed(connection, changed, force)
+        found |= rows
+    now = unchanged.writes(connection, sources)
+
+    results = []
+    for one, source in zip(planned, sources, strict=True):
+        signature = unchanged.signature_after(source, one.at_rest, now, merges)
+        if one.layout.view in before and not merges:
+            signature = before[one.layout.view].signature
+        result = one.result("database", seen_at, *found[one.layout.view])
+        results.append(replace(result, signature=signature))
+    return results
+
+
+def write_changed(
+    connection: Connection, planned: Sequence[Planned], force: bool
+) -> tuple[dict[str, Rows], int]:
+    """Writes views of one table whose rows have to be read; gives the number of merges, too."""
     sources = [one.source for one in planned if one.source]
     with tracing.span("look for what is new"):
         looked = [engine_merge.look(connection, one, force) for one in sources]
@@ -80,9 +128,9 @@ def write_table(
     newest = engine_merge.newest_events(
         connection, [one.layout for one in planned], planned[0].window.limit
     )
-    found = []
+    found = {}
     for one, look, held in zip(planned, looked, newest, strict=True):
-        written, unchanged = merged.get(one.layout.view, (0, look.same))
-        rows = (look.read, written, look.late, unchanged, look.read - written - unchanged)
-        found.append(one.result("database", seen_at, rows, held, look.ahead))
-    return found
+        written, same = merged.get(one.layout.view, (0, look.same))
+        counts = (look.read, written, look.late, same, look.read - written - same)
+        found[one.layout.view] = Rows(counts, held, look.ahead)
+    return found, int(bool(new))

@@ -117,6 +117,8 @@ def change(
             alter(connection, project, table, keys, columns, there[table])
         else:
             create(connection, project, table, keys, columns)
+        name = sql.Identifier(SCHEMA, table).as_string(connection)
+        connection.execute("SELECT ops.count_writes(%s::regclass)", [name])
     for table in sorted(there.keys() - wanted.keys()):
         drop(connection, table)
 

@@ -53,6 +53,8 @@ def bring(connection: Connection, declared: Snapshots, read_before: Iterable[str
     for one in declared.files:
         for _, statement in differences(connection, one, read_before):
             connection.execute(statement)
+        name = sql.Identifier(SCHEMA, one.table).as_string(connection)
+        connection.execute("SELECT ops.count_writes(to_regclass(%s))", [name])
 
 
 def differences(

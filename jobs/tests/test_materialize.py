@@ -24,6 +24,7 @@ from streamflow.feast.online.client import Vector, read
 from streamflow.feast.registry.contracts import contract_of
 from streamflow.feast.registry.open import open_store
 
+NOT_READ = "nothing written since the last run, not read"
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)
 JANUARY_WINDOW = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 2, 1, tzinfo=UTC))
 
@@ -103,6 +104,35 @@ def test_without_a_window_the_newest_month_is_served() -> None:
     assert (run.counts.read, run.counts.written) == (400, 200)
     assert value("months_active") == 10
     assert set(vector().as_of.values()) == {datetime(2024, 2, 29, tzinfo=UTC)}
+
+
+@pytest.mark.usefixtures("both_months")
+def test_what_nobody_wrote_is_not_read_again_until_somebody_does(
+    small_months: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    first = go()
+    caplog.set_level("INFO")
+    again = go()
+    told = [one for one in caplog.records if one.message == NOT_READ]
+    assert [len(vars(one)["views"]) for one in told] == [4]
+    assert (again.counts.read, again.counts.written) == (first.counts.read, 0)
+    assert again.counts.unchanged == first.counts.written + first.counts.unchanged
+    with psycopg.connect() as connection:
+        for statement in (
+            "UPDATE source.subscriptions_profile_snapshots SET monthly_fee = 1"
+            " WHERE user_id = '0002-ORFBO'",
+            "DELETE FROM source.usage_agg_30d_snapshots WHERE user_id = '0002-ORFBO'",
+        ):
+            connection.execute(statement)
+    caplog.clear()
+    assert go().counts.written == 1
+    (told,) = (one for one in caplog.records if one.message == NOT_READ)
+    assert vars(told)["views"] == ["payments_agg_90d_fv", "support_agg_90d_fv"]
+    assert value("monthly_fee") == 1
+    with recorded("ingest") as run:
+        ingest(run, small_months / "month_001", FEBRUARY)
+    assert go().counts.written == 2
+    assert value("monthly_fee") != 1
 
 
 @pytest.mark.usefixtures("both_months")

@@ -5,7 +5,7 @@ from datetime import UTC, datetime, timedelta
 
 from psycopg import Connection, sql
 
-from streamflow.catalog.layout import NO_KEY, SCHEMA
+from streamflow.catalog.layout import NO_KEY
 from streamflow.engine import unchanged
 from streamflow.engine.source import Source, instant
 from streamflow.errors import ConfigurationError, SourceMismatch
@@ -84,8 +84,8 @@ def source_of(
     found = replace(
         found,
         order=deciding(connection, query, columns, when, declared),
-        table=unchanged.table_of(connection, query),
-        online=unchanged.table_of(connection, sql.Identifier(SCHEMA, layout.table).as_string(None)),
+        table=unchanged.table_of(connection, source),
+        online=unchanged.online_table(connection, layout),
     )
     return replace(found, fingerprint=unchanged.fingerprint(found))
 

@@ -14,8 +14,11 @@ from typing import NamedTuple
 import psycopg
 from psycopg import Connection, sql
 
+from streamflow.catalog.layout import SCHEMA, Layout
 from streamflow.engine import sql as engine_sql
 from streamflow.engine.source import Source, Table
+from streamflow.sources.plain_query import PlainQuery, plain_query
+from streamflow.sources.table import SourceTable
 from streamflow.sources.types import TEXT_FORMS
 
 OWN_WRITES = 2
@@ -46,17 +49,29 @@ class Before(NamedTuple):
     """Rows that are too far ahead now."""
 
 
-def table_of(connection: Connection, relation: str) -> Table | None:
-    """The table that stands behind FROM; None for a query, a view, or one that is not there."""
+def table_of(connection: Connection, source: SourceTable) -> Table | None:
+    """The table that a source selects columns of; None for one that does more, or is no table."""
+    query = None if source.table else plain_query(source.query)
+    relation, columns = query or PlainQuery(source.table, ())
     try:
         with connection.transaction():
-            row = connection.execute(
-                "SELECT oid, format('%%I.%%I', relnamespace::regnamespace::name, relname)"
-                " FROM pg_class WHERE oid = to_regclass(%s) AND relkind = 'r'",
-                [relation],
-            ).fetchone()
+            row = connection.execute(TABLE, [relation, list(columns)]).fetchone()
     except psycopg.Error:
-        return None  # a query, or a name with something else behind it
+        return None  # not the name of a table, or with something else behind it
+    return Table(*row) if row else None
+
+
+TABLE = """
+    SELECT oid, format('%%I.%%I', relnamespace::regnamespace::name, relname) FROM pg_class
+    WHERE oid = to_regclass(%s) AND relkind = 'r' AND %s::name[] <@ ARRAY(
+        SELECT attname FROM pg_attribute WHERE attrelid = pg_class.oid AND attnum > 0)"""
+"""A table that has all these columns."""
+
+
+def online_table(connection: Connection, layout: Layout) -> Table | None:
+    """The table where a view's values go."""
+    name = sql.Identifier(SCHEMA, layout.table).as_string(connection)
+    row = connection.execute(TABLE, [name, []]).fetchone()
     return Table(*row) if row else None
 
 

@@ -17,6 +17,7 @@ from psycopg import sql
 from streamflow.catalog.layout import SCHEMA, Column, Layout, tables
 from streamflow.errors import ConfigurationError, StoreUnavailable
 from streamflow.postgres.connect import lock_key
+from streamflow.postgres.counted_writes import count_writes
 
 log = logging.getLogger(__name__)
 
@@ -117,8 +118,7 @@ def change(
             alter(connection, project, table, keys, columns, there[table])
         else:
             create(connection, project, table, keys, columns)
-        name = sql.Identifier(SCHEMA, table).as_string(connection)
-        connection.execute("SELECT ops.count_writes(%s::regclass)", [name])
+        count_writes(connection, SCHEMA, table)
     for table in sorted(there.keys() - wanted.keys()):
         drop(connection, table)
 

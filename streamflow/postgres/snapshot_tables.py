@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from psycopg import Connection, sql
 
 from streamflow.errors import SourceMismatch
+from streamflow.postgres.counted_writes import count_writes
 from streamflow.snapshots import Column, Snapshot, Snapshots
 
 SCHEMA = "source"
@@ -42,7 +43,7 @@ def changes(
 
 
 def bring(connection: Connection, declared: Snapshots, read_before: Iterable[str] = ()) -> None:
-    """Makes the tables as they are declared, and their comments.
+    """Makes the tables as they are declared, and their comments; they count their writes.
 
     Args:
         read_before: as in `changes`.
@@ -53,8 +54,7 @@ def bring(connection: Connection, declared: Snapshots, read_before: Iterable[str
     for one in declared.files:
         for _, statement in differences(connection, one, read_before):
             connection.execute(statement)
-        name = sql.Identifier(SCHEMA, one.table).as_string(connection)
-        connection.execute("SELECT ops.count_writes(to_regclass(%s))", [name])
+        count_writes(connection, SCHEMA, one.table)
 
 
 def differences(

@@ -91,6 +91,8 @@ def test_a_month_goes_from_apply_to_the_reader_each_step_as_its_role(
         month = str(small_months / "month_000")
         done(streamflow("ingest", month, "--as-of", "2024-01-31"))
         done(streamflow("materialize", *WINDOW))
+        again = done(streamflow("materialize", *WINDOW))
+        assert "nothing written since the last run, not read" in again.stderr
         done(streamflow("audit", "--users", "10"))
     with acting(names.trainer):
         out = str(tmp_path / "january.parquet")
@@ -105,6 +107,7 @@ def test_a_month_goes_from_apply_to_the_reader_each_step_as_its_role(
     assert execute(ledger, role=names.owner) == [
         ("apply", "done"),
         ("ingest", "done"),
+        ("materialize", "done"),
         ("materialize", "done"),
         ("audit", "done"),
         ("training-set", "done"),

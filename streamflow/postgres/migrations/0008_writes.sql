@@ -59,16 +59,19 @@ END $$;
 CREATE OR REPLACE FUNCTION ops.count_writes(relation regclass) RETURNS void
 LANGUAGE plpgsql SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    place CONSTANT text := (SELECT relnamespace::regnamespace::text FROM pg_class WHERE oid = relation);
-    first_column CONSTANT name := (
-        SELECT attname FROM pg_attribute WHERE attrelid = relation AND attnum > 0 AND NOT attisdropped
-        ORDER BY attnum LIMIT 1);
-    counter CONSTANT text := format('%s.%I', place, 'writes_of_' || relation::oid);
+    first_column name;
+    counter text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_class WHERE oid = relation AND pg_has_role(relowner, 'USAGE'))
         OR EXISTS (SELECT FROM ops.writes_of(relation, false) WHERE state IS NOT NULL) THEN
         RETURN;
     END IF;
+    SELECT format('%s.%I', c.relnamespace::regnamespace,
+                  'writes_of_' || CASE WHEN octet_length(relname) > 53 THEN md5(relname) ELSE relname END),
+           a.attname
+    INTO counter, first_column
+    FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+    WHERE c.oid = relation ORDER BY a.attnum LIMIT 1;
     EXECUTE format('CREATE SEQUENCE IF NOT EXISTS %s', counter);
     EXECUTE format('ALTER SEQUENCE %s OWNED BY %s.%I', counter, relation, first_column);
     EXECUTE format('CREATE OR REPLACE TRIGGER count_write AFTER INSERT OR UPDATE OR DELETE OR TRUNCATE ON %s'

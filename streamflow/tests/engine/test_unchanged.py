@@ -103,8 +103,7 @@ WRITTEN = {
     "an online value lost where triggers are off": f"SET session_replication_role = replica;"
     f" {LOSE}",
     "an online value lost without the trigger": UNTOLD.format(ONLINE, LOSE),
-    "a counter that is gone": "DO $$ BEGIN EXECUTE 'DROP SEQUENCE source.writes_of_'"
-    f" || 'source.prices'::regclass::oid; END $$; {CORRECT}",
+    "a counter that is gone": f"DROP SEQUENCE source.writes_of_prices; {CORRECT}",
     "a trigger that is gone": f"DROP TRIGGER count_write ON source.prices; {CORRECT}",
     "a trigger made anew": "DROP TRIGGER count_write ON source.prices;"
     f" {CORRECT}; SELECT ops.count_writes('source.prices')",

@@ -91,6 +91,15 @@ def add_month(connection: psycopg.Connection) -> None:
         connection.execute(sql.SQL("ANALYZE {}").format(name))
 
 
+def correct_row(connection: psycopg.Connection) -> None:
+    """Changes one value of the newest month in place, as nobody's `ingest` does."""
+    connection.execute(
+        "UPDATE source.payments_agg_90d_snapshots SET failed_payments_90d = 77"
+        " WHERE (user_id, as_of) = (SELECT user_id, as_of FROM source.payments_agg_90d_snapshots"
+        " ORDER BY as_of DESC, user_id LIMIT 1)"
+    )
+
+
 def vacuum(connection: psycopg.Connection) -> None:
     """Vacuums and analyzes schema `source`, so that no side pays for the loading."""
     tables = connection.execute(

@@ -16,11 +16,12 @@ FLOORS: dict[str, Callable[[psycopg.Connection], None]] = {
     PER_VIEW: floor.materialize_views,
     WIDE: floor.materialize_wide,
 }
-STEPS = ["fresh", "rewrite", "again", "incremental"]
-UNCHANGED = ("again", "incremental")
+STEPS = ["fresh", "rewrite", "again", "corrected", "incremental"]
+OURS_ALONE = ("again", "corrected", "incremental")
+HISTORY_USERS, HISTORY_MONTHS = 100_000, (1, 12, 36)
 STOCK_TARGET, FLOOR_TARGET = 15, 1 / 1.5
 TARGET_USERS = 100_000
-MOST_AGAIN_S = 1.0
+MOST_S = {"again": 0.3, "incremental": 1.0}
 REPEATED_UP_TO = 10_000
 """More users than these are materialized once by stock Feast, which takes minutes."""
 
@@ -31,8 +32,9 @@ def measure(context: Context) -> Section:
     section.picture = "benchmarks-materialize.svg|Materialize four views, fresh|users"
     section.notes = [
         "*fresh*: one month, nothing online yet. *rewrite*: a second month came, in which every"
-        " value of every user differs. *again*: nothing new, all of history looked at."
-        " *incremental*: nothing new, in a window that begins where the last one ended. Every"
+        " value of every user differs. *again*: nothing new, in a window of all history."
+        " *corrected*: so too, after one row was changed in place. *incremental*: nothing new, in"
+        " a window that begins where the last one ended. Every"
         " round begins with a new copy of the database; a checkpoint precedes each step, and"
         " *again* also the VACUUM that autovacuum makes within a minute of so many writes. Feast's"
         " import is in no figure; the registry's bookkeeping of stock Feast and of ours is in.",
@@ -41,6 +43,7 @@ def measure(context: Context) -> Section:
     ]
     for users in context.options.sizes:
         one_size(context, section, users)
+    history(context, section)
     section.notes.append(section.growth("users"))
     return section
 
@@ -49,9 +52,8 @@ def one_size(context: Context, section: Section, users: int) -> None:
     """Measures all sides with `users` users."""
     steps = [step for step in STEPS if step != "rewrite" or users <= TARGET_USERS]
     rows = {step: section.row(f"{users:,} users, {step}", "s") for step in steps}
-    for step in UNCHANGED:
-        if users <= TARGET_USERS:
-            rows[step].at_most = MOST_AGAIN_S
+    for step in OURS_ALONE:
+        rows[step].at_most = MOST_S.get(step)
         work = f"{users:,} users, {step}: write-ahead log"
         rows[f"{step} wal"] = section.row(work, "MB of WAL")
     rows["peak"] = section.row(f"{users:,} users: peak memory of the process", "MB")
@@ -65,12 +67,32 @@ def one_size(context: Context, section: Section, users: int) -> None:
         if users > context.options.stock_most_users:
             rows["fresh"].missing[STOCK] = "not run: a quarter of an hour"
         elif number == 0 or users <= REPEATED_UP_TO:
-            by_feast(context, STOCK, template, [s for s in steps if s not in UNCHANGED], rows)
+            by_feast(context, STOCK, template, [s for s in steps if s not in OURS_ALONE], rows)
         by_sql(context, template, steps, rows)
     context.databases.drop(template)
     for side in (OURS, *section.peers):
         if (median := rows["fresh"].median(side)) is not None:
             section.series.setdefault(side, {})[users] = median
+
+
+def history(context: Context, section: Section) -> None:
+    """Measures what a history of so many months adds to a run that has nothing new."""
+    users = min(HISTORY_USERS, max(context.options.sizes))
+    steps = ["fresh", "again", "corrected", "incremental"]
+    for months in HISTORY_MONTHS:
+        work = f"{users:,} users x {months} months"
+        rows = {step: section.row(f"{work}, {step}", "s") for step in steps}
+        for step in OURS_ALONE:
+            rows[step].at_most = MOST_S.get(step)
+        template = context.loaded("streamflow", users, months)
+        for _ in range(context.options.rounds):
+            copy = context.databases.create("round", template)
+            repo = context.repo(OURS, "streamflow")
+            found = context.worker(OURS).run("materialize", copy, side=OURS, repo=repo, steps=steps)
+            for step, figures in found.items():
+                rows[step].add(OURS, figures["seconds"])
+        say(f"  {work}: " + ", ".join(f"{step} {found[step]['seconds']:.2f} s" for step in steps))
+        context.databases.drop(template)
 
 
 def by_feast(
@@ -88,7 +110,7 @@ def by_feast(
         return
     for step, figures in found.items():
         rows[step].add(side, figures["seconds"])
-        if step in UNCHANGED:
+        if step in OURS_ALONE:
             rows[f"{step} wal"].add(side, figures["wal_mb"])
     # The process has done smaller sizes before, so that its peak is this one's.
     rows["peak"].samples[side] = [found[steps[0]]["peak_mb"]]
@@ -100,7 +122,7 @@ def by_sql(context: Context, template: str, steps: list[str], rows: dict[str, Ro
     copy = context.databases.create("round", template)
     with postgres.connect(copy) as connection:
         floor.create_tables(connection)
-        for step in [step for step in steps if step not in UNCHANGED]:
+        for step in [step for step in steps if step not in OURS_ALONE]:
             if step == "rewrite":
                 data.add_month(connection)
             for side, materialize in FLOORS.items():

@@ -60,14 +60,16 @@ def opened(side: str, repo: str) -> Iterator[Any]:
 def materialize(side: str, repo: str, steps: list[str]) -> dict[str, dict[str, float]]:
     """Materializes once for each step and gives seconds, WAL and memory (MB) of each.
 
-    A step `rewrite` first adds a month in which every value is another one; `incremental` has
-    a window that begins where the last one ended.
+    A step `rewrite` first adds a month in which every value is another one, `corrected` changes
+    one row in place, and `incremental` has a window that begins where the last one ended.
     """
     found, start = {}, BEGINNING
     with postgres.connect() as connection, opened(side, repo) as store:
         for step in steps:
             if step == "rewrite":
                 data.add_month(connection)
+            if step == "corrected":
+                data.correct_row(connection)
             if step == "again":
                 connection.execute("VACUUM (ANALYZE)")
             connection.execute("CHECKPOINT")

@@ -413,3 +413,24 @@ def test_a_source_with_a_key_needs_no_order(
     if "max" not in query:
         found = row_order.deciding(db, query, ["shop_id"], "ts", declared)
         assert [one.name for one in found] == ([] if has_key else ["v"])
+
+
+@pytest.mark.parametrize("rows", [0, 30_000])
+def test_a_key_is_known_whatever_the_plans_of_its_table_are(
+    db: psycopg.Connection, rows: int
+) -> None:
+    db.execute(
+        "CREATE TABLE source.t (shop_id text, ts timestamptz, at timestamptz, a text, b text,"
+        " PRIMARY KEY (shop_id, ts));"
+        " CREATE INDEX ON source.t (ts); CREATE INDEX ON source.t (at)"
+    )
+    db.execute(
+        "INSERT INTO source.t SELECT 'shop ' || n, now(), now(), repeat('x', 99), ''"
+        " FROM generate_series(1, %s) AS n",
+        [rows],
+    )
+    query = "(SELECT shop_id, ts, at, a, b FROM source.t)"
+    assert row_order.has_key(db, query, ["shop_id"], "ts")
+    db.execute("VACUUM (ANALYZE) source.t")
+    assert row_order.has_key(db, query, ["shop_id"], "ts")
+    assert not row_order.has_key(db, query, ["shop_id"], "at")

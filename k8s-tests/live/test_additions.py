@@ -9,6 +9,7 @@ from kit.cluster import CommandFailedError
 from kit.namespace import SAMPLE, Namespace, until
 from kit.render import containers
 
+ALONE = [*SAMPLE, *("--set", "prefect.enabled=false", "--set", "prefect.deployments.enabled=false")]
 RESTRICTED = {
     "allowPrivilegeEscalation": False,
     "capabilities": {"drop": ["ALL"]},
@@ -41,7 +42,7 @@ def additions(namespace: Namespace) -> list[str]:
 
 def test_containers_run_before_and_beside_and_jobs_end(namespace: Namespace) -> None:
     # --wait-for-jobs: a container beside a Job's does not keep it from ending.
-    namespace.install(*SAMPLE, *additions(namespace))
+    namespace.install(*ALONE, *additions(namespace))
     (pod,) = namespace.get("Pod", selector="app.kubernetes.io/component=api")
     assert {"first", "beside", "api"} <= {one["name"] for one in containers(pod)}
     assert "came first" in namespace.kubectl("logs", pod["metadata"]["name"], "--container=first")
@@ -73,7 +74,7 @@ def test_the_servers_user_gets_another_password(namespace: Namespace) -> None:
     former = password(namespace)
     assert logs_in(namespace, former)
     rotation = ("--set", "postgres.auth.rotation=1")
-    namespace.install(*SAMPLE, *additions(namespace), *rotation)
+    namespace.install(*ALONE, *additions(namespace), *rotation)
     another = password(namespace)
     assert another != former
     # The hook may still be at it when the server is ready.
@@ -83,7 +84,7 @@ def test_the_servers_user_gets_another_password(namespace: Namespace) -> None:
     namespace.kubectl("create", "job", "--from=cronjob/streamflow-backup", "with-another")
     namespace.complete("with-another")
 
-    namespace.install(*SAMPLE, *additions(namespace), *rotation)
+    namespace.install(*ALONE, *additions(namespace), *rotation)
     assert password(namespace) == another
 
 
@@ -101,5 +102,5 @@ def test_what_is_refused_leaves_nothing_behind(namespace: Namespace) -> None:
     listed = ("get", "secrets,persistentvolumeclaims", "--output=name")
     before = namespace.kubectl(*listed)
     with pytest.raises(CommandFailedError, match="would have Services called"):
-        namespace.install(*SAMPLE, release="my.app")
+        namespace.install(*ALONE, release="my.app")
     assert namespace.kubectl(*listed) == before

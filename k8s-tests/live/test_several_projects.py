@@ -12,6 +12,7 @@ from jobs.commands.init import write
 PAGE = (CHART / "README.md").read_text().split("## Several projects\n")[1].split("\n## ")[0]
 FIRST, SECOND = (block.split("\n```")[0] for block in PAGE.split("```yaml\n")[1:])
 """The values of the two releases on the page."""
+ALONE = [*SAMPLE, *("--set", "prefect.enabled=false", "--set", "prefect.deployments.enabled=false")]
 ASK = """
 import json, sys, urllib.request as r
 asked = {"feature_service": "device_v1", "entities": {"account_id": ["anna"], "device_id": [1]}}
@@ -48,7 +49,7 @@ def watch_hours(namespace: Namespace) -> float:
 def test_the_second_is_applied_beside_the_first(
     namespace: Namespace, values: dict[str, list[str]]
 ) -> None:
-    namespace.install(*SAMPLE, "--set", "prefect.deployments.enabled=false", *values["first"])
+    namespace.install(*ALONE, *values["first"])
     before = namespace.ask("/features/0002-ORFBO")
     namespace.install(*values["second"], release="shop")
     namespace.kubectl("create", "job", "--from=cronjob/shop-streamflow-materialize", "shop-now")
@@ -62,10 +63,8 @@ def test_the_second_is_applied_beside_the_first(
 def test_an_upgrade_of_either_leaves_the_other(
     namespace: Namespace, values: dict[str, list[str]]
 ) -> None:
-    namespace.install(
-        *(*SAMPLE, "--set", "prefect.deployments.enabled=false", *values["first"]),
-        *("--set", "postgres.roles.writer.rotation=2"),
-    )
+    rotation = ("--set", "postgres.roles.writer.rotation=2")
+    namespace.install(*ALONE, *values["first"], *rotation)
     namespace.install(*values["second"], "--set", "api.poolSize=3", release="shop")
     runs = namespace.kubectl("exec", "deploy/shop-streamflow-feast", "--", "streamflow", "runs")
     assert "shop" in runs

@@ -10,10 +10,14 @@ import typer
 from jobs.command_line.report import reporting
 from jobs.run import console
 from jobs.run.instants import iso
+from streamflow import settings
 from streamflow.errors import UnknownName
 
 if TYPE_CHECKING:
     from feast import FeatureStore
+    from psycopg import Connection
+
+    from streamflow.registry.descriptions import DescribedService
 
 UNIT = re.compile(r", (?:in (?P<unit>[^,]+?)|a (?P<count>count))\.?$")
 """The end of a description, which names the unit."""
@@ -31,15 +35,7 @@ def services(
 ) -> None:
     """List the feature services; of one its features with view, type, unit, meaning, freshness."""
     with reporting():
-        from streamflow.feast.registry.open import open_store
-
-        with open_store() as store:
-            known = {one.name: one for one in store.list_feature_services()}
-            if name is not None and name not in known:
-                raise UnknownName("feature service", name, known)
-            newest = newest_online(store.project)
-            wanted = sorted(known) if name is None else [name]
-            found = [described(store, known[one], newest) for one in wanted]
+        found = described_plain(name) or described_by_feast(name)
         if as_json:
             print(json.dumps(found, indent=2, default=console.cell), flush=True)
         elif name is None:
@@ -48,15 +44,78 @@ def services(
             print_service(found[0])
 
 
-def newest_online(project: str) -> dict[str, datetime | None]:
-    """By view: the newest instant of its online values; {} for a role that may not see it."""
+def described_plain(name: str | None) -> list[dict[str, Any]] | None:
+    """Describes the services, or one of them, without Feast; None where only Feast knows all.
+
+    Raises:
+        UnknownName: there is no such service.
+    """
+    from streamflow.feast.registry.open import require_registry
+    from streamflow.postgres.connect import connect
+    from streamflow.registry.descriptions import described
+    from streamflow.registry.stores import own_stores
+
+    require_registry()
+    stores = own_stores(settings.streamflow().feature_repo)
+    if stores is None:
+        return None
+    with connect() as connection:
+        found = described(connection, stores, name)
+        newest = newest_online(connection, stores.project)
+    return None if found is None else [plain_service(one, newest) for one in found]
+
+
+def plain_service(
+    service: "DescribedService", newest: dict[str, datetime | None]
+) -> dict[str, Any]:
+    """Describes a service for programs."""
+    views = {one.name: one for one in service.views}
+    return {
+        "service": service.contract.service,
+        "description": service.description,
+        "contract": service.contract.hash,
+        "asked_by": dict(service.key_types),
+        "features": [
+            {
+                "feature": one.name,
+                "view": one.view,
+                "on_demand": False,
+                "type": one.type,
+                "unit": views[one.view].units.get(one.name) or unit_in(one.description),
+                "meaning": one.description or None,
+                "fresh_for_days": views[one.view].fresh_for / timedelta(days=1) or None,
+                "newest_online": iso(newest.get(views[one.view].view)),
+            }
+            for one in service.contract.features
+        ],
+    }
+
+
+def described_by_feast(name: str | None) -> list[dict[str, Any]]:
+    """The same by Feast.
+
+    Raises:
+        UnknownName: there is no such service.
+    """
+    from streamflow.feast.registry.open import open_store
     from streamflow.postgres.connect import connect
 
-    with connect() as connection:
-        may = "SELECT has_table_privilege('ops.materializations', 'SELECT')"
-        if connection.execute(may).fetchone() != (True,):
-            return {}
-        return dict(connection.execute(NEWEST, [project]).fetchall())
+    with open_store() as store:
+        known = {one.name: one for one in store.list_feature_services()}
+        if name is not None and name not in known:
+            raise UnknownName("feature service", name, known)
+        with connect() as connection:
+            newest = newest_online(connection, store.project)
+        wanted = sorted(known) if name is None else [name]
+        return [described(store, known[one], newest) for one in wanted]
+
+
+def newest_online(connection: "Connection", project: str) -> dict[str, datetime | None]:
+    """By view: the newest instant of its online values; {} for a role that may not see it."""
+    may = "SELECT has_table_privilege('ops.materializations', 'SELECT')"
+    if connection.execute(may).fetchone() != (True,):
+        return {}
+    return dict(connection.execute(NEWEST, [project]).fetchall())
 
 
 def described(
@@ -88,8 +147,8 @@ def features_of(
     meanings: dict[str, str],
 ) -> list[dict[str, Any]]:
     """The features that a service takes of a view; `meanings` has them by reference."""
-    from streamflow.feast.registry.compile import fresh_days
     from streamflow.feast.registry.request_inputs import is_computed, view_of
+    from streamflow.registry.tags import fresh_days
 
     view = view_of(store, projection)
     ttl = getattr(view, "ttl", None) or timedelta(0)
@@ -101,7 +160,7 @@ def features_of(
             "type": str(one.dtype),
             "unit": unit_of(one),
             "meaning": meanings[f"{projection.name_to_use()}:{one.name}"] or None,
-            "fresh_for_days": ttl / timedelta(days=1) or fresh_days(view) or None,
+            "fresh_for_days": ttl / timedelta(days=1) or fresh_days(view.name, view.tags) or None,
             "newest_online": iso(newest.get(view.name)),
         }
         for one in projection.features
@@ -110,9 +169,13 @@ def features_of(
 
 def unit_of(field: Any) -> str | None:
     """The unit of a feature: its tag `unit`, else the end of its description."""
-    if tagged := field.tags.get("unit"):
-        return str(tagged)
-    found = UNIT.search(field.description)
+    tagged = field.tags.get("unit")
+    return str(tagged) if tagged else unit_in(field.description)
+
+
+def unit_in(description: str) -> str | None:
+    """The unit that a description ends in; None for none."""
+    found = UNIT.search(description)
     return (found["unit"] or found["count"]) if found else None
 
 

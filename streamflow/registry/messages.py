@@ -40,7 +40,10 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "OnDemandFeatureView": {"spec": (1, "OnDemandFeatureViewSpec")},
     "OnDemandFeatureViewSpec": {"write_to_online_store": (12, "bool")},
     "FeatureService": {"spec": (1, "FeatureServiceSpec")},
-    "FeatureServiceSpec": {"features": (3, "FeatureViewProjection[]")},
+    "FeatureServiceSpec": {
+        "features": (3, "FeatureViewProjection[]"),
+        "description": (5, "string"),
+    },
     "FeatureViewProjection": {
         "feature_view_name": (1, "string"),
         "feature_columns": (2, "FeatureSpecV2[]"),
@@ -51,6 +54,7 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
     "FeatureSpecV2": {
         "name": (1, "string"),
         "value_type": (2, "int32"),
+        "tags": (3, "Mapping[]"),
         "description": (4, "string"),
     },
     "DataSource": {

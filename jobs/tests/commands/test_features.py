@@ -9,11 +9,13 @@ from datetime import UTC, datetime
 import pytest
 
 from jobs.apply.apply import apply
+from jobs.commands import services
 from jobs.materialize import materialize
 from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.conftest import Place
 from streamflow.settings import FEATURE_REPO
+from streamflow.tests.imports import imported_by
 
 DEFINITIONS = """
 from datetime import timedelta
@@ -326,6 +328,32 @@ def test_computed_features_are_told_as_such(shop: None) -> None:
     ]
     assert "asked by driver_id (INT64), user_id (STRING), factor (DOUBLE), word (STRING)" in lines
     assert "scaled scaled (on demand) Float64 – – – –" in lines
+
+
+@pytest.mark.parametrize(
+    "name", ["one_key", "renamed", "routes", "several", "nobody", "lamp", "busy"]
+)
+def test_a_service_of_plain_views_is_told_as_by_feast(shop: None, name: str) -> None:
+    found = services.described_plain(name)
+    assert found == services.described_by_feast(name)
+    assert found is not None
+
+
+def test_one_that_is_computed_is_told_by_feast(shop: None) -> None:
+    for name in ("computed", "beside", None):
+        assert services.described_plain(name) is None
+
+
+@pytest.mark.usefixtures("database")
+def test_what_feast_need_not_say_is_told_without_its_import() -> None:
+    for command in (["services"], ["services", "churn_v1", "--json"]):
+        assert not {"feast", "pandas"} & imported_by(*command)
+    assert services.described_plain(None) == services.described_by_feast(None)
+    done = streamflow("services", "churn")
+    assert (done.exit_code, done.stderr) == (
+        2,
+        "error: unknown feature service 'churn'; known: churn_v1, profile_v1\n",
+    )
 
 
 def test_services_tells_programs_the_same(shop: None) -> None:

@@ -24,6 +24,7 @@ from streamflow.feast.registry.client import client_registry
 from streamflow.feast.registry.contracts import contract_of_service
 from streamflow.feast.registry.known_contracts import all_sources, known_contract
 from streamflow.feast.registry.layouts import layout_of
+from streamflow.registry.tags import fresh_days
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -132,7 +133,7 @@ def view_of(view: Any, layout: Layout, policy: TtlPolicy) -> View:
         description=view.description,
         ttl_s=ttl.total_seconds(),
         ttl_policy=policy,
-        fresh_for_s=ttl.total_seconds() or fresh_days(view) * DAY_S,
+        fresh_for_s=ttl.total_seconds() or fresh_days(view.name, view.tags) * DAY_S,
     )
 
 
@@ -149,23 +150,6 @@ def ttl_of(view: Any, default: TtlPolicy) -> tuple[timedelta, TtlPolicy]:
             f"it can be {', '.join(get_args(TtlPolicy))}"
         )
     return getattr(view, "ttl", None) or timedelta(0), cast(TtlPolicy, policy)
-
-
-def fresh_days(view: Any) -> float:
-    """A view's tag `fresh_for_days`, 0 for none.
-
-    Raises:
-        ConfigurationError: it is no number of days.
-    """
-    days = view.tags.get("fresh_for_days", "0")
-    try:
-        found = float(days)
-        timedelta(days=found)  # neither nan nor too many
-    except (ValueError, OverflowError):
-        raise ConfigurationError(
-            f"feature view {view.name}: tag fresh_for_days is {days!r}, which is no number of days"
-        ) from None
-    return found
 
 
 def computed_view_of(view: Any, views: dict[str, View]) -> ComputedView | None:

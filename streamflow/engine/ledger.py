@@ -74,19 +74,21 @@ def record(connection: Connection, home: str | None, results: Sequence[Result]) 
         ConfigurationError: the registry no longer has a view.
     """
     for one in results:
-        connection.execute(RECORD, vars(one))
+        connection.execute(SIGNED if one.signature else RECORD, vars(one))
         if home is not None:
             into_registry(connection, home, one)
 
 
-RECORD = """
+INSERT = """
     INSERT INTO ops.materializations
         (project, view, window_start, window_end, seen_at, way, rows_read, rows_written,
-         rows_late, rows_unchanged, rows_older, newest_event, signature)
+         rows_late, rows_unchanged, rows_older, newest_event{column})
     VALUES (%(project)s, %(view)s, %(start)s, %(end)s, %(seen_at)s, %(way)s, %(read)s,
-            %(written)s, %(late)s, %(unchanged)s, %(older)s, %(newest_event)s,
-            %(signature)s)"""
+            %(written)s, %(late)s, %(unchanged)s, %(older)s, %(newest_event)s{value})"""
 """One view of one run."""
+RECORD = INSERT.format(column="", value="")
+SIGNED = INSERT.format(column=", signature", value=", %(signature)s")
+"""The schema of an earlier version has no column for a signature, and gives none."""
 
 
 def into_registry(connection: Connection, schema: str, result: Result) -> None:

@@ -71,9 +71,10 @@ def together(
     connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
     for attempt in range(1, ATTEMPTS + 2):
         try:
-            sources = [one.source for one in planned if one.source]
-            at_rest = unchanged.writes(connection, sources, at_rest=True)
-            planned = [replace(one, at_rest=at_rest) for one in planned]
+            if unchanged.is_known(connection):
+                sources = [one.source for one in planned if one.source]
+                at_rest = unchanged.writes(connection, sources, at_rest=True)
+                planned = [replace(one, at_rest=at_rest) for one in planned]
             with connection.transaction():
                 connection.execute(connection_options.set_local(SETTINGS))
                 lock(connection, planned, alone=attempt > ATTEMPTS)

@@ -86,6 +86,12 @@ def digest(*parts: object) -> str:
     return hashlib.sha256(repr(parts).encode()).hexdigest()
 
 
+def is_known(connection: Connection) -> bool:
+    """True where the database tells of writes: it was applied by this version, for this role."""
+    known = "has_function_privilege(to_regprocedure('ops.writes_of(oid, boolean)'), 'EXECUTE')"
+    return connection.execute(f"SELECT {known}").fetchone() == (True,)
+
+
 def writes(
     connection: Connection, sources: Iterable[Source], at_rest: bool = False
 ) -> dict[int, Writes]:

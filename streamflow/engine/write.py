@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import NamedTuple
 
@@ -49,8 +49,8 @@ class Planned:
     reason: str = ""
     is_plain: bool = False
     """Of one beside it: True where its values are the source's columns, unknown to Feast."""
-    at_rest: Mapping[int, Writes] = field(default_factory=dict)
-    """The writes of its tables before the transaction; see unchanged.py."""
+    at_rest: Mapping[int, Writes] | None = None
+    """The writes of its tables before the transaction, where they are known; see unchanged.py."""
 
     def result(
         self,
@@ -90,7 +90,8 @@ def write_table(
 ) -> list[Result]:
     """Writes views of one table; those that nothing was written for are not even read."""
     sources = [one.source for one in planned if one.source]
-    before = {} if force else unchanged.before(connection, sources)
+    is_known = all(one.at_rest is not None for one in planned)
+    before = unchanged.before(connection, sources) if is_known and not force else {}
     if before:
         log.info("nothing written since the last run, not read", extra={"views": [*before]})
     found = {
@@ -102,11 +103,10 @@ def write_table(
     if changed:
         rows, merges = write_changed(connection, changed, force)
         found |= rows
-    now = unchanged.writes(connection, sources)
-
+    now = unchanged.writes(connection, sources) if is_known else {}
     results = []
     for one, source in zip(planned, sources, strict=True):
-        signature = unchanged.signature_after(source, one.at_rest, now, merges)
+        signature = unchanged.signature_after(source, one.at_rest or {}, now, merges)
         if one.layout.view in before and not merges:
             signature = before[one.layout.view].signature
         result = one.result("database", seen_at, *found[one.layout.view])

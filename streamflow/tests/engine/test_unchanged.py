@@ -227,6 +227,27 @@ def test_a_stored_value_that_is_too_far_ahead_is_told_each_time(
     assert [go(counted).held for _ in range(3)] == [1, 1, 1]
 
 
+def test_where_an_earlier_version_applied_all_is_read(
+    counted: FeatureStore, caplog: pytest.LogCaptureFixture, db: psycopg.Connection
+) -> None:
+    db.execute("DROP FUNCTION ops.writes_of; ALTER TABLE ops.materializations DROP signature")
+    for _ in range(2):
+        assert is_read(caplog, counted)
+        assert counts(go(counted)) == (3, 0, 0, 2, 1)
+
+
+def test_where_a_server_hides_its_identity_all_is_read(
+    counted: FeatureStore, caplog: pytest.LogCaptureFixture, db: psycopg.Connection
+) -> None:
+    db.execute(
+        "CREATE FUNCTION ops.pg_control_system(OUT system_identifier bigint) LANGUAGE plpgsql"
+        " AS 'BEGIN RAISE insufficient_privilege; END';"
+        " ALTER FUNCTION ops.writes_of SET search_path = ops, pg_catalog, pg_temp"
+    )
+    for _ in range(2):
+        assert is_read(caplog, counted)
+
+
 @contextmanager
 def writing(statement: str) -> Iterator[psycopg.Connection]:
     """A session whose transaction wrote and has not ended."""

@@ -63,7 +63,8 @@ DECLARE
     counter text;
 BEGIN
     IF NOT EXISTS (SELECT FROM pg_class WHERE oid = relation AND pg_has_role(relowner, 'USAGE'))
-        OR EXISTS (SELECT FROM ops.writes_of(relation, false) WHERE state IS NOT NULL) THEN
+        OR EXISTS (SELECT FROM pg_trigger WHERE tgrelid = relation AND tgname = 'count_write' AND tgenabled = 'A'
+                   AND to_regclass(convert_from(trim('\x00'::bytea FROM tgargs), 'UTF8')) IS NOT NULL) THEN
         RETURN;
     END IF;
     SELECT format('%s.%I', c.relnamespace::regnamespace,

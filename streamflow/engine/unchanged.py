@@ -69,10 +69,16 @@ TABLE = """
 
 
 def online_table(connection: Connection, layout: Layout) -> Table | None:
-    """The table where a view's values go."""
-    name = sql.Identifier(SCHEMA, layout.table).as_string(connection)
-    row = connection.execute(TABLE, [name, []]).fetchone()
+    """The table where a view's values go; also for a role that may not read it."""
+    row = connection.execute(ONLINE, [SCHEMA, layout.table]).fetchone()
     return Table(*row) if row else None
+
+
+ONLINE = """
+    SELECT c.oid, format('%%I.%%I', nspname, relname)
+    FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = relnamespace
+    WHERE nspname = %s AND relname = %s AND relkind = 'r'"""
+"""A table by its schema and name."""
 
 
 def fingerprint(source: Source) -> str:
@@ -178,5 +184,5 @@ LAST = """
     SELECT window_start, window_end, rows_read, rows_written + rows_unchanged, rows_older,
            newest_event, signature
     FROM ops.materializations WHERE project = %s AND view = %s
-    ORDER BY seen_at DESC, materialization DESC LIMIT 1"""
+    ORDER BY seen_at DESC LIMIT 1"""
 """The last materialization of a view."""

@@ -23,7 +23,7 @@ from jobs.run.ledger import Counts, Run
 from streamflow import settings
 from streamflow.engine import materialize as inside
 from streamflow.errors import ConfigurationError, UnknownName
-from streamflow.feast.registry.open import open_store, require_registry, translated
+from streamflow.feast.registry.open import open_store, require_applied, translated
 from streamflow.postgres import clock as ahead
 from streamflow.postgres.connect import connect, lock
 from streamflow.registry.plain import PlainView
@@ -70,7 +70,7 @@ def materialize(
         ValueRefused: a view's source has a value that its feature cannot have; the other views
             are written.
     """
-    require_registry()
+    require_applied()
     stores = own_stores(settings.streamflow().feature_repo)
     with (
         nullcontext() if stores else open_store() as store,

@@ -16,7 +16,7 @@ import pyarrow as pa
 from streamflow.catalog.contract import Contract
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.contracts import contract_of
-from streamflow.feast.registry.open import open_store, require_registry
+from streamflow.feast.registry.open import open_store, require_applied
 from streamflow.feast.training import features_of as features_by_feast
 from streamflow.offline.compose import text
 from streamflow.offline.features import Features, Needs
@@ -156,7 +156,7 @@ def features_of(service: str, store: "FeatureStore | None" = None) -> Iterator[F
         ConfigurationError: none is named, and the project has none, or several.
     """
     if store is None:
-        require_registry()
+        require_applied()
         if found := registered(service):
             yield found
             return

@@ -26,7 +26,7 @@ from jobs.audit.views import AuditedComputation, AuditedView
 from jobs.run.ledger import Run
 from streamflow.catalog.contract import Contract
 from streamflow.errors import StreamflowError, VerificationFailed
-from streamflow.feast.registry.open import open_store, require_registry
+from streamflow.feast.registry.open import open_store, require_applied
 from streamflow.postgres import clock as ahead
 from streamflow.postgres.connect import connect
 
@@ -57,7 +57,7 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
         ConfigurationError: none is named, and the project has none, or several.
         StreamflowError: the API does not answer, or serves other features.
     """
-    require_registry()
+    require_applied()
     with (
         connect(autocommit=True) as connection,
         project_of(connection, service, by_api=bool(url)) as project,

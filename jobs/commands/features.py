@@ -66,9 +66,9 @@ def read(keys: Sequence[str], service: str) -> "tuple[Contract, list[Vector]]":
             the project has none, or several.
         UnknownName: the registry has no such service.
     """
-    from streamflow.feast.registry.open import open_store, require_registry
+    from streamflow.feast.registry.open import open_store, require_applied
 
-    require_registry()
+    require_applied()
     if (found := read_plain(keys, service)) is not None:
         return found
     from streamflow.feast.online.client import read

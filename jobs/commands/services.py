@@ -50,12 +50,12 @@ def described_plain(name: str | None) -> list[dict[str, Any]] | None:
     Raises:
         UnknownName: there is no such service.
     """
-    from streamflow.feast.registry.open import require_registry
+    from streamflow.feast.registry.open import require_applied
     from streamflow.postgres.connect import connect
     from streamflow.registry.descriptions import described
     from streamflow.registry.stores import own_stores
 
-    require_registry()
+    require_applied()
     stores = own_stores(settings.streamflow().feature_repo)
     if stores is None:
         return None

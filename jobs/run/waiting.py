@@ -10,7 +10,7 @@ from typing import Literal, TypeVar
 
 from streamflow import settings
 from streamflow.errors import ConfigurationError, SchemaMissing, StoreUnavailable, StreamflowError
-from streamflow.feast.registry.open import require_registry
+from streamflow.feast.registry.open import require_applied
 from streamflow.postgres.connect import connect
 
 log = logging.getLogger(__name__)
@@ -32,7 +32,7 @@ def wait_for(need: Need) -> None:
     """
     checks: dict[Need, Callable[[], None]] = {
         "database": require_database,
-        "registry": require_registry,
+        "registry": require_applied,
     }
     until(checks[need], f"the {need}")
 

@@ -21,7 +21,7 @@ from streamflow import training
 from streamflow.catalog.contract import Contract, Feature
 from streamflow.errors import VerificationFailed
 from streamflow.feast.registry.contracts import registered_names
-from streamflow.feast.registry.open import open_store, require_registry
+from streamflow.feast.registry.open import open_store, require_applied
 from streamflow.feast.training import features_of
 from streamflow.offline.features import Features
 from streamflow.offline.local_columns import Rows
@@ -78,7 +78,7 @@ def features_in(contract: Contract, out: str) -> Iterator[Features]:
     Raises:
         VerificationFailed: one is no longer defined, or in another type; names it.
     """
-    require_registry()
+    require_applied()
     now = registered(contract.service)
     if now is not None and now.contract.hash == contract.hash:
         yield now

@@ -13,8 +13,11 @@ from jobs.flows import work as commands
 from jobs.ingest.load import ingest
 from jobs.run import waiting
 from jobs.run.ledger import recorded
+from jobs.tests.acting import streamflow
 from jobs.training.labels import NoLabels
 from streamflow.errors import SchemaMissing, StoreUnavailable
+from streamflow.feast.registry.open import open_store
+from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect, create_database, lock
 
 
@@ -38,8 +41,35 @@ def test_it_waits_until_the_registry_is_applied(
     applying = threading.Timer(0.5, apply)
     applying.start()
     waiting.wait_for("registry")
+    summary = commands.materialize_features(None, None, [])
     applying.join()
     assert "waiting for the registry" in caplog.messages
+    for view in ("payments_agg_90d", "subs_profile", "support_agg_90d", "usage_agg_30d"):
+        assert f"{view}_fv" in summary["message"]  # as one of no row
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ["materialize"],
+        ["training-set", "--as-of", "2024-01-31", "--out", "memory://set.parquet"],
+        ["features", "0002-ORFBO"],
+        ["services"],
+        ["audit"],
+        ["wait"],
+    ],
+    ids=lambda words: words[0],
+)
+def test_a_first_apply_that_has_not_ended_is_not_taken_for_one_that_has(
+    empty_database: str, command: list[str]
+) -> None:
+    with connect(autocommit=True) as connection:
+        schema.migrate(connection)
+    with open_store("auto"):
+        pass  # makes the registry's tables, as an apply does when it begins
+    refused = streamflow(*command)
+    said = "error: project streamflow is not applied; run: streamflow apply"
+    assert (refused.exit_code, refused.stderr.splitlines()[-1]) == (2, said)
 
 
 def test_it_gives_up_when_the_time_is_up(

@@ -7,6 +7,8 @@ from os.path import expandvars
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from psycopg import sql
+
 from streamflow import settings
 from streamflow.errors import (
     ConfigurationError,
@@ -148,6 +150,33 @@ REGISTRY = """
     SELECT to_regclass('registry.feature_services') IS NOT NULL
         OR EXISTS (SELECT FROM pg_class WHERE relname = 'feature_services' AND relkind = 'r')"""
 """True where the database has a registry: in our schema, or where feature_store.yaml may say."""
+
+
+def require_applied() -> None:
+    """Returns when the feature repository's project was applied to its end.
+
+    The first apply makes the registry's tables long before it has filled them: whoever reads then
+    finds a part of the views, or none.
+
+    Raises:
+        SchemaMissing: it was not.
+        SchemaTooNew: the schema is of a later version.
+    """
+    require_registry()
+    project = settings.project()
+    with connect() as connection:
+        for relation in ("ops.catalogs", "ops.contracts"):
+            if connection.execute(READABLE, [relation]).fetchone() != (True,):
+                continue  # of an earlier version, or another role's
+            applied = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE project = %s)")
+            query = applied.format(sql.Identifier(*relation.split(".")))
+            if project and connection.execute(query, [project]).fetchone() != (True,):
+                raise SchemaMissing(f"project {project} is not applied; run: streamflow apply")
+            return
+
+
+READABLE = "SELECT has_table_privilege(to_regclass(%s), 'SELECT')"
+"""True where a table is there and the role may read it."""
 
 
 @contextmanager

@@ -116,6 +116,7 @@ def test_a_folder_without_feature_store_yaml_is_no_repository(repo: str) -> None
 
 def test_commands_about_snapshots_say_that_there_are_none(database: str, at_home: Path) -> None:
     streamflow("init", "shop")
+    assert streamflow("apply", "--repo", "shop").exit_code == 0
     (at_home / "month").mkdir()
     lacking = "shop has no snapshots.py, which declares the files of a month and their tables"
     month = ("month", "--as-of", "2024-01-31")

@@ -21,6 +21,7 @@ from streamflow.errors import (
 )
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect, first_line, read_only
+from streamflow.registry.stores import own_stores
 
 if TYPE_CHECKING:
     from feast import FeatureStore
@@ -161,6 +162,7 @@ def require_applied() -> None:
     Raises:
         SchemaMissing: it was not.
         SchemaTooNew: the schema is of a later version.
+        ConfigurationError: feature_store.yaml cannot be read, or is not what Feast wants.
     """
     require_registry()
     project = settings.project()
@@ -171,6 +173,8 @@ def require_applied() -> None:
             applied = sql.SQL("SELECT EXISTS (SELECT FROM {} WHERE project = %s)")
             query = applied.format(sql.Identifier(*relation.split(".")))
             if project and connection.execute(query, [project]).fetchone() != (True,):
+                if own_stores(settings.streamflow().feature_repo) is None:
+                    repo_config()  # says what is wrong with a feature_store.yaml, if something is
                 raise SchemaMissing(f"project {project} is not applied; run: streamflow apply")
             return
 

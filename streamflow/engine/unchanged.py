@@ -27,7 +27,7 @@ ANY_TIME = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Writes(NamedTuple):
-    """What is known of the writes of a table at a time."""
+    """The writes of a table until now: how many, and of which state of it."""
 
     state: str
     """Another one if columns, rows or triggers were replaced in a way that no statement counts."""
@@ -35,7 +35,7 @@ class Writes(NamedTuple):
 
 
 class Before(NamedTuple):
-    """What a materialization counted that would find the same rows now."""
+    """The last materialization of a view, of which a run of now would find the same rows."""
 
     start: datetime
     end: datetime

@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 
 class Rows(NamedTuple):
-    """What became of a view's rows."""
+    """The outcome for a view's rows, in numbers."""
 
     counts: tuple[int, int, int, int, int]
     """Read, written, late, unchanged and older."""
     newest: tuple[datetime | None, int]
-    """As of `newest_events`."""
+    """The newest instant online and the keys beyond the limit, see `newest_events`."""
     ahead: int
-    """Those that are too far ahead."""
+    """Rows that are too far ahead."""
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """The feature services of Feast's registry in words, of those that have plain views alone."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 
@@ -8,8 +8,8 @@ from psycopg import Connection
 
 from streamflow.catalog.contract import Contract
 from streamflow.errors import UnknownName
-from streamflow.registry.messages import CLASSES
-from streamflow.registry.services import plain_service
+from streamflow.registry.messages import CLASSES, pairs
+from streamflow.registry.services import plain_service_of
 from streamflow.registry.stores import OwnStores
 from streamflow.registry.tags import fresh_days
 from streamflow.registry.views import entries
@@ -17,7 +17,7 @@ from streamflow.registry.views import entries
 
 @dataclass(frozen=True)
 class DescribedView:
-    """What a service takes of a view."""
+    """A view as a service uses it."""
 
     name: str
     """The service's name for it."""
@@ -31,7 +31,7 @@ class DescribedView:
 
 @dataclass(frozen=True)
 class DescribedService:
-    """A service, what it is asked by, and what it takes of its views."""
+    """A service with the values that it is asked by and its views."""
 
     description: str
     contract: Contract
@@ -55,10 +55,10 @@ def described(
     tags = tags_of_views(connection, stores)
     found = []
     for one in sorted(services) if name is None else [name]:
-        plain = plain_service(connection, stores, one)
+        spec = CLASSES["FeatureService"].FromString(services[one]).spec
+        plain = plain_service_of(connection, stores, one, spec)
         if plain is None:
             return None
-        spec = CLASSES["FeatureService"].FromString(services[one]).spec
         views = tuple(
             DescribedView(
                 name=part.name,
@@ -84,8 +84,3 @@ def tags_of_views(connection: Connection, stores: OwnStores) -> dict[str, dict[s
         name: pairs(CLASSES["FeatureView"].FromString(message).spec.tags)
         for name, message in entries(connection, stores, "feature_views")
     }
-
-
-def pairs(mapping: Sequence[object]) -> dict[str, str]:
-    """A map of a message as a dictionary."""
-    return {one.key: one.value for one in mapping}  # type: ignore[attr-defined]

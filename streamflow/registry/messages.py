@@ -5,6 +5,7 @@ fields are Feast's (a test compares them); what a message has beside these stays
 byte, when it is written back.
 """
 
+from collections.abc import Iterable
 from typing import Any
 
 from google.protobuf import (
@@ -111,6 +112,11 @@ def classes() -> dict[str, Any]:
         name: message_factory.GetMessageClass(pool.FindMessageTypeByName(f"{PACKAGE}.{name}"))
         for name in FIELDS
     }
+
+
+def pairs(mapping: Iterable[Any]) -> dict[str, Any]:
+    """A map of a message as a dictionary."""
+    return {one.key: one.value for one in mapping}
 
 
 CLASSES = classes()

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg import Connection, sql
 
 from streamflow.catalog.contract import Contract, Feature, service_by_default
-from streamflow.registry.messages import CLASSES
+from streamflow.registry.messages import CLASSES, pairs
 from streamflow.registry.plain import PlainView
 from streamflow.registry.stores import OwnStores
 from streamflow.registry.views import VALUE_TYPES, entries, plain_view
@@ -74,7 +74,15 @@ def plain_service(connection: Connection, stores: OwnStores, name: str) -> Plain
     name = name or service_by_default(services)
     if name not in services:
         return None
-    used = CLASSES["FeatureService"].FromString(services[name]).spec.features
+    spec = CLASSES["FeatureService"].FromString(services[name]).spec
+    return plain_service_of(connection, stores, name, spec)
+
+
+def plain_service_of(
+    connection: Connection, stores: OwnStores, name: str, spec: Any
+) -> PlainService | None:
+    """The same of a service whose message was read."""
+    used = spec.features
     views = views_called(connection, stores, [one.feature_view_name for one in used])
     projections = []
     for one in used:
@@ -125,7 +133,7 @@ def projection(view: PlainView, used: Any) -> PlainProjection | None:
         name=used.feature_view_name_alias or used.feature_view_name,
         view=view,
         features=features,
-        join_key_map={one.key: one.value for one in used.join_key_map},
+        join_key_map=pairs(used.join_key_map),
     )
 
 

@@ -8,7 +8,7 @@ from psycopg import Connection, sql
 
 from streamflow.catalog.layout import JSON, NO_KEY, column_type, layout
 from streamflow.catalog.model import TtlPolicy
-from streamflow.registry.messages import CLASSES
+from streamflow.registry.messages import CLASSES, pairs
 from streamflow.registry.plain import PlainView
 from streamflow.registry.stores import OwnStores
 from streamflow.sources.table import SourceTable
@@ -97,7 +97,7 @@ def is_more_materialized(connection: Connection, stores: OwnStores) -> bool:
 def plain_view(stores: OwnStores, view: Any) -> PlainView | None:
     """A view in the library's terms; None where its values are not columns, or not ours to make."""
     spec, source = view.spec, view.spec.batch_source
-    tags = {one.key: one.value for one in spec.tags}
+    tags = pairs(spec.tags)
     policy = tags.get("ttl_policy", stores.ttl_policy)
     columns = (spec.entity_columns, spec.features)
     if (

@@ -23,7 +23,7 @@ class PlainQuery(NamedTuple):
     """The table of a query and what it selects of it."""
 
     table: str
-    """As it is written behind FROM."""
+    """Its name, written like behind FROM."""
     columns: tuple[str, ...]
     """By the names that PostgreSQL knows them by; none for all."""
 

@@ -66,6 +66,9 @@ def test_declared_tables_are_those_of_the_migrations(database: str) -> None:
         for one in declared.files:
             connection.execute(f"DROP TABLE source.{one.table}")  # type: ignore[arg-type]
         snapshot_tables.bring(connection, declared)
+        counts = "SELECT state IS NOT NULL FROM ops.writes_of(%s::regclass, false)"
+        for one in declared.files:
+            assert connection.execute(counts, [f"source.{one.table}"]).fetchone() == (True,)
     assert layout() == before
 
 

@@ -39,7 +39,7 @@ def view(name, entities, columns, **more):
             "flag": ("is_on", Bool), "hour": ("hour", UnixTimestamp)}
     fields = [Field(name=keys[one.name][0], dtype=keys[one.name][1]) for one in entities]
     return FeatureView(
-        name=name, entities=entities, ttl=timedelta(0), source=PostgreSQLSource(
+        name=name, entities=entities, ttl=more.pop("ttl", timedelta(0)), source=PostgreSQLSource(
             name=f"{name}_source", table=f"source.{name}", timestamp_field="at"),
         schema=[*fields, *(Field(name=n, dtype=t, description=f"The {n}.", tags=tags)
                            for n, (t, tags) in columns.items())], **more)
@@ -50,7 +50,7 @@ trips = view("trips", [driver], {"trips": (Int64, {"unit": "1/day"}), "rate": (F
 spent = view("spent", [user], {"spent": (Float64, {})})
 pairs = view("pairs", [driver, user], {"rides": (Int64, {})})
 world = view("world", [], {"price": (Float64, {})})
-lamps = view("lamps", [flag], {"lit": (Int64, {})})
+lamps = view("lamps", [flag], {"lit": (Int64, {})}, ttl=timedelta(days=9000))
 hours = view("hours", [hour], {"busy": (Int64, {})})
 asked = RequestSource(name="asked", schema=[Field(name="factor", dtype=Float64),
                                             Field(name="word", dtype=String)])

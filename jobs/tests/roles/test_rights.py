@@ -85,6 +85,13 @@ def test_a_month_goes_from_apply_to_the_reader_each_step_as_its_role(
         2,
         "error: the feature registry is empty; run: streamflow apply\n",
     )
+    with acting(names.owner), open_store("auto"):
+        pass  # makes the registry's tables, as an apply does when it begins
+    for role in (names.writer, names.trainer):
+        with acting(role):
+            early = streamflow("wait")
+        said = "error: project streamflow is not applied; run: streamflow apply\n"
+        assert (early.exit_code, early.stderr) == (2, said)
     with acting(names.owner):
         done(streamflow("apply"))
     with acting(names.writer):

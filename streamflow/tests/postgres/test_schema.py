@@ -187,6 +187,22 @@ def test_all_migrations_may_run_again_with_rows_and_rights(
         connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+def test_who_materialized_before_may_know_of_writes(connection: psycopg.Connection) -> None:
+    schema.migrate(connection)
+    role = f"test_{connection.info.backend_pid}_writer"
+    connection.execute(f"CREATE ROLE {role}; GRANT INSERT ON ops.materializations TO {role}")
+    try:
+        connection.execute(
+            "DROP FUNCTION ops.writes_of; DELETE FROM ops.migrations WHERE number = 8"
+        )
+        connection.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC")
+        assert schema.migrate(connection) is True
+        may = "SELECT has_function_privilege(%s, 'ops.writes_of(oid, boolean)', 'EXECUTE')"
+        assert connection.execute(may, [role]).fetchone() == (True,)
+    finally:
+        connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 def test_the_last_version_without_numbers_leaves_the_schema_alone(
     connection: psycopg.Connection,
 ) -> None:

@@ -25,6 +25,7 @@ from jobs.commands.batch import BATCH, SETTINGS, batch
 from jobs.commands.fetch_definitions import fetch_definitions
 from jobs.commands.init import init
 from jobs.commands.serve_flows import serve_flows
+from jobs.commands.snapshot import app as snapshot_app
 from jobs.commands.wait import wait
 from jobs.run import console, earlier_runs, ledger
 from jobs.run.earlier_runs import done_before, online_before
@@ -58,6 +59,7 @@ def options(
 
 app.add_typer(db.app, name="db")
 app.add_typer(contracts.app, name="contracts")
+app.add_typer(snapshot_app, name="snapshot")
 app.add_typer(backup_commands.backup_app, name="backup")
 app.add_typer(backup_commands.restore_app, name="restore")
 
@@ -104,10 +106,15 @@ def ingest(
     once: Once = False,
     revision: Revision = "",
 ) -> None:
-    """Check a month and store all of it, or refuse it and change nothing."""
+    """Check a month and store all of it, or refuse it and change nothing.
+
+    With STREAMFLOW_LAKE_URL the month is then brought to the lake as well.
+    """
     what = ledger.with_revision(revision, source=source, as_of=as_of)
     before = lambda: done_before("ingest", **what) if once else None  # noqa: E731
     loaded = run("ingest", "ingest_month", what, unless=before)
+    if settings.streamflow().lake_url:
+        run("snapshot-export", "export_snapshots", {"as_of": [as_of]})
     if materialize:
         instant = midnight(as_of)
         window = {"start": instant, "end": instant, "views": []}

@@ -107,6 +107,12 @@ class StreamflowSettings(BaseSettings):
     direct_port: int = Field(5432, ge=1, le=65535)
     """Its port."""
 
+    lake_url: str = ""
+    """Folder or fsspec URL where months are kept as Parquet as well, e.g. s3://bucket/lake."""
+    lake_memory_mib: int = Field(1024, ge=128)
+    """MiB of memory that a training set from the lake may take for its joins; beyond that they go
+    on on disk."""
+
     @model_validator(mode="after")
     def beside_a_pooler(self) -> Self:
         """A direct address is one beside a pooler."""

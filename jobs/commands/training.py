@@ -1,6 +1,6 @@
 """`streamflow training-set` and `verify`: features joined with labels or with rows of one's own."""
 
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -11,6 +11,8 @@ from jobs.command_line.times import LabelsOf, SplitInstant
 from jobs.commands.features import Service
 from jobs.run import console, ledger
 from jobs.run.urls import without_secrets
+
+Where = Literal["database", "lake"]
 
 
 def training_set(
@@ -49,6 +51,12 @@ def training_set(
         int | None,
         typer.Option(min=1, metavar="N", help="A folder of Parquet files, N rows each at most."),
     ] = None,
+    where: Annotated[
+        Where,
+        typer.Option(
+            "--from", help="What it is read from; the lake is that of STREAMFLOW_LAKE_URL."
+        ),
+    ] = "database",
     allow_empty: Annotated[
         bool, typer.Option("--allow-empty", help="Exit with 0 if that day has no labels.")
     ] = False,
@@ -78,6 +86,7 @@ def training_set(
         "split_by_key": split_by_key,
         "split_seed": split_seed,
         "rows_per_file": rows_per_file,
+        "where": where if where != "database" else None,
     }
 
     def current() -> dict[str, Any] | None:
@@ -91,6 +100,12 @@ def training_set(
 
 def verify(
     path: Annotated[str, typer.Argument(help="A training set: a path or any fsspec URL.")],
+    where: Annotated[
+        Where,
+        typer.Option(
+            "--from", help="The lake in place of the database: in the versions it was built from."
+        ),
+    ] = "database",
 ) -> None:
     """Build a training set again from the database and compare, byte for byte.
 
@@ -99,5 +114,5 @@ def verify(
     with reporting():
         from jobs.training.verify import verify as verified
 
-        manifest = verified(path)
-        console.say(f"{without_secrets(path)}: {manifest.rows:,} rows, equal to the database")
+        manifest = verified(path, where)
+        console.say(f"{without_secrets(path)}: {manifest.rows:,} rows, equal to the {where}")

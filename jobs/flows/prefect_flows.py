@@ -7,7 +7,7 @@ away, never when its input was refused.
 
 from dataclasses import asdict
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 import httpx
 import pydantic
@@ -97,6 +97,7 @@ def build_training_dataset(
     split_by_key: float | None = None,
     split_seed: int | None = None,
     rows_per_file: int | None = None,
+    where: Literal["database", "lake"] | None = None,
 ) -> Summary:
     """Joins a day's labels, or rows of one's own, point-in-time with a service's features."""
     build = step(work.build_training_dataset)
@@ -112,6 +113,7 @@ def build_training_dataset(
             split_by_key,
             split_seed,
             rows_per_file,
+            where,
         )
     )
 
@@ -128,6 +130,12 @@ def materialize_features(
     """Copies the newest values of a window into the online store."""
     materialize = step(work.materialize_features)
     return published(materialize(start, end, views, force, skip_if_running, revision))
+
+
+@flow
+def export_snapshots(as_of: list[date], again: bool = False) -> Summary:
+    """Brings months of the lake to those of the database."""
+    return published(step(work.export_snapshots)(as_of, again))
 
 
 @flow

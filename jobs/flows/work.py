@@ -5,7 +5,7 @@ Each returns the run's summary: run, outcome, window, rows, duration_ms, version
 """
 
 from datetime import date, datetime
-from typing import Any
+from typing import Any, Literal
 
 from jobs.run import console, ledger
 from jobs.run.ledger import recorded, unrecorded
@@ -49,14 +49,16 @@ def build_training_dataset(
     split_by_key: float | None = None,
     split_seed: int | None = None,
     rows_per_file: int | None = None,
+    where: Literal["database", "lake"] | None = None,
 ) -> Summary:
     """Writes a service's training set for the labels of `as_of`, or for the rows of `entities`.
 
     See `jobs/training/build.py`. The ledger has the options that are given.
     """
     from jobs.training.build import build, build_from
-    from jobs.training.labels import NoLabels, wait_for_labels
+    from jobs.training.labels import NoLabels
     from jobs.training.layout import layout_of
+    from jobs.training.origin import wait_for_labels
 
     what = ledger.given(
         as_of=as_of,
@@ -68,16 +70,18 @@ def build_training_dataset(
         split_by_key=split_by_key,
         split_seed=split_seed,
         rows_per_file=rows_per_file,
+        where=where,
     )
     layout = layout_of(split_at, split_by_key, split_seed or 0, rows_per_file or 0)
+    read_from = where or "database"
     if as_of is not None:
-        wait_for_labels(as_of)
+        wait_for_labels(as_of, read_from)
     with recorded("training-set", **what) as run:
         try:
             if entities is not None:
-                build_from(run, entities, service, out, layout, timestamp_column)
+                build_from(run, entities, service, out, layout, timestamp_column, read_from)
             elif as_of is not None:
-                build(run, as_of, service, out, layout)
+                build(run, as_of, service, out, layout, read_from)
         except NoLabels as missing:
             if not allow_empty:
                 raise
@@ -99,6 +103,15 @@ def materialize_features(
     window = {"start": start, "end": end, "views": views, "force": force}
     with recorded("materialize", **ledger.with_revision(revision, **window)) as run:
         materialize(run, start, end, views, force, skip_if_running)
+    return run.summary()
+
+
+def export_snapshots(as_of: list[date], again: bool = False) -> Summary:
+    """Brings months of the lake to those of the database; see `jobs/lake/export.py`."""
+    from jobs.lake.export import export
+
+    with recorded("snapshot-export", as_of=as_of, **ledger.given(again=again or None)) as run:
+        export(run, as_of, again)
     return run.summary()
 
 

@@ -112,6 +112,8 @@ GRANT SELECT, INSERT ON ops.materializations TO {writer};
 GRANT EXECUTE ON FUNCTION ops.writes_of TO {writer};
 GRANT SELECT ON ops.materializations TO {trainer}; -- for `audit --read-only`, which is `helm test`
 GRANT SELECT, INSERT ON ops.skew TO {writer};
+GRANT SELECT, INSERT, UPDATE ON ops.iceberg_tables, ops.iceberg_namespace_properties TO {writer};
+GRANT SELECT ON ops.iceberg_tables, ops.iceberg_namespace_properties TO {trainer};
 GRANT SELECT ON ops.status_of_commands, ops.status_of_projects, ops.status_of_views,
     ops.status_of_features, ops.status_of_audits TO {reader};
 GRANT SELECT, UPDATE ON ops.runs TO {writer}, {trainer};
@@ -128,12 +130,12 @@ DROP POLICY IF EXISTS anybody_reads ON ops.runs;
 CREATE POLICY anybody_reads ON ops.runs FOR SELECT TO {writer}, {trainer} USING (true);
 DROP POLICY IF EXISTS writer_enters ON ops.runs;
 CREATE POLICY writer_enters ON ops.runs FOR INSERT TO {writer}
-    WITH CHECK (command IN ('ingest', 'materialize', 'audit', 'backup'));
+    WITH CHECK (command IN ('ingest', 'materialize', 'audit', 'backup', 'snapshot-export'));
 DROP POLICY IF EXISTS writer_ends ON ops.runs;
 CREATE POLICY writer_ends ON ops.runs FOR UPDATE TO {writer}
-    USING (command IN ('ingest', 'materialize', 'audit', 'backup')
+    USING (command IN ('ingest', 'materialize', 'audit', 'backup', 'snapshot-export')
         AND outcome IN ('running', 'killed'))
-    WITH CHECK (command IN ('ingest', 'materialize', 'audit', 'backup'));
+    WITH CHECK (command IN ('ingest', 'materialize', 'audit', 'backup', 'snapshot-export'));
 DROP POLICY IF EXISTS trainer_enters ON ops.runs;
 CREATE POLICY trainer_enters ON ops.runs FOR INSERT TO {trainer}
     WITH CHECK (command = 'training-set');

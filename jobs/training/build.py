@@ -14,12 +14,13 @@ from typing import Any
 from jobs.run.instants import midnight
 from jobs.run.ledger import Run
 from jobs.run.versions import versions
+from jobs.training import origin
 from jobs.training.forms import Facts, Form, Open, Written, kept, write
 from jobs.training.freshness import definitions_of
 from jobs.training.join import joined, label_field, require_no_request_data
-from jobs.training.labels import require_labels
 from jobs.training.layout import PLAIN, Layout
 from jobs.training.manifest import Manifest
+from jobs.training.origin import Origin, Where
 from jobs.training.tally import Tally
 from jobs.training.target import Target
 from streamflow import tracing, training
@@ -28,7 +29,14 @@ from streamflow.catalog.contract import Contract
 log = logging.getLogger(__name__)
 
 
-def build(run: Run, as_of: date, service: str, out: str, layout: Layout = PLAIN) -> Manifest:
+def build(
+    run: Run,
+    as_of: date,
+    service: str,
+    out: str,
+    layout: Layout = PLAIN,
+    where: Where = "database",
+) -> Manifest:
     """Writes the training set of `service` for the labels of `as_of` to `out`, with its manifest.
 
     Columns: user_id, event_timestamp (UTC), the service's features in its order, churn_label;
@@ -38,6 +46,7 @@ def build(run: Run, as_of: date, service: str, out: str, layout: Layout = PLAIN)
     Args:
         out: a path or any fsspec URL, Parquet unless it ends in .csv; the manifest goes beside it
             as `OUT.manifest.json`.
+        where: what labels and features are read from; the lake gives the same bytes.
 
     Raises:
         NoLabels: the day has none.
@@ -47,15 +56,16 @@ def build(run: Run, as_of: date, service: str, out: str, layout: Layout = PLAIN)
     target = Target(out)
     form = target.form(layout.rows_per_file)
     instant = midnight(as_of)
-    with training.features_of(service) as features:
+    with origin.opened(service, where) as found:
+        features = found.features
         require_no_request_data(features)
-        require_labels(instant)
+        labels = found.labels(instant)
 
         def fill(opened: Open) -> Manifest:
-            with tracing.span("join and write"), joined(features, instant, layout.split) as made:
+            with tracing.span("join and write"), joined(features, labels, layout.split) as made:
                 day, split = as_of.isoformat(), split_of(made, layout)
                 facts = facts_of(features.contract, as_of=day, split=split)
-                return described(made, form, opened, facts, layout, definitions_of(features))
+                return described(made, form, opened, facts, layout, found)
 
         manifest = target.place(form, fill)
     run.window = (instant, instant)
@@ -69,6 +79,7 @@ def build_from(
     out: str,
     layout: Layout = PLAIN,
     timestamp_column: str | None = None,
+    where: Where = "database",
 ) -> Manifest:
     """Writes the training set of `service` for a spine to `out`, with its manifest.
 
@@ -77,7 +88,7 @@ def build_from(
 
     Args:
         entities: a file's path or fsspec URL, or a query; see `streamflow.training.build`.
-        out: as for `build`.
+        out, where: as for `build`; a query is run by the database alone.
 
     Raises:
         SpineRefused: the spine is not fit for it; nothing was written.
@@ -89,7 +100,8 @@ def build_from(
     target = Target(out)
     form = target.form(layout.rows_per_file)
     target.require_other_than(entities)
-    with training.features_of(service) as features:
+    with origin.opened(service, where) as found:
+        features = found.features
 
         def fill(opened: Open) -> Manifest:
             with (
@@ -107,7 +119,7 @@ def build_from(
                 }
                 split = split_of(made, layout)
                 facts = facts_of(features.contract, spine=spine, split=split)
-                return described(made, form, opened, facts, layout, definitions_of(features))
+                return described(made, form, opened, facts, layout, found)
 
         manifest = target.place(form, fill)
     without = manifest.spine["without_features"]
@@ -152,7 +164,7 @@ def described(
     opened: Open,
     facts: Facts,
     layout: Layout,
-    definitions: str,
+    found: Origin,
 ) -> Manifest:
     """Writes a training set, and describes it."""
     tally = Tally(made.spine, made.joined, bool(layout.split))
@@ -168,7 +180,8 @@ def described(
         null_counts=written.null_counts,
         sha256=written.sha256,
         versions=versions(),
-        definitions=definitions,
+        definitions=definitions_of(found.features),
+        lake=found.described(),
         spine=spine | tally.described() if spine else {},
         split=split | {"rows": tally.rows_by_side()} if split else {},
         rows_per_file=layout.rows_per_file,

@@ -18,9 +18,9 @@ import pyarrow as pa
 import pyarrow.csv
 import pyarrow.parquet as pq
 
-from jobs.training.sink import Sink
 from streamflow.errors import ConfigurationError, SpineRefused
 from streamflow.offline.local_columns import Rows
+from streamflow.sink import Sink
 from streamflow.visible_text import quoted
 
 KEY = "streamflow"

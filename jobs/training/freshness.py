@@ -6,7 +6,7 @@ the same features, these are defined alike, and the code that makes their values
 
 import json
 from dataclasses import asdict
-from datetime import date
+from datetime import date, datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import streamflow
 from jobs.apply.plan import properties, registered
 from jobs.run.earlier_runs import IS_OURS, done, nothing_to_do
-from jobs.run.instants import iso
+from jobs.run.instants import iso, midnight
 from jobs.run.ledger import shown_parameters
 from jobs.run.versions import versions
+from jobs.training import origin
 from jobs.training.target import Target
 from streamflow import training
 from streamflow.errors import ConfigurationError
@@ -37,6 +38,7 @@ RULES = (
     "feast/training.py",
     "feast/offline/*.py",
     "feast/sources.py",
+    "lake/*.py",
     "registry/*.py",
     "sources/*.py",
 )
@@ -74,9 +76,20 @@ def built_before(as_of: date, service: str, out: str, **layout: Any) -> dict[str
         definitions,
     ):
         return None
+    if manifest.lake and has_changed(manifest.lake["versions"], midnight(as_of)):
+        return None
     return nothing_to_do(
         "training-set", row[0], f"run {row[0]} built {target.out} at {iso(row[1])}"
     )
+
+
+def has_changed(versions: dict[str, int], instant: datetime) -> bool:
+    """True where the lake has other rows at or before an instant than it had in these versions."""
+    try:
+        before = origin.present(versions)
+    except ConfigurationError:  # it is another lake, or forgot them
+        return True
+    return before.until(instant) != origin.present().until(instant)
 
 
 FRESH = f"""

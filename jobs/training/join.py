@@ -1,4 +1,4 @@
-"""Joins the labels of a day point-in-time with a service's features: a spine that is a query."""
+"""Joins the labels of a day point-in-time with a service's features: a spine with a label."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +12,7 @@ from streamflow import settings, snapshots, training
 from streamflow.catalog.contract import Contract
 from streamflow.errors import ConfigurationError
 from streamflow.offline.features import Features, feature_fields
+from streamflow.offline.spine.spine import Spine
 
 LABELS = """
     SELECT user_id, as_of AS event_timestamp, {label}
@@ -32,10 +33,14 @@ LABEL_TYPES = {
 
 @contextmanager
 def joined(
-    features: Features, instant: datetime, split: training.Split | None
+    features: Features, labels: str | Spine, split: training.Split | None
 ) -> Iterator[training.TrainingSet]:
-    """Yields the training set of an instant's labels, in the types of `columns`, sorted by user."""
-    with training.opened(labels_of(instant), features, split=split) as made:
+    """Yields the training set of a month's labels, in the types of `columns`, sorted by user.
+
+    Args:
+        labels: the rows of the month, or the query of them.
+    """
+    with training.opened(labels, features, split=split) as made:
         final = columns(features.contract)
         if split is not None:
             final = final.append(made.reader.schema.field(training.SPLIT))
@@ -43,7 +48,7 @@ def joined(
         yield replace(made, reader=pa.RecordBatchReader.from_batches(final, typed))
 
 
-def labels_of(instant: datetime) -> str:
+def labels_query(instant: datetime) -> str:
     """The query of the labels of an instant."""
     declared = snapshots.load(settings.streamflow().feature_repo)
     query = sql.SQL(LABELS).format(

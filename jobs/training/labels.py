@@ -1,7 +1,9 @@
 """Waits for the labels of the day of a training set."""
 
+from collections.abc import Callable
 from contextlib import suppress
 from datetime import date, datetime
+from functools import partial
 
 from psycopg import sql
 
@@ -16,15 +18,18 @@ class NoLabels(waiting.NotThereYet):
     """A day has no labels, so there is nothing to train on."""
 
 
-def wait_for_labels(as_of: date) -> None:
+def wait_for_labels(as_of: date, require: Callable[[datetime], None] | None = None) -> None:
     """Waits until there are labels of a day, STREAMFLOW_WAIT_S seconds at most.
 
     While a month is being loaded it waits on. To be called before the run is entered in the ledger,
     so that all months which a run does not see ended after it began.
+
+    Args:
+        require: raises NoLabels while there are none; by default those of the database are meant.
     """
-    instant = midnight(as_of)
+    check = partial(require or require_labels, midnight(as_of))
     with suppress(NoLabels):
-        waiting.until(lambda: require_labels(instant), f"the labels of {as_of}", is_loading)
+        waiting.until(check, f"the labels of {as_of}", is_loading)
 
 
 def require_labels(instant: datetime) -> None:

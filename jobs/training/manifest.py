@@ -4,7 +4,7 @@ import json
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-OPTIONAL = ("as_of", "label", "spine", "split", "rows_per_file", "files")
+OPTIONAL = ("as_of", "label", "spine", "split", "rows_per_file", "files", "lake")
 """Left out of the file where they are empty, so that a set without them is described as ever."""
 
 
@@ -36,6 +36,9 @@ class Manifest:
     rows_per_file: int = 0
     files: list[dict[str, Any]] = field(default_factory=list)
     """Of a folder: name, rows and sha256 of each file, in order."""
+    lake: dict[str, Any] = field(default_factory=dict)
+    """Of a set that was read from the lake: its `url`, and `versions`, Iceberg's number of each
+    table's version."""
 
     def text(self) -> bytes:
         """The manifest as the bytes of its file."""

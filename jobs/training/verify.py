@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from jobs.run.instants import midnight
+from jobs.training import origin
 from jobs.training.build import facts_of
 from jobs.training.forms import Facts, kept, nowhere, write
 from jobs.training.join import joined
-from jobs.training.labels import require_labels
 from jobs.training.manifest import Manifest
+from jobs.training.origin import Origin, Where
 from jobs.training.stored import Stored
 from jobs.training.target import Target
 from streamflow import training
@@ -35,11 +36,15 @@ if TYPE_CHECKING:
 Again = Callable[[], AbstractContextManager[training.TrainingSet]]
 
 
-def verify(out: str) -> Manifest:
+def verify(out: str, where: Where = "database") -> Manifest:
     """Builds the training set at `out` anew from the database and compares.
 
     By the features that its manifest lists, whatever its service has by now. The labels of a day
     are taken from the database, the rows of a spine from the training set itself.
+
+    Args:
+        where: the lake in place of the database, in the versions that the manifest names, or as
+            it is now for a set that was not built from it.
 
     Raises:
         VerificationFailed: naming the first difference.
@@ -57,11 +62,11 @@ def verify(out: str) -> Manifest:
     facts = stored.facts()
     require_facts(stored, facts)
     with features_in(contract, target.out) as features:
-        again = made_again(features, stored)
+        again = made_again(origin.of(features, where, manifest.lake.get("versions")), stored)
         with again() as made:
             final = kept(made.reader.schema, stored.form)
             batches: Iterable[pa.RecordBatch] = (batch.cast(final) for batch in made.reader)
-            if manifest.spine:
+            if not stored.form.is_csv:
                 batches = in_groups(batches, stored.groups())
             typed = bool(manifest.spine)
             sha256 = write(batches, final, stored.form, nowhere, facts, typed).sha256
@@ -88,14 +93,13 @@ def features_in(contract: Contract, out: str) -> Iterator[Features]:
         yield features_of(store, contract)
 
 
-def made_again(features: Features, stored: Stored) -> Again:
+def made_again(found: Origin, stored: Stored) -> Again:
     """Gives a function that makes a stored training set once more."""
-    manifest = stored.manifest
+    manifest, features = stored.manifest, found.features
     split = split_of(manifest.split) if manifest.split else None
     if manifest.as_of:
-        instant = midnight(date.fromisoformat(manifest.as_of))
-        require_labels(instant)
-        return partial(joined, features, instant, split)
+        labels = found.labels(midnight(date.fromisoformat(manifest.as_of)))
+        return partial(joined, features, labels, split)
     spine, timestamp = spine_in(stored), manifest.spine["timestamp"]
     return partial(training.opened, spine, features, timestamp, split)
 

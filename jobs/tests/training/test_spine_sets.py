@@ -19,11 +19,11 @@ import pytest
 from jobs.ingest.load import ingest
 from jobs.run.ledger import recorded
 from jobs.tests.acting import done, execute, refused, streamflow
-from jobs.training.sink import Sink
 from jobs.training.stored import type_named
 from jobs.training.target import Target
 from streamflow.errors import StreamflowError
 from streamflow.offline import arrow as offline_arrow
+from streamflow.sink import Sink
 
 JANUARY = datetime(2024, 1, 31, tzinfo=UTC)
 USERS = ["0002-ORFBO", "7590-VHVEG", "6555-MOBVU"]

@@ -18,10 +18,10 @@ from jobs.run.ledger import recorded
 from jobs.run.versions import versions
 from jobs.training.build import build
 from jobs.training.manifest import Manifest
-from jobs.training.sink import Sink
 from jobs.training.verify import verify
 from streamflow.errors import ConfigurationError, StreamflowError, UnknownName, VerificationFailed
 from streamflow.offline import arrow as offline_arrow
+from streamflow.sink import Sink
 from streamflow.tests.imports import imported_by
 
 JANUARY, FEBRUARY = date(2024, 1, 31), date(2024, 2, 29)

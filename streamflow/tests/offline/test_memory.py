@@ -15,7 +15,7 @@ from pathlib import Path
 from streamflow.offline import arrow
 from streamflow.tests.offline.projects import store_of, view_of
 from jobs.training.forms import write_parquet
-from jobs.training.sink import Sink
+from streamflow.sink import Sink
 
 ROWS = "generate_series(1, {rows}) AS n"
 SOURCE = (

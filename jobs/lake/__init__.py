@@ -1,0 +1,1 @@
+"""The lake: months of snapshots as Parquet beside the database."""

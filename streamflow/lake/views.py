@@ -1,0 +1,128 @@
+"""What a feature view is over the lake: a table of snapshots, its keys, time and features there."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from streamflow.errors import ConfigurationError
+from streamflow.offline.features import with_views
+from streamflow.postgres.snapshot_tables import SCHEMA
+from streamflow.registry.services import PlainProjection, PlainService
+from streamflow.snapshots import KEY, TIME, Column, Snapshot, Snapshots
+from streamflow.sources.plain_query import known_as, plain_query
+from streamflow.sources.written_sql import Piece, pieces
+
+AS_THEY_ARE = {
+    ("boolean", "BOOL"),
+    ("integer", "INT32"),
+    ("bigint", "INT64"),
+    ("real", "FLOAT"),
+    ("double precision", "DOUBLE"),
+    ("text", "STRING"),
+}
+"""PostgreSQL's type of a column and Feast's of a feature that has the very same values."""
+FROM_TEXT = {("date", "STRING")}
+"""The same of a column that the source's query makes text of."""
+
+
+@dataclass(frozen=True)
+class LakeView:
+    """A feature view whose values are columns of a table of the lake, as they are."""
+
+    name: str
+    snapshot: Snapshot
+    key: str
+    """The spine's column that is the user."""
+    features: tuple[tuple[str, str], ...]
+    """Each as DuckDB takes it from a row `s`, and what it is called in the training set."""
+    ttl: timedelta
+
+
+def views_of(service: PlainService, declared: Snapshots) -> list[LakeView]:
+    """The views of a service, in its order.
+
+    Raises:
+        ConfigurationError: one of them is not over a table of the lake alone; says why.
+    """
+    full = with_views(service.contract)
+    return [view_of(one, declared, full) for one in service.projections]
+
+
+def view_of(used: PlainProjection, declared: Snapshots, full: bool) -> LakeView:
+    """A view as a service uses it."""
+    view, source = used.view, used.view.source
+    query = source.query or f"SELECT * FROM {source.table}"
+    snapshot = snapshot_of(query, declared)
+    if snapshot is None:
+        raise refused(used, "its source is not a query that only selects columns of such a table")
+    if not snapshot.newest_only and source.column(source.timestamp_field) != TIME:
+        raise refused(used, f"its time is not {TIME}")
+    keys = [(ours, source.column(name)) for ours, name in used.keys]
+    if [theirs for _, theirs in keys] != [KEY]:
+        raise refused(used, f"its key is not {KEY} alone")
+    as_text = texts_in(query)
+    prefix = f"{used.name}__" if full else ""
+    columns = snapshot.every_column()
+    features = tuple(
+        (
+            expression(used, source.column(name), columns, as_text, view.types[name]),
+            prefix + name,
+        )
+        for name in used.features
+    )
+    return LakeView(used.name, snapshot, keys[0][0], features, view.ttl)
+
+
+def snapshot_of(query: str, declared: Snapshots) -> Snapshot | None:
+    """The table that a query only selects columns of, under their own names; None for another."""
+    plain = plain_query(query)
+    if plain is None or any(is_alias(one) for one in pieces(query, "the query")):
+        return None
+    for one in declared.files:
+        names = (f"{SCHEMA}.{one.table}", one.table)
+        if plain.table.replace('"', "") in names and not one.newest_only:
+            return one if set(plain.columns) <= set(one.every_column()) else None
+    return None
+
+
+def is_alias(piece: Piece) -> bool:
+    """True for the word by which a column gets another name."""
+    return piece.kind == "word" and piece.text.upper() == "AS"
+
+
+def texts_in(query: str) -> set[str]:
+    """The columns of which a query makes texts, by `::text`."""
+    found = list(pieces(query, "the query"))
+    return {
+        known_as(column)
+        for column, *sign, kind in zip(found, found[1:], found[2:], found[3:], strict=False)
+        if [one.text for one in sign] == [":", ":"] and kind.text.lower() == "text"
+    }
+
+
+def expression(
+    used: PlainProjection,
+    column: str,
+    columns: dict[str, Column],
+    as_text: set[str],
+    value_type: str,
+) -> str:
+    """A feature as DuckDB takes it from a row `s`.
+
+    Raises:
+        ConfigurationError: PostgreSQL would convert its values, which is not done here.
+    """
+    kind = columns[column].type
+    name = '"' + column.replace('"', '""') + '"'
+    if column in as_text and (kind, value_type) in FROM_TEXT | {("text", "STRING")}:
+        return f"s.{name}::VARCHAR"
+    if column not in as_text and (kind, value_type) in AS_THEY_ARE:
+        return f"s.{name}"
+    raise refused(used, f"column {column} is {kind}, of which PostgreSQL makes {value_type}")
+
+
+def refused(used: PlainProjection, why: str) -> ConfigurationError:
+    """The error for a view that the lake cannot give."""
+    return ConfigurationError(
+        f"feature view {used.name} cannot be read from the lake, which has the tables of"
+        f" snapshots.py as they are: {why}; build the training set from the database"
+    )

@@ -9,10 +9,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import pyarrow as pa
 
+from streamflow import settings, snapshots
 from streamflow.catalog.contract import Contract
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.contracts import contract_of
@@ -53,6 +54,7 @@ def build(
     timestamp_column: str = EVENT_TIMESTAMP,
     split: Split | None = None,
     store: "FeatureStore | None" = None,
+    origin: Literal["database", "lake"] = "database",
 ) -> pa.RecordBatchReader:
     """Joins rows of your own point-in-time with the features of a service, as a stream.
 
@@ -75,6 +77,8 @@ def build(
             of the join keys with `SplitByKey`.
         store: the Feast project; by default the one in the folder that STREAMFLOW_FEATURE_REPO
             names.
+        origin: what the features are read from. The lake, at STREAMFLOW_LAKE_URL, has the tables
+            of snapshots.py and gives the same values; a query has to be run by the database.
 
     Returns:
         A reader of record batches with at most 65,536 rows: the columns of `entities` in their
@@ -111,10 +115,19 @@ def build(
     """
     with ExitStack() as stack:
         features = stack.enter_context(features_of(service, store))
+        if origin == "lake":
+            features = from_lake(features)
         made = stack.enter_context(opened(entities, features, timestamp_column, split))
         batches = until_read(made.reader, stack.pop_all())
     next(batches)
     return pa.RecordBatchReader.from_batches(made.reader.schema, batches)
+
+
+def from_lake(features: Features) -> Features:
+    """The same features from the lake as it is now."""
+    from streamflow.lake.join import features_of, lake
+
+    return features_of(lake(snapshots.load(settings.streamflow().feature_repo)), features)
 
 
 def until_read(reader: pa.RecordBatchReader, held: ExitStack) -> Iterator[pa.RecordBatch | None]:

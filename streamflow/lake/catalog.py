@@ -50,6 +50,8 @@ def opened() -> Iterator[SqlCatalog]:
     engine = engine.execution_options(isolation_level="REPEATABLE READ")
     with explained(), engine.begin() as transaction:
         transaction.exec_driver_sql(f"SET LOCAL search_path = {SCHEMA}")
+        # Iceberg's catalog would take a table that is missing for one to be made later.
+        transaction.exec_driver_sql("SELECT FROM iceberg_tables LIMIT 0")
         yield PostgresCatalog(
             transaction,
             warehouse=place,

@@ -3,7 +3,6 @@
 import hashlib
 from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
@@ -13,6 +12,9 @@ from streamflow.errors import ConfigurationError, StreamflowError
 from streamflow.visible_text import without_secrets
 
 BLOCK = 2**20
+LOCAL = "file://"
+"""Before the path of a file on this machine, which fsspec takes as it is: nothing is quoted."""
+PATTERN = set("*?[]")
 
 
 class AnyFiles(FsspecFileIO):
@@ -27,22 +29,26 @@ def warehouse(url: str) -> str:
     """The folder of the lake as Iceberg writes it down: a URL, without a slash at its end.
 
     Raises:
-        ConfigurationError: no such kind of URL.
+        ConfigurationError: no such kind of URL, or one that DuckDB would take for a pattern.
     """
+    if wrong := sorted(PATTERN & set(url)):
+        raise ConfigurationError(
+            without_secrets(f"STREAMFLOW_LAKE_URL {url}: no name of a folder of the lake may have")
+            + f" {' or '.join(wrong)}"
+        )
     try:
         files, path = fsspec.core.url_to_fs(url)
     except (ImportError, ValueError, OSError) as error:
         said = f"STREAMFLOW_LAKE_URL {url}: {error}"
         raise ConfigurationError(without_secrets(said)) from None
     if isinstance(files, LocalFileSystem):
-        return Path(path).resolve().as_uri()
+        return f"{LOCAL}{Path(path).resolve()}"
     return url.rstrip("/")
 
 
 def local_path(location: str) -> str:
     """What opens a file of the lake: the path of one on this machine, the URL of another."""
-    parts = urlsplit(location)
-    return unquote(parts.path) if parts.scheme == "file" else location
+    return location.removeprefix(LOCAL)
 
 
 def put(source: Path, location: str) -> None:

@@ -81,19 +81,16 @@ def export(
         StreamflowError: the lake cannot be written.
     """
     place = files.warehouse(catalog.url())
-    with (
-        connect_to_lock(autocommit=True) as locking,
-        lock(locking, LOCK),
-        connect(from_environment(), SCHEMA, WORK_MEM) as database,
-    ):
-        months = months_of(database, declared, instants)
+    found: list[Month] = []
+    with connect_to_lock(autocommit=True) as locking, lock(locking, LOCK):
         known = present(declared)
-        found: list[Month] = []
-        for snapshot in tables(declared):
-            for instant in months:
-                with staged(database, snapshot, instant) as file:
-                    found.append(stored(file, place, known, again))
-                told(found[-1])
+        with connect(from_environment(), SCHEMA, WORK_MEM) as database:
+            months = months_of(database, declared, instants)
+            for snapshot in tables(declared):
+                for instant in months:
+                    with staged(database, snapshot, instant) as file:
+                        found.append(stored(file, place, known, again))
+                    told(found[-1])
         commit(declared, [one for one in found if one.is_new])
     return found
 

@@ -141,6 +141,7 @@ its port on any host, since a policy knows no names.
 {{- $urls := list -}}
 {{- range .Values.jobs.ingest.months }}{{ if eq .source "url" }}{{ $urls = append $urls (.url | default "") }}{{ end }}{{ end -}}
 {{- range .Values.jobs.trainingSet.datasets }}{{ $urls = append $urls (.out | default "") }}{{ end -}}
+{{- $urls = append $urls .Values.jobs.lake.url -}}
 {{- if or (include "streamflow.backup.on" .) .Values.jobs.restore.backup -}}
 {{- $urls = append $urls .Values.jobs.backup.to -}}
 {{- end -}}

@@ -77,6 +77,9 @@ its mend. Those that are not about one part are in the folder validate.
 - {{ $here }}: {{ $key }} is written by another entry as well; remove one of the two
 {{- end }}
 {{- $_ := set $sets $key true }}
+{{- if and (eq (.from | default "") "lake") (not $.Values.jobs.lake.url) }}
+- {{ $here }} is read from the lake, and there is none: set jobs.lake.url, or take from out
+{{- end }}
 {{- end -}}
 {{- end }}
 

@@ -126,11 +126,16 @@ def test_a_training_set_has_the_same_bytes_from_both(
         for origin in ("database", "lake"):
             out = tmp_path / day / origin / name
             asked = ("--as-of", day, "--service", service, "--split-by-key", "0.3", *more)
-            build(out, *asked, "--from", origin)
+            lines(streamflow("training-set", "--out", str(out), *asked, "--from", origin))
             manifest = json.loads(Path(f"{out}.manifest.json").read_text())
             hashes.add(manifest["sha256"])
             assert ("lake" in manifest) == (origin == "lake")
     assert len(hashes) == 2
+    for origin in ("database", "lake"):
+        assert (
+            f"equal to the {origin}"
+            in done(streamflow("verify", str(out), "--from", origin)).stdout
+        )
 
 
 def spine(users: list[str], rows: int) -> pa.Table:
@@ -161,7 +166,7 @@ def test_rows_of_ones_own_get_the_same_features(
     for origin in ("database", "lake"):
         out = tmp_path / f"{origin}.parquet"
         given = ("--entities", str(tmp_path / "rows.parquet"), "--service", "churn_v1")
-        build(out, *given, "--from", origin)
+        lines(streamflow("training-set", "--out", str(out), *given, "--from", origin))
         hashes.add(hashlib.sha256(out.read_bytes()).hexdigest())
     assert len(hashes) == 1
     found = pq.read_table(out).column("monthly_fee")

@@ -1,4 +1,4 @@
-"""The lake: its URL, its credentials and the memory for its joins, where months are written and read."""
+"""The lake: its URL, credentials and memory, where months are written and read."""
 
 from pathlib import Path
 from typing import Any

@@ -108,8 +108,8 @@ def months_of(
     Raises:
         ConfigurationError: PostgreSQL has not all of those that are wanted; names the first.
     """
-    query = sql.SQL("SELECT DISTINCT {} FROM {} ORDER BY 1").format(
-        sql.Identifier(TIME), sql.Identifier(SCHEMA, declared.labels.table)
+    query = sql.SQL(MONTHS).format(
+        time=sql.Identifier(TIME), labels=sql.Identifier(SCHEMA, declared.labels.table)
     )
     there = [one for (one,) in connection.execute(query)]
     for one in wanted:
@@ -117,6 +117,17 @@ def months_of(
             days = ", ".join(str(day.date()) for day in there) or "none"
             raise ConfigurationError(f"no month {one.date()} is stored; there are: {days}")
     return sorted(set(wanted)) or there
+
+
+MONTHS = """
+    WITH RECURSIVE months AS (
+        SELECT min({time}) AS month FROM {labels}
+        UNION ALL
+        SELECT (SELECT min({time}) FROM {labels} WHERE {time} > month)
+        FROM months WHERE month IS NOT NULL
+    )
+    SELECT month FROM months WHERE month IS NOT NULL ORDER BY month"""
+"""The months that have labels, which all have, by going from one to the next in the index."""
 
 
 def present(declared: Snapshots) -> dict[tuple[str, datetime], str]:

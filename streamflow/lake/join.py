@@ -165,8 +165,9 @@ def load(database: duckdb.DuckDBPyConnection, spine: SpineRows, keys: Sequence[s
 
 
 def is_text(kind: pa.DataType) -> bool:
-    """True for types of keys whose text is the key: texts, and whole numbers."""
-    known = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
+    """True for types of keys whose text is the key: texts, whole numbers and decimals."""
+    texts = (pa.types.is_string, pa.types.is_large_string)
+    known = (*texts, pa.types.is_integer, pa.types.is_decimal128)
     return any(one(kind) for one in known)
 
 

@@ -38,7 +38,7 @@ def training_set(
     as_of: date | None = None,
     entities: str = "",
     split_by_key: Annotated[float, Field(ge=0, lt=1)] = 0,
-    where: Literal["database", "lake"] = "database",
+    origin: Literal["database", "lake"] = "database",
     out: Name,
 ) -> Summary:
     """Joins the labels of a day, or rows of one's own, point-in-time with a service's features.
@@ -52,7 +52,7 @@ def training_set(
             the folder where the flows are served.
         split_by_key: This share of the keys, from 0 to 1, is marked test in a column split, by
             their hash; 0 for no such column.
-        where: What it is read from: the database, or the lake of Parquet where there is one.
+        origin: What it is read from: the database, or the lake of Parquet where there is one.
         out: File to write, Parquet or .csv: a name such as january.parquet, which is put in the
             folder where the flows are served, or an fsspec URL such as s3://bucket/january.parquet.
             The run's artifact says how to fetch it.
@@ -67,7 +67,7 @@ def training_set(
         Location(out),
         entities=Location(entities) if entities else None,
         split_by_key=split_by_key or None,
-        where=where if where != "database" else None,
+        origin=origin if origin != "database" else None,
     )
     publish_result(out, summary)
     return summary

@@ -1,16 +1,22 @@
 """Features read from replicas: real hot standbys of a primary that goes on being written to."""
 
+import asyncio
 import os
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import asyncpg
 import httpx
 import psycopg
 import pytest
 
+from api.postgres.connect import connect
+from api.postgres.pool import Pool
+from api.postgres.session import Session, deadline
 from api.reading.notifications import Notifications
 from api.tests.conftest import (
     TABLE,
@@ -24,6 +30,7 @@ from api.tests.conftest import (
     wait_until,
 )
 from api.tests.reading.test_standby import COLUMN, USER, Server, another_cluster, backup, standby
+from drills.pooler import Pooler
 from streamflow.catalog.model import Catalog
 
 FEATURE = f"/features/{USER}?features=subs_profile_fv:months_active"
@@ -175,7 +182,7 @@ def test_of_two_replicas_the_one_is_read_that_is_not_late(
                     value, lag_s = read(client)
                     assert lag_s <= BOUND_S + 0.1
                     assert value <= number
-                wait_until(lambda: read(client)[0] == number, 1)  # noqa: B023
+                wait_until(lambda: read(client)[0] == number, 1)
                 assert ready(client)
             finally:
                 at(late, "SELECT pg_wal_replay_resume()")
@@ -297,3 +304,78 @@ def test_where_one_replica_dies_and_the_other_is_promoted(
             other[1]("start")
         wait_until(lambda: ready(client))
         assert [read(client)[0] for _ in range(20)] == [99] * 20
+
+
+def test_a_read_that_was_in_the_way_of_replaying_is_made_again(
+    servers: tuple[Server, Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, one, _ = servers
+    at(one, "ALTER SYSTEM SET max_standby_streaming_delay = 0")
+    at(one, "SELECT pg_reload_conf()")
+    at(primary, "CREATE TABLE IF NOT EXISTS public.passing AS SELECT generate_series(1, 1000) AS n")
+    caught_up = at(primary, "SELECT pg_current_wal_insert_lsn() - '0/0'")
+    wait_until(lambda: at(one, "SELECT pg_last_wal_replay_lsn() - '0/0'") >= caught_up)
+    monkeypatch.setenv("PGHOST", one[0]["PGHOST"])
+    slow = "SELECT count(*), pg_sleep(0.7) FROM public.passing"
+    sleeping = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query = '" + slow + "'"
+
+    async def read_meanwhile() -> tuple[int, list[str]]:
+        caught: list[str] = []
+        fetched = Session.fetch
+
+        async def noting(self: Session, query: str, *arguments: Any) -> Any:
+            try:
+                return await fetched(self, query, *arguments)
+            except asyncpg.PostgresError as error:
+                caught.append(str(error))
+                raise
+
+        monkeypatch.setattr(Session, "fetch", noting)
+        pool = Pool(2, partial(connect, 5, 5))
+        try:
+            began = asyncio.create_task(pool.fetch(slow, (), deadline(10)))
+            await asyncio.sleep(0.2)
+            assert at(one, sleeping)
+            at(primary, "DELETE FROM public.passing")
+            at(primary, "VACUUM public.passing")
+            [row] = await began
+            return row[0], caught
+        finally:
+            pool.close()
+
+    count, caught = asyncio.run(read_meanwhile())
+    assert count == 0
+    assert [one.splitlines()[0] for one in caught] == [
+        "canceling statement due to conflict with recovery"
+    ]
+
+
+def test_a_pooler_is_no_replica(
+    servers: tuple[Server, Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may give each query another server, so that none proves what the next one has."""
+    _, one, _ = servers
+    with Pooler({**one[0], "PGDATABASE": os.environ["PGDATABASE"]}, size=2) as pooler:
+        where = {"PGHOST": pooler.environment["PGHOST"], "PGPORT": pooler.environment["PGPORT"]}
+        with reading((where, one[1])) as client:
+            wait_until(unready(client, "leads to another server with each query"))
+
+
+def test_servers_that_do_not_tell_who_they_are_are_refused(
+    servers: tuple[Server, Server, Server],
+) -> None:
+    primary, one, _ = servers
+    reader = "hidden_reader"
+    hide = "REVOKE EXECUTE ON FUNCTION pg_control_system() FROM PUBLIC"
+    at(primary, f"CREATE ROLE {reader} LOGIN IN ROLE pg_read_all_data")
+    at(primary, hide)
+    try:
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("PGUSER", reader)
+            with reading(one) as client:
+                wait_until(unready(client, "does not tell which one it is"))
+                at(primary, hide.replace("REVOKE", "GRANT").replace("FROM", "TO"))
+                wait_until(lambda: ready(client))
+    finally:
+        at(primary, hide.replace("REVOKE", "GRANT").replace("FROM", "TO"))
+        at(primary, f"DROP ROLE {reader}")

@@ -56,6 +56,8 @@ def servers(
         pytest.MonkeyPatch.context() as patch,
     ):
         patch.setenv("PGHOST", primary[0]["PGHOST"])
+        at(primary, "ALTER SYSTEM SET autovacuum = off")
+        at(primary, "SELECT pg_reload_conf()")
         yield primary, one, other
 
 
@@ -81,6 +83,14 @@ def reading(*replicas: Server, **settings: Any) -> Any:
     return serving(read_host=hosts, read_port=port, **given)
 
 
+def wait_ready(client: httpx.Client, seconds: float = 20) -> None:
+    """Wait until the service is ready; tells what it said last if that never comes."""
+    ends = time.monotonic() + seconds
+    while (response := client.get("/readyz")).status_code != 200:
+        assert time.monotonic() < ends, response.text
+        time.sleep(0.05)
+
+
 def write(value: int) -> None:
     """Change the feature where PG* points."""
     statement(f"UPDATE {TABLE} SET {COLUMN} = {value} WHERE user_id = '{USER}'")
@@ -99,7 +109,7 @@ def test_features_are_read_from_a_standby_with_their_lag(
 ) -> None:
     _, one, _ = servers
     with reading(one) as client:
-        wait_until(lambda: ready(client))
+        wait_ready(client)
         write(21)
         wait_until(lambda: read(client)[0] == 21, BOUND_S)
         assert 0 <= read(client)[1] < BOUND_S
@@ -119,18 +129,26 @@ def test_an_idle_primary_makes_no_replica_look_late(servers: tuple[Server, Serve
     primary, one, _ = servers
     with reading(one) as client, pytest.MonkeyPatch.context() as patch:
         patch.setattr(Notifications, "send_echo", no_echo)  # which writes to the log
-        wait_until(lambda: ready(client))
+        wait_ready(client)
         write(22)
-        at(primary, "CHECKPOINT")
-        at(primary, "SELECT pg_switch_wal()")
-        before = at(primary, "SELECT pg_current_wal_insert_lsn() - '0/0'")
-        time.sleep(2 * BOUND_S)
-        assert at(primary, "SELECT pg_current_wal_insert_lsn() - '0/0'") == before
-        assert at(one, "SELECT pg_last_wal_replay_lsn() - '0/0'") < before
+        wait_until(lambda: at_rest(primary), 60)
+        at_end = at(primary, "SELECT pg_current_wal_insert_lsn() - '0/0'")
+        assert at(one, "SELECT pg_last_wal_replay_lsn() - '0/0'") < at_end
         value, lag_s = read(client)
         assert value == 22
         assert lag_s < 1.5
         assert ready(client)
+
+
+def at_rest(primary: Server) -> bool:
+    """True if a server that was told to begin another segment wrote nothing for a while then.
+
+    What it does of its own, it does once in fifteen seconds.
+    """
+    at(primary, "SELECT pg_switch_wal()")
+    before = at(primary, "SELECT pg_current_wal_insert_lsn()")
+    time.sleep(2 * BOUND_S)
+    return bool(at(primary, "SELECT pg_current_wal_insert_lsn()") == before)
 
 
 def test_a_replica_that_falls_behind_is_refused_past_the_bound_until_it_has_caught_up(
@@ -138,7 +156,7 @@ def test_a_replica_that_falls_behind_is_refused_past_the_bound_until_it_has_caug
 ) -> None:
     _, one, _ = servers
     with reading(one) as client:
-        wait_until(lambda: ready(client))
+        wait_ready(client)
         write(31)
         wait_until(lambda: read(client)[0] == 31)
         at(one, "SELECT pg_wal_replay_pause()")
@@ -161,7 +179,7 @@ def test_a_replica_that_falls_behind_is_refused_past_the_bound_until_it_has_caug
             assert BOUND_S < metric(client, LAG) < BOUND_S + 10
         finally:
             at(one, "SELECT pg_wal_replay_resume()")
-        wait_until(lambda: ready(client), 5)
+        wait_ready(client, 5)
         value, lag_s = read(client)
         assert (value, lag_s < BOUND_S) == (32, True)
 
@@ -171,7 +189,7 @@ def test_of_two_replicas_the_one_is_read_that_is_not_late(
 ) -> None:
     _, one, other = servers
     with reading(one, other) as client:
-        wait_until(lambda: ready(client))
+        wait_ready(client)
         number = 1000
         for late in (one, other):
             at(late, "SELECT pg_wal_replay_pause()")
@@ -195,7 +213,7 @@ def test_a_change_of_the_catalog_that_a_replica_has_not_got_yet_is_waited_for(
     _, one, _ = servers
     table = TABLE.removeprefix("online.")
     with reading(one, max_lag_s=60) as client:
-        wait_until(lambda: ready(client))
+        wait_ready(client)
         write(51)
         wait_until(lambda: read(client)[0] == 51)
         at(one, "SELECT pg_wal_replay_pause()")
@@ -207,9 +225,11 @@ def test_a_change_of_the_catalog_that_a_replica_has_not_got_yet_is_waited_for(
             assert_problem(answer, 503, "not-ready", "not got the last change of the features yet")
         finally:
             at(one, "SELECT pg_wal_replay_resume()")
-        wait_until(lambda: client.get(FEATURE).status_code == 200)
-        assert read(client)[0] == 51
-        rewrite(moved_back, f"ALTER TABLE online.moved RENAME TO {table}")
+            try:
+                wait_until(lambda: client.get(FEATURE).status_code == 200)
+                assert read(client)[0] == 51
+            finally:
+                rewrite(moved_back, f"ALTER TABLE online.moved RENAME TO {table}")
         wait_until(lambda: client.get(FEATURE).status_code == 200)
         assert read(client)[0] == 51
 
@@ -242,7 +262,7 @@ def test_while_the_primary_is_away_answers_go_on_up_to_the_bound(
 ) -> None:
     primary, one, other = servers
     with reading(one, other, max_lag_s=4) as client:
-        wait_until(lambda: ready(client))
+        wait_ready(client)
         write(61)
         wait_until(lambda: read(client)[0] == 61)
         primary[1]("stop")
@@ -257,7 +277,7 @@ def test_while_the_primary_is_away_answers_go_on_up_to_the_bound(
             assert_problem(client.get("/readyz"), 503, "not-ready", "more than 4 s behind")
         finally:
             primary[1]("start")
-        wait_until(lambda: ready(client))
+        wait_ready(client)
         write(62)
         wait_until(lambda: read(client)[0] == 62)
 
@@ -265,7 +285,7 @@ def test_while_the_primary_is_away_answers_go_on_up_to_the_bound(
 def test_the_primary_itself_is_no_second_behind(servers: tuple[Server, Server, Server]) -> None:
     primary, _, _ = servers
     with reading(primary) as client:
-        wait_until(lambda: ready(client))
+        wait_ready(client)
         for value in (71, 72):
             write(value)
             assert read(client) == (value, 0.0)
@@ -287,7 +307,7 @@ def test_where_one_replica_dies_and_the_other_is_promoted(
     """What is promoted has split off from the primary, and is no replica of it any more."""
     primary, _, other = servers
     with standby(folder, primary[0]) as one, reading(one, other) as client:
-        wait_until(lambda: ready(client))
+        wait_ready(client)
         other[1]("stop", "--mode=immediate")
         try:
             for number in range(80, 100):
@@ -299,10 +319,10 @@ def test_where_one_replica_dies_and_the_other_is_promoted(
             at(one, f"UPDATE {TABLE} SET {COLUMN} = 100 WHERE user_id = '{USER}'")
             split = "takes writes, and is another server than the primary"
             assert_problem(client.get(FEATURE), 503, "not-ready", split)
-            assert_problem(client.get("/readyz"), 503, "not-ready", split)
+            wait_until(unready(client, split), 1)
         finally:
             other[1]("start")
-        wait_until(lambda: ready(client))
+        wait_ready(client)
         assert [read(client)[0] for _ in range(20)] == [99] * 20
 
 
@@ -375,7 +395,28 @@ def test_servers_that_do_not_tell_who_they_are_are_refused(
             with reading(one) as client:
                 wait_until(unready(client, "does not tell which one it is"))
                 at(primary, hide.replace("REVOKE", "GRANT").replace("FROM", "TO"))
-                wait_until(lambda: ready(client))
+                wait_ready(client)
     finally:
         at(primary, hide.replace("REVOKE", "GRANT").replace("FROM", "TO"))
         at(primary, f"DROP ROLE {reader}")
+
+
+def test_a_failover_to_a_replica_is_followed(
+    servers: tuple[Server, Server, Server], folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was promoted is the primary as soon as the primary's address leads there."""
+    primary, _, _ = servers
+    with standby(folder, primary[0]) as one, reading(one, max_lag_s=60) as client:
+        wait_ready(client)
+        write(91)
+        wait_until(lambda: read(client)[0] == 91)
+        primary[1]("stop")
+        try:
+            one[1]("promote")
+            wait_until(lambda: client.get(FEATURE).status_code == 503, 1)
+            monkeypatch.setenv("PGHOST", one[0]["PGHOST"])
+            wait_ready(client)
+            write(92)
+            assert read(client) == (92, 0.0)
+        finally:
+            primary[1]("start")

@@ -363,7 +363,11 @@ def test_a_read_that_was_in_the_way_of_replaying_is_made_again(
         finally:
             pool.close()
 
-    count, caught = asyncio.run(read_meanwhile())
+    try:
+        count, caught = asyncio.run(read_meanwhile())
+    finally:
+        at(one, "ALTER SYSTEM RESET max_standby_streaming_delay")
+        at(one, "SELECT pg_reload_conf()")
     assert count == 0
     assert [one.splitlines()[0] for one in caught] == [
         "canceling statement due to conflict with recovery"

@@ -3,8 +3,8 @@
     python k8s-tests/kit/cnpg_schema.py cnpg-1.30.0.yaml > k8s-tests/kit/cnpg_cluster.schema.json
 
 The file is `releases/cnpg-1.30.0.yaml` of https://github.com/cloudnative-pg/cloudnative-pg, which
-is under the Apache License 2.0. Left out are descriptions, the status, and what JSON Schema does not
-know; unknown fields, which a server would prune, are refused.
+is under the Apache License 2.0. Left out are descriptions, the status, and what JSON Schema does
+not know; unknown fields, which a server would prune, are refused.
 """
 
 import json

@@ -110,7 +110,7 @@ class Replicas:
             StoreUnavailable: none answers.
         """
         if self._refusal is not None and time.monotonic() - self._refusal[0] < REFUSED_FOR_S:
-            raise self._refusal[1]
+            raise self._refusal[1].with_traceback(None)  # else it grows with each request
         hosts = list(self._hosts)
         shuffle(hosts)
         hosts *= -(-MOST_TRIES // len(hosts))

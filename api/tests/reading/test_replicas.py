@@ -57,7 +57,10 @@ def servers(
     ):
         patch.setenv("PGHOST", primary[0]["PGHOST"])
         at(primary, "ALTER SYSTEM SET autovacuum = off")
-        at(primary, "SELECT pg_reload_conf()")
+        for replica in (one, other):
+            at(replica, "ALTER SYSTEM SET wal_retrieve_retry_interval = '200ms'")
+        for each in (primary, one, other):
+            at(each, "SELECT pg_reload_conf()")
         yield primary, one, other
 
 
@@ -89,6 +92,12 @@ def wait_ready(client: httpx.Client, seconds: float = 20) -> None:
     while (response := client.get("/readyz")).status_code != 200:
         assert time.monotonic() < ends, response.text
         time.sleep(0.05)
+
+
+def wait_replayed(primary: Server, replica: Server) -> None:
+    """Wait until a replica has replayed what its primary has written by now."""
+    written = at(primary, "SELECT pg_current_wal_flush_lsn() - '0/0'")
+    wait_until(lambda: at(replica, "SELECT pg_last_wal_replay_lsn() - '0/0'") >= written)
 
 
 def write(value: int) -> None:
@@ -187,9 +196,11 @@ def test_a_replica_that_falls_behind_is_refused_past_the_bound_until_it_has_caug
 def test_of_two_replicas_the_one_is_read_that_is_not_late(
     servers: tuple[Server, Server, Server],
 ) -> None:
-    _, one, other = servers
+    primary, one, other = servers
     with reading(one, other) as client:
         wait_ready(client)
+        for each in (one, other):  # which may be cut off yet where a test stopped the primary
+            wait_replayed(primary, each)
         number = 1000
         for late in (one, other):
             at(late, "SELECT pg_wal_replay_pause()")
@@ -333,8 +344,7 @@ def test_a_read_that_was_in_the_way_of_replaying_is_made_again(
     at(one, "ALTER SYSTEM SET max_standby_streaming_delay = 0")
     at(one, "SELECT pg_reload_conf()")
     at(primary, "CREATE TABLE IF NOT EXISTS public.passing AS SELECT generate_series(1, 1000) AS n")
-    caught_up = at(primary, "SELECT pg_current_wal_insert_lsn() - '0/0'")
-    wait_until(lambda: at(one, "SELECT pg_last_wal_replay_lsn() - '0/0'") >= caught_up)
+    wait_replayed(primary, one)
     monkeypatch.setenv("PGHOST", one[0]["PGHOST"])
     slow = "SELECT count(*), pg_sleep(0.7) FROM public.passing"
     sleeping = "SELECT count(*) > 0 FROM pg_stat_activity WHERE query = '" + slow + "'"
@@ -383,6 +393,20 @@ def test_a_pooler_is_no_replica(
         where = {"PGHOST": pooler.environment["PGHOST"], "PGPORT": pooler.environment["PGPORT"]}
         with reading((where, one[1])) as client:
             wait_until(unready(client, "leads to another server with each query"))
+
+
+def test_the_primary_may_be_behind_a_pooler(
+    servers: tuple[Server, Server, Server], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    primary, one, _ = servers
+    with Pooler({**primary[0], "PGDATABASE": os.environ["PGDATABASE"]}, size=3) as pooler:
+        for name, value in pooler.environment.items():
+            monkeypatch.setenv(name, value)
+        with reading(one) as client:
+            wait_ready(client)
+            write(25)
+            wait_until(lambda: read(client)[0] == 25)
+            assert read(client)[1] < BOUND_S
 
 
 def test_servers_that_do_not_tell_who_they_are_are_refused(

@@ -57,7 +57,7 @@ def explanation(error: Exception) -> StreamflowError:
     if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in first:
         limit = settings.streamflow().lake_memory_mib
         return StreamflowError(
-            f"the join needs more than {limit} MiB of memory, or more room for temporary files:"
+            f"the lake needs more than {limit} MiB of memory, or more room for temporary files:"
             f" set STREAMFLOW_LAKE_MEMORY_MIB higher ({first})"
         )
     return StreamflowError(without_secrets(f"the lake cannot be read: {first}"))

@@ -35,6 +35,8 @@ class LakeView:
     features: tuple[tuple[str, str], ...]
     """Each as DuckDB takes it from a row `s`, and what it is called in the training set."""
     ttl: timedelta
+    created: str = ""
+    """The column of the time at which a row was loaded; empty for none."""
 
 
 def views_of(service: PlainService, declared: Snapshots) -> list[LakeView]:
@@ -69,7 +71,8 @@ def view_of(used: PlainProjection, declared: Snapshots, full: bool) -> LakeView:
         )
         for name in used.features
     )
-    return LakeView(used.name, snapshot, keys[0][0], features, view.ttl)
+    created = source.created_field and source.column(source.created_field)
+    return LakeView(used.name, snapshot, keys[0][0], features, view.ttl, created)
 
 
 def snapshot_of(query: str, declared: Snapshots) -> Snapshot | None:
@@ -124,5 +127,5 @@ def refused(used: PlainProjection, why: str) -> ConfigurationError:
     """The error for a view that the lake cannot give."""
     return ConfigurationError(
         f"feature view {used.name} cannot be read from the lake, which has the tables of"
-        f" snapshots.py as they are: {why}; build the training set from the database"
+        f" snapshots.py as they are: {why}; read it from the database"
     )

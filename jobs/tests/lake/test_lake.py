@@ -422,6 +422,8 @@ def test_each_role_does_its_own_part(
     with acting(names.writer):
         load(small_months / "month_000", DAYS[0])
         done(streamflow("snapshot", "verify"))
+        line = lines(streamflow("materialize", "--from", "lake"))[-1]
+        assert line["rows"]["written"] == 200
     with acting(names.trainer):
         asked = ("--as-of", DAYS[0], "--out", str(tmp_path / "t.parquet"), "--from", "lake")
         lines(streamflow("training-set", *asked))

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,14 @@ import pytest
 from psycopg import sql
 
 from drills import state
+from jobs.materialize import Where, materialize
+from jobs.run.ledger import Run, recorded
 from jobs.tests.acting import done, execute, streamflow
 from jobs.tests.commands.test_once import lines
 from jobs.tests.conftest import Place
+from jobs.tests.lake.conftest import DAYS
+from jobs.tests.test_materialize import NOT_READ
+from streamflow.tests.imports import imported_by
 
 END = "2024-04-01"
 TABLES = ("subscriptions_profile", "usage_agg_30d", "payments_agg_90d", "support_agg_90d")
@@ -71,12 +77,6 @@ def rows(*arguments: str) -> dict[str, int]:
     """The counts of a materialization."""
     counts: dict[str, int] = lines(streamflow(*arguments))[-1]["rows"]
     return counts
-
-
-def statement(template: str) -> None:
-    """Runs a statement for each table of features."""
-    for table in TABLES:
-        execute(template.format(f"source.{table}_snapshots"))
 
 
 STORIES = {
@@ -147,3 +147,116 @@ def test_every_value_is_the_same_in_its_bits(loaded: Path, place: Place, databas
     assert told[0] == told[1]
     assert b"\x00\x00\x00\x04\x80\x00\x00\x00" in told[0][0].online  # -0 as a real
     assert b"\x00\x00\x00\x04\xff\xc0\x00\x00" in told[0][0].online  # NaN with a sign
+
+
+def test_a_zone_of_the_machine_changes_nothing_and_feast_is_not_needed(
+    loaded: Path, place: Place, database_of: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TZ", "Asia/Tokyo")
+    monkeypatch.setenv("PGTZ", "Asia/Tokyo")
+    left = []
+    for origin, needs in (("database", set()), ("lake", {"duckdb", "pyiceberg"})):
+        with place(database_of):
+            imported = imported_by("materialize", "--from", origin, "--end", "2024-01-31T00:00")
+            assert {"feast", "pandas", "duckdb", "pyiceberg"} & imported == needs
+            left.append(found())
+    assert left[0] == left[1]
+    assert [one[4:6] for one in left[0].ledger] == [(50, 50)] * 4
+
+
+def test_a_user_of_older_months_alone_gets_online(loaded: Path) -> None:
+    rows(*FROM_DATABASE)
+    expected = online()
+    execute('DELETE FROM online."streamflow:user_id"')
+    for table in (*TABLES, "labels"):
+        execute(f"DELETE FROM source.{table}_snapshots WHERE user_id < '5'")
+        execute(f"DELETE FROM source.{table}_snapshots WHERE as_of = '{DAYS[1]}'")
+    assert rows(*FROM_DATABASE)["written"] < 200
+    assert online() != expected
+    rows(*FROM_LAKE)
+    assert online() == expected
+
+
+def test_an_older_month_of_the_lake_does_not_replace_a_newer_one(loaded: Path) -> None:
+    rows(*FROM_DATABASE)
+    before = online()
+    found_rows = rows("materialize", "--from", "lake", "--end", DAYS[0])
+    assert (found_rows["read"], found_rows["older"], found_rows["written"]) == (200, 200, 0)
+    assert online() == before
+
+
+def go(where: Where, *window: datetime) -> Run:
+    """Runs one recorded materialization."""
+    with recorded("materialize", where=where) as run:
+        materialize(run, *window, where=where)
+    return run
+
+
+def test_a_run_from_the_lake_tells_the_next_one_nothing_of_the_database(
+    loaded: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def was_read(where: Where) -> bool:
+        caplog.clear()
+        assert go(where).counts.read == 400
+        return NOT_READ not in [one.message for one in caplog.records]
+
+    caplog.set_level("INFO")
+    assert was_read("database")
+    assert not was_read("database")
+    assert was_read("lake")
+    assert was_read("database")
+    assert not was_read("database")
+    execute("DELETE FROM online.\"streamflow:user_id\" WHERE user_id < '5'")
+    assert was_read("lake")
+    assert was_read("database")
+
+
+def test_what_the_lake_had_not_yet_is_late_for_the_database(loaded: Path) -> None:
+    """It was loaded long before the run from the lake, and was never brought to the lake."""
+    assert go("lake").counts.written == 200
+    execute(
+        "UPDATE source.usage_agg_30d_snapshots SET skips_7d = skips_7d + 1,"
+        " loaded_at = loaded_at - interval '5 d' WHERE as_of = '2024-02-29'"
+    )
+    execute(
+        "UPDATE ops.materializations SET seen_at = seen_at + interval '9 s'"
+    )  # whatever the clock says
+    run = go("database", datetime(2024, 3, 1, tzinfo=UTC), datetime(2024, 4, 1, tzinfo=UTC))
+    assert run.counts.read == 400
+    assert run.message == ""
+
+
+def test_a_late_correction_is_found_by_the_next_window(
+    loaded: Path, place: Place, database_of: str
+) -> None:
+    """Rows of the lake before the window that were loaded since, and no others."""
+    told = []
+    for origin in ("database", "lake"):
+        with place(database_of):
+            execute("UPDATE source.usage_agg_30d_snapshots SET loaded_at = now() - interval '9 d'")
+            execute(
+                "UPDATE source.usage_agg_30d_snapshots SET skips_7d = 77, loaded_at = now()"
+                " WHERE as_of = '2024-02-29' AND user_id < '3'"
+            )
+            rows("materialize", "--end", DAYS[0])
+            rows("materialize", "--end", "2024-03-01", "--view", "payments_agg_90d_fv")
+            execute("UPDATE ops.materializations SET seen_at = seen_at - interval '3 d'")
+            done(streamflow("snapshot", "export"))
+            asked = ("--start", "2024-03-01", "--end", END, "--view", "usage_agg_30d_fv")
+            told.append((rows("materialize", "--from", origin, *asked), found()))
+            assert 0 < told[-1][0]["read"] < 50
+    assert told[0][0] == told[1][0]
+    assert told[0][1].ledger == told[1][1].ledger
+
+
+def test_what_was_read_is_in_the_ledger_and_done_once(loaded: Path) -> None:
+    rows(*FROM_DATABASE, "--once")
+    first, again = (lines(streamflow(*FROM_LAKE, "--once"))[-1] for _ in range(2))
+    assert first["lake"]["url"] == str(loaded)
+    assert len(first["lake"]["versions"]) == 5
+    assert "message" not in first
+    assert again["message"].startswith(f"nothing to do: run {first['run']} did it")
+    parameters = execute("SELECT parameters FROM ops.runs WHERE run = %s", first["run"])
+    assert parameters[0][0]["where"] == "lake"
+    revised = lines(streamflow(*FROM_LAKE, "--once", "--revision", "b", "--skip-if-running"))[-1]
+    assert revised["rows"]["unchanged"] == 200

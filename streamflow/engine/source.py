@@ -78,6 +78,8 @@ class Source:
     """The one where its values go."""
     fingerprint: str = ""
     """A hash of what rows become, whatever the window; see unchanged.py."""
+    is_unique: bool = False
+    """True where the query has one row of each key at most, so that none has to be sorted."""
     counted: Counted | None = None
     """Where the query has the newest row of each key alone: the counts of all that are meant."""
 

@@ -114,6 +114,7 @@ def plan(stores: OwnStores, view: PlainView, found: LakeView, window: Window) ->
         seen_at=None,
         recorded=view.name,
         is_narrowed=True,
+        is_unique=True,
     )
     return Planned(
         project=stores.project,

@@ -36,6 +36,8 @@ def opened() -> Iterator[duckdb.DuckDBPyConnection]:
         }
         with duckdb.connect(config=chosen) as session:
             session.execute("SET TimeZone = 'UTC'")
+            # Standard output is the command's own, whose last line is JSON.
+            session.execute("SET enable_progress_bar = false")
             place = fsspec.core.url_to_fs(catalog.url())[0]
             if not isinstance(place, LocalFileSystem):
                 session.register_filesystem(place)

@@ -61,6 +61,8 @@ def view_of(used: PlainProjection, declared: Snapshots, full: bool) -> LakeView:
     keys = [(ours, source.column(name)) for ours, name in used.keys]
     if [theirs for _, theirs in keys] != [KEY]:
         raise refused(used, f"its key is not {KEY} alone")
+    if (kind := view.types[used.keys[0][1]]) != "STRING":  # one UUID may be several texts
+        raise refused(used, f"its key is {kind}, and {KEY} is text")
     as_text = texts_in(query)
     prefix = f"{used.name}__" if full else ""
     columns = snapshot.every_column()

@@ -19,7 +19,7 @@ from jobs.tests.commands.test_once import lines
 from jobs.tests.lake.conftest import DAYS
 from streamflow import settings, snapshots, training
 from streamflow.errors import StreamflowError
-from streamflow.lake import catalog, session
+from streamflow.lake import catalog
 from streamflow.lake import export as lake_export
 from streamflow.lake.files import local_path
 from streamflow.lake.table import LakeTable
@@ -413,13 +413,6 @@ def test_a_limit_of_memory_is_held_on_disk(
     monkeypatch.setenv("STREAMFLOW_LAKE_MEMORY_MIB", "100")
     told = failed("snapshot", "list")
     assert "STREAMFLOW_LAKE_MEMORY_MIB: input should be greater than or equal to 128" in told
-
-
-def test_duckdb_shows_no_progress_beside_the_json_line(loaded: Path) -> None:
-    """It would for queries of two seconds, on standard output."""
-    with session.opened() as database:
-        found = database.sql("SELECT current_setting('enable_progress_bar')").fetchone()
-    assert found == (False,)
 
 
 def test_each_role_does_its_own_part(

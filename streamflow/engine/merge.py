@@ -1,7 +1,7 @@
 """Runs the SQL of a materialization, and asks what was materialized before."""
 
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import psycopg
@@ -70,26 +70,29 @@ def merge(
     return {one.layout.view: pair for one, pair in zip(sources, pairs, strict=True)}
 
 
-def seen_at(
-    connection: Connection, project: str, view: str, from_lake: bool = False
-) -> datetime | None:
-    """The time at which a view's rows were last looked at; None for never.
+def seen(
+    connection: Connection, project: str, view: str, lookback: timedelta, from_lake: bool = False
+) -> tuple[datetime | None, timedelta]:
+    """The time when a view's rows were last looked at, and how long before it they count as new.
 
-    A run from the lake saw the rows that the lake had, and the database may have had others. Where
-    there was no other run, the database's rows were never looked at, however old they are.
+    The time is None for never. A run from the lake saw the rows that the lake had, and the
+    database may have had others: where there was no other run, all of those are looked at.
 
     Args:
+        lookback: how long before a run that saw them rows count as new.
         from_lake: for a run from the lake, whose rows the database had before.
     """
-    row = connection.execute(SEEN_AT, [from_lake, LONG_AGO, project, view]).fetchone()
-    return row[0] if row else None
+    row = connection.execute(SEEN, [from_lake, project, view]).fetchone()
+    own, last = row or (None, None)
+    if own is None and last is not None:
+        return last, last - LONG_AGO
+    return own, lookback
 
 
-SEEN_AT = f"""
-    SELECT coalesce(max(seen_at) FILTER (WHERE %s OR way <> '{LAKE}'),
-                    CASE WHEN count(*) > 0 THEN %s::timestamptz END)
+SEEN = f"""
+    SELECT max(seen_at) FILTER (WHERE %s OR way <> '{LAKE}'), max(seen_at)
     FROM ops.materializations WHERE project = %s AND view = %s"""  # noqa: S608
-"""The last run of a view that saw what a run of now could see."""
+"""The last run of a view that saw what a run of now could see, and the last of all."""
 
 
 def passed(connection: Connection, project: str, view: str) -> datetime | None:

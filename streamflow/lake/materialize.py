@@ -63,8 +63,12 @@ def materialize(
     limit = clock.limit(connection)
     planned, meant = [], {}
     for view, one in zip(views, found, strict=True):
-        seen_at = None if force else merge.seen_at(connection, stores.project, view.name, True)
-        window = Window(start, end, seen_at, stores.lookback, limit)
+        window = Window(start, end, None, stores.lookback, limit)
+        if not force:
+            seen_at, lookback = merge.seen(
+                connection, stores.project, view.name, stores.lookback, from_lake=True
+            )
+            window = replace(window, seen_at=seen_at, lookback=lookback)
         planned.append(plan(stores, view, one, window))
         passed = merge.passed(connection, stores.project, view.name)
         meant[view.name] = Meant(one, lake.relations[one.snapshot.table], window, passed)

@@ -27,7 +27,9 @@ The newest feature values of users, or of other keys, bit for bit those that mod
 each view with the instant that its values describe. What is written is answered at once: no answer
 leaves out what could be read in the service's database a second before it was asked for, whatever
 fails. The one exception says so, by `"source": "cache"`: an answer kept from before, given while
-that database is away, where this is switched on.
+that database is away, where this is switched on. Where features are read from a replica of the
+database, the replica's lag takes the place of that second: each answer has it (`metadata.replica`,
+or the header `Replica-Lag`), up to a bound beyond which it is 503.
 
 JSON has one kind of number: a Float32 comes as the 64-bit float which equals it. A model that
 computes in 32 bits casts it back first, by the types of its training set's manifest.

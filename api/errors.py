@@ -119,13 +119,31 @@ class ProjectMissing(SchemaMissing):
         )
 
 
+class ReplicaRefused(StoreUnavailable):
+    """A replica cannot be read, since it is not known to have what the primary had lately."""
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        """
+        Args:
+            reason: in words for a client, the same as long as it lasts.
+            detail: what changes meanwhile, in words that follow.
+        """
+        self.reason = reason
+        super().__init__(reason + detail)
+
+
 CERTIFICATE_FAULTS = {10: "has expired", 62: "is for another name", 64: "is for another name"}
 """Faults for which a certificate is refused, by OpenSSL's number (X509_V_ERR_…)."""
 
 
+def lasting_reason(error: Exception) -> str:
+    """The public reason without what changes while it lasts, so that it is logged once."""
+    return error.reason if isinstance(error, ReplicaRefused) else public_reason(error)
+
+
 def public_reason(error: Exception) -> str:
     """The reason for a failure in words for a client: no host, no statement, no driver's words."""
-    if isinstance(error, NotReady):
+    if isinstance(error, NotReady | ReplicaRefused):
         return str(error)
     if isinstance(error, ProjectMissing):
         return error.reason

@@ -1,9 +1,11 @@
 """The settings of the HTTP service, from environment variables."""
 
 import logging
-from typing import Any
+import re
+from typing import Any, Self
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from streamflow.errors import ConfigurationError
@@ -18,7 +20,8 @@ class ApiSettings(BaseSettings):
     """The settings of one API process; the PG* variables name its PostgreSQL server.
 
     It reads with STREAMFLOW_POOL_SIZE connections, one of them for probes of readiness alone. Two
-    more connections are for the heartbeat and for notifications.
+    more connections are for the heartbeat and for notifications, and two more for what is not read
+    from a replica where READ_HOST names one.
     """
 
     model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
@@ -58,6 +61,14 @@ class ApiSettings(BaseSettings):
     cache_users: int = Field(10_000, ge=0)
     """Answers of GET /features that are kept, the least recently used given up first; each has
     about the size of its features as JSON. 0 keeps none."""
+    read_host: str = ""
+    """Host of a replica of the database (a hot standby), or several with commas between; features
+    are read there, all else is asked of the PG* variables' server. No answer is kept then."""
+    read_port: int = Field(5432, ge=1, le=65535)
+    """Its port, and that of all others."""
+    max_lag_s: float = Field(30, ge=1, le=86_400)
+    """Seconds that a replica may be behind; with one that may be more the service is not ready, and
+    a request is answered 503. About a second is usual."""
     serve_stale: bool = False
     """True to give kept answers, marked `"source": "cache"`, while the database is away."""
     keys_dir: str | None = Field(None, min_length=1)
@@ -75,6 +86,32 @@ class ApiSettings(BaseSettings):
     for some milliseconds."""
     retry_s: float = Field(1, gt=0)
     """Seconds between two attempts to reach a database that is away."""
+
+    @field_validator("read_host")
+    @classmethod
+    def names(cls, given: str) -> str:
+        """Names with commas between them."""
+        if given and (not all(given.split(",")) or re.search(r"://|\s", given)):
+            raise PydanticCustomError(
+                "host", "wants names of hosts with commas between them, without blanks or URLs"
+            )
+        return given
+
+    @model_validator(mode="after")
+    def keeps_answers(self) -> Self:
+        """Kept answers are there to be given."""
+        if self.read_host and self.serve_stale:
+            raise PydanticCustomError(
+                "kept",
+                "STREAMFLOW_API_SERVE_STALE gives kept answers, and none are kept with"
+                " STREAMFLOW_API_READ_HOST: leave out one of the two",
+            )
+        return self
+
+    @property
+    def read_hosts(self) -> list[str]:
+        """The names in `read_host`."""
+        return self.read_host.split(",") if self.read_host else []
 
     @model_validator(mode="before")
     @classmethod

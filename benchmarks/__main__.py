@@ -23,6 +23,7 @@ from benchmarks.sections import (
     arrivals,
     computed,
     footprint,
+    lake,
     materialize,
     online_read,
     refusals,
@@ -40,6 +41,7 @@ ROOT = Path(__file__).parent.parent
 SECTIONS: dict[str, Callable[[Context], Section]] = {
     "materialize": materialize.measure,
     "training-set": training_set.measure,
+    "lake": lake.measure,
     "sdk": online_read.measure,
     "http": serving.measure,
     "workers": workers.measure,

@@ -163,8 +163,8 @@ def materialize(
     reach: Annotated[
         int, typer.Option(min=0, metavar="SECONDS", help="How far back the time in JOB may be.")
     ] = 90_000,
-    where: Annotated[
-        training.Where,
+    origin: Annotated[
+        training.OriginName,
         typer.Option(
             "--from", help="What it is read from; the lake is that of STREAMFLOW_LAKE_URL."
         ),
@@ -181,8 +181,8 @@ def materialize(
     end = end or scheduled_time(scheduled, timedelta(seconds=reach))
     views = list(dict.fromkeys(view or []))
     window = {"start": start, "end": end, "views": views, "force": force}
-    origin = ledger.given(where=where if where != "database" else None)
-    what = ledger.with_revision(revision, **window, **origin)
+    read_from = ledger.given(origin=origin if origin != "database" else None)
+    what = ledger.with_revision(revision, **window, **read_from)
     before = lambda: done_before("materialize", **what) if once else None  # noqa: E731
     how = {"skip_if_running": skip_if_running}
     run("materialize", "materialize_features", {**what, **how}, unless=before)

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-Where = Literal["database", "lake"]
+OriginName = Literal["database", "lake"]
 
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -51,7 +51,7 @@ def materialize(
     views: Sequence[str] = (),
     force: bool = False,
     skip_if_running: bool = False,
-    where: Where = "database",
+    origin: OriginName = "database",
 ) -> None:
     """Materializes the rows with start <= as_of <= end; the newest of each user is served.
 
@@ -67,7 +67,7 @@ def materialize(
         views: feature views by name; none for all.
         force: serve exactly the window, although newer values were materialized.
         skip_if_running: do nothing when another materialization runs, instead of waiting.
-        where: what the rows are read from; the lake as it is when the run's turn has come.
+        origin: what the rows are read from; the lake as it is when the run's turn has come.
 
     Raises:
         ConfigurationError: the window is upside down or ends in the future; a view is not served,
@@ -95,14 +95,14 @@ def materialize(
             run.window = (start, end)
             plain = plain_views(connection, stores, views) if stores else None
             if stores and plain is not None:
-                if where == "lake":
+                if origin == "lake":
                     materialize_from_lake(stores, plain, start, end, force, run)
                 else:
                     materialize_inside(stores, plain, start, end, force, run)
                 return
             with nullcontext(store) if store else open_store() as opened:
                 names = views_to_materialize(opened, views)
-                if where == "lake":
+                if origin == "lake":
                     raise ConfigurationError(
                         f"feature views {', '.join(names)}: Feast is needed to compute or to read"
                         " some of them, which the lake has not; materialize from the database"

@@ -15,11 +15,10 @@ from starlette.types import Scope
 
 from api.access import api_keys
 from api.answer.join_keys import require_few
-from api.answer.rows import Row
 from api.background import BackgroundTask
 from api.errors import Forbidden, RateLimited
 from api.plans.plan import Plan, Selection
-from api.reading.reader import NOTHING, Entities, FeatureReader, Inputs
+from api.reading.reader import NOTHING, Answerable, Entities, FeatureReader, Inputs
 from api.token_bucket import TokenBucket
 from streamflow.catalog.contract import Contract, service_by_default
 from streamflow.catalog.model import Catalog, Service
@@ -95,7 +94,7 @@ class Caller:
         expected: Sequence[str],
         entities: Entities,
         caller: str = "",
-    ) -> tuple[Plan, Catalog, list[Row]]:
+    ) -> Answerable:
         """The plan of a selection, the catalog, and the rows of `entities`; see FeatureReader."""
         self._require_allowed(selection)
         self._pay(len(entities))

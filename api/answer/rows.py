@@ -83,15 +83,23 @@ class Answers:
         return Entry(self._written(user_id, key, found), as_of, begins, ends)
 
     def one(
-        self, entry: Entry, now: int, is_kept: bool = False, given: Sequence[Any] = ()
+        self,
+        entry: Entry,
+        now: int,
+        is_kept: bool = False,
+        given: Sequence[Any] = (),
+        lag_s: float | None = None,
     ) -> bytes:
         """The answer for one user.
 
         Args:
             is_kept: mark it as one that is given although the database is away.
             given: the values of the request, where the plan takes some.
+            lag_s: seconds that the replica may be behind; None where the primary was read.
         """
         end = b'},"source":"cache"}}' if is_kept else b"}}}"
+        if lag_s is not None:
+            end = b"}," + replica(lag_s) + b"}}"
         written = self._values_of(entry, given)
         return b"".join((written, self._about, self._ages(entry.as_of, now), end))
 
@@ -101,11 +109,13 @@ class Answers:
         asked: Sequence[Any],
         now: int,
         given: Sequence[Sequence[Any]] = (),
+        lag_s: float | None = None,
     ) -> bytes:
         """The answer for the keys `asked`: known users, then the ids of the unknown ones.
 
         Args:
             given: for each, the values of the request, where the plan takes some.
+            lag_s: as `one` takes it.
         """
         rows = zip(entries, given or [()] * len(entries), strict=True)
         found = [(one, own) for one, own in rows if one is not None]
@@ -120,7 +130,10 @@ class Answers:
         unknown = []
         if len(found) < len(entries):
             unknown = [as_text(key) for key, one in zip(asked, entries, strict=True) if one is None]
-        tail = (b'],"unknown":', orjson.dumps(unknown), self._batch_about)
+        about = self._batch_about
+        if lag_s is not None:
+            about = about[:-2] + b"," + replica(lag_s) + b"}}"
+        tail = (b'],"unknown":', orjson.dumps(unknown), about)
         return b"".join((b'{"results":[', results, *tail))
 
     def _values_of(self, entry: Entry, given: Sequence[Any]) -> bytes:
@@ -176,6 +189,11 @@ class Answers:
         known = [instant for at in numbers if (instant := as_of[at]) is not None]
         is_stale = any(self._views[at].is_stale(as_of[at], now) for at in numbers)
         return view.text(min(known, default=None), now, is_stale)
+
+
+def replica(lag_s: float) -> bytes:
+    """The member of the metadata that says how far the replica may be behind."""
+    return b'"replica":{"lag_seconds":%.3f}' % lag_s
 
 
 def is_stored(plan: Plan, alias: str) -> bool:

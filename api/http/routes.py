@@ -75,6 +75,11 @@ CONTRACT = {
         "description": "The features' contract; of `POST /get-online-features`.",
         "schema": {"type": "string"},
     },
+    "Replica-Lag": {
+        "description": "Only where features are read from a replica: `lag_seconds` of "
+        "`metadata.replica` in other answers.",
+        "schema": {"type": "string"},
+    },
 }
 COUNTERS = """\
 # HELP streamflow_api_requests_total Requests answered.

@@ -34,6 +34,7 @@ AGES = "By feature view, the age of its values."
 SERVICE = "The feature service; null when single features were asked for."
 SAME = "Equal for equal features in equal order; a training set has it too."
 OLDER = "Only where an older contract was asked for."
+BEHIND = "Only where features are read from a replica of the database."
 EXPECTED = (
     "The features' contract as the caller knows it. One that the service had before is answered by "
     "its own list while all of that is there; with any other one the answer is 409."
@@ -167,6 +168,18 @@ class Superseded(Answered):
     ] = None
 
 
+class Replica(Answered):
+    """How new the replica is that was read."""
+
+    lag_seconds: Annotated[
+        float,
+        Field(
+            description="All that was committed longer ago than that is in the answer; proven, so "
+            "that it may be less. 0 where the primary itself answers."
+        ),
+    ]
+
+
 class Metadata(Answered):
     """The contract of one user's features, and the ages of their values."""
 
@@ -178,6 +191,7 @@ class Metadata(Answered):
         Literal["cache"] | None,
         Field(description="Only where the database is away and the answer was kept from before."),
     ] = None
+    replica: Annotated[Replica | None, Field(description=BEHIND)] = None
 
 
 class UserFeatures(Answered):
@@ -212,6 +226,7 @@ class BatchMetadata(Answered):
     service: Annotated[str | None, Field(description=SERVICE)]
     contract: Annotated[str, Field(description=SAME)]
     superseded: Annotated[Superseded | None, Field(description=OLDER)] = None
+    replica: Annotated[Replica | None, Field(description=BEHIND)] = None
 
 
 class BatchFeatures(Answered):

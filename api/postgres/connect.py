@@ -19,6 +19,9 @@ from streamflow.postgres.options import Setting
 
 log = logging.getLogger(__name__)
 
+Elsewhere = tuple[str, int]
+"""Host and port."""
+
 
 class PooledSession(Session):
     """A connection through a pooler that gives it a server for one transaction at a time.
@@ -45,13 +48,19 @@ class PooledSession(Session):
         return rows
 
 
-async def connect(timeout_s: float, statement_timeout_s: float, direct: bool = False) -> Session:
+async def connect(
+    timeout_s: float,
+    statement_timeout_s: float,
+    direct: bool = False,
+    elsewhere: Elsewhere | None = None,
+) -> Session:
     """A connection to the database of the PG* variables, in UTC, that cannot write.
 
     Args:
         timeout_s: seconds that connecting may take.
         statement_timeout_s: seconds that a query may take.
         direct: to the server itself where the PG* variables name a pooler.
+        elsewhere: another host and port than those of the PG* variables, where no pooler is named.
 
     Raises:
         ConfigurationError: a PG* variable is missing or wrong.
@@ -68,10 +77,12 @@ async def connect(timeout_s: float, statement_timeout_s: float, direct: bool = F
     ]
     try:
         async with asyncio.timeout(timeout_s):
-            connection = await asyncpg.connect(**connect_arguments(where, direct))
+            arguments = connect_arguments(where, direct) | other_server(elsewhere)
+            connection = await asyncpg.connect(**arguments)
             try:
                 keep_alive(connection)
-                is_pooled = connection_options.is_pooled(direct) or await is_relayed(connection)
+                is_named = elsewhere is None and connection_options.is_pooled(direct)
+                is_pooled = is_named or await is_relayed(connection)
                 return await session_of(connection, settings_of_session, is_pooled)
             except BaseException:
                 connection.terminate()
@@ -101,6 +112,14 @@ def connect_arguments(where: shared.PostgresSettings, direct: bool) -> dict[str,
     elif options := os.environ.get("PGOPTIONS"):
         startup["options"] = options
     return common | connection_options.beside(direct)
+
+
+def other_server(elsewhere: Elsewhere | None) -> dict[str, Any]:
+    """The arguments that name another server, whatever PG* variables say which one is wanted."""
+    if elsewhere is None:
+        return {}
+    host, port = elsewhere
+    return {"host": host, "port": port, "target_session_attrs": "any"}
 
 
 async def is_relayed(connection: "asyncpg.Connection[asyncpg.Record]") -> bool:

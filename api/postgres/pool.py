@@ -15,6 +15,7 @@ import asyncpg
 from api.errors import NotReady
 from api.postgres.session import (
     CONNECTION_LOST,
+    REPLAY_CONFLICT,
     SCHEMA_CHANGED,
     STATEMENT_OUTDATED,
     Overdue,
@@ -44,6 +45,8 @@ class Pool:
     async def fetch(self, query: str, arguments: Sequence[Any], ends: float) -> Rows:
         """The rows of `query`, which is run once again if the connection turns out to be lost.
 
+        So it is if a standby has ended it, whose replay it was in the way of.
+
         Args:
             ends: until when, by the clock of the event loop.
 
@@ -55,11 +58,12 @@ class Pool:
         """
         try:
             return await self._attempt(query, arguments, ends, fresh=False)
-        except CONNECTION_LOST:
+        except (*CONNECTION_LOST, *REPLAY_CONFLICT) as error:
+            fresh = not isinstance(error, REPLAY_CONFLICT)  # else the other connections are good
             try:
-                return await self._attempt(query, arguments, ends, fresh=True)
-            except CONNECTION_LOST as error:
-                raise store_unavailable(error) from error
+                return await self._attempt(query, arguments, ends, fresh)
+            except (*CONNECTION_LOST, *REPLAY_CONFLICT) as second:
+                raise store_unavailable(second) from second
 
     async def _attempt(
         self, query: str, arguments: Sequence[Any], ends: float, fresh: bool
@@ -72,8 +76,10 @@ class Pool:
         except (*SCHEMA_CHANGED, *STATEMENT_OUTDATED) as error:
             session.forget(query)
             raise schema_missing(error) from error
-        except (asyncio.CancelledError, *CONNECTION_LOST):
-            session.close()  # an answer that comes late would be the next one's
+        except (asyncio.CancelledError, *CONNECTION_LOST, *REPLAY_CONFLICT):
+            # An answer that comes late would be the next one's, and a conflict may end more than
+            # the statement.
+            session.close()
             raise
         except asyncpg.DataError:
             raise

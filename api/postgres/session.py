@@ -37,6 +37,9 @@ CONNECTION_LOST = (
     OSError,
 )
 """The connection cannot be used any more."""
+REPLAY_CONFLICT = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
+"""A standby had to end the statement so that it could go on replaying. No other statement of the
+service meets these: it reads, and one statement at a time."""
 
 Rows = list[asyncpg.Record]
 

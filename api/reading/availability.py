@@ -6,7 +6,7 @@ import time
 from collections.abc import Sequence
 
 from api.background import BackgroundTask
-from api.errors import public_reason
+from api.errors import ReplicaRefused, lasting_reason, public_reason
 from api.postgres.pool import Pool
 from api.reading.catalog_reader import VERSION_TIMEOUT_S, CatalogReader
 from api.reading.readiness import Readiness
@@ -56,6 +56,8 @@ class Availability(BackgroundTask):
         try:
             async with asyncio.timeout(VERSION_TIMEOUT_S):
                 await self._readiness.probe()
+        except ReplicaRefused as refused:  # which the next request may find otherwise
+            self._state.set_readiness(lasting_reason(refused), cause=str(refused))
         except (TimeoutError, StreamflowError):
             self._state.set_readiness(public_reason(error), is_away=True, cause=str(error))
 
@@ -88,7 +90,7 @@ class Availability(BackgroundTask):
                 error
             ):
                 log.exception("features cannot be read")
-            state.set_readiness(public_reason(error), cause=str(error.__cause__ or error))
+            state.set_readiness(lasting_reason(error), cause=str(error.__cause__ or error))
         else:
             duration_ms = round((time.monotonic() - began) * 1000)
             state.set_readiness(None, duration_ms=duration_ms)

@@ -2,9 +2,11 @@
 of the same selection is under way go together in the next one."""
 
 import asyncio
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from math import inf
+from typing import Any, NamedTuple
 
 import asyncpg
 
@@ -14,6 +16,7 @@ from api.answer.rows import Entry, Row, answers_of
 from api.errors import Busy, NotReady, Outdated
 from api.plans.plan import Plan
 from api.postgres.pool import Pool, expire
+from api.postgres.replica import ProvenRows
 from api.postgres.session import deadline
 from api.reading.cache import Cache
 from api.reading.state import State
@@ -24,8 +27,17 @@ MOST_FLIGHTS = 2
 """Queries of one selection under way at a time. With more, each carries fewer requests and all
 take longer; with one, the service waits while the database works."""
 
-Turn = asyncio.Future[tuple[Entry | None, int]]
+Turn = asyncio.Future[tuple[Entry | None, int, float | None]]
 """A request's wait for its row."""
+
+
+class Read(NamedTuple):
+    """Rows, and how new they are."""
+
+    rows: list[Row]
+    seen: float | None
+    """The moment (of time.monotonic) before which all commits are in them, where a replica was
+    read; infinity for none that could be missing, None where the primary was read."""
 
 
 class Queue:
@@ -58,8 +70,8 @@ class Reads:
         """Requests that wait for a row or a query."""
         self.queries = 0
 
-    async def one(self, plan: Plan, key: Any) -> tuple[Entry | None, int]:
-        """The entry of the row with `key`, None for no row; and the moment it was made for.
+    async def one(self, plan: Plan, key: Any) -> tuple[Entry | None, int, float | None]:
+        """The entry of the row with `key`, None for no row; the moment it was made for; see Read.
 
         Raises:
             Outdated: the catalog is another one than the plan's, or the tables are not as it says.
@@ -90,7 +102,7 @@ class Reads:
             self.waiting -= 1
             timer.cancel()
 
-    async def many(self, plan: Plan, keys: Sequence[Sequence[Any]]) -> list[Row]:
+    async def many(self, plan: Plan, keys: Sequence[Sequence[Any]]) -> Read:
         """The rows for `keys` (an array for each join key of the plan), in their order.
 
         Raises as `one` does.
@@ -150,7 +162,7 @@ class Reads:
         """Read the rows of `batch` and settle its requests."""
         generation = self._cache.generation(plan)
         try:
-            rows = await self._rows(plan, plan.arrays(list(batch)))
+            rows, seen = await self._rows(plan, plan.arrays(list(batch)))
         except asyncio.CancelledError:
             fail_all(batch, NotReady("the service ends"))
             raise
@@ -168,9 +180,9 @@ class Reads:
                     self._cache.put(plan, key, entry, generation)
                 for turn in turns:
                     if not turn.done():
-                        turn.set_result((entry, now))
+                        turn.set_result((entry, now, seen))
 
-    async def _rows(self, plan: Plan, keys: Sequence[Sequence[Any]]) -> list[Row]:
+    async def _rows(self, plan: Plan, keys: Sequence[Sequence[Any]]) -> Read:
         self.queries += 1
         try:
             rows = await self._pool.fetch(plan.query, keys, deadline(self._settings.deadline_s))
@@ -182,17 +194,23 @@ class Reads:
             raise Outdated(plan.version)
         if len(rows) > 1:
             rows.sort(key=row_number)
-        return rows
+        return Read(rows, rows.seen if isinstance(rows, ProvenRows) else None)
 
-    async def _rows_apart(self, plan: Plan, keys: Sequence[Sequence[Any]]) -> list[Row]:
+    async def _rows_apart(self, plan: Plan, keys: Sequence[Sequence[Any]]) -> Read:
         """Halve the keys until the one is alone that cannot be, and therefore has no row."""
         half, rest = divmod(len(keys[0]), 2)
         if not half:
-            return [(plan.version, 1, *[None] * (len(plan.views) + len(plan.columns)))]
-        return [
-            *await self._rows(plan, [column[: half + rest] for column in keys]),
-            *await self._rows(plan, [column[half + rest :] for column in keys]),
-        ]
+            row = (plan.version, 1, *[None] * (len(plan.views) + len(plan.columns)))
+            return Read([row], inf if self._settings.read_host else None)
+        first = await self._rows(plan, [column[: half + rest] for column in keys])
+        second = await self._rows(plan, [column[half + rest :] for column in keys])
+        moments = [one for one in (first.seen, second.seen) if one is not None]
+        return Read([*first.rows, *second.rows], min(moments, default=None))
+
+
+def lag_of(seen: float | None) -> float | None:
+    """Seconds that rows may be behind the primary by now; None where they were read from it."""
+    return None if seen is None else max(time.monotonic() - seen, 0.0)
 
 
 def row_number(row: Row) -> int:

@@ -1,28 +1,30 @@
 """The online features: answers from the cache or the database, as the routes ask for them."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from api.answer import instants, join_keys
 from api.answer.request_values import rows_of
-from api.answer.rows import Row, answers_of, is_unknown
+from api.answer.rows import answers_of, is_unknown
 from api.errors import Busy, NotReady, public_reason
 from api.plans.plan import Plan, Selection
 from api.plans.planning import service_of
-from api.postgres.connect import connect
+from api.postgres.connect import Elsewhere, connect
 from api.postgres.pool import Pool
-from api.postgres.session import Rows, deadline
+from api.postgres.positions import Primary
+from api.postgres.replica import ReplicaPool, Replicas
+from api.postgres.session import Rows, Session, deadline
 from api.reading.availability import Availability
-from api.reading.batch import Reads
+from api.reading.batch import Reads, lag_of
 from api.reading.cache import Cache
 from api.reading.catalog_reader import CatalogReader
 from api.reading.heartbeat import Heartbeat
 from api.reading.notifications import Notifications
 from api.reading.plan_cache import PlanCache
-from api.reading.reader import NOTHING, Entities, Inputs
+from api.reading.reader import NOTHING, Answerable, Entities, Inputs
 from api.reading.readiness import Readiness
 from api.reading.retry import CatalogRetry, Confirmations
 from api.reading.state import State
@@ -33,6 +35,10 @@ from streamflow.catalog.contract import Contract
 from streamflow.catalog.model import Catalog, Service
 from streamflow.errors import SchemaMissing, StoreUnavailable, UnknownUser
 from streamflow.postgres.options import has_sessions
+
+MOST_ASKING = 2
+"""Connections to the primary for the catalog and the run ledger, where features are read from a
+replica."""
 
 
 class Features:
@@ -47,15 +53,27 @@ class Features:
         own = shared.streamflow()
         opened = partial(connect, own.connect_timeout_s, settings.deadline_s)
         self.state = state = State(settings.project)
-        self.cache = cache = Cache(settings.cache_users, settings.serve_stale)
+        self.replicas = replicas = replicas_of(settings, opened)
+        # A write may be heard of before a replica has it: what is read then would stay for good.
+        kept = 0 if replicas else settings.cache_users
+        self.cache = cache = Cache(kept, settings.serve_stale)
         # Probes have a connection of their own, since those of the reads may all be waiting.
-        self._pools = (Pool(max(own.pool_size - 1, 1), opened), Pool(1, opened))
-        self.reads, probes = (reads_class(settings, pool, cache, state) for pool in self._pools)
+        sizes = (max(own.pool_size - 1, 1), 1)
+        if replicas is None:
+            self._pools = [Pool(size, opened) for size in sizes]
+            asked = self._pools[0]
+        else:
+            asked = Pool(MOST_ASKING, opened)
+            self._pools = [*(ReplicaPool(size, replicas.open) for size in sizes), asked]
+        self._asked = asked
+        self.reads, probes = (reads_class(settings, pool, cache, state) for pool in self._pools[:2])
         self.superseded = SupersededRequests()
         self._plans = PlanCache(settings.service, self.superseded)
-        self._catalog_reader = CatalogReader(settings, self.pool, cache, state)
+        self._catalog_reader = CatalogReader(settings, asked, cache, state)
         self._confirmations = Confirmations(state, self._catalog_reader, self.reads)
-        self._retry = CatalogRetry(state, self._catalog_reader, self._confirmations)
+        self._retry = CatalogRetry(
+            state, self._catalog_reader, self._confirmations, replicas is not None
+        )
         self._readiness = Readiness(settings, state, self._retry, self._plans, probes)
         self._availability = Availability(
             settings.registry_refresh_s, state, self._catalog_reader, self._readiness, self._pools
@@ -65,7 +83,12 @@ class Features:
             listening = partial(opened, direct=True)
             notifications = Notifications(listening, settings.retry_s, cache, state)
         self._heartbeat = Heartbeat(
-            opened, settings.retry_s, state, self._availability, notifications
+            opened,
+            settings.retry_s,
+            state,
+            self._availability,
+            notifications,
+            replicas.primary if replicas else None,
         )
         self.users_found = self.users_unknown = 0
         """Users asked for of whom some view had a row, and those of whom none had."""
@@ -120,7 +143,7 @@ class Features:
 
     async def rows(
         self, selection: Selection, expected: Sequence[str], entities: Entities, caller: str = ""
-    ) -> tuple[Plan, Catalog, list[Row]]:
+    ) -> Answerable:
         """The plan of a selection, the catalog, and the rows of `entities`; see FeatureReader."""
         return await self._retry.call(partial(self._rows, selection, expected, entities, caller))
 
@@ -145,7 +168,7 @@ class Features:
         Raises:
             NotReady, StoreUnavailable, SchemaMissing: there is no answer.
         """
-        return await self.pool.fetch(query, arguments, deadline(seconds))
+        return await self._asked.fetch(query, arguments, deadline(seconds))
 
     async def _one(
         self,
@@ -162,12 +185,12 @@ class Features:
         key = user_id if type_ == "text" else join_keys.from_text(user_id, type_, "path.user_id")
         given = given_to(plan, inputs, 1, "query.input")
         now = instants.now()
-        entry, is_kept = self.cache.get(plan, key, now), False
+        entry, is_kept, seen = self.cache.get(plan, key, now), False, None
         if entry is None:
             try:
                 self.state.require_catalog()
                 with self._translated():
-                    entry, now = await self.reads.one(plan, key)
+                    entry, now, seen = await self.reads.one(plan, key)
             except NotReady:
                 now = instants.now()
                 entry, is_kept = self.cache.last_resort(plan, key, now) if keeps else None, True
@@ -178,7 +201,8 @@ class Features:
             raise UnknownUser(user_id)
         self.users_found += 1
         answers = answers_of(plan, self.settings.join_key)
-        return answers.one(entry, now, is_kept, *given), plan
+        own = given[0] if given else ()
+        return answers.one(entry, now, is_kept, own, lag_of(seen)), plan
 
     async def _many(
         self,
@@ -194,7 +218,7 @@ class Features:
         given = given_to(plan, inputs, len(keys), "body.inputs")
         distinct = list(dict.fromkeys(keys))
         with self._translated():
-            rows = await self.reads.many(plan, plan.arrays(distinct))
+            rows, seen = await self.reads.many(plan, plan.arrays(distinct))
         now = instants.now()
         entries = [
             self.reads.entry(plan, row, key, now) for row, key in zip(rows, distinct, strict=True)
@@ -202,20 +226,22 @@ class Features:
         if len(distinct) < len(keys):
             by_key = dict(zip(distinct, entries, strict=True))
             entries = [by_key[key] for key in keys]
-        body = answers_of(plan, self.settings.join_key).many(entries, keys, now, given)
+        body = answers_of(plan, self.settings.join_key).many(
+            entries, keys, now, given, lag_of(seen)
+        )
         self._count(len(entries), entries.count(None))
         return body, plan
 
     async def _rows(
         self, selection: Selection, expected: Sequence[str], entities: Entities, caller: str
-    ) -> tuple[Plan, Catalog, list[Row]]:
+    ) -> Answerable:
         catalog = self.state.require_catalog()
         plan = self._plans.find(catalog, selection, expected, caller)
         keys = entities.arrays(plan, catalog)
         with self._translated():
-            rows = await self.reads.many(plan, keys)
+            rows, seen = await self.reads.many(plan, keys)
         self._count(len(rows), sum(is_unknown(plan, row) for row in rows))
-        return plan, catalog, rows
+        return Answerable(plan, catalog, rows, lag_of(seen))
 
     async def _service(self, name: str) -> tuple[Service, Contract]:
         catalog = self.state.require_catalog()
@@ -238,6 +264,22 @@ class Features:
         except (StoreUnavailable, SchemaMissing) as error:
             self.state.doubt()
             raise NotReady(public_reason(error)) from error
+
+
+def replicas_of(
+    settings: ApiSettings, opened: Callable[..., Awaitable[Session]]
+) -> Replicas | None:
+    """The replicas that features are read from; None where they are read from the primary."""
+    if not settings.read_host:
+        return None
+
+    async def connect_to(where: Elsewhere) -> Session:
+        return await opened(elsewhere=where)
+
+    primary = Primary(settings.max_lag_s)
+    return Replicas(
+        settings.read_hosts, settings.read_port, primary, connect_to, settings.deadline_s
+    )
 
 
 def given_to(plan: Plan, inputs: Inputs, count: int, where: str) -> list[tuple[Any, ...]]:

@@ -14,6 +14,7 @@ from collections.abc import Awaitable, Callable
 import asyncpg
 
 from api.background import BackgroundTask
+from api.postgres.positions import Primary
 from api.postgres.session import (
     CONNECTION_LOST,
     SCHEMA_CHANGED,
@@ -47,6 +48,7 @@ class Heartbeat(BackgroundTask):
         state: State,
         availability: Availability,
         notifications: Notifications | None,
+        primary: Primary | None = None,
     ) -> None:
         """
         Args:
@@ -55,10 +57,11 @@ class Heartbeat(BackgroundTask):
             state: says when to ask at once, and gets whether the database answers.
             availability: takes in what is seen.
             notifications: gets an echo sent after each answer; None where none are listened for.
+            primary: gets where the server's log is; None where no replica is read.
         """
         self._connect, self._retry_s = connect, retry_s
         self._state, self._availability = state, availability
-        self._notifications = notifications
+        self._notifications, self._primary = notifications, primary
 
     async def _run(self) -> None:
         """Ask until cancelled."""
@@ -86,6 +89,8 @@ class Heartbeat(BackgroundTask):
                 began = time.monotonic()
                 is_standby = await self._ask(session)
                 self._state.is_connected = True
+                if self._primary is not None:
+                    await self._primary.ask(session, VERSION_TIMEOUT_S)
                 # A standby server refuses to listen.
                 if self._notifications is not None and not is_standby:
                     await self._notifications.send_echo(session)

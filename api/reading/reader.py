@@ -1,7 +1,7 @@
 """The interface by which HTTP routes and access control reach the online features."""
 
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from api.answer.rows import Row
 from api.plans.plan import Plan, Selection
@@ -11,6 +11,16 @@ from streamflow.catalog.model import Catalog, Service
 
 Inputs = Mapping[str, Any]
 NOTHING: Inputs = {}
+
+
+class Answerable(NamedTuple):
+    """Rows that were read, with what an answer is made of them by."""
+
+    plan: Plan
+    catalog: Catalog
+    rows: list[Row]
+    lag_s: float | None = None
+    """Seconds that the replica may be behind; None where the primary was read."""
 
 
 class Entities(Protocol):
@@ -75,7 +85,7 @@ class FeatureReader(Protocol):
 
     async def rows(
         self, selection: Selection, expected: Sequence[str], entities: Entities, caller: str = ""
-    ) -> tuple[Plan, Catalog, list[Row]]:
+    ) -> Answerable:
         """The plan of a selection, the catalog, and the rows of `entities`.
 
         Raises as `one` does, and what `entities` raises.

@@ -4,6 +4,7 @@ Rows of another catalog, and refusals by one ("no such feature"), are no answers
 that the database has no newer catalog.
 """
 
+import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Awaitable, Callable
@@ -18,6 +19,9 @@ from streamflow.catalog.model import Catalog
 from streamflow.errors import SchemaMissing, UnknownName
 
 MOST_ATTEMPTS = 20
+REPLAY_S = 0.05
+"""Seconds that a replica is given to replay a change of the catalog, before each of the attempts
+that find it has not."""
 CONFIRMATIONS_PER_S, CONFIRMATIONS_BURST = 10, 5
 """Queries that confirm refusals, a second in the long run and after a rest."""
 REPEATED_S = 0.2
@@ -90,8 +94,20 @@ class CatalogRetry:
     """Runs work again as long as the catalog changes under it."""
 
     def __init__(
-        self, state: State, catalog_reader: CatalogReader, confirmations: Confirmations
+        self,
+        state: State,
+        catalog_reader: CatalogReader,
+        confirmations: Confirmations,
+        reads_replica: bool = False,
     ) -> None:
+        """
+        Args:
+            state: has the catalog.
+            catalog_reader: reads another one.
+            confirmations: confirms refusals.
+            reads_replica: whether rows come from a server that may have the catalog later.
+        """
+        self._reads_replica = reads_replica
         self._state, self._catalog_reader = state, catalog_reader
         self._confirmations = confirmations
 
@@ -111,6 +127,9 @@ class CatalogRetry:
             except (RefusedByCatalog, UnknownName) as error:
                 if await self._confirmations.is_final(error):
                     raise
+        if self._reads_replica:
+            newer = self._state.unreadable_reason
+            raise NotReady(newer or "the replica has not got the last change of the features yet")
         raise NotReady("the catalog changes faster than it can be read")
 
     async def _renew(self, error: Outdated) -> None:
@@ -118,6 +137,9 @@ class CatalogRetry:
         if self._state.version != error.version:
             return
         await self._catalog_reader.refresh()
+        if self._state.version == error.version and self._reads_replica:
+            await asyncio.sleep(REPLAY_S)
+            return
         if self._state.version == error.version and isinstance(error.__cause__, SchemaMissing):
             newer = self._state.unreadable_reason
             raise NotReady(newer or "the online tables are not there yet") from error

@@ -17,6 +17,7 @@ from prometheus_client.core import (
 from prometheus_client.registry import Collector
 
 from api.http.observers import METHODS
+from api.postgres.replica import Replicas
 from api.reading.features import Features
 
 BUCKETS = (
@@ -83,6 +84,8 @@ class Metrics(Collector):
         yield from self._request_metrics()
         yield from self._superseded_metrics()
         yield from self._read_metrics()
+        if self._features.replicas is not None:
+            yield from self._replica_metrics(self._features.replicas)
 
     def _request_metrics(self) -> Iterator[Metric]:
         requests = CounterMetricFamily(
@@ -169,6 +172,20 @@ class Metrics(Collector):
             "catalog_too_new",
             "1 while there is a catalog that only a later version can read, else 0.",
             state.unreadable_reason is not None,
+        )
+
+    def _replica_metrics(self, replicas: Replicas) -> Iterator[Metric]:
+        lag_s = replicas.lag_s
+        if lag_s is not None:
+            yield gauge(
+                "replica_lag_seconds",
+                "Seconds that the replica may be behind, of several the most; +Inf while unknown.",
+                lag_s,
+            )
+        yield gauge(
+            "replica_lag_limit_seconds",
+            "Seconds behind from which on a replica is not read.",
+            replicas.primary.most_lag_s,
         )
 
 

@@ -11,11 +11,11 @@ from opentelemetry.context import Context
 from opentelemetry.trace import Link, Span, SpanContext, SpanKind, StatusCode
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from api.answer.rows import Entry, Row
+from api.answer.rows import Entry
 from api.http import fast_path
 from api.http.middleware import HEADER, route_template
 from api.plans.plan import Plan
-from api.reading.batch import Reads, Turn
+from api.reading.batch import Read, Reads, Turn
 
 MOST_LINKS = 128
 """Requests that the span of a query names, as many as OpenTelemetry keeps by default."""
@@ -82,7 +82,7 @@ class TracedReads(Reads):
         self._tracer = trace.get_tracer("streamflow")
         self._asked: dict[tuple[Plan, Any], list[SpanContext]] = {}
 
-    async def one(self, plan: Plan, key: Any) -> tuple[Entry | None, int]:
+    async def one(self, plan: Plan, key: Any) -> tuple[Entry | None, int, float | None]:
         """The entry of a row, as Reads.one gives it; remembers which request asked."""
         own = trace.get_current_span().get_span_context()
         asked = self._asked.setdefault((plan, key), [])
@@ -104,7 +104,7 @@ class TracedReads(Reads):
         ):
             await super()._answer(plan, batch)
 
-    async def _rows(self, plan: Plan, keys: Sequence[Sequence[Any]]) -> list[Row]:
+    async def _rows(self, plan: Plan, keys: Sequence[Sequence[Any]]) -> Read:
         attributes: dict[str, Any] = {
             "db.system.name": "postgresql",
             "streamflow.keys": len(keys[0]),

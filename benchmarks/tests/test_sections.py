@@ -8,7 +8,7 @@ from benchmarks import report
 from benchmarks.context import Context
 from benchmarks.figures import OURS
 from benchmarks.postgres import Databases
-from benchmarks.sections import workers
+from benchmarks.sections import lake, workers
 from benchmarks.sides import machine_floor, pgbench
 
 
@@ -19,6 +19,14 @@ def test_two_workers_stand_beside_one(context: Context) -> None:
     for row in section.rows:
         assert row.samples.keys() == {OURS, workers.ONE}
         assert row.missing == {}
+
+
+@pytest.mark.slow
+def test_the_lake_stands_beside_duckdb_alone(context: Context) -> None:
+    section = lake.measure(context)
+    assert [row.unit for row in section.rows[:4]] == ["s", "CPU s", "MB", "s"]
+    for row in section.rows[:3]:
+        assert row.samples.keys() == {OURS, lake.BARE, lake.DATABASE}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The blocks of docs/training-sets.md, run in the page's order."""
+"""The blocks of docs/training-sets.md and docs/lake.md, run in each page's order."""
 
 import doctest
 import io
@@ -13,17 +13,25 @@ from jobs.ingest.load import ingest
 from jobs.run.ledger import recorded
 from jobs.tests.acting import done, streamflow
 
-PAGE = Path(__file__).parents[1] / "training-sets.md"
+DOCS = Path(__file__).parents[1]
+COMMANDS = {"training-sets.md": 5, "lake.md": 3}
+"""How many blocks of commands each page has."""
 
 
+@pytest.mark.parametrize("page", COMMANDS)
 def test_the_page_does_what_it_says(
-    database: str, small_months: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    page: str,
+    database: str,
+    small_months: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("STREAMFLOW_LAKE_URL", str(tmp_path / "lake"))
     with recorded("ingest") as run:
         ingest(run, small_months / "month_000", date(2024, 1, 31))
-    blocks = re.findall(r"```(\w+)\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert [language for language, _ in blocks].count("console") == 5
+    blocks = re.findall(r"```(\w+)\n(.*?)```", (DOCS / page).read_text(), re.DOTALL)
+    assert [language for language, _ in blocks].count("console") == COMMANDS[page]
     known: dict[str, object] = {}
     for language, block in blocks:
         match language:
@@ -48,7 +56,7 @@ def run_commands(block: str) -> None:
 
 def run_examples(block: str, known: dict[str, object]) -> None:
     """Runs the lines of a Python session, each of which prints what stands below it."""
-    test = doctest.DocTestParser().get_doctest(block, known, "page", str(PAGE), 0)
+    test = doctest.DocTestParser().get_doctest(block, known, "page", None, 0)
     report = io.StringIO()
     result = doctest.DocTestRunner().run(test, out=report.write, clear_globs=False)
     known |= test.globs

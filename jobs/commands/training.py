@@ -12,7 +12,7 @@ from jobs.commands.features import Service
 from jobs.run import console, ledger
 from jobs.run.urls import without_secrets
 
-Where = Literal["database", "lake"]
+OriginName = Literal["database", "lake"]
 
 
 def training_set(
@@ -51,8 +51,8 @@ def training_set(
         int | None,
         typer.Option(min=1, metavar="N", help="A folder of Parquet files, N rows each at most."),
     ] = None,
-    where: Annotated[
-        Where,
+    origin: Annotated[
+        OriginName,
         typer.Option(
             "--from", help="What it is read from; the lake is that of STREAMFLOW_LAKE_URL."
         ),
@@ -86,7 +86,7 @@ def training_set(
         "split_by_key": split_by_key,
         "split_seed": split_seed,
         "rows_per_file": rows_per_file,
-        "where": where if where != "database" else None,
+        "origin": origin if origin != "database" else None,
     }
 
     def current() -> dict[str, Any] | None:
@@ -100,8 +100,8 @@ def training_set(
 
 def verify(
     path: Annotated[str, typer.Argument(help="A training set: a path or any fsspec URL.")],
-    where: Annotated[
-        Where,
+    origin: Annotated[
+        OriginName,
         typer.Option(
             "--from", help="The lake in place of the database: in the versions it was built from."
         ),
@@ -114,5 +114,5 @@ def verify(
     with reporting():
         from jobs.training.verify import verify as verified
 
-        manifest = verified(path, where)
-        console.say(f"{without_secrets(path)}: {manifest.rows:,} rows, equal to the {where}")
+        manifest = verified(path, origin)
+        console.say(f"{without_secrets(path)}: {manifest.rows:,} rows, equal to the {origin}")

@@ -10,7 +10,7 @@ import secrets
 import shlex
 from datetime import date, datetime
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact
@@ -38,6 +38,7 @@ def training_set(
     as_of: date | None = None,
     entities: str = "",
     split_by_key: Annotated[float, Field(ge=0, lt=1)] = 0,
+    origin: Literal["database", "lake"] = "database",
     out: Name,
 ) -> Summary:
     """Joins the labels of a day, or rows of one's own, point-in-time with a service's features.
@@ -51,6 +52,7 @@ def training_set(
             the folder where the flows are served.
         split_by_key: This share of the keys, from 0 to 1, is marked test in a column split, by
             their hash; 0 for no such column.
+        origin: What it is read from: the database, or the lake of Parquet where there is one.
         out: File to write, Parquet or .csv: a name such as january.parquet, which is put in the
             folder where the flows are served, or an fsspec URL such as s3://bucket/january.parquet.
             The run's artifact says how to fetch it.
@@ -65,6 +67,7 @@ def training_set(
         Location(out),
         entities=Location(entities) if entities else None,
         split_by_key=split_by_key or None,
+        origin=origin if origin != "database" else None,
     )
     publish_result(out, summary)
     return summary
@@ -93,6 +96,8 @@ def materialize(
 def ingest_month(source: Name, as_of: date, revision: str = "") -> Summary:
     """Checks a month and stores all of it, or refuses it and changes nothing.
 
+    Where there is a lake, the month is then brought there as well.
+
     Args:
         source: Folder with the month's files: its fsspec URL such as s3://bucket/2024-01, its path
             where the flows are served, or sample://users-N/seed-N/month_NNN for generated ones.
@@ -100,7 +105,10 @@ def ingest_month(source: Name, as_of: date, revision: str = "") -> Summary:
         revision: Any text that tells this load apart from one of the same source.
     """
     prepare(source)
-    return prefect_flows.ingest_month.fn(Location(source), as_of, revision)
+    loaded = prefect_flows.ingest_month.fn(Location(source), as_of, revision)
+    if settings.streamflow().lake_url:
+        prefect_flows.export_snapshots.fn([as_of])
+    return loaded
 
 
 @flow(name="audit")

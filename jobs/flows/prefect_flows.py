@@ -97,7 +97,7 @@ def build_training_dataset(
     split_by_key: float | None = None,
     split_seed: int | None = None,
     rows_per_file: int | None = None,
-    where: Literal["database", "lake"] | None = None,
+    origin: Literal["database", "lake"] | None = None,
 ) -> Summary:
     """Joins a day's labels, or rows of one's own, point-in-time with a service's features."""
     build = step(work.build_training_dataset)
@@ -113,7 +113,7 @@ def build_training_dataset(
             split_by_key,
             split_seed,
             rows_per_file,
-            where,
+            origin,
         )
     )
 
@@ -126,11 +126,11 @@ def materialize_features(
     force: bool = False,
     skip_if_running: bool = False,
     revision: str = "",
-    where: Literal["database", "lake"] | None = None,
+    origin: Literal["database", "lake"] | None = None,
 ) -> Summary:
     """Copies the newest values of a window into the online store."""
     materialize = step(work.materialize_features)
-    return published(materialize(start, end, views, force, skip_if_running, revision, where))
+    return published(materialize(start, end, views, force, skip_if_running, revision, origin))
 
 
 @flow

@@ -49,7 +49,7 @@ def build_training_dataset(
     split_by_key: float | None = None,
     split_seed: int | None = None,
     rows_per_file: int | None = None,
-    where: Literal["database", "lake"] | None = None,
+    origin: Literal["database", "lake"] | None = None,
 ) -> Summary:
     """Writes a service's training set for the labels of `as_of`, or for the rows of `entities`.
 
@@ -58,7 +58,7 @@ def build_training_dataset(
     from jobs.training.build import build, build_from
     from jobs.training.labels import NoLabels
     from jobs.training.layout import layout_of
-    from jobs.training.origin import wait_for_labels
+    from jobs.training.origins import wait_for_labels
 
     what = ledger.given(
         as_of=as_of,
@@ -70,10 +70,10 @@ def build_training_dataset(
         split_by_key=split_by_key,
         split_seed=split_seed,
         rows_per_file=rows_per_file,
-        where=where,
+        origin=origin,
     )
     layout = layout_of(split_at, split_by_key, split_seed or 0, rows_per_file or 0)
-    read_from = where or "database"
+    read_from = origin or "database"
     if as_of is not None:
         wait_for_labels(as_of, read_from)
     with recorded("training-set", **what) as run:
@@ -96,15 +96,15 @@ def materialize_features(
     force: bool = False,
     skip_if_running: bool = False,
     revision: str = "",
-    where: Literal["database", "lake"] | None = None,
+    origin: Literal["database", "lake"] | None = None,
 ) -> Summary:
     """Copies the newest values of a window into the online store; see `jobs/materialize.py`."""
     from jobs.materialize import materialize
 
     window = {"start": start, "end": end, "views": views, "force": force}
-    what = ledger.with_revision(revision, **window, **ledger.given(where=where))
+    what = ledger.with_revision(revision, **window, **ledger.given(origin=origin))
     with recorded("materialize", **what) as run:
-        materialize(run, start, end, views, force, skip_if_running, where or "database")
+        materialize(run, start, end, views, force, skip_if_running, origin or "database")
     return run.summary()
 
 

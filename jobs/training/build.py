@@ -14,13 +14,13 @@ from typing import Any
 from jobs.run.instants import midnight
 from jobs.run.ledger import Run
 from jobs.run.versions import versions
-from jobs.training import origin
+from jobs.training import origins
 from jobs.training.forms import Facts, Form, Open, Written, kept, write
 from jobs.training.freshness import definitions_of
 from jobs.training.join import joined, label_field, require_no_request_data
 from jobs.training.layout import PLAIN, Layout
 from jobs.training.manifest import Manifest
-from jobs.training.origin import Origin, Where
+from jobs.training.origins import Origin, OriginName
 from jobs.training.tally import Tally
 from jobs.training.target import Target
 from streamflow import tracing, training
@@ -35,7 +35,7 @@ def build(
     service: str,
     out: str,
     layout: Layout = PLAIN,
-    where: Where = "database",
+    origin: OriginName = "database",
 ) -> Manifest:
     """Writes the training set of `service` for the labels of `as_of` to `out`, with its manifest.
 
@@ -46,7 +46,7 @@ def build(
     Args:
         out: a path or any fsspec URL, Parquet unless it ends in .csv; the manifest goes beside it
             as `OUT.manifest.json`.
-        where: what labels and features are read from; the lake gives the same bytes.
+        origin: what labels and features are read from; the lake gives the same bytes.
 
     Raises:
         NoLabels: the day has none.
@@ -56,7 +56,7 @@ def build(
     target = Target(out)
     form = target.form(layout.rows_per_file)
     instant = midnight(as_of)
-    with origin.opened(service, where) as found:
+    with origins.opened(service, origin) as found:
         features = found.features
         require_no_request_data(features)
         labels = found.labels(instant)
@@ -79,7 +79,7 @@ def build_from(
     out: str,
     layout: Layout = PLAIN,
     timestamp_column: str | None = None,
-    where: Where = "database",
+    origin: OriginName = "database",
 ) -> Manifest:
     """Writes the training set of `service` for a spine to `out`, with its manifest.
 
@@ -88,7 +88,7 @@ def build_from(
 
     Args:
         entities: a file's path or fsspec URL, or a query; see `streamflow.training.build`.
-        out, where: as for `build`; a query is run by the database alone.
+        out, origin: as for `build`; a query is run by the database alone.
 
     Raises:
         SpineRefused: the spine is not fit for it; nothing was written.
@@ -100,7 +100,7 @@ def build_from(
     target = Target(out)
     form = target.form(layout.rows_per_file)
     target.require_other_than(entities)
-    with origin.opened(service, where) as found:
+    with origins.opened(service, origin) as found:
         features = found.features
 
         def fill(opened: Open) -> Manifest:

@@ -17,7 +17,7 @@ from jobs.run.earlier_runs import IS_OURS, done, nothing_to_do
 from jobs.run.instants import iso, midnight
 from jobs.run.ledger import shown_parameters
 from jobs.run.versions import versions
-from jobs.training import origin
+from jobs.training import origins
 from jobs.training.target import Target
 from streamflow import training
 from streamflow.errors import ConfigurationError
@@ -86,10 +86,10 @@ def built_before(as_of: date, service: str, out: str, **layout: Any) -> dict[str
 def has_changed(versions: dict[str, int], instant: datetime) -> bool:
     """True where the lake has other rows at or before an instant than it had in these versions."""
     try:
-        before = origin.present(versions)
+        before = origins.present(versions)
     except ConfigurationError:  # it is another lake, or forgot them
         return True
-    return before.until(instant) != origin.present().until(instant)
+    return before.until(instant) != origins.present().until(instant)
 
 
 FRESH = f"""

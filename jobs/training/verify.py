@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 
 from jobs.run.instants import midnight
-from jobs.training import origin
+from jobs.training import origins
 from jobs.training.build import facts_of
 from jobs.training.forms import Facts, kept, nowhere, write
 from jobs.training.join import joined
 from jobs.training.manifest import Manifest
-from jobs.training.origin import Origin, Where
+from jobs.training.origins import Origin, OriginName
 from jobs.training.stored import Stored
 from jobs.training.target import Target
 from streamflow import training
@@ -36,14 +36,14 @@ if TYPE_CHECKING:
 Again = Callable[[], AbstractContextManager[training.TrainingSet]]
 
 
-def verify(out: str, where: Where = "database") -> Manifest:
+def verify(out: str, origin: OriginName = "database") -> Manifest:
     """Builds the training set at `out` anew from the database and compares.
 
     By the features that its manifest lists, whatever its service has by now. The labels of a day
     are taken from the database, the rows of a spine from the training set itself.
 
     Args:
-        where: the lake in place of the database, in the versions that the manifest names, or as
+        origin: the lake in place of the database, in the versions that the manifest names, or as
             it is now for a set that was not built from it.
 
     Raises:
@@ -62,7 +62,7 @@ def verify(out: str, where: Where = "database") -> Manifest:
     facts = stored.facts()
     require_facts(stored, facts)
     with features_in(contract, target.out) as features:
-        again = made_again(origin.of(features, where, manifest.lake.get("versions")), stored)
+        again = made_again(origins.of(features, origin, manifest.lake.get("versions")), stored)
         with again() as made:
             final = kept(made.reader.schema, stored.form)
             batches: Iterable[pa.RecordBatch] = (batch.cast(final) for batch in made.reader)

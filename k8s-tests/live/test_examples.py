@@ -14,6 +14,7 @@ from kit.render import EXAMPLES
 HERE = ("laptop",)
 ELSEWHERE = ("gitops",)
 NOT_INSTALLED = {
+    "cnpg": "takes CloudNativePG's operator; test_cnpg.py holds it against the operator's schema",
     "move": "takes a server of another name; test_move_to_production.py gives it one",
     "openshift": "has users of OpenShift's; without, the image of PostgreSQL would be root",
     "production": "takes a registry, S3 and a server; test_move_to_production.py does with less",

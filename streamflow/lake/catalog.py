@@ -16,7 +16,7 @@ from sqlalchemy import Connection, NullPool, create_engine
 from sqlalchemy.exc import DBAPIError
 
 from streamflow import settings
-from streamflow.errors import ConfigurationError, StreamflowError
+from streamflow.errors import ConfigurationError, StreamflowError, reason
 from streamflow.lake.files import AnyFiles, warehouse
 from streamflow.postgres import options
 from streamflow.postgres.connect import translated
@@ -91,6 +91,8 @@ def explained() -> Iterator[None]:
             raise error.orig or error from error
         except CommitFailedException as error:
             raise StreamflowError(f"the lake was written by another run: {error}") from error
-        except OSError as error:
-            said = f"the lake at {url()} cannot be used: {error}"
+        except (StreamflowError, psycopg.Error):
+            raise
+        except Exception as error:  # each kind of file system has errors of its own
+            said = f"the lake at {url()} cannot be used: {reason(error)}"
             raise StreamflowError(without_secrets(said)) from None

@@ -81,19 +81,16 @@ def export(
         StreamflowError: the lake cannot be written.
     """
     place = files.warehouse(catalog.url())
-    with (
-        connect_to_lock(autocommit=True) as locking,
-        lock(locking, LOCK),
-        connect(from_environment(), SCHEMA, WORK_MEM) as database,
-    ):
-        months = months_of(database, declared, instants)
+    found: list[Month] = []
+    with connect_to_lock(autocommit=True) as locking, lock(locking, LOCK):
         known = present(declared)
-        found: list[Month] = []
-        for snapshot in tables(declared):
-            for instant in months:
-                with staged(database, snapshot, instant) as file:
-                    found.append(stored(file, place, known, again))
-                told(found[-1])
+        with connect(from_environment(), SCHEMA, WORK_MEM) as database:
+            months = months_of(database, declared, instants)
+            for snapshot in tables(declared):
+                for instant in months:
+                    with staged(database, snapshot, instant) as file:
+                        found.append(stored(file, place, known, again))
+                    told(found[-1])
         commit(declared, [one for one in found if one.is_new])
     return found
 
@@ -111,8 +108,8 @@ def months_of(
     Raises:
         ConfigurationError: PostgreSQL has not all of those that are wanted; names the first.
     """
-    query = sql.SQL("SELECT DISTINCT {} FROM {} ORDER BY 1").format(
-        sql.Identifier(TIME), sql.Identifier(SCHEMA, declared.labels.table)
+    query = sql.SQL(MONTHS).format(
+        time=sql.Identifier(TIME), labels=sql.Identifier(SCHEMA, declared.labels.table)
     )
     there = [one for (one,) in connection.execute(query)]
     for one in wanted:
@@ -120,6 +117,17 @@ def months_of(
             days = ", ".join(str(day.date()) for day in there) or "none"
             raise ConfigurationError(f"no month {one.date()} is stored; there are: {days}")
     return sorted(set(wanted)) or there
+
+
+MONTHS = """
+    WITH RECURSIVE months AS (
+        SELECT min({time}) AS month FROM {labels}
+        UNION ALL
+        SELECT (SELECT min({time}) FROM {labels} WHERE {time} > month)
+        FROM months WHERE month IS NOT NULL
+    )
+    SELECT month FROM months WHERE month IS NOT NULL ORDER BY month"""
+"""The months that have labels, which all have, by going from one to the next in the index."""
 
 
 def present(declared: Snapshots) -> dict[tuple[str, datetime], str]:

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import pyarrow as pa
@@ -20,9 +22,9 @@ from streamflow.lake.views import LakeView, views_of
 from streamflow.offline.arrays import numbers
 from streamflow.offline.arrow import BATCH_ROWS
 from streamflow.offline.features import Features, Spine, in_types
-from streamflow.offline.join.newest import FEW_ROWS
 from streamflow.offline.local_columns import Rows
 from streamflow.offline.spine.entities import SpineRows
+from streamflow.offline.spine.memory import Stored
 from streamflow.snapshots import KEY, TIME, Snapshots
 from streamflow.visible_text import quoted
 
@@ -93,44 +95,107 @@ def features_of(source: Lake, features: Features) -> Features:
             raise QueryRefused(
                 "a query is run by PostgreSQL; from the lake, give the rows as a file"
             )
-        with (
-            session.opened() as database,
-            in_types(beside(database, source, views, spine), spine, features.contract) as typed,
-        ):
-            yield typed
+        with TemporaryDirectory(prefix="lake-") as folder:
+            parts = [Path(folder, f"{at}.arrow") for at in range(len(views))]
+            with session.opened() as database:
+                keys = load(database, spine, views)
+                for view, part in zip(views, parts, strict=True):
+                    query = newest(view, keys[view.key], source.relations[view.snapshot.table])
+                    write(database, query, part)
+            with in_types(zipped(spine, parts), spine, features.contract) as typed:
+                yield typed
 
     return replace(features, joined=joined)
 
 
-def beside(
-    database: duckdb.DuckDBPyConnection,
-    source: Lake,
-    views: Sequence[LakeView],
-    spine: SpineRows,
-) -> pa.RecordBatchReader:
-    """The columns of a spine and the features beside them, in its order."""
-    keys = list(dict.fromkeys(view.key for view in views))
-    load(database, spine, keys)
-    few = {key for key in keys if most_rows(database, keys.index(key)) <= FEW_ROWS}
-    query = join(source, views, keys, few)
+def load(
+    database: duckdb.DuckDBPyConnection, spine: SpineRows, views: Sequence[LakeView]
+) -> dict[str, str]:
+    """Makes the table `spine` with number, time and keys of the rows, these as texts k0, k1, …
+
+    Returns:
+        The names that the join keys have there, by those they have in the spine.
+
+    Raises:
+        SpineRefused: there is no row, or one without time or key.
+        KeyMismatch: a key is of a type that is never a user.
+    """
+    keys = {key: f"k{at}" for at, key in enumerate(dict.fromkeys(one.key for one in views))}
+    for key in keys:
+        kind = spine.spine.schema.field(key).type
+        if not is_text(kind):
+            raise KeyMismatch(
+                f"column {quoted(key)} of the entity rows is {kind} and {KEY} in the lake is text:"
+                " it cannot be converted without loss"
+            )
+    columns = "".join(f", {one} VARCHAR" for one in keys.values())
+    database.execute(f"CREATE TABLE spine (n BIGINT, ts TIMESTAMPTZ{columns})")
+    # Batch by batch, since DuckDB would make an error of its own of one that comes in a stream.
+    for batch in spine.sent(list(keys)):
+        database.register("given", pa.Table.from_batches([batch]))
+        database.execute("INSERT INTO spine SELECT * FROM given")
+        database.unregister("given")
+    return keys
+
+
+def is_text(kind: pa.DataType) -> bool:
+    """True for types of keys whose text is the key: texts, whole numbers and decimals."""
+    texts = (pa.types.is_string, pa.types.is_large_string)
+    known = (*texts, pa.types.is_integer, pa.types.is_decimal128)
+    return any(one(kind) for one in known)
+
+
+def newest(view: LakeView, key: str, rows: str) -> str:
+    """The query of a view's features for each row of the spine, in its order, with its number.
+
+    Args:
+        key: the column of the spine that is the user.
+        rows: the view's table, as a query.
+    """
+    form = "{}"
+    if view.ttl:
+        length = view.ttl // timedelta(microseconds=1)
+        form = f"CASE WHEN s.{TIME} >= e.ts - to_microseconds({length}) THEN {{}} END"
+    features = "".join(f", {form.format(one)} AS {name(called)}" for one, called in view.features)
+    return (
+        f"SELECT e.n{features} FROM spine AS e ASOF LEFT JOIN ({rows}) AS s"
+        f" ON s.{KEY} = e.{key} AND s.{TIME} <= e.ts ORDER BY e.n"
+    )
+
+
+def write(database: duckdb.DuckDBPyConnection, query: str, part: Path) -> None:
+    """Writes the rows of a query to a file of Arrow's.
+
+    Each view has its own: joined in one query, all of them would need the memory at once.
+    """
     # Not of `execute`, which first keeps all rows.
     found: pa.RecordBatchReader = database.sql(query).to_arrow_reader(BATCH_ROWS)
-    fields = pa.schema([*spine.spine.schema, *list(found.schema)[1:]])
-    return pa.RecordBatchReader.from_batches(fields, zipped(spine, found, fields))
+    with pa.ipc.new_stream(str(part), found.schema) as file:
+        for batch in read(found):
+            file.write_batch(batch)
 
 
-def zipped(
-    spine: SpineRows, found: pa.RecordBatchReader, fields: pa.Schema
-) -> Iterator[pa.RecordBatch]:
-    """The rows of both, which are as many, in batches of BATCH_ROWS."""
-    own, features, done = Rows(spine.spine.to_batches()), Rows(read(found)), 0
-    while (here := own.take(BATCH_ROWS)) is not None:
-        batch = features.take(here.num_rows)
-        # The two are put together by their order alone, so that it has to be this one.
-        if batch is None or not batch.column(0).equals(numbers(done + 1, here.num_rows)):
-            raise StreamflowError(f"DuckDB gave other rows than asked for, after row {done}")
-        done += here.num_rows
-        yield pa.RecordBatch.from_arrays([*here.columns, *batch.columns[1:]], schema=fields)
+def zipped(spine: SpineRows, parts: Sequence[Path]) -> pa.RecordBatchReader:
+    """The columns of a spine and, beside them, those of files that have as many rows."""
+    stored = [Stored(pa.ipc.open_stream(str(one)).schema, str(one)) for one in parts]
+    found = [pa.schema(list(one.schema)[1:]) for one in stored]
+    fields = pa.schema([*spine.spine.schema, *(field for one in found for field in one)])
+
+    def batches() -> Iterator[pa.RecordBatch]:
+        own, done = Rows(spine.spine.to_batches()), 0
+        features = [Rows(one.to_batches()) for one in stored]
+        while (here := own.take(BATCH_ROWS)) is not None:
+            counted, columns = numbers(done + 1, here.num_rows), list(here.columns)
+            for rows in features:
+                batch = rows.take(here.num_rows)
+                # They are put together by their order alone, so that it has to be this one.
+                if batch is None or not batch.column(0).equals(counted):
+                    raise StreamflowError(f"DuckDB gave other rows than asked for, after {done}")
+                columns += batch.columns[1:]
+            done += here.num_rows
+            yield pa.RecordBatch.from_arrays(columns, schema=fields)
+
+    return pa.RecordBatchReader.from_batches(fields, batches())
 
 
 def read(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
@@ -139,88 +204,3 @@ def read(found: pa.RecordBatchReader) -> Iterator[pa.RecordBatch]:
         yield from found
     except (pa.ArrowException, OSError) as error:
         raise session.explanation(error) from None
-
-
-def load(database: duckdb.DuckDBPyConnection, spine: SpineRows, keys: Sequence[str]) -> None:
-    """Makes the table `spine` with number, time and keys of the rows, these as texts k0, k1, …
-
-    Raises:
-        SpineRefused: there is no row, or one without time or key.
-        KeyMismatch: a key is of a type that is never a user.
-    """
-    for key in keys:
-        kind = spine.spine.schema.field(key).type
-        if not is_text(kind):
-            raise KeyMismatch(
-                f"column {quoted(key)} of the entity rows is {kind} and {KEY} in the lake is text:"
-                " it cannot be converted without loss"
-            )
-    columns = ", ".join(f"k{at} VARCHAR" for at in range(len(keys)))
-    database.execute(f"CREATE TABLE spine (n BIGINT, ts TIMESTAMPTZ, {columns})")
-    # Batch by batch, since DuckDB would make an error of its own of one that comes in a stream.
-    for batch in spine.sent(keys):
-        database.register("given", pa.Table.from_batches([batch]))
-        database.execute("INSERT INTO spine SELECT * FROM given")
-        database.unregister("given")
-
-
-def is_text(kind: pa.DataType) -> bool:
-    """True for types of keys whose text is the key: texts, and whole numbers."""
-    known = (pa.types.is_string, pa.types.is_large_string, pa.types.is_integer)
-    return any(one(kind) for one in known)
-
-
-def most_rows(database: duckdb.DuckDBPyConnection, key: int) -> int:
-    """The number of rows that the most frequent user of a spine has."""
-    query = f"SELECT max(n) FROM (SELECT count(*) AS n FROM spine GROUP BY k{key})"
-    ((found,),) = database.sql(query).fetchall()
-    return int(found)
-
-
-def join(source: Lake, views: Sequence[LakeView], keys: Sequence[str], few: set[str]) -> str:
-    """The query of all features, in the order of the spine."""
-    outputs, joins = [], []
-    for at, view in enumerate(views):
-        form = newest if view.key in few else asof
-        outputs += [
-            f"v{at}.f.f{number} AS {name(called)}"
-            for number, (_, called) in enumerate(view.features)
-        ]
-        rows = form(view, keys.index(view.key), source.relations[view.snapshot.table])
-        joins.append(f"LEFT JOIN ({rows}) AS v{at} USING (n)")
-    return f"SELECT n, {', '.join(outputs)} FROM spine {' '.join(joins)} ORDER BY n"
-
-
-def newest(view: LakeView, key: int, rows: str) -> str:
-    """The newest row of each row of the spine, by looking at all of its user's.
-
-    Half the work of `asof` while a user has few rows in the spine, and otherwise too much.
-    """
-    return (
-        f"SELECT e.n, arg_max({taken(view)}, s.{TIME}) AS f FROM spine AS e JOIN ({rows}) AS s"
-        f" ON s.{KEY} = e.k{key} AND {seen(view)} GROUP BY e.n"
-    )
-
-
-def asof(view: LakeView, key: int, rows: str) -> str:
-    """The newest row of each row of the spine, by going through both in the order of time."""
-    old = f" WHERE {seen(view)}" if view.ttl else ""
-    return (
-        f"SELECT e.n, {taken(view)} AS f FROM spine AS e ASOF JOIN ({rows}) AS s"
-        f" ON s.{KEY} = e.k{key} AND s.{TIME} <= e.ts{old}"
-    )
-
-
-def taken(view: LakeView) -> str:
-    """The features of a row `s` as one value."""
-    parts = (f"f{number} := {one}" for number, (one, _) in enumerate(view.features))
-    return f"struct_pack({', '.join(parts)})"
-
-
-def seen(view: LakeView) -> str:
-    """The condition that the row `e` of the spine sees the row `s`."""
-    found = f"s.{TIME} <= e.ts"
-    if view.ttl:
-        length = view.ttl // timedelta(microseconds=1)
-        found += f" AND s.{TIME} >= e.ts - to_microseconds({length})"
-    return found

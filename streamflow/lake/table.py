@@ -18,6 +18,11 @@ from streamflow.postgres.snapshot_tables import SCHEMA as NAMESPACE
 from streamflow.snapshots import TIME
 from streamflow.visible_text import without_secrets
 
+FEW_MANIFESTS = {
+    "commit.manifest-merge.enabled": "true",
+    "commit.manifest.min-count-to-merge": "4",
+}
+"""The settings by which a reader opens a few files of metadata, not one for each month."""
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -80,7 +85,7 @@ class LakeTable:
         catalog.create_namespace_if_not_exists(NAMESPACE)
         found = cls.load(catalog, name)
         if found is None:
-            made = catalog.create_table((NAMESPACE, name), schema)
+            made = catalog.create_table((NAMESPACE, name), schema, properties=FEW_MANIFESTS)
             with made.update_spec() as change:
                 change.add_field(TIME, IdentityTransform(), TIME)
             return cls(name, made, None)

@@ -33,18 +33,21 @@ LATEST = "@latest"
 async def answer(features: FeatureReader, request: OnlineRequest, expected: Sequence[str]) -> Reply:
     """The answer; its header `Contract` has the hash of the features' contract.
 
-    An older contract has the headers of `marks` besides, since the body has no place for them.
+    An older contract has the headers of `marks` besides, and an answer that was read from a replica
+    `Replica-Lag`, since the body has no place for them.
 
     Raises as `FeatureReader.one` does.
     """
     entities = OnlineEntities(request, features.settings.max_users)
-    plan, _, rows = await features.rows(selection_of(request), expected, entities)
+    plan, _, rows, lag_s = await features.rows(selection_of(request), expected, entities)
     writer: OnlineAnswers | None = plan.writers.get(OnlineAnswers)
     if writer is None:
         writer = plan.writers[OnlineAnswers] = OnlineAnswers(plan)
     full = request.full_feature_names
     body = writer.body(entities.given, rows, instants.now(), full, entities.values)
-    return Reply(200, JSON, body, ((b"contract", plan.hash.encode()), *marks(plan.superseded)))
+    lag = () if lag_s is None else ((b"replica-lag", b"%.3f" % lag_s),)
+    headers = ((b"contract", plan.hash.encode()), *marks(plan.superseded), *lag)
+    return Reply(200, JSON, body, headers)
 
 
 def selection_of(request: OnlineRequest) -> Selection:

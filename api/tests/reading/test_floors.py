@@ -31,7 +31,10 @@ def fields_of(thing: Any) -> dict[str, Any]:
     return {**getattr(thing, "__dict__", {})}
 
 
-def test_no_object_is_held_by_one_that_it_holds(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("read_host", ["", "replica"])
+def test_no_object_is_held_by_one_that_it_holds(
+    monkeypatch: pytest.MonkeyPatch, read_host: str
+) -> None:
     monkeypatch.setenv("PGHOST", "nowhere")
     open_, seen, path = set[int](), set[int](), list[str]()
 
@@ -47,7 +50,7 @@ def test_no_object_is_held_by_one_that_it_holds(monkeypatch: pytest.MonkeyPatch)
             seen.add(id(thing))
         path.pop()
 
-    features = Features(ApiSettings())
+    features = Features(ApiSettings(read_host=read_host))
     walk(features)
     assert len(seen) > 12
 

@@ -45,9 +45,27 @@ def primary(
         yield where
 
 
-@contextmanager
-def backup(folder: Path, source: dict[str, str], *options: str) -> Iterator[Server]:
+def backup(folder: Path, source: dict[str, str], *options: str) -> AbstractContextManager[Server]:
     """A server that runs from a base backup of `source`; `options` are pg_basebackup's."""
+    copying = ("pg_basebackup", "--checkpoint=fast", "--no-sync", *options)
+    return own_server(folder, source, *copying)
+
+
+def another_cluster(folder: Path) -> AbstractContextManager[Server]:
+    """A server of a new cluster, whose superuser has the name of the tests' own."""
+    where = {"PGUSER": "postgres", "PGPORT": "5432"}
+    return own_server(folder, where, "initdb", "--no-sync", "--auth=trust", "--username=postgres")
+
+
+@contextmanager
+def own_server(folder: Path, source: dict[str, str], *making: str) -> Iterator[Server]:
+    """A server of the test's own, with data that a program makes.
+
+    Args:
+        folder: in which its data is.
+        source: PG* variables.
+        making: the program, and its options.
+    """
     handle = embedded.attach(folder / "postgres")
     data = folder / f"backup-{uuid.uuid4().hex[:8]}"
 
@@ -64,13 +82,18 @@ def backup(folder: Path, source: dict[str, str], *options: str) -> Iterator[Serv
         )
 
     with TemporaryDirectory() as sockets, rights(data, Path(sockets), handle.system_user):
-        run("pg_basebackup", "--checkpoint=fast", "--no-sync", *options)
+        run(*making)
         for copied in data.glob(".s.PGSQL.*"):
             copied.unlink()
         where = f"-c listen_addresses= -c unix_socket_directories={sockets}"
-        run("pg_ctl", "start", "--wait", f"--log={data}/server.log", f"--options={where}")
+        starting = (f"--log={data}/server.log", f"--options={where}")
+
+        def pg_ctl(action: str, *options: str) -> None:
+            run("pg_ctl", action, "--wait", *(starting if action == "start" else options))
+
+        pg_ctl("start")
         try:
-            yield {**source, "PGHOST": sockets}, lambda action: run("pg_ctl", action, "--wait")
+            yield {**source, "PGHOST": sockets}, pg_ctl
         finally:
             run("pg_ctl", "stop", "--wait", "--mode=immediate")
 

@@ -90,6 +90,19 @@ Call with root, port, parts (a list) and from (a list of peers).
 {{- end }}
 {{- end }}
 
+{{/* A rule that lets the API's pods read replicas; empty where they read none. */}}
+{{- define "streamflow.network.replicas" -}}
+{{- if include "streamflow.api.replicas" . -}}
+- ports:
+    - port: {{ .Values.api.postgres.readPort | int }}
+  {{- with .Values.networkPolicy.postgres.cidr }}
+  to:
+    - ipBlock:
+        cidr: {{ . | quote }}
+  {{- end }}
+{{- end -}}
+{{- end }}
+
 {{/*
 A rule that lets pods report to Prefect; empty when there is none. Where another server is named,
 its port on any host, since a policy knows no names.
@@ -141,6 +154,7 @@ its port on any host, since a policy knows no names.
 {{- $urls := list -}}
 {{- range .Values.jobs.ingest.months }}{{ if eq .source "url" }}{{ $urls = append $urls (.url | default "") }}{{ end }}{{ end -}}
 {{- range .Values.jobs.trainingSet.datasets }}{{ $urls = append $urls (.out | default "") }}{{ end -}}
+{{- $urls = append $urls .Values.jobs.lake.url -}}
 {{- if or (include "streamflow.backup.on" .) .Values.jobs.restore.backup -}}
 {{- $urls = append $urls .Values.jobs.backup.to -}}
 {{- end -}}

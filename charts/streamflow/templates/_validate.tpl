@@ -30,7 +30,7 @@ its mend. Those that are not about one part are in the folder validate.
 {{- if le (int .terminationGracePeriodSeconds) (int $longest) }}
 - api.terminationGracePeriodSeconds ({{ .terminationGracePeriodSeconds }}) ends a pod before its last request: set it above api.preStopSeconds + api.deadlineSeconds ({{ $longest }})
 {{- end }}
-{{- range $name, $value := dict "SERVICE" "api.defaultService" "PROJECT" "api.project" "DEADLINE_S" "api.deadlineSeconds" "KEEP_ALIVE_S" "api.keepAliveSeconds" "KEYS_DIR" "api.auth.existingSecret" "RATE_PER_S" "api.rateLimit.perSecond" "RATE_BURST" "api.rateLimit.burst" }}
+{{- range $name, $value := dict "SERVICE" "api.defaultService" "PROJECT" "api.project" "DEADLINE_S" "api.deadlineSeconds" "KEEP_ALIVE_S" "api.keepAliveSeconds" "READ_HOST" "api.postgres.readHost" "READ_PORT" "api.postgres.readPort" "MAX_LAG_S" "api.postgres.maxLagSeconds" "KEYS_DIR" "api.auth.existingSecret" "RATE_PER_S" "api.rateLimit.perSecond" "RATE_BURST" "api.rateLimit.burst" }}
 {{- if hasKey ($.Values.api.settings | default dict) $name }}
 - api.settings.{{ $name }} has a value of its own: set {{ $value }} instead
 {{- end }}
@@ -77,6 +77,9 @@ its mend. Those that are not about one part are in the folder validate.
 - {{ $here }}: {{ $key }} is written by another entry as well; remove one of the two
 {{- end }}
 {{- $_ := set $sets $key true }}
+{{- if and (eq (.from | default "") "lake") (not $.Values.jobs.lake.url) }}
+- {{ $here }} is read from the lake, and there is none: set jobs.lake.url, or take from out
+{{- end }}
 {{- end -}}
 {{- end }}
 
@@ -98,6 +101,23 @@ its mend. Those that are not about one part are in the folder validate.
 {{- end -}}
 {{- end }}
 
+{{- define "streamflow.validate.replicas" -}}
+{{- if include "streamflow.api.replicas" . -}}
+{{- with .Values.api.postgres -}}
+{{- $value := empty .readHost | ternary "api.postgres.readHostKey" "api.postgres.readHost" -}}
+{{- if not $.Values.postgres.external.enabled }}
+- {{ $value }} names a replica, but the bundled PostgreSQL has none: set postgres.external.enabled=true and postgres.external.host to the primary, or leave it empty
+{{- end }}
+{{- if and .readHost .readHostKey }}
+- api.postgres has both readHost and readHostKey; remove one of the two
+{{- end }}
+{{- if eq "true" (get $.Values.api.settings "SERVE_STALE" | toString | lower) }}
+- api.settings.SERVE_STALE gives kept answers, but none are kept with {{ $value }}: leave out one of the two
+{{- end }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{- define "streamflow.validate.postgres" -}}
 {{- $logins := dict -}}
 {{- range $role := include "streamflow.roles.all" . | fromYamlArray -}}
@@ -111,6 +131,7 @@ its mend. Those that are not about one part are in the folder validate.
 {{- $_ := set $logins $login (printf "postgres.roles.%s" $role) }}
 {{- end -}}
 {{- end -}}
+{{- include "streamflow.validate.replicas" . -}}
 {{- with .Values.postgres.external -}}
 {{- if .enabled -}}
 {{- if not .host }}

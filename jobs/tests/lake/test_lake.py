@@ -88,8 +88,14 @@ def test_a_month_that_is_loaded_is_in_the_lake(loaded: Path, small_months: Path)
     assert (line["command"], line["rows"]["unchanged"]) == ("snapshot-export", 250)
 
 
-@pytest.mark.parametrize("service", ["churn_v1", "profile_v1"])
-@pytest.mark.parametrize("form", ["t.parquet", "t.csv", "folder --rows-per-file 7"])
+@pytest.mark.parametrize(
+    ("service", "form"),
+    [
+        ("churn_v1", "t.parquet"),
+        ("profile_v1", "t.csv"),
+        ("churn_v1", "folder --rows-per-file 7"),
+    ],
+)
 def test_a_training_set_has_the_same_bytes_from_both(
     loaded: Path, tmp_path: Path, service: str, form: str
 ) -> None:
@@ -99,11 +105,16 @@ def test_a_training_set_has_the_same_bytes_from_both(
         for origin in ("database", "lake"):
             out = tmp_path / day / origin / name
             asked = ("--as-of", day, "--service", service, "--split-by-key", "0.3", *more)
-            build(out, *asked, "--from", origin)
+            lines(streamflow("training-set", "--out", str(out), *asked, "--from", origin))
             manifest = json.loads(Path(f"{out}.manifest.json").read_text())
             hashes.add(manifest["sha256"])
             assert ("lake" in manifest) == (origin == "lake")
     assert len(hashes) == 2
+    for origin in ("database", "lake"):
+        assert (
+            f"equal to the {origin}"
+            in done(streamflow("verify", str(out), "--from", origin)).stdout
+        )
 
 
 def spine(users: list[str], rows: int) -> pa.Table:
@@ -121,8 +132,7 @@ def spine(users: list[str], rows: int) -> pa.Table:
     )
 
 
-@pytest.mark.parametrize("rows", [9, 60, 700])
-@pytest.mark.parametrize("ttl", [0, 20])
+@pytest.mark.parametrize(("rows", "ttl"), [(9, 0), (9, 20), (700, 0), (700, 20)])
 def test_rows_of_ones_own_get_the_same_features(
     loaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, ttl: int
 ) -> None:
@@ -134,7 +144,7 @@ def test_rows_of_ones_own_get_the_same_features(
     for origin in ("database", "lake"):
         out = tmp_path / f"{origin}.parquet"
         given = ("--entities", str(tmp_path / "rows.parquet"), "--service", "churn_v1")
-        build(out, *given, "--from", origin)
+        lines(streamflow("training-set", "--out", str(out), *given, "--from", origin))
         hashes.add(hashlib.sha256(out.read_bytes()).hexdigest())
     assert len(hashes) == 1
     found = pq.read_table(out).column("monthly_fee")
@@ -310,6 +320,30 @@ def test_a_column_that_is_declared_later_is_null_before(
     for day in DAYS[:2]:
         build(tmp_path / f"{day}.parquet", "--as-of", day, "--from", "lake")
     assert "2024-01-31" in failed("snapshot", "verify")  # its file has no such column yet
+
+
+def test_a_type_that_grew_has_the_same_values(
+    loaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    repo = tmp_path / "repo"
+    repo.mkdir()
+    copy_repository(repo)
+    file = repo / "snapshots.py"
+    before = '"monthly_fee": number(0, 1_000, '
+    assert before in file.read_text()
+    file.write_text(file.read_text().replace(before, '"monthly_fee": exact_number(0, 1_000, '))
+    definitions = repo / "definitions.py"
+    written = definitions.read_text().replace(
+        "import Bool, Float32", "import Bool, Float32, Float64"
+    )
+    head, mark, rest = written.partition('name="monthly_fee"')
+    definitions.write_text(head + mark + rest.replace("Float32", "Float64", 1))
+    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(repo))
+    done(streamflow("apply"))
+    lines(streamflow("snapshot", "export", "--as-of", DAYS[1]))
+    for day in DAYS[:2]:  # the file of January has 32 bits
+        build(tmp_path / f"{day}.parquet", "--as-of", day, "--from", "lake")
+        assert pq.read_schema(tmp_path / f"{day}.parquet").field("monthly_fee").type == pa.float64()
 
 
 def test_what_the_lake_cannot_give_is_refused(

@@ -14,7 +14,7 @@ from feast.types import Int64, String
 
 from drills import state
 from drills.pooler import Pooler
-from jobs.materialize import Where, materialize
+from jobs.materialize import OriginName, materialize
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
@@ -126,10 +126,10 @@ def test_a_file_of_as_many_bytes_is_the_error_of_its_view(loaded: Path) -> None:
 def test_one_from_each_origin_at_once_are_one_after_the_other(loaded: Path) -> None:
     errors: list[BaseException] = []
 
-    def go(where: Where) -> None:
+    def go(origin: OriginName) -> None:
         try:
-            with recorded("materialize", where=where) as run:
-                materialize(run, where=where)
+            with recorded("materialize", origin=origin) as run:
+                materialize(run, origin=origin)
         except BaseException as error:
             errors.append(error)
 

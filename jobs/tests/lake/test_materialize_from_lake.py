@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from drills import state
-from jobs.materialize import Where, materialize
+from jobs.materialize import OriginName, materialize
 from jobs.run.ledger import Run, recorded
 from jobs.tests.acting import done, execute, streamflow
 from jobs.tests.commands.test_once import lines
@@ -184,19 +184,19 @@ def test_an_older_month_of_the_lake_does_not_replace_a_newer_one(loaded: Path) -
     assert online() == before
 
 
-def go(where: Where, *window: datetime) -> Run:
+def go(origin: OriginName, *window: datetime) -> Run:
     """Runs one recorded materialization."""
-    with recorded("materialize", where=where) as run:
-        materialize(run, *window, where=where)
+    with recorded("materialize", origin=origin) as run:
+        materialize(run, *window, origin=origin)
     return run
 
 
 def test_a_run_from_the_lake_tells_the_next_one_nothing_of_the_database(
     loaded: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def was_read(where: Where) -> bool:
+    def was_read(origin: OriginName) -> bool:
         caplog.clear()
-        assert go(where).counts.read == 400
+        assert go(origin).counts.read == 400
         return NOT_READ not in [one.message for one in caplog.records]
 
     caplog.set_level("INFO")
@@ -259,6 +259,6 @@ def test_what_was_read_is_in_the_ledger_and_done_once(loaded: Path) -> None:
     assert "message" not in first
     assert again["message"].startswith(f"nothing to do: run {first['run']} did it")
     parameters = execute("SELECT parameters FROM ops.runs WHERE run = %s", first["run"])
-    assert parameters[0][0]["where"] == "lake"
+    assert parameters[0][0]["origin"] == "lake"
     revised = lines(streamflow(*FROM_LAKE, "--once", "--revision", "b", "--skip-if-running"))[-1]
     assert revised["rows"]["unchanged"] == 200

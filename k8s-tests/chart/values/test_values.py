@@ -126,6 +126,12 @@ NEEDS: dict[str, dict[str, Any]] = {
     "api.replicaCount": {"api.autoscaling.enabled": False},
     "postgres.external.ca.key": {"postgres.external.ca.secret": "ca"},
     "networkPolicy.postgres.cidr": EXTERNAL,
+    "api.postgres.readHost": EXTERNAL,
+    "api.postgres.readHostKey": EXTERNAL,
+    **{
+        f"api.postgres.{key}": {**EXTERNAL, "api.postgres.readHost": "replica"}
+        for key in ("readPort", "maxLagSeconds")
+    },
     "postgres.external.pooler.mode": WITHOUT_SESSIONS,
     "postgres.external.pooler.direct.host": POOLED,
     "postgres.external.pooler.direct.port": {

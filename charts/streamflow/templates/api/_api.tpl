@@ -6,6 +6,15 @@ STREAMFLOW_API_SERVICE: {{ .defaultService | quote }}
 STREAMFLOW_API_PROJECT: {{ . | quote }}
 {{- end }}
 STREAMFLOW_POOL_SIZE: {{ add 1 .poolSize | quote }} {{- /* one more, for readiness */}}
+{{- with .postgres }}
+{{- if or .readHost .readHostKey }}
+{{- if .readHost }}
+STREAMFLOW_API_READ_HOST: {{ .readHost | quote }}
+{{- end }}
+STREAMFLOW_API_READ_PORT: {{ .readPort | int | quote }}
+STREAMFLOW_API_MAX_LAG_S: {{ .maxLagSeconds | int | quote }}
+{{- end }}
+{{- end }}
 STREAMFLOW_API_DEADLINE_S: {{ .deadlineSeconds | int | quote }}
 STREAMFLOW_API_KEEP_ALIVE_S: {{ .keepAliveSeconds | int | quote }}
 {{- if .auth.existingSecret }}
@@ -18,6 +27,32 @@ STREAMFLOW_API_RATE_BURST: {{ .rateLimit.burst | int | quote }}
 STREAMFLOW_API_{{ $name }}: {{ include "streamflow.text" $value | quote }}
 {{- end }}
 {{- end -}}
+{{- end }}
+
+{{/* "true" when features are read from replicas, else empty. */}}
+{{- define "streamflow.api.replicas" -}}
+{{- with .Values.api -}}
+{{- if and .enabled (or .postgres.readHost .postgres.readHostKey) -}}true{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{/* An API pod's variables: libpq's, and the replica's host where it is in the Secret. */}}
+{{- define "streamflow.api.env" -}}
+{{ include "streamflow.postgres.env" (dict "root" . "role" "reader") }}
+{{- with .Values.api.postgres.readHostKey }}
+- name: STREAMFLOW_API_READ_HOST
+  valueFrom:
+    secretKeyRef:
+      name: {{ include "streamflow.postgres.secret" $ | quote }}
+      key: {{ . | quote }}
+{{- end }}
+{{- end }}
+
+{{/* Connections that an API pod may have to the primary. */}}
+{{- define "streamflow.api.connections" -}}
+{{- /* Beside those of requests: one for readiness, one that asks, one that listens. With a replica two for the
+catalog and the ledger, one that asks, one that listens. */ -}}
+{{- include "streamflow.api.replicas" . | empty | ternary (int .Values.api.poolSize | add 3) 4 -}}
 {{- end }}
 
 {{/* Where a pod has the keys of callers: a folder, since a single file would never change. */}}

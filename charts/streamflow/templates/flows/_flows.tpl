@@ -22,7 +22,7 @@ root, role, flows and port.
 {{- if .root.Values.prefect.apiUrl -}}
 {{- $args = concat $args (list "--suffix" (printf "%s.%s" .root.Release.Namespace (include "streamflow.fullname" .root))) -}}
 {{- end -}}
-{{- $container := dict "root" .root "name" .role "args" $args "role" .role "resources" $deployments.resources "env" (include "streamflow.flows.env" .) "envFrom" .root.Values.jobs.ingest.envFrom -}}
+{{- $container := dict "root" .root "name" .role "args" $args "role" .role "kind" (eq .role "trainer" | ternary "trainingSet" "ingest") "resources" $deployments.resources "env" (include "streamflow.flows.env" .) "envFrom" .root.Values.jobs.ingest.envFrom -}}
 {{- if eq .role "trainer" -}}
 {{- $_ := set $container "envFrom" .root.Values.jobs.trainingSet.envFrom -}}
 {{- $_ := set $container "mounts" (list (dict "name" "training" "mountPath" "/training")) -}}

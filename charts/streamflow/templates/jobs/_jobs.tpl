@@ -15,6 +15,22 @@
 {{- end }}
 {{- end }}
 
+{{/*
+Variables of a container that writes or reads the lake: its URL, and the memory for its joins, which is what the limit
+leaves beside Python's. Call as streamflow.job.values; empty where there is no lake, or none for this kind.
+*/}}
+{{- define "streamflow.lake.env" -}}
+{{- with and (has (.kind | default "") (list "ingest" "trainingSet")) .root.Values.jobs.lake.url -}}
+- name: STREAMFLOW_LAKE_URL
+  value: {{ include "streamflow.literal" . | quote }}
+{{- $limit := dig "limits" "memory" "" (include "streamflow.job.resources" $ | fromYaml) -}}
+{{- if $limit }}
+- name: STREAMFLOW_LAKE_MEMORY_MIB
+  value: {{ sub (divf (float64 (include "streamflow.quantity" $limit)) 1048576.0 | floor | int64) 512 | max 128 | quote }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
 {{/* The same and how long a command waits for what it needs. Call as streamflow.postgres.env. */}}
 {{- define "streamflow.jobs.waitingEnv" -}}
 {{ include "streamflow.jobs.env" . }}
@@ -75,9 +91,10 @@ args:
   {{- end }}
   {{- toYaml $args | nindent 2 }}
 env:
-  {{- $own := printf "%s\n%s" (include "streamflow.jobs.waitingEnv" .) (.env | default "") }}
+  {{- $own := printf "%s\n%s\n%s" (include "streamflow.jobs.waitingEnv" .) (include "streamflow.lake.env" .) (.env | default "") }}
   {{- include "streamflow.env" (merge (dict "own" $own) $jobsPart) | nindent 2 }}
-{{- with concat (.envFrom | default list) ($jobs.extraEnvFrom | default list) }}
+{{- $ofLake := ternary $jobs.lake.envFrom list (ne (include "streamflow.lake.env" .) "") }}
+{{- with concat (.envFrom | default list) ($ofLake | default list) ($jobs.extraEnvFrom | default list) }}
 envFrom:
   {{- toYaml . | nindent 2 }}
 {{- end }}

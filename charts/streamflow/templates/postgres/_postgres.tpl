@@ -159,8 +159,8 @@ after. An existing Secret is looked up, which `helm template` cannot. Call as st
 {{- end }}
 
 {{/*
-How many connections the release may open at once. An API pod: its pool, one for readiness, one that
-asks and one that listens; one pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
+How many connections the release may open at once. An API pod: see streamflow.api.connections; one
+pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
 most, however long its list is; months, backfills and training sets have one each, and there are `apply`,
 two materializations and an audit. Who serves flows: one run at a time, and one that keeps others from
 serving them, for each of two roles. A backup: two, what creates the roles: one.
@@ -176,7 +176,7 @@ serving them, for each of two roles. A backup: two, what creates the roles: one.
 {{- $needed := mul 6 $atOnce -}}
 {{- if $api.enabled -}}
 {{- $pods := $api.autoscaling.enabled | ternary $api.autoscaling.maxReplicas $api.replicaCount | int | add1 -}}
-{{- $needed = int $api.poolSize | add 3 | mul $pods | add $needed -}}
+{{- $needed = include "streamflow.api.connections" . | int | mul $pods | add $needed -}}
 {{- end -}}
 {{- if include "streamflow.prefect.own" . }}{{ $needed = add $needed 15 }}{{ end -}}
 {{- if include "streamflow.flows.on" . }}{{ $needed = add $needed 14 }}{{ end -}}

@@ -56,7 +56,7 @@ postgres:
 {{- end }}
 
 {{- define "streamflow.validate.pods" -}}
-{{- range $job := list "ingest" "trainingSet" "backup" -}}
+{{- range $job := list "ingest" "trainingSet" "lake" "backup" -}}
 {{- include "streamflow.validate.sources" (dict "here" (printf "jobs.%s.envFrom" $job) "sources" (index $.Values.jobs $job).envFrom) -}}
 {{- end -}}
 {{- $accounts := dict -}}

@@ -17,7 +17,7 @@ from streamflow.offline.spine.spine import Spine
 if TYPE_CHECKING:
     from streamflow.lake.join import Lake
 
-Where = Literal["database", "lake"]
+OriginName = Literal["database", "lake"]
 
 
 @dataclass(frozen=True)
@@ -54,7 +54,7 @@ class Origin:
 
 @contextmanager
 def opened(
-    service: str, where: Where = "database", versions: dict[str, int] | None = None
+    service: str, origin: OriginName = "database", versions: dict[str, int] | None = None
 ) -> Iterator[Origin]:
     """Yields the features of a service from the database, or from the lake.
 
@@ -67,12 +67,12 @@ def opened(
         StreamflowError: a file of the lake is gone, or another one.
     """
     with training.features_of(service) as features:
-        yield of(features, where, versions)
+        yield of(features, origin, versions)
 
 
-def of(features: Features, where: Where, versions: dict[str, int] | None = None) -> Origin:
+def of(features: Features, origin: OriginName, versions: dict[str, int] | None = None) -> Origin:
     """The same for features that are known; raises as `opened` does."""
-    if where == "database":
+    if origin == "database":
         return Origin(features)
     from streamflow.lake.join import features_of
 
@@ -97,9 +97,9 @@ def require_in_lake(lake: "Lake", instant: datetime) -> None:
         )
 
 
-def wait_for_labels(as_of: date, where: Where) -> None:
+def wait_for_labels(as_of: date, origin: OriginName) -> None:
     """Waits until the database or the lake has labels of a day; see labels.py."""
-    if where == "database":
+    if origin == "database":
         labels.wait_for_labels(as_of)
     else:
         labels.wait_for_labels(as_of, lambda instant: require_in_lake(present(), instant))

@@ -163,6 +163,12 @@ def materialize(
     reach: Annotated[
         int, typer.Option(min=0, metavar="SECONDS", help="How far back the time in JOB may be.")
     ] = 90_000,
+    origin: Annotated[
+        training.OriginName,
+        typer.Option(
+            "--from", help="What it is read from; the lake is that of STREAMFLOW_LAKE_URL."
+        ),
+    ] = "database",
     skip_if_running: Annotated[
         bool, typer.Option("--skip-if-running", help="Exit with 0 if another one is running.")
     ] = False,
@@ -175,7 +181,8 @@ def materialize(
     end = end or scheduled_time(scheduled, timedelta(seconds=reach))
     views = list(dict.fromkeys(view or []))
     window = {"start": start, "end": end, "views": views, "force": force}
-    what = ledger.with_revision(revision, **window)
+    read_from = ledger.given(origin=origin if origin != "database" else None)
+    what = ledger.with_revision(revision, **window, **read_from)
     before = lambda: done_before("materialize", **what) if once else None  # noqa: E731
     how = {"skip_if_running": skip_if_running}
     run("materialize", "materialize_features", {**what, **how}, unless=before)

@@ -14,14 +14,16 @@ from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import asdict
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 from psycopg import Connection
 
 from jobs.run.instants import CLOCKS_DIFFER, iso
 from jobs.run.ledger import Counts, Run
-from streamflow import settings
+from jobs.run.urls import without_secrets
+from streamflow import settings, snapshots
 from streamflow.engine import materialize as inside
+from streamflow.engine.transaction import Errors
 from streamflow.errors import ConfigurationError, UnknownName
 from streamflow.feast.registry.open import open_store, require_applied, translated
 from streamflow.postgres import clock as ahead
@@ -37,6 +39,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+OriginName = Literal["database", "lake"]
+
 BEGINNING = datetime(1970, 1, 1, tzinfo=UTC)
 
 
@@ -47,6 +51,7 @@ def materialize(
     views: Sequence[str] = (),
     force: bool = False,
     skip_if_running: bool = False,
+    origin: OriginName = "database",
 ) -> None:
     """Materializes the rows with start <= as_of <= end; the newest of each user is served.
 
@@ -62,13 +67,16 @@ def materialize(
         views: feature views by name; none for all.
         force: serve exactly the window, although newer values were materialized.
         skip_if_running: do nothing when another materialization runs, instead of waiting.
+        origin: what the rows are read from; the lake as it is when the run's turn has come.
 
     Raises:
         ConfigurationError: the window is upside down or ends in the future; a view is not served,
-            or its features cannot be taken from its source.
+            or its features cannot be taken from its source. There is no lake, or it has not what
+            a view needs; then nothing is written.
         UnknownName: no such feature view.
         ValueRefused: a view's source has a value that its feature cannot have; the other views
             are written.
+        StreamflowError: a file of the lake is gone, or another one; nothing is written.
     """
     require_applied()
     stores = own_stores(settings.streamflow().feature_repo)
@@ -87,10 +95,18 @@ def materialize(
             run.window = (start, end)
             plain = plain_views(connection, stores, views) if stores else None
             if stores and plain is not None:
-                materialize_inside(stores, plain, start, end, force, run)
+                if origin == "lake":
+                    materialize_from_lake(stores, plain, start, end, force, run)
+                else:
+                    materialize_inside(stores, plain, start, end, force, run)
                 return
             with nullcontext(store) if store else open_store() as opened:
                 names = views_to_materialize(opened, views)
+                if origin == "lake":
+                    raise ConfigurationError(
+                        f"feature views {', '.join(names)}: Feast is needed to compute or to read"
+                        " some of them, which the lake has not; materialize from the database"
+                    )
                 materialize_views(opened, start, end, names, force, run)
 
 
@@ -108,6 +124,35 @@ def materialize_inside(
     """
     with connect(autocommit=True) as connection:
         results, errors = inside.materialize(connection, stores, views, start, end, force)
+    report(run, results, errors, start, end)
+
+
+def materialize_from_lake(
+    stores: OwnStores,
+    views: Sequence[PlainView],
+    start: datetime,
+    end: datetime,
+    force: bool,
+    run: Run,
+) -> None:
+    """Materializes views from one version of the lake, which the run's details name."""
+    from streamflow.lake import materialize as from_lake
+    from streamflow.lake.join import lake
+
+    source = lake(snapshots.load(settings.streamflow().feature_repo))
+    url = without_secrets(settings.streamflow().lake_url)
+    run.details["lake"] = {"url": url, "versions": source.versions}
+    with connect(autocommit=True) as connection:
+        results, errors = from_lake.materialize(
+            connection, stores, views, source, start, end, force
+        )
+    report(run, results, errors, start, end)
+
+
+def report(
+    run: Run, results: "dict[str, Result]", errors: Errors, start: datetime, end: datetime
+) -> None:
+    """Logs the results, adds them to the run, and raises the first error."""
     outcomes = {name: outcome_of(results[name]) for name in sorted(results)}
     log_outcomes(outcomes, start, end)
     add_outcomes(run, outcomes)

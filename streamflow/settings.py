@@ -110,8 +110,8 @@ class StreamflowSettings(BaseSettings):
     lake_url: str = ""
     """Folder or fsspec URL where months are kept as Parquet as well, e.g. s3://bucket/lake."""
     lake_memory_mib: int = Field(1024, ge=128)
-    """MiB of memory that a training set from the lake may take for its joins; beyond that they go
-    on on disk."""
+    """MiB of memory that DuckDB may take for a training set or a materialization from the lake;
+    beyond that it goes on on disk."""
 
     @model_validator(mode="after")
     def beside_a_pooler(self) -> Self:

@@ -126,10 +126,11 @@ def materialize_features(
     force: bool = False,
     skip_if_running: bool = False,
     revision: str = "",
+    origin: Literal["database", "lake"] | None = None,
 ) -> Summary:
     """Copies the newest values of a window into the online store."""
     materialize = step(work.materialize_features)
-    return published(materialize(start, end, views, force, skip_if_running, revision))
+    return published(materialize(start, end, views, force, skip_if_running, revision, origin))
 
 
 @flow

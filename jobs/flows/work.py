@@ -96,13 +96,15 @@ def materialize_features(
     force: bool = False,
     skip_if_running: bool = False,
     revision: str = "",
+    origin: Literal["database", "lake"] | None = None,
 ) -> Summary:
     """Copies the newest values of a window into the online store; see `jobs/materialize.py`."""
     from jobs.materialize import materialize
 
     window = {"start": start, "end": end, "views": views, "force": force}
-    with recorded("materialize", **ledger.with_revision(revision, **window)) as run:
-        materialize(run, start, end, views, force, skip_if_running)
+    what = ledger.with_revision(revision, **window, **ledger.given(origin=origin))
+    with recorded("materialize", **what) as run:
+        materialize(run, start, end, views, force, skip_if_running, origin or "database")
     return run.summary()
 
 

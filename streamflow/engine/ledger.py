@@ -26,7 +26,7 @@ class Result:
     end: datetime
     seen_at: datetime
     way: str
-    """`database` or `feast`."""
+    """`database`, `lake` or `feast`."""
     read: int
     written: int
     late: int

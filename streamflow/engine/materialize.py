@@ -43,8 +43,8 @@ def materialize(
     for view in views:
         window = Window(start, end, None, stores.lookback, limit)
         if not force:
-            seen_at = merge.seen_at(connection, stores.project, view.name)
-            window = replace(window, seen_at=seen_at)
+            seen_at, lookback = merge.seen(connection, stores.project, view.name, stores.lookback)
+            window = replace(window, seen_at=seen_at, lookback=lookback)
         try:
             planned.append(plan(connection, stores, view, window))
         except Exception as error:

@@ -1,7 +1,7 @@
 """Runs the SQL of a materialization, and asks what was materialized before."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import NamedTuple
 
 import psycopg
@@ -13,6 +13,10 @@ from streamflow.engine.source import Source
 from streamflow.errors import ValueRefused
 from streamflow.postgres.connect import first_line
 from streamflow.postgres.refusals import refused
+
+LAKE = "lake"
+"""The way, in ops.materializations, of rows that were read from the lake."""
+LONG_AGO = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 class Look(NamedTuple):
@@ -29,14 +33,16 @@ def look(connection: Connection, source: Source, force: bool) -> Look:
     """Counts the rows of a source.
 
     Where one of them cannot be a feature, nothing is known of the others, and all may be new:
-    the merge will tell, which takes the newest of each key alone.
+    the merge will tell, which takes the newest of each key alone. Rows that were counted elsewhere
+    are not counted again.
     """
     try:
         with connection.transaction():
             found = connection.execute(engine_sql.look(source, force)).fetchone()
     except psycopg.DataError:
         found = connection.execute(engine_sql.count(source)).fetchone()
-    return Look(*(found or (0, 0, 0, 0, 0)))
+    looked = Look(*(found or (0, 0, 0, 0, 0)))
+    return looked._replace(**source.counted._asdict()) if source.counted else looked
 
 
 def merge(
@@ -64,10 +70,35 @@ def merge(
     return {one.layout.view: pair for one, pair in zip(sources, pairs, strict=True)}
 
 
-def seen_at(connection: Connection, project: str, view: str) -> datetime | None:
-    """The time at which a view was last materialized; None for never."""
+def seen(
+    connection: Connection, project: str, view: str, lookback: timedelta, from_lake: bool = False
+) -> tuple[datetime | None, timedelta]:
+    """The time when a view's rows were last looked at, and how long before it they count as new.
+
+    The time is None for never. A run from the lake saw the rows that the lake had, and the
+    database may have had others: where there was no other run, all of those are looked at.
+
+    Args:
+        lookback: how long before a run that saw them rows count as new.
+        from_lake: for a run from the lake, whose rows the database had before.
+    """
+    row = connection.execute(SEEN, [from_lake, project, view]).fetchone()
+    own, last = row or (None, None)
+    if own is None and last is not None:
+        return last, last - LONG_AGO
+    return own, lookback
+
+
+SEEN = f"""
+    SELECT max(seen_at) FILTER (WHERE %s OR way <> '{LAKE}'), max(seen_at)
+    FROM ops.materializations WHERE project = %s AND view = %s"""  # noqa: S608
+"""The last run of a view that saw what a run of now could see, and the last of all."""
+
+
+def passed(connection: Connection, project: str, view: str) -> datetime | None:
+    """The last instant that a materialization of a view has passed; None for none."""
     row = connection.execute(
-        "SELECT max(seen_at) FROM ops.materializations WHERE project = %s AND view = %s",
+        "SELECT max(window_end) FROM ops.materializations WHERE project = %s AND view = %s",
         [project, view],
     ).fetchone()
     return row[0] if row else None

@@ -31,6 +31,17 @@ class Table(NamedTuple):
     """With its schema, as SQL."""
 
 
+class Counted(NamedTuple):
+    """Rows of a source that were counted where they come from."""
+
+    read: int
+    """Those that are meant."""
+    late: int
+    """Of those, how many came when a materialization had passed their time."""
+    ahead: int
+    """Rows that are too far ahead; not among those read."""
+
+
 @dataclass(frozen=True)
 class Source:
     """The rows of one view, and which of them are meant."""
@@ -67,6 +78,10 @@ class Source:
     """The one where its values go."""
     fingerprint: str = ""
     """A hash of what rows become, whatever the window; see unchanged.py."""
+    is_unique: bool = False
+    """True where the query has one row of each key at most, so that none has to be sorted."""
+    counted: Counted | None = None
+    """Where the query has the newest row of each key alone: the counts of all that are meant."""
 
     @property
     def window(self) -> sql.Composed:

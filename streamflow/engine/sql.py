@@ -121,16 +121,17 @@ def newest(n: int, source: Source) -> sql.Composed:
         sql.SQL("{} DESC").format(event),
         sql.SQL("{} DESC NULLS LAST").format(created),
     ]
+    order = comma([*keys, *newest_first, *descending(source.order)])
     raw = [sql.Composed([sql.SQL("r{}").format(number(i))]) for i in range(len(features))]
     columns = [sql.Composed([sql.Identifier(one.column)]) for one in source.features]
     values = [one.stored(name) for one, name in zip(source.features, raw, strict=True)]
     return sql.SQL(
-        "n{n} AS (SELECT {taken} FROM (SELECT DISTINCT ON ({keys}) {columns} FROM {query} AS s"
-        " WHERE {window} AND {known} ORDER BY {order}) AS s)"
+        "n{n} AS (SELECT {taken} FROM (SELECT {one} {columns} FROM {query} AS s"
+        " WHERE {window} AND {known}{ordered}) AS s)"
     ).format(
         n=number(n),
         taken=comma([*keys, named(shown(event), event), created, *map(named, values, features)]),
-        keys=comma(keys),
+        one=NOTHING if source.is_unique else sql.SQL("DISTINCT ON ({})").format(comma(keys)),
         columns=comma(
             map(
                 named,
@@ -141,7 +142,7 @@ def newest(n: int, source: Source) -> sql.Composed:
         query=sql.SQL(source.query),
         window=source.window,
         known=known,
-        order=comma([*keys, *newest_first, *descending(source.order)]),
+        ordered=NOTHING if source.is_unique else sql.SQL(" ORDER BY {}").format(order),
     )
 
 

@@ -49,6 +49,8 @@ class Planned:
     reason: str = ""
     is_plain: bool = False
     """Of one beside it: True where its values are the source's columns, unknown to Feast."""
+    way: str = "database"
+    """The way of rows that are written inside PostgreSQL, as in Result."""
     at_rest: Mapping[int, Writes] | None = None
     """The writes of its tables before the transaction, where they are known; see unchanged.py."""
 
@@ -109,7 +111,7 @@ def write_table(
         signature = unchanged.signature_after(source, one.at_rest or {}, now, merges)
         if one.layout.view in before and not merges:
             signature = before[one.layout.view].signature
-        result = one.result("database", seen_at, *found[one.layout.view])
+        result = one.result(one.way, seen_at, *found[one.layout.view])
         results.append(replace(result, signature=signature))
     return results
 

@@ -36,6 +36,8 @@ def opened() -> Iterator[duckdb.DuckDBPyConnection]:
         }
         with duckdb.connect(config=chosen) as session:
             session.execute("SET TimeZone = 'UTC'")
+            # Standard output is the command's own, whose last line is JSON.
+            session.execute("SET enable_progress_bar = false")
             place = fsspec.core.url_to_fs(catalog.url())[0]
             if not isinstance(place, LocalFileSystem):
                 session.register_filesystem(place)
@@ -57,7 +59,7 @@ def explanation(error: Exception) -> StreamflowError:
     if isinstance(error, duckdb.OutOfMemoryException) or "Out of Memory" in first:
         limit = settings.streamflow().lake_memory_mib
         return StreamflowError(
-            f"the join needs more than {limit} MiB of memory, or more room for temporary files:"
+            f"the lake needs more than {limit} MiB of memory, or more room for temporary files:"
             f" set STREAMFLOW_LAKE_MEMORY_MIB higher ({first})"
         )
     return StreamflowError(without_secrets(f"the lake cannot be read: {first}"))

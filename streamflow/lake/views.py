@@ -35,6 +35,8 @@ class LakeView:
     features: tuple[tuple[str, str], ...]
     """Each as DuckDB takes it from a row `s`, and what it is called in the training set."""
     ttl: timedelta
+    created: str = ""
+    """The column of the time at which a row was loaded; empty for none."""
 
 
 def views_of(service: PlainService, declared: Snapshots) -> list[LakeView]:
@@ -59,6 +61,8 @@ def view_of(used: PlainProjection, declared: Snapshots, full: bool) -> LakeView:
     keys = [(ours, source.column(name)) for ours, name in used.keys]
     if [theirs for _, theirs in keys] != [KEY]:
         raise refused(used, f"its key is not {KEY} alone")
+    if (kind := view.types[used.keys[0][1]]) != "STRING":  # one UUID may be several texts
+        raise refused(used, f"its key is {kind}, and {KEY} is text")
     as_text = texts_in(query)
     prefix = f"{used.name}__" if full else ""
     columns = snapshot.every_column()
@@ -69,7 +73,8 @@ def view_of(used: PlainProjection, declared: Snapshots, full: bool) -> LakeView:
         )
         for name in used.features
     )
-    return LakeView(used.name, snapshot, keys[0][0], features, view.ttl)
+    created = source.created_field and source.column(source.created_field)
+    return LakeView(used.name, snapshot, keys[0][0], features, view.ttl, created)
 
 
 def snapshot_of(query: str, declared: Snapshots) -> Snapshot | None:
@@ -124,5 +129,5 @@ def refused(used: PlainProjection, why: str) -> ConfigurationError:
     """The error for a view that the lake cannot give."""
     return ConfigurationError(
         f"feature view {used.name} cannot be read from the lake, which has the tables of"
-        f" snapshots.py as they are: {why}; build the training set from the database"
+        f" snapshots.py as they are: {why}; read it from the database"
     )

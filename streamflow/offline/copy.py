@@ -141,6 +141,8 @@ def plain(column: pa.Array) -> pa.Array:
 
 def signed(column: pa.Array) -> pa.Array:
     """Doubles as Arrow writes them, but for NaN: it would lose its sign."""
+    if not pc.any(pc.is_nan(column)).as_py():
+        return column  # before to_numpy, for which Arrow imports pandas
     values = column.to_numpy(zero_copy_only=False)
     minus = np.isnan(values) & np.signbit(values)
     if not minus.any() or not (minus := minus & column.is_valid().to_numpy(False)).any():

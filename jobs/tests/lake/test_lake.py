@@ -4,7 +4,6 @@ import hashlib
 import json
 import shutil
 import threading
-from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -17,7 +16,7 @@ import pytest
 from jobs.roles.set_up import Names
 from jobs.tests.acting import acting, copy_repository, db_roles, done, execute, streamflow
 from jobs.tests.commands.test_once import lines
-from jobs.tests.conftest import Place
+from jobs.tests.lake.conftest import DAYS
 from streamflow import settings, snapshots, training
 from streamflow.errors import StreamflowError
 from streamflow.lake import catalog
@@ -25,33 +24,7 @@ from streamflow.lake import export as lake_export
 from streamflow.lake.files import local_path
 from streamflow.lake.table import LakeTable
 
-DAYS = ["2024-01-31", "2024-02-29", "2024-03-31"]
 TABLES = [one.table for one in snapshots.load(settings.FEATURE_REPO).files if not one.newest_only]
-
-
-@pytest.fixture
-def lake(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder for the lake, which is not there yet."""
-    folder = tmp_path / "a lake é" / "of ' months"
-    monkeypatch.setenv("STREAMFLOW_LAKE_URL", str(folder))
-    return folder
-
-
-@pytest.fixture(scope="module")
-def two_months(place: Place, template: str, small_months: Path) -> Iterator[str]:
-    """A database with two months, to be copied; there was no lake yet."""
-    with place(template) as name:
-        for number, day in enumerate(DAYS[:2]):
-            done(streamflow("ingest", str(small_months / f"month_00{number}"), "--as-of", day))
-        yield name
-
-
-@pytest.fixture
-def loaded(place: Place, two_months: str, lake: Path) -> Iterator[Path]:
-    """A database with two months, which are in the lake as well; gives its folder."""
-    with place(two_months):
-        assert lines(streamflow("snapshot", "export"))[-1]["rows"]["written"] == 500
-        yield lake
 
 
 def load(folder: Path, day: str) -> dict[str, Any]:
@@ -483,6 +456,8 @@ def test_each_role_does_its_own_part(
     with acting(names.writer):
         load(small_months / "month_000", DAYS[0])
         done(streamflow("snapshot", "verify"))
+        line = lines(streamflow("materialize", "--from", "lake"))[-1]
+        assert line["rows"]["written"] == 200
     with acting(names.trainer):
         asked = ("--as-of", DAYS[0], "--out", str(tmp_path / "t.parquet"), "--from", "lake")
         lines(streamflow("training-set", *asked))

@@ -120,7 +120,8 @@ class StreamflowEngine(LocalComputeEngine):
     ) -> PlannedTask:
         recorded = engine_plan.recorded_as(self.repo_config, registry, task)
         force = self.repo_config.online_store.force
-        seen_at = None if force else engine_merge.seen_at(connection, task.project, recorded)
+        seen_at, lookback = engine_merge.seen(connection, task.project, recorded, self.lookback)
+        seen_at = None if force else seen_at
         view = task.feature_view
         start, end = map(engine_plan.in_utc, (task.start_time, task.end_time))
         plan = partial(
@@ -131,7 +132,7 @@ class StreamflowEngine(LocalComputeEngine):
             recorded,
             view.online,
             layout_in(self.repo_config, view),
-            Window(start, end, seen_at, self.lookback, limit),
+            Window(start, end, seen_at, lookback, limit),
             task=task,
         )
         try:
@@ -143,7 +144,7 @@ class StreamflowEngine(LocalComputeEngine):
                 source = narrowed(
                     connection,
                     engine_plan.source_of(
-                        connection, self.repo_config, task, seen_at, self.lookback, recorded, limit
+                        connection, self.repo_config, task, seen_at, lookback, recorded, limit
                     ),
                 )
         except engine_plan.NotInside as reason:
@@ -183,7 +184,7 @@ class StreamflowEngine(LocalComputeEngine):
         """The function that hands over the rows of a view which leave the database."""
         task, window = planned.task, planned.window
         if planned.is_plain:
-            seen = (window.seen_at, self.lookback, window.limit)
+            seen = (window.seen_at, window.lookback, window.limit)
             return partial(engine_copy.copy, self.repo_config, task, *seen)
         context = self.get_execution_context(registry, task)
         until = engine_copy.until(task, window.limit)

@@ -240,6 +240,8 @@ RIGHTS = {
         "ops.runs": "SELECT UPDATE",
         "ops.schema_version": "SELECT",
         "ops.skew": "SELECT INSERT",
+        "ops.iceberg_tables": "SELECT INSERT UPDATE",
+        "ops.iceberg_namespace_properties": "SELECT INSERT UPDATE",
     },
     "trainer": {
         "source": "SELECT",
@@ -247,6 +249,8 @@ RIGHTS = {
         "ops.contracts": "SELECT",
         "ops.ledger": "SELECT",
         "ops.materializations": "SELECT",
+        "ops.iceberg_tables": "SELECT",
+        "ops.iceberg_namespace_properties": "SELECT",
         "ops.migrations": "SELECT",
         "ops.runs": "SELECT UPDATE",
         "ops.schema_version": "SELECT",

@@ -126,6 +126,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "api.replicaCount": {"api.autoscaling.enabled": False},
     "postgres.external.ca.key": {"postgres.external.ca.secret": "ca"},
     "networkPolicy.postgres.cidr": EXTERNAL,
+    "jobs.lake.envFrom": {"jobs.lake.url": "file:///lake"},
     "api.postgres.readHost": EXTERNAL,
     "api.postgres.readHostKey": EXTERNAL,
     **{

@@ -17,3 +17,5 @@ CREATE TABLE IF NOT EXISTS ops.iceberg_namespace_properties (
     property_value varchar(1000) NOT NULL,
     PRIMARY KEY (catalog_name, namespace, property_key)
 );
+COMMENT ON COLUMN ops.materializations.way IS
+    'database: inside PostgreSQL; feast: as Feast''s messages, by its own engine or copied; lake: read from the lake by DuckDB.';

@@ -192,7 +192,7 @@ def unready(client: httpx.Client, detail: str) -> Callable[[], bool]:
     return lambda: detail in client.get("/readyz").json().get("detail", "")
 
 
-def wait_until(holds: Callable[[], bool], seconds: float = 20) -> float:
+def wait_until(holds: Callable[[], bool], seconds: float = 60) -> float:
     """Wait until `holds` is true; returns the seconds that it took."""
     began = time.monotonic()
     while not holds():

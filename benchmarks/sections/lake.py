@@ -90,7 +90,8 @@ def cost(command: list[str], environment: dict[str, str]) -> Cost:
         )
         _, status, used = os.wait4(process.pid, 0)
         seconds = time.perf_counter() - began
-        if status:
+        process.returncode = os.waitstatus_to_exitcode(status)
+        if process.returncode:
             said.seek(0)
             raise RuntimeError(f"{' '.join(command)}: {said.read()[-500:]}")
     return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)

@@ -133,7 +133,7 @@ def test_a_form_explains_itself_and_its_run_leaves_the_file(
     form = served["training_set"]["parameter_openapi_schema"]
     assert form["required"] == ["out"]
     fields = sorted(form["properties"], key=lambda name: form["properties"][name]["position"])
-    assert fields == ["service", "as_of", "entities", "split_by_key", "out"]
+    assert fields == ["service", "as_of", "entities", "split_by_key", "origin", "out"]
     assert {"type": "string", "format": "date"} in form["properties"]["as_of"]["anyOf"]
     assert served["audit"]["parameters"] == {"service": "churn_v1"}
 

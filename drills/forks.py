@@ -38,7 +38,7 @@ LOADED = (
         "jobs.__main__",
         "jobs.apply.apply",
         "jobs.ingest.load",
-        "jobs.materialize",
+        "jobs.materialization.materialize",
         "jobs.training.verify",
     ),
 )

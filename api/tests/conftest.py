@@ -38,7 +38,7 @@ def loaded_template(
     """A database with month_000 and some odd views materialized, to be copied."""
     from api.tests.odd_objects import odd_objects
     from jobs.ingest.load import ingest
-    from jobs.materialize import materialize
+    from jobs.materialization.materialize import materialize
     from jobs.run.ledger import recorded
     from streamflow.feast.registry.open import open_store
 

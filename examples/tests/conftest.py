@@ -6,7 +6,7 @@ import psycopg
 import pytest
 
 from jobs.apply.apply import apply
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.run.ledger import recorded
 
 SHOP = Path(__file__).parents[1] / "shop"

@@ -29,7 +29,8 @@ from jobs.apply.plan import (
     registered,
 )
 from jobs.apply.tables import applied_queries, bring_tables, table_changes
-from jobs.materialize import BEGINNING, materialize_views, views_to_materialize
+from jobs.materialization.by_feast import materialize_views, views_to_materialize
+from jobs.materialization.outcomes import BEGINNING
 from jobs.run.earlier_runs import last_outcome
 from jobs.run.ledger import Run, recorded
 from streamflow import settings

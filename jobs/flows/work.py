@@ -98,8 +98,8 @@ def materialize_features(
     revision: str = "",
     origin: Literal["database", "lake"] | None = None,
 ) -> Summary:
-    """Copies the newest values of a window into the online store; see `jobs/materialize.py`."""
-    from jobs.materialize import materialize
+    """Copies the newest values of a window into the online store; see `jobs/materialization`."""
+    from jobs.materialization.materialize import materialize
 
     window = {"start": start, "end": end, "views": views, "force": force}
     what = ledger.with_revision(revision, **window, **ledger.given(origin=origin))

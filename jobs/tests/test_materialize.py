@@ -16,7 +16,7 @@ from feast.transformation.python_transformation import PythonTransformation
 from feast.types import Int64, String
 
 from jobs.ingest.load import ingest
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import Run, recorded
 from streamflow.errors import ConfigurationError, StreamflowError, UnknownName

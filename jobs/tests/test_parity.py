@@ -8,7 +8,7 @@ from typing import Any
 import pyarrow.parquet as pq
 
 from jobs.ingest.load import ingest
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.run.ledger import recorded
 from jobs.training.build import build
 from streamflow.feast.online.client import read

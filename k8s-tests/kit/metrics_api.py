@@ -37,7 +37,7 @@ def fill(months: Path) -> None:
     """Loads a month, puts it online, audits it and backs it up, in the database that PG* name."""
     from jobs.audit.audit import audit
     from jobs.ingest.load import ingest
-    from jobs.materialize import materialize
+    from jobs.materialization.materialize import materialize
     from jobs.run.ledger import recorded
 
     with recorded("ingest") as run:

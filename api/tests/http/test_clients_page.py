@@ -147,7 +147,7 @@ def trained(
 ) -> Iterator[tuple[httpx.Client, Path]]:
     """A server of 7,043 users, and the training set of the same month."""
     from jobs.ingest.load import ingest
-    from jobs.materialize import materialize
+    from jobs.materialization.materialize import materialize
     from jobs.run.ledger import recorded
     from jobs.training.build import build
 

@@ -57,7 +57,7 @@ def test_a_service_without_anything_applied_becomes_ready_by_itself(
 ) -> None:
     from jobs.apply.apply import apply
     from jobs.ingest.load import ingest
-    from jobs.materialize import materialize
+    from jobs.materialization.materialize import materialize
     from jobs.run.ledger import recorded
 
     with serving() as client:

@@ -12,7 +12,7 @@ import pytest
 
 from jobs.apply.apply import apply, plan
 from jobs.ingest.load import ingest
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import recorded
 from streamflow.errors import ConfigurationError, RemovalNotAllowed

@@ -9,7 +9,7 @@ import pytest
 from api.tests.conftest import ready, serving, wait_until
 from jobs.apply.apply import apply, plan
 from jobs.ingest.load import ingest
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.run.ledger import recorded
 from jobs.tests.acting import copy_repository, execute
 from jobs.tests.apply.test_apply import edit, with_contract_type

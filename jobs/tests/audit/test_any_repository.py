@@ -15,7 +15,7 @@ from api.tests.conftest import ready, wait_until
 from api.tests.conftest import serving as serving_here
 from jobs.apply.apply import apply
 from jobs.commands.init import write
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.commands.test_features import shop

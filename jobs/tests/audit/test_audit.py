@@ -13,7 +13,7 @@ import pytest
 
 from jobs.audit.served import ask
 from jobs.ingest.load import ingest
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.roles.set_up import Names
 from jobs.run.ledger import LOCK_CLASS, recorded
 from jobs.tests.acting import acting, db_roles, done, execute, streamflow

@@ -11,7 +11,7 @@ import pytest
 
 from api.tests.conftest import ready, serving, wait_until
 from jobs.ingest.load import ingest
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.run.ledger import recorded
 from jobs.tests.acting import done, streamflow
 from streamflow.settings import FEATURE_REPO

@@ -10,7 +10,7 @@ import pytest
 
 from jobs.apply.apply import apply
 from jobs.commands import services
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.conftest import Place

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from jobs.ingest.load import ingest
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.run import console
 from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow

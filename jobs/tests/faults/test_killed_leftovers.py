@@ -8,7 +8,7 @@ import pytest
 
 from jobs.apply import apply as applying
 from jobs.ingest.load import ingest
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.run.earlier_runs import last_outcome
 from jobs.run.ledger import recorded
 from jobs.tests.acting import execute

@@ -14,7 +14,7 @@ from feast.types import Int64, String
 
 from drills import state
 from drills.pooler import Pooler
-from jobs.materialize import OriginName, materialize
+from jobs.materialization.materialize import OriginName, materialize
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow

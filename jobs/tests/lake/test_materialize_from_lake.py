@@ -12,7 +12,7 @@ import pytest
 from psycopg import sql
 
 from drills import state
-from jobs.materialize import OriginName, materialize
+from jobs.materialization.materialize import OriginName, materialize
 from jobs.run.ledger import Run, recorded
 from jobs.tests.acting import done, execute, streamflow
 from jobs.tests.commands.test_once import lines

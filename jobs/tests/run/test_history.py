@@ -8,7 +8,7 @@ import psycopg
 import pytest
 
 from api.telemetry import ledger as status
-from jobs.materialize import materialize
+from jobs.materialization.materialize import materialize
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import recorded
 from jobs.tests.acting import execute

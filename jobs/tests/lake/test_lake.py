@@ -1,6 +1,7 @@
 """The lake: months as Parquet beside the database, and the same training sets from either."""
 
 import hashlib
+import importlib.util
 import json
 import shutil
 import threading
@@ -18,7 +19,7 @@ from jobs.tests.acting import acting, copy_repository, db_roles, done, execute, 
 from jobs.tests.commands.test_once import lines
 from jobs.tests.lake.conftest import DAYS
 from streamflow import settings, snapshots, training
-from streamflow.errors import StreamflowError
+from streamflow.errors import ConfigurationError, StreamflowError
 from streamflow.lake import catalog
 from streamflow.lake import export as lake_export
 from streamflow.lake.files import local_path
@@ -472,6 +473,15 @@ def test_each_role_does_its_own_part(
 def test_a_database_of_an_earlier_version_is_told(loaded: Path) -> None:
     execute("DROP TABLE ops.iceberg_tables, ops.iceberg_namespace_properties")
     assert "run: streamflow apply" in failed("snapshot", "export")
+
+
+def test_without_its_libraries_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda one: None if one == "duckdb" else found(one)
+    )
+    with pytest.raises(ConfigurationError, match="the lake needs duckdb, which is not installed"):
+        importlib.reload(importlib.import_module("streamflow.lake"))
 
 
 def test_another_program_reads_it_by_the_catalog(loaded: Path) -> None:

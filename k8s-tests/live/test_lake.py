@@ -33,6 +33,9 @@ def install(namespace: Namespace) -> None:
         "jobs.trainingSet.datasets": sets,
         "jobs.extraVolumes": VOLUME,
         "jobs.extraVolumeMounts": MOUNT,
+        # The training sets' volume is where this pod is, and has to be where the lake's is.
+        "feast.extraVolumes": VOLUME,
+        "feast.extraVolumeMounts": MOUNT,
     }
     namespace.install(
         *("--set", "prefect.enabled=false", "--set", "jobs.lake.url=file:///lake"),
@@ -62,7 +65,7 @@ def test_months_and_training_sets_go_by_the_lake(namespace: Namespace) -> None:
     assert [(one["outcome"], one["rows"]["written"]) for one in exported] == [("done", 35_215)] * 2
     built = [json.loads(one) for one in logs["training-set"].splitlines() if one.startswith("{")]
     assert {one["rows"]["written"] for one in built if one["command"] == "training-set"} >= {7_043}
-    # Made again by the database alone: this pod has no lake.
+    # Made again by the database alone.
     for day in DAYS:
         said = namespace.kubectl(
             *("exec", "deploy/streamflow-feast", "--"),

@@ -25,6 +25,9 @@ SECRETS = {
     "streamflow-api-keys": (f"--from-literal=churn-model={'0' * 64}",),
     "streamflow-database": ("--from-literal=password=a",),
     "streamflow-s3": ("--from-literal=AWS_ACCESS_KEY_ID=a",),
+    "features-app": tuple(
+        f"--from-literal={key}=a" for key in ("host", "port", "dbname", "username", "password")
+    ),
     "features-tls": (),
 }
 """The Secrets that the examples' comments make first, as far as the chart looks at them."""

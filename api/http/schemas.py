@@ -169,7 +169,7 @@ class Superseded(Answered):
 
 
 class Replica(Answered):
-    """How new the replica is that was read."""
+    """The age that the values of the replica which was read may have."""
 
     lag_seconds: Annotated[
         float,

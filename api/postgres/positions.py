@@ -24,7 +24,7 @@ POSITION = f"""
            current_setting('wal_block_size')::int8 AS page,
            pg_size_bytes(current_setting('wal_segment_size')) AS segment,
            {SERVER}"""  # of constants
-"""Where the log ends, beyond all commits that anybody can see: those of which the log is still to
+"""The end of the log, beyond all commits that anybody can see: those of which the log is still to
 be written (synchronous_commit=off) as well."""
 FIRST_PAGE, OTHER_PAGE = 40, 24
 """Bytes of the header of a segment's first page, and of all others."""

@@ -69,7 +69,7 @@ class Unproven(Exception):
 
 @dataclass
 class Known:
-    """What is known of a server that a connection to a replica led to."""
+    """A server that a connection to a replica led to, as it was when it was asked."""
 
     asked: float
     """When it was asked last, by time.monotonic, as all that follow."""

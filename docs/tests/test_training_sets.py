@@ -15,7 +15,7 @@ from jobs.tests.acting import done, streamflow
 
 DOCS = Path(__file__).parents[1]
 COMMANDS = {"training-sets.md": 5, "lake.md": 3}
-"""How many blocks of commands each page has."""
+"""The number of blocks of commands on each page."""
 
 
 @pytest.mark.parametrize("page", COMMANDS)

@@ -24,7 +24,7 @@ from streamflow.visible_text import without_secrets
 
 @dataclass(frozen=True)
 class Verified:
-    """What a comparison looked at."""
+    """The files and rows that a comparison looked at."""
 
     files: int
     rows: int

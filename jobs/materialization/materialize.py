@@ -9,6 +9,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
+from functools import partial
 from typing import Literal
 
 from psycopg import Connection
@@ -83,10 +84,7 @@ def materialize(
             run.window = (start, end)
             plain = plain_views(connection, stores, views) if stores else None
             if stores and plain is not None:
-                if origin == "lake":
-                    materialize_from_lake(stores, plain, start, end, force, run)
-                else:
-                    materialize_inside(stores, plain, start, end, force, run)
+                materialize_plain(stores, plain, start, end, force, run, origin)
                 return
             with nullcontext(store) if store else open_store() as opened:
                 names = views_to_materialize(opened, views)
@@ -98,42 +96,31 @@ def materialize(
                 materialize_views(opened, start, end, names, force, run)
 
 
-def materialize_inside(
+def materialize_plain(
     stores: OwnStores,
     views: Sequence[PlainView],
     start: datetime,
     end: datetime,
     force: bool,
     run: Run,
+    origin: OriginName,
 ) -> None:
     """Materializes views whose values are columns, which needs no import of Feast.
 
-    A view that fails leaves the others done; the first error is raised when all were tried.
+    A view that fails leaves the others done; the first error is raised when all were tried. Of
+    the lake one version is read, which the run's details name.
     """
+    write = inside.materialize
+    if origin == "lake":
+        from streamflow.lake import materialize as from_lake
+        from streamflow.lake.join import lake
+
+        source = lake(snapshots.load(settings.streamflow().feature_repo))
+        url = without_secrets(settings.streamflow().lake_url)
+        run.details["lake"] = {"url": url, "versions": source.versions}
+        write = partial(from_lake.materialize, source)
     with connect(autocommit=True) as connection:
-        results, errors = inside.materialize(connection, stores, views, start, end, force)
-    report(run, results, errors, start, end)
-
-
-def materialize_from_lake(
-    stores: OwnStores,
-    views: Sequence[PlainView],
-    start: datetime,
-    end: datetime,
-    force: bool,
-    run: Run,
-) -> None:
-    """Materializes views from one version of the lake, which the run's details name."""
-    from streamflow.lake import materialize as from_lake
-    from streamflow.lake.join import lake
-
-    source = lake(snapshots.load(settings.streamflow().feature_repo))
-    url = without_secrets(settings.streamflow().lake_url)
-    run.details["lake"] = {"url": url, "versions": source.versions}
-    with connect(autocommit=True) as connection:
-        results, errors = from_lake.materialize(
-            connection, stores, views, source, start, end, force
-        )
+        results, errors = write(connection, stores, views, start, end, force)
     report(run, results, errors, start, end)
 
 

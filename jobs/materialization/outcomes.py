@@ -1,4 +1,4 @@
-"""What became of each view of a materialization, in the ledger, in the log and in words."""
+"""Tells the outcome of each view of a materialization: to the ledger, the log and a person."""
 
 import logging
 from dataclasses import asdict

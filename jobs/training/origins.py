@@ -1,4 +1,4 @@
-"""Where a training set's features and labels are read: the database, or one version of the lake."""
+"""The origins of a training set's features and labels: the database, or one version of the lake."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager

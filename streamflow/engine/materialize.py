@@ -40,11 +40,9 @@ def materialize(
     limit = clock.limit(connection)
     planned: list[Planned] = []
     errors: Errors = {}
+    meant = Window(start, end, None, stores.lookback, limit)
     for view in views:
-        window = Window(start, end, None, stores.lookback, limit)
-        if not force:
-            seen_at, lookback = merge.seen(connection, stores.project, view.name, stores.lookback)
-            window = replace(window, seen_at=seen_at, lookback=lookback)
+        window = meant if force else with_late(connection, stores, view, meant)
         try:
             planned.append(plan(connection, stores, view, window))
         except Exception as error:
@@ -52,6 +50,24 @@ def materialize(
     write = partial(write_inside, connection, stores, force)
     results, failed = transaction.materialize(connection, planned, stores.registry, write)
     return results, errors | failed
+
+
+def with_late(
+    connection: Connection,
+    stores: OwnStores,
+    view: PlainView,
+    window: Window,
+    from_lake: bool = False,
+) -> Window:
+    """The window with the rows before it that came since a view was materialized.
+
+    Args:
+        from_lake: as in `merge.seen`.
+    """
+    seen_at, lookback = merge.seen(
+        connection, stores.project, view.name, stores.lookback, from_lake
+    )
+    return replace(window, seen_at=seen_at, lookback=lookback)
 
 
 def plan(connection: Connection, stores: OwnStores, view: PlainView, window: Window) -> Planned:

@@ -81,7 +81,7 @@ class Source:
     is_unique: bool = False
     """True where the query has one row of each key at most, so that none has to be sorted."""
     counted: Counted | None = None
-    """Where the query has the newest row of each key alone: the counts of all that are meant."""
+    """The counts of all rows that are meant, of a query that has the newest of each key alone."""
 
     @property
     def window(self) -> sql.Composed:

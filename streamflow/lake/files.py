@@ -47,7 +47,7 @@ def warehouse(url: str) -> str:
 
 
 def local_path(location: str) -> str:
-    """What opens a file of the lake: the path of one on this machine, the URL of another."""
+    """The path of a file of the lake that is on this machine, the URL of any other."""
     return location.removeprefix(LOCAL)
 
 

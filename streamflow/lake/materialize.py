@@ -16,6 +16,7 @@ from streamflow import tracing
 from streamflow.catalog.layout import identifier
 from streamflow.engine import merge, transaction
 from streamflow.engine.ledger import Result
+from streamflow.engine.materialize import with_late
 from streamflow.engine.plan import Window, look_in
 from streamflow.engine.source import Source
 from streamflow.engine.transaction import Errors
@@ -37,10 +38,10 @@ CREATED = "created"
 
 
 def materialize(
+    lake: Lake,
     connection: Connection,
     stores: OwnStores,
     views: Sequence[PlainView],
-    lake: Lake,
     start: datetime,
     end: datetime,
     force: bool,
@@ -50,8 +51,8 @@ def materialize(
     Gives the results by view, and the errors of those whose values are as they were.
 
     Args:
-        connection: in autocommit mode, to a database whose schema this version can use.
         lake: the version that is read.
+        connection: in autocommit mode, to a database whose schema this version can use.
         start, end: aware; the first and the last instant that are meant.
         force: also over newer values.
 
@@ -60,15 +61,10 @@ def materialize(
     """
     found = [lake_view(one, lake) for one in views]
     configure(connection)
-    limit = clock.limit(connection)
+    plain = Window(start, end, None, stores.lookback, clock.limit(connection))
     planned, meant = [], {}
     for view, one in zip(views, found, strict=True):
-        window = Window(start, end, None, stores.lookback, limit)
-        if not force:
-            seen_at, lookback = merge.seen(
-                connection, stores.project, view.name, stores.lookback, from_lake=True
-            )
-            window = replace(window, seen_at=seen_at, lookback=lookback)
+        window = plain if force else with_late(connection, stores, view, plain, from_lake=True)
         planned.append(plan(stores, view, one, window))
         passed = merge.passed(connection, stores.project, view.name)
         meant[view.name] = Meant(one, lake.relations[one.snapshot.table], window, passed)

@@ -1,4 +1,4 @@
-"""What a feature view is over the lake: a table of snapshots, its keys, time and features there."""
+"""Feature views over the lake: the table of snapshots, key and features of each."""
 
 from dataclasses import dataclass
 from datetime import timedelta

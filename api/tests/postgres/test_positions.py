@@ -1,4 +1,4 @@
-"""What positions of the primary's log prove of a replica."""
+"""Positions of the primary's log prove how old a replica's values may be."""
 
 import math
 import time

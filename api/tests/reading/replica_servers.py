@@ -1,4 +1,4 @@
-"""What the tests of replicas do with their servers, and ask of the service that reads them."""
+"""Helpers of the tests of replicas: for their servers, and for the service that reads them."""
 
 import os
 import time

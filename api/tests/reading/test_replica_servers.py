@@ -56,7 +56,7 @@ def test_a_server_of_another_cluster_is_no_replica(
 def test_where_one_replica_dies_and_the_other_is_promoted(
     servers: tuple[Server, Server, Server], folder: Path
 ) -> None:
-    """What is promoted has split off from the primary, and is no replica of it any more."""
+    """One that is promoted has split off from the primary, and is no replica of it any more."""
     primary, _, other = servers
     with standby(folder, primary[0]) as one, reading(one, other) as client:
         wait_ready(client)
@@ -173,7 +173,7 @@ def test_servers_that_do_not_tell_who_they_are_are_refused(
 def test_a_failover_to_a_replica_is_followed(
     servers: tuple[Server, Server, Server], folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What was promoted is the primary as soon as the primary's address leads there."""
+    """A promoted server is the primary as soon as the primary's address leads there."""
     primary, _, _ = servers
     with standby(folder, primary[0]) as one, reading(one, max_lag_s=60) as client:
         wait_ready(client)

@@ -15,12 +15,12 @@ import pyarrow.parquet as pq
 import pytest
 
 from jobs.roles.set_up import Names
-from jobs.tests.acting import acting, copy_repository, db_roles, done, execute, streamflow
+from jobs.tests.acting import acting, db_roles, done, execute, streamflow
 from jobs.tests.commands.test_once import lines
 from jobs.tests.lake.conftest import DAYS
 from streamflow import settings, snapshots, training
 from streamflow.errors import ConfigurationError, StreamflowError
-from streamflow.lake import catalog
+from streamflow.lake import catalog, session
 from streamflow.lake import export as lake_export
 from streamflow.lake.files import local_path
 from streamflow.lake.table import LakeTable
@@ -135,10 +135,10 @@ def spine(users: list[str], rows: int) -> pa.Table:
 
 @pytest.mark.parametrize(("rows", "ttl"), [(9, 0), (9, 20), (700, 0), (700, 20)])
 def test_rows_of_ones_own_get_the_same_features(
-    loaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, rows: int, ttl: int
+    loaded: Path, tmp_path: Path, repo: Path, rows: int, ttl: int
 ) -> None:
     if ttl:
-        limit_age(tmp_path / "repo", ttl, monkeypatch)
+        limit_age(repo, ttl)
     known = [user for (user,) in execute("SELECT user_id FROM source.users ORDER BY 1")]
     pq.write_table(spine([*known[:30], "nobody", "ü"], rows), tmp_path / "rows.parquet")
     hashes = set()
@@ -152,15 +152,12 @@ def test_rows_of_ones_own_get_the_same_features(
     assert 0 < found.null_count < rows
 
 
-def limit_age(repo: Path, days: int, monkeypatch: pytest.MonkeyPatch) -> None:
+def limit_age(repo: Path, days: int) -> None:
     """Applies StreamFlow's definitions with a ttl for all views."""
-    repo.mkdir()
-    copy_repository(repo)
     file = repo / "definitions.py"
     written = file.read_text()
     assert "ttl=timedelta(0)" in written or "ALWAYS = timedelta(0)" in written
     file.write_text(written.replace("timedelta(0)", f"timedelta({days})"))
-    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(repo))
     done(streamflow("apply"))
 
 
@@ -296,11 +293,8 @@ def test_a_month_that_the_database_has_no_more_stays_in_the_lake(
 
 
 def test_a_column_that_is_declared_later_is_null_before(
-    loaded: Path, small_months: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    loaded: Path, repo: Path, tmp_path: Path
 ) -> None:
-    repo = tmp_path / "repo"
-    repo.mkdir()
-    copy_repository(repo)
     declared = repo / "snapshots.py"
     column = '        "skips_7d": whole_number('
     assert column in declared.read_text()
@@ -313,7 +307,6 @@ def test_a_column_that_is_declared_later_is_null_before(
     field = '        Field(\n            name="skips_7d"'
     assert "mood" in text
     definitions.write_text(text)
-    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(repo))
     execute("ALTER TABLE source.usage_agg_30d_snapshots ADD COLUMN mood text")
     execute("UPDATE source.usage_agg_30d_snapshots SET mood = 'good' WHERE as_of = '2024-02-29'")
     line = lines(streamflow("snapshot", "export", "--as-of", DAYS[1]))[-1]
@@ -323,12 +316,7 @@ def test_a_column_that_is_declared_later_is_null_before(
     assert "2024-01-31" in failed("snapshot", "verify")  # its file has no such column yet
 
 
-def test_a_type_that_grew_has_the_same_values(
-    loaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    repo = tmp_path / "repo"
-    repo.mkdir()
-    copy_repository(repo)
+def test_a_type_that_grew_has_the_same_values(loaded: Path, repo: Path, tmp_path: Path) -> None:
     file = repo / "snapshots.py"
     before = '"monthly_fee": number(0, 1_000, '
     assert before in file.read_text()
@@ -339,7 +327,6 @@ def test_a_type_that_grew_has_the_same_values(
     )
     head, mark, rest = written.partition('name="monthly_fee"')
     definitions.write_text(head + mark + rest.replace("Float32", "Float64", 1))
-    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(repo))
     done(streamflow("apply"))
     lines(streamflow("snapshot", "export", "--as-of", DAYS[1]))
     for day in DAYS[:2]:  # the file of January has 32 bits
@@ -383,14 +370,11 @@ CAST = "SELECT user_id, as_of, loaded_at, {} FROM source.subscriptions_profile_s
 )
 def test_a_view_that_is_more_than_a_table_is_refused(
     loaded: Path,
+    repo: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     change: tuple[str, str],
     told: str,
 ) -> None:
-    repo = tmp_path / "repo"
-    repo.mkdir()
-    copy_repository(repo)
     file = repo / "definitions.py"
     before, after = change
     head, mark, rest = file.read_text().partition("FROM source.subscriptions_profile_snapshots")
@@ -400,7 +384,6 @@ def test_a_view_that_is_more_than_a_table_is_refused(
     else:
         head = head[: head.rindex(before)] + after + head[head.rindex(before) + len(before) :]
     file.write_text(head + mark + rest)
-    monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(repo))
     done(streamflow("apply"))
     asked = ("--as-of", DAYS[0], "--out", str(tmp_path / "t.parquet"))
     lines(streamflow("training-set", *asked))
@@ -442,9 +425,19 @@ def test_a_lake_at_a_url_is_read_by_duckdb(
     done(streamflow("snapshot", "verify"))
 
 
-def test_a_limit_of_memory_is_held_on_disk(
-    loaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+def test_work_beyond_the_limit_of_memory_goes_on_on_disk_or_says_so(
+    lake: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("STREAMFLOW_LAKE_MEMORY_MIB", "128")
+    texts = "SELECT hash(i)::VARCHAR AS t FROM range(6000000) AS r (i)"
+    with session.opened() as database:  # these are twice as much
+        query = f"SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY t) AS n FROM ({texts}))"
+        assert database.sql(query).fetchall() == [(6_000_000,)]
+    with (
+        pytest.raises(StreamflowError, match="set STREAMFLOW_LAKE_MEMORY_MIB higher"),
+        session.opened() as database,
+    ):
+        database.sql(f"SELECT list(t) FROM ({texts})").fetchall()  # one value has to be in memory
     monkeypatch.setenv("STREAMFLOW_LAKE_MEMORY_MIB", "100")
     told = failed("snapshot", "list")
     assert "STREAMFLOW_LAKE_MEMORY_MIB: input should be greater than or equal to 128" in told

@@ -33,7 +33,7 @@ LEDGER = """
 
 @dataclass(frozen=True)
 class Found:
-    """What materializations left."""
+    """The values, counts and intervals that materializations left."""
 
     online: bytes
     """The whole table, every value in its bits."""
@@ -52,7 +52,7 @@ def online() -> bytes:
 
 
 def found() -> Found:
-    """What there is now."""
+    """The same as they are now."""
     intervals = {name: one[1] for name, one in state.definitions().items()}
     return Found(online(), execute(LEDGER), intervals)
 

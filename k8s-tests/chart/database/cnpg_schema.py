@@ -1,6 +1,7 @@
 """Writes the schema of CloudNativePG's clusters, which its releases have among much else.
 
-    python k8s-tests/kit/cnpg_schema.py cnpg-1.30.0.yaml > k8s-tests/kit/cnpg_cluster.schema.json
+    cd k8s-tests/chart/database
+    python cnpg_schema.py cnpg-1.30.0.yaml > cnpg_cluster.schema.json
 
 The file is `releases/cnpg-1.30.0.yaml` of https://github.com/cloudnative-pg/cloudnative-pg, which
 is under the Apache License 2.0. Left out are descriptions, the status, and what JSON Schema does

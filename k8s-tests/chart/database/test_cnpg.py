@@ -10,8 +10,8 @@ import pytest
 from kit.render import CHART, KUBERNETES, Manifest, helm, named, notes, parsed, pods
 
 VALUES = CHART / "examples" / "cnpg.yaml"
-SCHEMA = json.loads((CHART.parents[1] / "k8s-tests/kit/cnpg_cluster.schema.json").read_text())
-"""Of release 1.30.0; made by kit/cnpg_schema.py."""
+SCHEMA = json.loads(Path(__file__).with_name("cnpg_cluster.schema.json").read_text())
+"""Of release 1.30.0; made by cnpg_schema.py."""
 
 
 @pytest.fixture(scope="module")

@@ -2,9 +2,8 @@
 
 from typing import Any
 
-from jobs.lake.verify import present
 from streamflow import settings, snapshots
-from streamflow.lake.export import tables
+from streamflow.lake.export import present
 from streamflow.visible_text import without_secrets
 
 
@@ -23,6 +22,6 @@ def listed() -> list[dict[str, Any]]:
             "bytes": one.bytes,
             "file": without_secrets(one.location),
         }
-        for table, files in present(tables(declared)).items()
+        for table, files in present(declared).items()
         for one in files
     ]

@@ -12,10 +12,9 @@ import pyarrow.parquet as pq
 from jobs.training.verify import first_difference
 from streamflow import settings, snapshots
 from streamflow.errors import VerificationFailed
-from streamflow.lake import catalog
-from streamflow.lake.export import WORK_MEM, months_of, staged, tables
+from streamflow.lake.export import WORK_MEM, months_of, present, staged, tables
 from streamflow.lake.files import sha256
-from streamflow.lake.table import LakeFile, LakeTable, require_whole
+from streamflow.lake.table import LakeFile, require_whole
 from streamflow.offline.connect import connect, from_environment
 from streamflow.postgres.snapshot_tables import SCHEMA
 from streamflow.snapshots import Snapshot
@@ -44,7 +43,7 @@ def verify(advance: Callable[[int], None] = lambda _: None) -> Verified:
         ConfigurationError: there is no lake.
     """
     declared = snapshots.load(settings.streamflow().feature_repo)
-    rows, only, every = 0, 0, present(tables(declared))
+    rows, only, every = 0, 0, present(declared)
     with connect(from_environment(), SCHEMA, WORK_MEM) as database:
         stored = months_of(database, declared, [])
         for snapshot in tables(declared):
@@ -58,13 +57,6 @@ def verify(advance: Callable[[int], None] = lambda _: None) -> Verified:
                 with staged(database, snapshot, instant) as now:
                     compare(snapshot, instant, known.get(instant), now.path, now.sha256, now.rows)
     return Verified(sum(map(len, every.values())), rows, only)
-
-
-def present(wanted: tuple[Snapshot, ...]) -> dict[str, list[LakeFile]]:
-    """The files of each table's present version."""
-    with catalog.opened() as known:
-        found = {one.table: LakeTable.load(known, one.table) for one in wanted}
-        return {name: table.files() if table else [] for name, table in found.items()}
 
 
 def require_same(file: LakeFile) -> None:

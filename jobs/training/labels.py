@@ -12,6 +12,7 @@ from jobs.run.earlier_runs import is_loading
 from jobs.run.instants import midnight
 from streamflow import settings, snapshots
 from streamflow.postgres.connect import connect
+from streamflow.postgres.snapshot_tables import labelled
 
 
 class NoLabels(waiting.NotThereYet):
@@ -40,8 +41,7 @@ def require_labels(instant: datetime) -> None:
         last = connection.execute(sql.SQL(LAST_LABELS).format(table), [instant]).fetchone()
         if last == (instant,):
             return
-        labelled = connection.execute(sql.SQL(LABELLED_DAYS).format(labels=table))
-        days = ", ".join(str(one.date()) for (one,) in labelled)
+        days = ", ".join(str(one.date()) for one in labelled(connection, declared))
     raise NoLabels(f"no labels of {instant.date()}; there are those of: {days or 'no day'}")
 
 
@@ -51,13 +51,3 @@ LAST_LABELS = "SELECT max(as_of) FROM {} WHERE as_of <= %s"
 The end of a range is found in the index, while PostgreSQL may go through the table for whether a
 row exists.
 """
-
-LABELLED_DAYS = """
-    WITH RECURSIVE days AS (
-        SELECT min(as_of) AS day FROM {labels}
-        UNION ALL
-        SELECT (SELECT min(as_of) FROM {labels} WHERE as_of > day)
-        FROM days WHERE day IS NOT NULL
-    )
-    SELECT day FROM days WHERE day IS NOT NULL ORDER BY day"""
-"""The instants that have labels, by going from one to the next in the index."""

@@ -17,13 +17,13 @@ from psycopg import Connection, sql
 
 from streamflow.errors import ConfigurationError
 from streamflow.lake import catalog, files
-from streamflow.lake.table import LakeTable
+from streamflow.lake.table import LakeFile, LakeTable
 from streamflow.lake.types import schema
 from streamflow.offline.connect import connect, from_environment
 from streamflow.offline.select import Batches, Select, fetched
 from streamflow.postgres.connect import connect as connect_to_lock
 from streamflow.postgres.connect import lock
-from streamflow.postgres.snapshot_tables import SCHEMA
+from streamflow.postgres.snapshot_tables import SCHEMA, labelled
 from streamflow.sink import Sink
 from streamflow.snapshots import KEY, TIME, Snapshot, Snapshots
 
@@ -83,7 +83,11 @@ def export(
     place = files.warehouse(catalog.url())
     found: list[Month] = []
     with connect_to_lock(autocommit=True) as locking, lock(locking, LOCK):
-        known = present(declared)
+        known = {
+            (table, one.instant): one.location
+            for table, stored_before in present(declared).items()
+            for one in stored_before
+        }
         with connect(from_environment(), SCHEMA, WORK_MEM) as database:
             months = months_of(database, declared, instants)
             for snapshot in tables(declared):
@@ -108,10 +112,7 @@ def months_of(
     Raises:
         ConfigurationError: PostgreSQL has not all of those that are wanted; names the first.
     """
-    query = sql.SQL(MONTHS).format(
-        time=sql.Identifier(TIME), labels=sql.Identifier(SCHEMA, declared.labels.table)
-    )
-    there = [one for (one,) in connection.execute(query)]
+    there = labelled(connection, declared)
     for one in wanted:
         if one not in there:
             days = ", ".join(str(day.date()) for day in there) or "none"
@@ -119,26 +120,15 @@ def months_of(
     return sorted(set(wanted)) or there
 
 
-MONTHS = """
-    WITH RECURSIVE months AS (
-        SELECT min({time}) AS month FROM {labels}
-        UNION ALL
-        SELECT (SELECT min({time}) FROM {labels} WHERE {time} > month)
-        FROM months WHERE month IS NOT NULL
-    )
-    SELECT month FROM months WHERE month IS NOT NULL ORDER BY month"""
-"""The months that have labels, which all have, by going from one to the next in the index."""
+def present(declared: Snapshots) -> dict[str, list[LakeFile]]:
+    """The files of the present version by table, the oldest month first.
 
-
-def present(declared: Snapshots) -> dict[tuple[str, datetime], str]:
-    """The URL of each file of the present version, by table and month."""
-    found = {}
-    with catalog.opened() as tables_of:
-        for snapshot in tables(declared):
-            table = LakeTable.load(tables_of, snapshot.table)
-            for one in table.files() if table else []:
-                found[snapshot.table, one.instant] = one.location
-    return found
+    Raises:
+        ConfigurationError: there is no lake.
+    """
+    with catalog.opened() as known:
+        found = {one.table: LakeTable.load(known, one.table) for one in tables(declared)}
+        return {name: table.files() if table else [] for name, table in found.items()}
 
 
 @contextmanager

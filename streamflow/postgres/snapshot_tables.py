@@ -6,6 +6,8 @@ nothing is ever removed. Idempotent; to be called in a transaction, beside the m
 
 import re
 from collections.abc import Iterable
+from datetime import datetime
+from typing import Any
 
 from psycopg import Connection, sql
 
@@ -146,3 +148,20 @@ COLUMNS = """
     WHERE relnamespace = to_regnamespace(%s) AND relname = %s AND attnum > 0 AND NOT attisdropped
     ORDER BY attnum"""
 """The columns of a table, in their order."""
+
+
+def labelled(connection: Connection[Any], declared: Snapshots) -> list[datetime]:
+    """The instants that have labels, which all months have, the oldest first."""
+    table = sql.Identifier(SCHEMA, declared.labels.table)
+    return [one for (one,) in connection.execute(sql.SQL(LABELLED).format(labels=table))]
+
+
+LABELLED = """
+    WITH RECURSIVE days AS (
+        SELECT min(as_of) AS day FROM {labels}
+        UNION ALL
+        SELECT (SELECT min(as_of) FROM {labels} WHERE as_of > day)
+        FROM days WHERE day IS NOT NULL
+    )
+    SELECT day FROM days WHERE day IS NOT NULL ORDER BY day"""
+"""The instants of the labels, by going from one to the next in the index."""

@@ -3,7 +3,10 @@
 import hashlib
 import importlib.util
 import json
+import os
 import shutil
+import subprocess
+import sys
 import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -161,6 +164,21 @@ def limit_age(repo: Path, days: int) -> None:
     done(streamflow("apply"))
 
 
+def test_a_session_is_in_utc_wherever_the_machine_is(lake: Path) -> None:
+    code = (
+        "from streamflow.lake import session\n"
+        "with session.opened() as one: print(one.sql(\"SELECT TIMESTAMPTZ '2024-01-31'\"))"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "TZ": "Asia/Tokyo"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert "2024-01-31 00:00:00+00" in said.stdout
+
+
 def test_a_zone_of_the_machine_changes_nothing(
     loaded: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -266,7 +284,10 @@ def test_a_file_that_is_not_what_was_stored_is_named(
     done(streamflow("snapshot", "verify"))
 
 
-def test_a_row_that_was_changed_behind_its_back_is_found(loaded: Path) -> None:
+def test_a_row_that_was_changed_behind_its_back_is_found(loaded: Path, tmp_path: Path) -> None:
+    out = tmp_path / "t.parquet"
+    asked = ("--as-of", DAYS[0], "--out", str(out), "--from", "lake", "--if-stale")
+    lines(streamflow("training-set", *asked))
     execute(
         "UPDATE source.usage_agg_30d_snapshots SET watch_hours_30d = 1.5"
         " WHERE user_id = '0002-ORFBO' AND as_of = '2024-01-31'"
@@ -275,6 +296,9 @@ def test_a_row_that_was_changed_behind_its_back_is_found(loaded: Path) -> None:
     assert "usage_agg_30d_snapshots, 2024-01-31: user 0002-ORFBO, watch_hours_30d: file" in told
     assert lines(streamflow("snapshot", "export"))[-1]["rows"]["written"] == 50
     done(streamflow("snapshot", "verify"))
+    # No month was loaded since, and yet the set is another one.
+    assert lines(streamflow("training-set", *asked))[-1]["rows"]["written"] == 50
+    done(streamflow("verify", str(out)))
 
 
 def test_a_month_that_the_database_has_no_more_stays_in_the_lake(

@@ -6,7 +6,7 @@ import time
 import pytest
 
 from api.errors import ReplicaRefused
-from api.postgres.positions import Position, Primary, Server, end_of_records
+from api.postgres.positions import NO_PRIMARY, Position, Primary, Server, end_of_records
 from api.postgres.replica import OTHER_HISTORY, Replicas
 from api.postgres.session import Session
 
@@ -91,6 +91,14 @@ def test_a_replica_that_is_asked_before_the_primary_is_known_is_refused() -> Non
     with pytest.raises(ReplicaRefused, match="not known yet"):
         found.judge(REPLICA, 100, time.monotonic())
     assert found.lag_s is None
+
+
+@pytest.mark.parametrize("was_known", [False, True])
+def test_the_reason_for_which_the_primary_tells_no_position_is_told(was_known: bool) -> None:
+    known = primary(200) if was_known else Primary(30)
+    known.refusal = NO_PRIMARY
+    with pytest.raises(ReplicaRefused, match="takes no writes"):
+        replicas(known).judge(REPLICA, 100, time.monotonic())
 
 
 def test_the_lag_is_that_of_the_replica_which_is_most_behind() -> None:

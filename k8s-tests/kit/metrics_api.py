@@ -82,11 +82,11 @@ def process(*command: str, **environment: str) -> Iterator[None]:
 
 
 @contextmanager
-def api() -> Iterator[str]:
+def api(**environment: str) -> Iterator[str]:
     """The URL of a running API that has read the ledger and answered a user twice, and a batch."""
     port = free_port()
     url = f"http://127.0.0.1:{port}"
-    with process(sys.executable, "-m", "api", "--port", str(port)):
+    with process(sys.executable, "-m", "api", "--port", str(port), **environment):
         until(lambda: httpx.get(f"{url}/readyz").is_success, "the API is ready")
         ask(url)
         until(lambda: "streamflow_job_runs_total{" in text_of(url), "the ledger is read")

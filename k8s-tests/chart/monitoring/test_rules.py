@@ -1,5 +1,6 @@
 """Alerts, runbooks and dashboard: each alert fires when it should, each query finds something."""
 
+import os
 import re
 import subprocess
 from collections.abc import Iterator
@@ -44,6 +45,13 @@ def url(database: str, small_months: Path) -> Iterator[str]:
     fill(small_months)
     with api() as found:
         yield found
+
+
+@pytest.fixture
+def urls(url: str) -> Iterator[list[str]]:
+    """The URLs of that API and of one that reads a replica, for which the primary stands itself."""
+    with api(STREAMFLOW_API_READ_HOST=os.environ["PGHOST"]) as replica_reader:
+        yield [url, replica_reader]
 
 
 def test_the_rules_are_right_and_fire_when_they_should() -> None:
@@ -120,8 +128,8 @@ def test_the_pages_name_commands_that_there_are() -> None:
             assert name in commands, f"{page.name}: {name}"
 
 
-def test_every_metric_that_is_asked_for_is_there(url: str) -> None:
-    there = sample_names(text_of(url))
+def test_every_metric_that_is_asked_for_is_there(urls: list[str]) -> None:
+    there = {name for url in urls for name in sample_names(text_of(url))}
     for name, one in ALERTS.items():
         assert set(METRIC.findall(one["expr"])) <= there, name
     for title, query, _ in QUERIES:
@@ -130,7 +138,7 @@ def test_every_metric_that_is_asked_for_is_there(url: str) -> None:
 
 @pytest.mark.slow
 def test_a_real_prometheus_takes_the_rules_and_answers_the_dashboard(
-    url: str, tmp_path: Path
+    urls: list[str], tmp_path: Path
 ) -> None:
     port = free_port()
     server = f"http://127.0.0.1:{port}"
@@ -143,8 +151,9 @@ def test_a_real_prometheus_takes_the_rules_and_answers_the_dashboard(
                 "static_configs": [
                     {
                         "targets": [url.removeprefix("http://")],
-                        "labels": {"namespace": "features", "pod": "streamflow-api-1"},
+                        "labels": {"namespace": "features", "pod": f"streamflow-api-{at}"},
                     }
+                    for at, url in enumerate(urls)
                 ],
             }
         ],
@@ -158,7 +167,8 @@ def test_a_real_prometheus_takes_the_rules_and_answers_the_dashboard(
         "--log.level=error",
     ):
         until(lambda: samples(server, "count_over_time(up[1m]) >= 2") != [], "it scrapes")
-        ask(url)  # between two scrapes, so that there are rates
+        for url in urls:
+            ask(url)  # between two scrapes, so that there are rates
         until(lambda: samples(server, "count_over_time(up[1m]) >= 6") != [], "it scrapes on")
         answer_all(server, "features", "streamflow-api")
         found = states(server)

@@ -31,7 +31,7 @@ unexport PYTHONDONTWRITEBYTECODE
 TESTS := $(BIN)/pytest --numprocesses 3 --dist worksteal --durations 10
 ON_CLUSTER := STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly --durations 10 k8s-tests
 
-.PHONY: help setup demo serve wheel test test-all coverage check audit format bench lock docs schema \
+.PHONY: help setup demo serve wheel test test-all coverage check audit format bench scale lock docs schema \
 	clean cluster cluster-test cluster-down drill drills
 
 help: ## List the targets
@@ -84,6 +84,9 @@ format: $(STAMP) ## Format the code and mend what the linter can
 
 bench: $(STAMP) ## Ours, stock Feast and the floor side by side (ONLY=http SIZES=1000,10000 for a part)
 	@$(BIN)/python -m benchmarks $(if $(ONLY),--only $(ONLY)) $(if $(SIZES),--sizes $(SIZES))
+
+scale: $(STAMP) ## The pipeline with up to ten million users, for docs/scale.md; takes half an hour
+	@$(BIN)/python -m benchmarks.scale
 
 cluster: $(STAMP) ## From this clone to an answering API on a local kind cluster
 	@$(BIN)/python k8s-tests/kit/cluster.py up

@@ -75,7 +75,7 @@ Revision = Annotated[
 @app.command()
 def sample(
     out: Annotated[Path, typer.Option(help="Folder to write month_000, month_001, … to.")],
-    users: Annotated[int, typer.Option(help="Number of users, 10 to 1,000,000.")] = 7_043,
+    users: Annotated[int, typer.Option(help="Number of users, 10 to 10,000,000.")] = 7_043,
     months: Annotated[int, typer.Option(help="Number of months, from January 2024 on.")] = 2,
     seed: Annotated[int, typer.Option(help="The same seed gives the same bytes.")] = 7,
 ) -> None:

@@ -1,15 +1,11 @@
 """Training sets from the lake: whole commands, beside bare DuckDB over the same files."""
 
-import os
-import subprocess
-import sys
 import tempfile
-import time
 from pathlib import Path
-from typing import NamedTuple
 
 from benchmarks import postgres
 from benchmarks.context import Context, say
+from benchmarks.cost import cost
 from benchmarks.figures import OURS, Section
 
 BARE, DATABASE = "bare DuckDB", "ours from PostgreSQL"
@@ -18,15 +14,6 @@ DAY = "2024-03-31"
 """The last of the months, whose labels are the rows."""
 MOST_TIMES_BARE = 1.3
 MEMORY_MIB = 1_024
-TIMEOUT_S = 900
-
-
-class Cost(NamedTuple):
-    """The cost of a process."""
-
-    seconds: float
-    cpu_seconds: float
-    peak_mb: float
 
 
 def measure(context: Context) -> Section:
@@ -79,19 +66,3 @@ def one_size(context: Context, section: Section, rows: int) -> None:
                     row.add(side, sample)
                 say(f"  {side}: {work} in {found.seconds:.2f} s, {found.cpu_seconds:.2f} CPU s")
     context.databases.drop(database)
-
-
-def cost(command: list[str], environment: dict[str, str]) -> Cost:
-    """Runs Python with these arguments and gives what that cost; a failure is an error."""
-    with tempfile.TemporaryFile("w+") as said:
-        began = time.perf_counter()
-        process = subprocess.Popen(
-            [sys.executable, *command], env=environment, stdout=subprocess.DEVNULL, stderr=said
-        )
-        _, status, used = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - began
-        process.returncode = os.waitstatus_to_exitcode(status)
-        if process.returncode:
-            said.seek(0)
-            raise RuntimeError(f"{' '.join(command)}: {said.read()[-500:]}")
-    return Cost(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)

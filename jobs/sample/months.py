@@ -68,7 +68,7 @@ def declared_files() -> tuple[Snapshot, ...]:
 
 def _check_arguments(out: Path, users: int, months: int, seed: int) -> None:
     for option, value, low, high in (
-        ("--users", users, 10, 1_000_000),
+        ("--users", users, 10, 10_000_000),
         ("--months", months, 1, 120),
     ):
         if not low <= value <= high:

@@ -272,8 +272,8 @@ def test_churn_goes_with_what_drives_it(months):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"users": 9}, "--users 9 is not allowed: give 10 to 1000000"),
-        ({"users": 1_000_001}, "--users 1000001 is not allowed: give 10 to 1000000"),
+        ({"users": 9}, "--users 9 is not allowed: give 10 to 10000000"),
+        ({"users": 10_000_001}, "--users 10000001 is not allowed: give 10 to 10000000"),
         ({"months": 0}, "--months 0 is not allowed: give 1 to 120"),
         ({"months": 121}, "--months 121 is not allowed: give 1 to 120"),
         ({"seed": -1}, "--seed -1 is not allowed: give 0 or a larger whole number"),

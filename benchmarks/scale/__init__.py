@@ -1,0 +1,1 @@
+"""The whole pipeline with ever more users: what grows with them, and what stays."""

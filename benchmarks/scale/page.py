@@ -16,6 +16,8 @@ API = {
     "p99": "99th percentile, ms",
     "memory": "memory of the process, MB",
 }
+WRITERS = ("ingest", "materialize", "materialize again", "materialize, 1 % changed")
+"""Commands that change rows of the database."""
 
 Results = Mapping[str, Any]
 """`machine`, `started`, `commit`, and `sizes`: by users, what `steps.measure` gives."""
@@ -69,6 +71,8 @@ def render(results: Results) -> str:
         "",
         *table("GiB of", heads, {one: bytes_of(sizes, one) for one in names(sizes, "bytes")}),
         "",
+        *table("GiB of write-ahead log", heads, {step: wal_of(sizes, step) for step in WRITERS}),
+        "",
         *table("one process of the API", heads, {API[one]: api_of(sizes, one) for one in API}),
         "",
         f"![Milliseconds of an answer by users](pictures/{P99})",
@@ -103,6 +107,11 @@ def steps_of(sizes: Mapping[str, Any], step: str) -> list[str]:
 def bytes_of(sizes: Mapping[str, Any], name: str) -> list[str]:
     """The cells of a size, in GiB."""
     return [number(one["bytes"][name] / GIB) for one in sizes.values()]
+
+
+def wal_of(sizes: Mapping[str, Any], step: str) -> list[str]:
+    """The cells of what a command wrote to the write-ahead log, in GiB."""
+    return [number(one["steps"][step]["wal"] / GIB) for one in sizes.values()]
 
 
 def api_of(sizes: Mapping[str, Any], name: str) -> list[str]:

@@ -84,14 +84,17 @@ class Run:
 
     def _command(self, step: str, *words: str) -> None:
         """Runs a command of ours as a process of its own and keeps what it cost."""
-        with server_cost() as server:
+        with server_cost() as server, self._connected() as connection:
+            before = postgres.wal_position(connection)
             own = self._run(step, *words)
+            wal = postgres.wal_position(connection) - before
         self.steps[step] = {
             "seconds": own.seconds,
             "cpu": own.cpu_seconds,
             "server_cpu": server.cpu_seconds,
             "peak": own.peak_mb,
             "server_peak": server.peak_mb,
+            "wal": float(wal),
         }
 
     def _run(self, step: str, *words: str) -> Cost:

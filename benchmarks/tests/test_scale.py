@@ -7,7 +7,14 @@ import pytest
 from benchmarks.context import Context
 from benchmarks.scale import page, steps
 
-FIGURES = {"seconds": 2.5, "cpu": 1.25, "server_cpu": 0.5, "peak": 120.0, "server_peak": 30.0}
+FIGURES = {
+    "seconds": 2.5,
+    "cpu": 1.25,
+    "server_cpu": 0.5,
+    "peak": 120.0,
+    "server_peak": 30.0,
+    "wal": 2.0**29,
+}
 
 
 @pytest.mark.slow
@@ -33,7 +40,7 @@ def test_the_page_has_the_figures_and_keeps_what_is_written_around_them(tmp_path
     written = tmp_path / "scale.md"
     written.write_text(f"# Before\n{page.BEGIN}\nold\n{page.END}\nafter\n")
     api = {"rate": 3000.0, "p50": 2.0, "p99": 4.0, "memory": 60.0}
-    one = {"steps": {"ingest": FIGURES}, "bytes": {"lake": 2.0**30}, "api": api}
+    one = {"steps": dict.fromkeys(page.WRITERS, FIGURES), "bytes": {"lake": 2.0**30}, "api": api}
     machine = {
         "processor": "a processor",
         "cores": 2,
@@ -57,6 +64,7 @@ def test_the_page_has_the_figures_and_keeps_what_is_written_around_them(tmp_path
     assert text.count("| command | 1,000 users | 10,000 users |") == 1
     assert "| ingest | 2.5 s; 1.25 + 0.5; 120 + 30 | 2.5 s; 1.25 + 0.5; 120 + 30 |" in text
     assert "| lake | 1 | 1 |" in text
+    assert "| materialize | 0.5 | 0.5 |" in text
     for picture in (page.SECONDS, page.P99):
         assert f"pictures/{picture}" in text
         assert (tmp_path / "pictures" / picture).read_text().startswith("<?xml")

@@ -1,6 +1,6 @@
 """A release that is asked and written to for long: nothing grows; how slow it is, is drawn.
 
-Two minutes here, thirty in a drill. Every minute the month comes in again with other values and is
+A drill of thirty minutes; two minutes, which show less, when it is run alone. Every minute the month comes in again with other values and is
 materialized, while requests of all kinds go on.
 """
 
@@ -22,6 +22,8 @@ RATE, SAMPLE_S, MINUTE = 20, 10, 60
 MEMORY = "cat /proc/[0-9]*/status 2>/dev/null | awk '/^RssAnon/ {held += $2} END {print held}'"
 """Kilobytes that a pod's processes hold, without files and what they share; some may just end."""
 CONNECTIONS = "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+
+pytestmark = pytest.mark.drill
 
 Points = dict[str, list[tuple[float, float]]]
 

@@ -16,7 +16,13 @@ API = {
     "p99": "99th percentile, ms",
     "memory": "memory of the process, MB",
 }
-WRITERS = ("ingest", "materialize", "materialize again", "materialize, 1 % changed")
+WRITERS = (
+    "ingest",
+    "materialize",
+    "materialize again",
+    "materialize, 1 % changed, by --start",
+    "materialize, 1 % changed",
+)
 """Commands that change rows of the database."""
 
 Results = Mapping[str, Any]

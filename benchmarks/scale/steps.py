@@ -17,6 +17,8 @@ from benchmarks.sides import servers
 
 DAY = "2024-01-31"
 """The only month's as_of."""
+AFTER = "2024-02-01"
+"""The beginning of a window after it, in which there are the rows alone that were changed since."""
 MEMORY_MIB = 1_024
 """The most that DuckDB may take."""
 CONNECTIONS = 8
@@ -63,8 +65,9 @@ class Run:
         self._command("materialize", "materialize")
         self._vacuum()
         self._command("materialize again", "materialize")
-        with self._connected() as connection:
-            change_one_in_a_hundred(connection)
+        self._change()
+        self._command("materialize, 1 % changed, by --start", "materialize", "--start", AFTER)
+        self._change()
         self._command("materialize, 1 % changed", "materialize")
         self._vacuum()
         out = ["--as-of", DAY, "--out"]
@@ -101,6 +104,11 @@ class Run:
         own = cost(["-m", "jobs", *words], self._environment)
         say(f"  {step}: {own.seconds:.1f} s, {own.peak_mb:.0f} MB")
         return own
+
+    def _change(self) -> None:
+        """Changes one user in a hundred."""
+        with self._connected() as connection:
+            change_one_in_a_hundred(connection)
 
     def _vacuum(self) -> None:
         """Vacuums as autovacuum would, so that no step pays for the one before."""

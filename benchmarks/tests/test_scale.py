@@ -24,6 +24,7 @@ def test_every_step_is_measured(context: Context) -> None:
         "ingest",
         "materialize",
         "materialize again",
+        "materialize, 1 % changed, by --start",
         "materialize, 1 % changed",
         "training set",
         "snapshot export",

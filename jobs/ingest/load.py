@@ -7,7 +7,7 @@ only the rows that differ. A run that is killed leaves nothing behind.
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -22,28 +22,37 @@ from jobs.ingest.check import FAULTS_SHOWN, faults, schemas
 from jobs.ingest.read import Reader
 from jobs.run.instants import midnight
 from jobs.run.ledger import Counts, Run
+from jobs.statistics import month as statistics
+from jobs.statistics.limits import limits_by_table
 from streamflow import settings, snapshots, tracing
-from streamflow.errors import ConfigurationError, Fault, InputRefused
+from streamflow.errors import ConfigurationError, DriftRefused, Fault, InputRefused
 from streamflow.postgres.connect import connect, lock
 from streamflow.snapshots import KEY, TIME, Snapshot, Snapshots
+from streamflow.statistics.compare import as_json
 from streamflow.visible_text import difference, quoted, skeleton
 
 log = logging.getLogger(__name__)
 
 
 def ingest(
-    run: Run, directory: Path, as_of: date, advance: Callable[[int], None] = lambda _: None
+    run: Run,
+    directory: Path,
+    as_of: date,
+    advance: Callable[[int], None] = lambda _: None,
+    refuse_drift: bool = False,
 ) -> None:
     """Loads the month in `directory` as the snapshots of `as_of`, midnight UTC.
 
     Args:
-        run: its counts are filled in.
+        run: its counts are filled in, and `drift` in its details.
         advance: called with bytes read, for a progress bar.
+        refuse_drift: refuse a month that differs from the one before by more than its thresholds.
 
     Raises:
         ConfigurationError: the folder cannot be read, or the day lies in the future by the
             database's clock.
         InputRefused: the month has faults; nothing was stored.
+        DriftRefused: it has drifted, and that was to be refused; nothing was stored.
     """
     require_folder(directory)
     declared = snapshots.load(settings.streamflow().feature_repo)
@@ -69,6 +78,11 @@ def ingest(
                 stored[one.file] = merge(connection, one, instant)
         for one in declared.files:  # joins without statistics are slow
             connection.execute(sql.SQL("ANALYZE {}").format(table_of(one)))
+        with tracing.span("statistics"):
+            written = {name: counts.written for name, counts in stored.items()}
+            drifted = compare_with_month_before(run, connection, declared, instant, written)
+        if refuse_drift and drifted:
+            raise DriftRefused(drifted)
         connection.commit()
     for name, counts in stored.items():
         counts.late = counts.written if late else 0
@@ -191,6 +205,34 @@ def lookalikes(connection: Connection, file: str, users: set[str]) -> dict[str, 
                 if (seen := skeleton(one)) in wanted:
                     found.setdefault(seen, one)
     return {user: found[skeleton(user)] for user in users if skeleton(user) in found}
+
+
+def compare_with_month_before(
+    run: Run,
+    connection: Connection,
+    declared: Snapshots,
+    instant: datetime,
+    written: Mapping[str, int],
+) -> list[Fault]:
+    """Keeps the statistics up to date; gives what drifted, which the run then has as `drift`."""
+    limits = limits_by_table(connection, declared)
+    found = statistics.update(connection, declared, instant, written, limits)
+    run.details["drift"] = [
+        {"table": one.table, "against": str(before.date()), **as_json(finding)}
+        for one, before, finding in found
+    ]
+    for entry in run.details["drift"]:
+        log.warning("drift", extra={key: entry[key] for key in ("table", "feature", "text")})
+    return [
+        Fault(
+            f"{one.file}.csv",
+            None,
+            finding.feature or None,
+            None,
+            f"{finding.text}, against {before.date()}",
+        )
+        for one, before, finding in found
+    ]
 
 
 def holds_later(connection: Connection, declared: Snapshots, as_of: datetime) -> bool:

@@ -40,6 +40,7 @@ def update(
     Returns:
         Each finding with its table and the month before, against which it is.
     """
+    connection.execute("SET LOCAL jit = off")  # compiling takes longer than it saves
     found = []
     changes: Changes = {}
     for snapshot in (one for one in declared.files if not one.newest_only):

@@ -169,6 +169,7 @@ def parse_against(text: str) -> Against:
             found = json.loads(file.read())
         features = frozenset((one["view"], one["name"]) for one in found["features"])
         as_of = found.get("as_of", "")
+        day = date.fromisoformat(as_of) if as_of else None
     except (ImportError, OSError) as error:
         raise ConfigurationError(
             f"--against {said}: neither a day like 2024-01-31 nor a training set with a manifest"
@@ -176,11 +177,11 @@ def parse_against(text: str) -> Against:
         ) from None
     except (ValueError, TypeError, KeyError, AttributeError, UnicodeError):
         raise ConfigurationError(f"--against {said}: not the manifest of a training set") from None
-    if not as_of:
+    if day is None:
         raise ConfigurationError(
             f"--against {said}: that training set has rows of many times; name a day"
         )
-    return Against(midnight(date.fromisoformat(as_of)), features)
+    return Against(midnight(day), features)
 
 
 def report_json(found: Report) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
+from difflib import get_close_matches
 
 from streamflow.errors import ConfigurationError
 
@@ -36,7 +37,8 @@ def thresholds(subject: str, *tags: Mapping[str, str]) -> Thresholds:
         subject: whose tags they are, for a message: `feature view subs_profile_fv`.
 
     Raises:
-        ConfigurationError: a value is neither `off` nor a number from 0, or the tag is none.
+        ConfigurationError: a value is neither `off` nor a number from 0, or a tag is nearly one of
+            these. Other tags that begin in the same way are somebody else's.
     """
     known = [one.name for one in fields(Thresholds)]
     found: dict[str, float] = {}
@@ -45,10 +47,12 @@ def thresholds(subject: str, *tags: Mapping[str, str]) -> Thresholds:
             if not tag.startswith(PREFIX):
                 continue
             name = tag.removeprefix(PREFIX)
-            if name not in known:
-                every = ", ".join(f"{PREFIX}{one}" for one in known)
-                raise ConfigurationError(f"{subject}: no tag {tag} is known; there are {every}")
-            found[name] = limit(subject, tag, text)
+            if name in known:
+                found[name] = limit(subject, tag, text)
+            elif meant := get_close_matches(name, known, 1):
+                raise ConfigurationError(
+                    f"{subject}: no tag {tag} is known; is {PREFIX}{meant[0]} meant?"
+                )
     return Thresholds(**found)
 
 

@@ -1,8 +1,9 @@
 """Counts rows inside PostgreSQL: the statistics of each column of a month or a view.
 
-One statement counts rows, one finds quantiles, and one for each column groups it by bin or
-category. Grouping all columns in one scan (GROUPING SETS, or a lateral unpivot) takes two to three
-times as long, since PostgreSQL has no parallel plan for it, or makes a row of each value.
+One statement counts rows, one finds quantiles, and one for each number groups it by bin; columns of
+few categories are grouped together. Grouping all columns in one scan (GROUPING SETS, or a lateral
+unpivot) takes two to three times as long, since PostgreSQL has no parallel plan for it, or makes a
+row of each value.
 """
 
 import math
@@ -12,9 +13,10 @@ from typing import Any
 
 from psycopg import Connection, sql
 
+from jobs.statistics import categories
 from jobs.statistics.measured import Column, Measured
 from streamflow.statistics.edges import BINS, edges_of
-from streamflow.statistics.summary import EXACT_ROWS, PROBABILITIES, TOP, Summary
+from streamflow.statistics.summary import EXACT_ROWS, PROBABILITIES, Summary
 
 NOT_FINITE = -1
 """The bin of NaN, infinities, and what is too large to square."""
@@ -54,6 +56,7 @@ def summarize(
     columns = measured.columns
     numbers = {name: one for name, one in columns.items() if one.kind == "number"}
     spreads = spread(connection, measured, numbers, rows)
+    counted = categories.summarize(connection, measured, rows)
     found = {}
     for name, one in columns.items():
         match one.kind:
@@ -61,7 +64,7 @@ def summarize(
                 of = edges.get(name) or new_edges(connection, measured, one, spreads[name])
                 found[name] = number(connection, measured, one, spreads[name], rows, of)
             case "category":
-                found[name] = category(connection, measured, one, rows)
+                found[name] = counted[name]
             case _:
                 found[name] = other(connection, measured, one, rows)
     return found
@@ -218,34 +221,6 @@ def together(parts: Sequence[tuple[int, float, float]]) -> tuple[float | None, f
         return mean, None
     squares = math.fsum(n * (variance + (each - mean) ** 2) for n, each, variance in parts)
     return mean, math.sqrt(squares / (total - 1))
-
-
-def category(connection: Connection[Any], measured: Measured, column: Column, rows: int) -> Summary:
-    """The statistics of a text or a truth: its most frequent values by name."""
-    query = sql.SQL(CATEGORIES).format(
-        value=column.value, relation=measured.relation, most=sql.Literal(TOP)
-    )
-    found = connection.execute(query).fetchall()
-    nulls = sum(n for value, n, _ in found if value is None)
-    categories = {value: n for value, n, _ in found if value is not None}
-    return Summary(
-        kind="category",
-        rows=rows,
-        nulls=nulls,
-        distinct=next((every for value, _, every in found if value is not None), 0),
-        categories=categories,
-        others=rows - nulls - sum(categories.values()),
-    )
-
-
-CATEGORIES = """
-    WITH each AS MATERIALIZED (
-        SELECT value, count(*) AS n FROM (SELECT {value} AS value FROM {relation}) AS rows
-        GROUP BY value)
-    (SELECT value, n, (SELECT count(value) FROM each) FROM each WHERE value IS NOT NULL
-     ORDER BY n DESC, value COLLATE "C" LIMIT {most})
-    UNION ALL SELECT value, n, 0 FROM each WHERE value IS NULL"""
-"""The most frequent values with the number of different ones, and the nulls."""
 
 
 def other(connection: Connection[Any], measured: Measured, column: Column, rows: int) -> Summary:

@@ -1,7 +1,7 @@
 """The rows and columns that statistics are made of, as SQL: of a month, or of a view."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from psycopg import sql
@@ -16,7 +16,8 @@ FLOATS = {"real", "double precision", "FLOAT", "DOUBLE"}
 NUMBERS = {"smallint", "integer", "bigint", "INT32", "INT64", "DECIMAL", *FLOATS}
 DAYS = {"date"}
 INSTANTS = {"UNIX_TIMESTAMP"}
-CATEGORIES = {"boolean", "text", "BOOL", "STRING", "UUID", "TIME_UUID"}
+TRUTHS = {"boolean", "BOOL"}
+TEXTS = {"text", "STRING", "UUID", "TIME_UUID"}
 LONGEST = 128
 """Characters by which categories are told apart."""
 
@@ -29,6 +30,8 @@ class Column:
     value: sql.Composable
     """A double precision of a number, a text of a category."""
     may_be_infinite: bool = False
+    most: int | None = None
+    """The number of values that a category may have, null included; None where it is not known."""
 
 
 @dataclass(frozen=True)
@@ -53,7 +56,9 @@ def column_of(name: str, type_: str) -> Column:
     if type_ in NUMBERS:
         may = type_ in FLOATS or type_ == "DECIMAL"
         return Column("number", sql.SQL("{}::float8").format(value), may)
-    if type_ in CATEGORIES:
+    if type_ in TRUTHS:
+        return Column("category", sql.SQL("{}::text").format(value), most=3)
+    if type_ in TEXTS:
         return Column("category", sql.SQL("left({}::text, {})").format(value, LONGEST))
     return Column("other", value)
 
@@ -64,6 +69,11 @@ def month_of(snapshot: Snapshot, instant: datetime) -> Measured:
         sql.Identifier(SCHEMA, snapshot.table), sql.Identifier(TIME), sql.Literal(instant)
     )
     columns = {name: column_of(name, one.type) for name, one in snapshot.columns.items()}
+    columns |= {
+        name: replace(columns[name], most=len(one.values) + 1)
+        for name, one in snapshot.columns.items()
+        if one.values
+    }
     return Measured(snapshot.table, relation, sql.Identifier(KEY), columns)
 
 

@@ -7,7 +7,7 @@ only the rows that differ. A run that is killed leaves nothing behind.
 import io
 import logging
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, replace
 from datetime import date, datetime
 from pathlib import Path
@@ -19,16 +19,14 @@ import pyarrow.csv
 from psycopg import Connection, sql
 
 from jobs.ingest.check import FAULTS_SHOWN, faults, schemas
+from jobs.ingest.drift import compare_with_month_before
 from jobs.ingest.read import Reader
 from jobs.run.instants import midnight
 from jobs.run.ledger import Counts, Run
-from jobs.statistics import month as statistics
-from jobs.statistics.limits import limits_by_table
 from streamflow import settings, snapshots, tracing
 from streamflow.errors import ConfigurationError, DriftRefused, Fault, InputRefused
 from streamflow.postgres.connect import connect, lock
 from streamflow.snapshots import KEY, TIME, Snapshot, Snapshots
-from streamflow.statistics.compare import as_json
 from streamflow.visible_text import difference, quoted, skeleton
 
 log = logging.getLogger(__name__)
@@ -80,7 +78,9 @@ def ingest(
             connection.execute(sql.SQL("ANALYZE {}").format(table_of(one)))
         with tracing.span("statistics"):
             written = {name: counts.written for name, counts in stored.items()}
-            drifted = compare_with_month_before(run, connection, declared, instant, written)
+            drifted = compare_with_month_before(
+                run, connection, declared, instant, written, refuse_drift
+            )
         if refuse_drift and drifted:
             raise DriftRefused(drifted)
         connection.commit()
@@ -205,34 +205,6 @@ def lookalikes(connection: Connection, file: str, users: set[str]) -> dict[str, 
                 if (seen := skeleton(one)) in wanted:
                     found.setdefault(seen, one)
     return {user: found[skeleton(user)] for user in users if skeleton(user) in found}
-
-
-def compare_with_month_before(
-    run: Run,
-    connection: Connection,
-    declared: Snapshots,
-    instant: datetime,
-    written: Mapping[str, int],
-) -> list[Fault]:
-    """Keeps the statistics up to date; gives what drifted, which the run then has as `drift`."""
-    limits = limits_by_table(connection, declared)
-    found = statistics.update(connection, declared, instant, written, limits)
-    run.details["drift"] = [
-        {"table": one.table, "against": str(before.date()), **as_json(finding)}
-        for one, before, finding in found
-    ]
-    for entry in run.details["drift"]:
-        log.warning("drift", extra={key: entry[key] for key in ("table", "feature", "text")})
-    return [
-        Fault(
-            f"{one.file}.csv",
-            None,
-            finding.feature or None,
-            None,
-            f"{finding.text}, against {before.date()}",
-        )
-        for one, before, finding in found
-    ]
 
 
 def holds_later(connection: Connection, declared: Snapshots, as_of: datetime) -> bool:

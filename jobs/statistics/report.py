@@ -13,9 +13,11 @@ from jobs.run.instants import iso, midnight
 from jobs.run.urls import without_secrets
 from jobs.statistics.subjects import Subject, subjects
 from streamflow import settings
-from streamflow.errors import ConfigurationError
+from streamflow.errors import ConfigurationError, SchemaMissing
 from streamflow.feast.registry.open import require_applied
 from streamflow.offline.connect import connect, from_environment
+from streamflow.postgres import migrate as schema
+from streamflow.postgres.connect import connect as connect_to_check
 from streamflow.registry.stores import OwnStores, own_stores
 from streamflow.statistics.compare import (
     Comparison,
@@ -81,6 +83,7 @@ def report(view: str | None, as_of: date | None, against: str | None) -> Report:
         against: a day or a training set's manifest; None for the month before.
 
     Raises:
+        SchemaMissing: an earlier version applied the database.
         UnknownName: there is no such view.
         ConfigurationError: there is no such month, or `against` is neither.
     """
@@ -92,6 +95,10 @@ def report(view: str | None, as_of: date | None, against: str | None) -> Report:
             " their own settings and nothing else"
         )
     other = parse_against(against) if against else None
+    with connect_to_check() as checked:
+        schema.require(checked)
+        if not schema.exists(checked, "ops.statistics"):
+            raise SchemaMissing("the database has no tables of statistics; run: streamflow apply")
     with connect(from_environment(), stores.search_path, WORK_MEM, subject="statistics") as found:
         return made(found, stores, view, as_of, other)
 

@@ -232,3 +232,25 @@ def test_the_trainer_may_read_statistics_and_the_reader_may_not(names: Names, bo
         ended = streamflow("stats", "--view", "labels")
     assert ended.exit_code == 2
     assert "permission denied" in ended.stderr
+
+
+def test_after_an_upgrade_the_writer_ingests_before_the_roles_are_set_up_again(
+    names: Names, database: str, small_months: Path
+):
+    done(db_roles(names))
+    execute("DROP TABLE ops.statistics, ops.statistics_edges, ops.statistics_months")
+    execute("DELETE FROM ops.migrations WHERE number = 10")
+    with acting(names.trainer):
+        assert "run: streamflow apply" in refused(streamflow("stats"))
+    january, february = (str(small_months / f"month_00{number}") for number in (0, 1))
+    with acting(names.writer):
+        said = refused(streamflow("ingest", january, "--as-of", JANUARY, "--refuse-drift"))
+        assert "the database has no tables of statistics; run: streamflow apply" in said
+        assert load(small_months / "month_000", JANUARY)["drift"] == []
+    with acting(names.owner):
+        done(streamflow("apply"))
+    with acting(names.writer):
+        done(streamflow("ingest", february, "--as-of", FEBRUARY, "--refuse-drift"))
+    assert execute("SELECT count(DISTINCT as_of) FROM ops.statistics") == [(2,)]
+    with acting(names.trainer):
+        done(streamflow("stats", "--view", "labels"))

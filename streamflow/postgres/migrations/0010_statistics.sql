@@ -56,15 +56,16 @@ COMMENT ON COLUMN ops.statistics.quantiles IS 'At 0.01, 0.05, 0.25, 0.5, 0.75, 0
 COMMENT ON COLUMN ops.statistics.bins IS 'Values below the first edge, from each edge to the next, and from the last one on.';
 COMMENT ON COLUMN ops.statistics.categories IS 'The most frequent values of a text or truth; other_count counts the further ones.';
 
--- As roles.sql says it: who writes the ledger's materializations, and who reads them.
+-- As roles.sql says it, also until `streamflow db roles` runs again: who records materializations ingests, too.
 DO $$
 DECLARE
     who regrole;
     may text;
 BEGIN
     FOR who, may IN SELECT grantee, privilege_type FROM pg_class, aclexplode(relacl)
-                    WHERE oid = 'ops.iceberg_tables'::regclass AND privilege_type IN ('SELECT', 'INSERT', 'UPDATE')
+                    WHERE oid = 'ops.materializations'::regclass AND privilege_type IN ('SELECT', 'INSERT')
                       AND grantee NOT IN (0, relowner) LOOP
-        EXECUTE format('GRANT %s ON ops.statistics_months, ops.statistics_edges, ops.statistics TO %s', may, who);
+        EXECUTE format('GRANT %s ON ops.statistics_months, ops.statistics_edges, ops.statistics TO %s',
+                       CASE may WHEN 'INSERT' THEN 'INSERT, UPDATE' ELSE may END, who);
     END LOOP;
 END $$;

@@ -11,7 +11,7 @@ from jobs.statistics import gather, store
 from jobs.statistics.limits import Limits
 from jobs.statistics.measured import month_of
 from streamflow.postgres.snapshot_tables import SCHEMA
-from streamflow.snapshots import KEY, TIME, Snapshot, Snapshots
+from streamflow.snapshots import KEY, LOADED, TIME, Snapshot, Snapshots
 from streamflow.statistics.compare import Finding, findings_of_table
 from streamflow.statistics.summary import TableSummary
 
@@ -47,8 +47,7 @@ def update(
         before = neighbour(connection, snapshot, instant, "before")
         if before is not None and store.entities_of(connection, snapshot.table, before) is None:
             measure(connection, snapshot, before)
-        known = store.entities_of(connection, snapshot.table, instant)
-        if known is None or written[snapshot.file]:
+        if written[snapshot.file] or not is_current(connection, snapshot, instant):
             measure(connection, snapshot, instant)
             count_change(connection, snapshot, before, instant, changes)
             after = neighbour(connection, snapshot, instant, "after")
@@ -58,6 +57,28 @@ def update(
             drifted = drift(connection, snapshot, before, instant, limits.get(snapshot.table))
             found += [(snapshot, before, one) for one in drifted]
     return found
+
+
+def is_current(connection: Connection[Any], snapshot: Snapshot, instant: datetime) -> bool:
+    """True where a month has statistics, and no row of it was loaded after they were made.
+
+    An earlier version, which makes none, may have corrected it meanwhile.
+    """
+    query = sql.SQL(IS_CURRENT).format(
+        loaded=sql.Identifier(LOADED),
+        time=sql.Identifier(TIME),
+        table=sql.Identifier(SCHEMA, snapshot.table),
+    )
+    return connection.execute(query, {"table": snapshot.table, "as_of": instant}).fetchone() == (
+        True,
+    )
+
+
+IS_CURRENT = """
+    SELECT computed_at >= coalesce(
+        (SELECT max({loaded}) FROM {table} WHERE {time} = %(as_of)s), '-infinity')
+    FROM ops.statistics_months WHERE table_name = %(table)s AND as_of = %(as_of)s"""
+"""Compares the times; rows and statistics of one transaction have the same."""
 
 
 def measure(connection: Connection[Any], snapshot: Snapshot, instant: datetime) -> TableSummary:

@@ -122,6 +122,26 @@ def test_a_correction_changes_the_statistics_and_a_repetition_does_not(january, 
     assert now == pytest.approx(before * 1.2, rel=1e-6)
 
 
+def test_statistics_of_a_month_that_an_earlier_version_corrected_are_made_again(january, month):
+    execute(
+        "UPDATE source.labels_snapshots SET churn_label = true, loaded_at = now()"
+        " WHERE user_id = (SELECT min(user_id) FROM source.labels_snapshots WHERE NOT churn_label)"
+    )
+    counts = (
+        "SELECT categories, category_counts FROM ops.statistics WHERE column_name = 'churn_label'"
+    )
+    ((names, before),) = execute(counts)
+    load(month, JANUARY)
+    ((_, after),) = execute(counts)
+    assert before == after  # the month's files took the correction back
+    execute("UPDATE ops.statistics SET category_counts = '{1,2}' WHERE column_name = 'churn_label'")
+    load(month, JANUARY)
+    assert execute(counts) == [(names, [1, 2])]
+    execute("UPDATE ops.statistics_months SET computed_at = computed_at - interval '1 day'")
+    load(month, JANUARY)
+    assert execute(counts) == [(names, before)]
+
+
 def test_a_month_that_comes_late_is_the_one_before_the_next(january, planted, month):
     load(month, "2024-03-31")
     load(planted(every=lambda frame: frame[:2_000]), FEBRUARY)

@@ -26,6 +26,7 @@ from jobs.commands.fetch_definitions import fetch_definitions
 from jobs.commands.init import init
 from jobs.commands.serve_flows import serve_flows
 from jobs.commands.snapshot import app as snapshot_app
+from jobs.commands.stats import stats
 from jobs.commands.wait import wait
 from jobs.run import console, earlier_runs, ledger
 from jobs.run.earlier_runs import done_before, online_before
@@ -105,14 +106,23 @@ def ingest(
     ] = False,
     once: Once = False,
     revision: Revision = "",
+    refuse_drift: Annotated[
+        bool,
+        typer.Option(
+            "--refuse-drift",
+            help="Exit with 3 and change nothing if the month has drifted from the one before.",
+        ),
+    ] = False,
 ) -> None:
     """Check a month and store all of it, or refuse it and change nothing.
 
+    Statistics of its columns are written with it; the JSON line has what has drifted as `drift`.
     With STREAMFLOW_LAKE_URL the month is then brought to the lake as well.
     """
     what = ledger.with_revision(revision, source=source, as_of=as_of)
     before = lambda: done_before("ingest", **what) if once else None  # noqa: E731
-    loaded = run("ingest", "ingest_month", what, unless=before)
+    how = {"refuse_drift": refuse_drift}
+    loaded = run("ingest", "ingest_month", {**what, **how}, unless=before)
     if settings.streamflow().lake_url:
         run("snapshot-export", "export_snapshots", {"as_of": [as_of]})
     if materialize:
@@ -192,6 +202,7 @@ app.command()(init)
 app.command("fetch-definitions")(fetch_definitions)
 app.command()(features.features)
 app.command()(services.services)
+app.command()(stats)
 app.command(cls=RunCommand)(audit)
 app.command(BATCH, context_settings=SETTINGS)(batch)
 app.command()(wait)

@@ -11,6 +11,7 @@ StreamflowError
 │   └── RemovalNotAllowed   applying would remove a view that a service still uses
 ├── QueryFailed             PostgreSQL gave a query up, for a value that it met
 ├── InputRefused            a month has faults; nothing of it was stored
+│   ├── DriftRefused        a month differs from the one before by more than its thresholds
 │   └── SpineRefused        the rows to make a training set for are not fit for it; none was made
 ├── StaleFeatures           a row is older than its view's ttl, and the policy is to refuse it
 ├── StoreUnavailable        PostgreSQL does not answer, or stopped answering
@@ -114,6 +115,18 @@ class InputRefused(StreamflowError):
         self.total = total
         noun = "fault" if total == 1 else "faults"
         super().__init__(f"{total} {noun}, nothing was stored")
+
+
+class DriftRefused(InputRefused):
+    """A month differs from the one before by more than its thresholds; nothing was stored."""
+
+    def __init__(self, faults: Iterable[Fault]) -> None:
+        self.faults = tuple(faults)
+        self.total = len(self.faults)
+        noun = "difference" if self.total == 1 else "differences"
+        StreamflowError.__init__(
+            self, f"the month has drifted: {self.total} {noun} past a threshold; nothing was stored"
+        )
 
 
 class SpineRefused(InputRefused):

@@ -9,7 +9,7 @@ from benchmarks import report
 from benchmarks.context import Context
 from benchmarks.figures import OURS
 from benchmarks.postgres import Databases
-from benchmarks.sections import lake, workers
+from benchmarks.sections import lake, month_statistics, workers
 from benchmarks.sides import machine_floor, pgbench
 
 
@@ -29,6 +29,14 @@ def test_the_lake_stands_beside_duckdb_alone(context: Context) -> None:
     assert [row.unit for row in section.rows[:4]] == ["s", "CPU s", "MB", "s"]
     for row in section.rows[:3]:
         assert row.samples.keys() == {OURS, lake.BARE, lake.DATABASE}
+
+
+@pytest.mark.slow
+def test_statistics_stand_beside_reading_once(context: Context) -> None:
+    context.options = replace(context.options, sizes=(60,))
+    section = month_statistics.measure(context)
+    assert [row.unit for row in section.rows] == ["s"]
+    assert section.rows[0].samples.keys() == {OURS, month_statistics.READ_ONCE}
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The blocks of docs/training-sets.md and docs/lake.md, run in each page's order."""
+"""The blocks of docs/training-sets.md, lake.md and statistics.md, run in each page's order."""
 
 import doctest
 import io
@@ -14,7 +14,7 @@ from jobs.run.ledger import recorded
 from jobs.tests.acting import done, streamflow
 
 DOCS = Path(__file__).parents[1]
-COMMANDS = {"training-sets.md": 5, "lake.md": 3}
+COMMANDS = {"training-sets.md": 5, "lake.md": 3, "statistics.md": 2}
 """The number of blocks of commands on each page."""
 
 

@@ -61,15 +61,21 @@ def published(summary: Summary) -> Summary:
         table=[{"rows": name, "count": count} for name, count in summary["rows"].items()],
         description=said,
     )
+    if drift := summary.get("drift"):
+        create_table_artifact(
+            key=f"{summary['command']}-drift", table=drift, description=f"Run {summary['run']}"
+        )
     return summary
 
 
 @flow
-def ingest_month(source: Location, as_of: date, revision: str = "") -> Summary:
+def ingest_month(
+    source: Location, as_of: date, revision: str = "", refuse_drift: bool = False
+) -> Summary:
     """Checks a month's files and stores all of them or nothing."""
     try:
         load = step(work.ingest_month)
-        return published(load(source.get_secret_value(), as_of, revision))
+        return published(load(source.get_secret_value(), as_of, revision, refuse_drift))
     except InputRefused as refused:
         create_table_artifact(
             key="ingest-faults",

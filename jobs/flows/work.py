@@ -13,7 +13,9 @@ from jobs.run.ledger import recorded, unrecorded
 Summary = dict[str, Any]
 
 
-def ingest_month(source: str, as_of: date, revision: str = "") -> Summary:
+def ingest_month(
+    source: str, as_of: date, revision: str = "", refuse_drift: bool = False
+) -> Summary:
     """Loads the month in the folder or at the URL `source`; see `jobs/ingest/load.py`.
 
     `revision` tells apart loads of the same source in the ledger.
@@ -26,7 +28,7 @@ def ingest_month(source: str, as_of: date, revision: str = "") -> Summary:
         local_folder(source) as folder,
         console.progress("checking and loading", console.size(folder), True) as advance,
     ):
-        ingest(run, folder, as_of, advance)
+        ingest(run, folder, as_of, advance, refuse_drift)
     return run.summary()
 
 

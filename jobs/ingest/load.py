@@ -19,11 +19,12 @@ import pyarrow.csv
 from psycopg import Connection, sql
 
 from jobs.ingest.check import FAULTS_SHOWN, faults, schemas
+from jobs.ingest.drift import compare_with_month_before
 from jobs.ingest.read import Reader
 from jobs.run.instants import midnight
 from jobs.run.ledger import Counts, Run
 from streamflow import settings, snapshots, tracing
-from streamflow.errors import ConfigurationError, Fault, InputRefused
+from streamflow.errors import ConfigurationError, DriftRefused, Fault, InputRefused
 from streamflow.postgres.connect import connect, lock
 from streamflow.snapshots import KEY, TIME, Snapshot, Snapshots
 from streamflow.visible_text import difference, quoted, skeleton
@@ -32,18 +33,24 @@ log = logging.getLogger(__name__)
 
 
 def ingest(
-    run: Run, directory: Path, as_of: date, advance: Callable[[int], None] = lambda _: None
+    run: Run,
+    directory: Path,
+    as_of: date,
+    advance: Callable[[int], None] = lambda _: None,
+    refuse_drift: bool = False,
 ) -> None:
     """Loads the month in `directory` as the snapshots of `as_of`, midnight UTC.
 
     Args:
-        run: its counts are filled in.
+        run: its counts are filled in, and `drift` in its details.
         advance: called with bytes read, for a progress bar.
+        refuse_drift: refuse a month that differs from the one before by more than its thresholds.
 
     Raises:
         ConfigurationError: the folder cannot be read, or the day lies in the future by the
             database's clock.
         InputRefused: the month has faults; nothing was stored.
+        DriftRefused: it has drifted, and that was to be refused; nothing was stored.
     """
     require_folder(directory)
     declared = snapshots.load(settings.streamflow().feature_repo)
@@ -69,6 +76,13 @@ def ingest(
                 stored[one.file] = merge(connection, one, instant)
         for one in declared.files:  # joins without statistics are slow
             connection.execute(sql.SQL("ANALYZE {}").format(table_of(one)))
+        with tracing.span("statistics"):
+            written = {name: counts.written for name, counts in stored.items()}
+            drifted = compare_with_month_before(
+                run, connection, declared, instant, written, refuse_drift
+            )
+        if refuse_drift and drifted:
+            raise DriftRefused(drifted)
         connection.commit()
     for name, counts in stored.items():
         counts.late = counts.written if late else 0

@@ -114,6 +114,9 @@ GRANT SELECT ON ops.materializations TO {trainer}; -- for `audit --read-only`, w
 GRANT SELECT, INSERT ON ops.skew TO {writer};
 GRANT SELECT, INSERT, UPDATE ON ops.iceberg_tables, ops.iceberg_namespace_properties TO {writer};
 GRANT SELECT ON ops.iceberg_tables, ops.iceberg_namespace_properties TO {trainer};
+GRANT SELECT, INSERT, UPDATE
+    ON ops.statistics_months, ops.statistics_edges, ops.statistics TO {writer};
+GRANT SELECT ON ops.statistics_months, ops.statistics_edges, ops.statistics TO {trainer};
 GRANT SELECT ON ops.status_of_commands, ops.status_of_projects, ops.status_of_views,
     ops.status_of_features, ops.status_of_audits TO {reader};
 GRANT SELECT, UPDATE ON ops.runs TO {writer}, {trainer};

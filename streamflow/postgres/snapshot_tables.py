@@ -13,7 +13,7 @@ from psycopg import Connection, sql
 
 from streamflow.errors import SourceMismatch
 from streamflow.postgres.counted_writes import count_writes
-from streamflow.snapshots import Column, Snapshot, Snapshots
+from streamflow.snapshots import TIME, Column, Snapshot, Snapshots
 
 SCHEMA = "source"
 WIDER = {
@@ -71,7 +71,8 @@ def differences(
         commented = [
             comment(snapshot, name, column) for name, column in snapshot.every_column().items()
         ]
-        return [("new table", sql.SQL(";").join([created(snapshot), *commented]))]
+        indexed = [] if snapshot.newest_only else [index_of_time(snapshot)]
+        return [("new table", sql.SQL(";").join([created(snapshot), *indexed, *commented]))]
     found = []
     for name, column in snapshot.every_column().items():
         kind, said = there.get(name, ("", None))
@@ -120,6 +121,13 @@ def created(snapshot: Snapshot) -> sql.Composed:
         sql.Identifier(SCHEMA, snapshot.table),
         sql.SQL(", ").join(columns),
         sql.SQL(", ").join(map(sql.Identifier, snapshot.primary_key)),
+    )
+
+
+def index_of_time(snapshot: Snapshot) -> sql.Composed:
+    """The statement that makes a month be found without the months before it."""
+    return sql.SQL("CREATE INDEX ON {} ({})").format(
+        sql.Identifier(SCHEMA, snapshot.table), sql.Identifier(TIME)
     )
 
 

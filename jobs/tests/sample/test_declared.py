@@ -78,6 +78,15 @@ def test_declared_columns_and_tables_are_sampled_and_stored(
     assert -5 <= low < 0 < 30 < high <= 40
     assert (whole, latest <= date(2024, 1, 31)) == (4, True)
     assert 10 < unknown < 60
+    counted = (
+        "SELECT distinct_count, kind FROM ops.statistics WHERE column_name = %s ORDER BY as_of"
+    )
+    assert execute(counted, "clicks_7d")[0] == (10, "number")
+    assert execute(counted, "wallet") == [(2, "category")] * 2
+    assert execute(counted, "renewed_on")[0][1] == "number"
+    # A month is found without reading those before it.
+    indexed = "SELECT indexdef FROM pg_indexes WHERE tablename = 'clicks_7d_snapshots'"
+    assert any(text.endswith("(as_of)") for (text,) in execute(indexed))
 
 
 def test_all_other_values_stay_as_they_were(repo: Path, small_months: Path, tmp_path: Path) -> None:

@@ -162,6 +162,7 @@ COMPUTED = {
     "jobs.ingest.materialize": {"ingest"},
     "jobs.ingest.months": {"ingest"},
     "jobs.ingest.pvc.claimName": {"ingest"},
+    "jobs.ingest.refuseDrift": {"ingest"},
     "jobs.ingest.sample.seed": {"ingest", "training-set"},
     "jobs.ingest.sample.users": {"ingest", "training-set"},
     "jobs.materialize.backfills": {"backfill"},

@@ -25,6 +25,7 @@ from streamflow.feast.registry.contracts import contract_of_service
 from streamflow.feast.registry.known_contracts import all_sources, known_contract
 from streamflow.feast.registry.layouts import layout_of
 from streamflow.registry.tags import fresh_days
+from streamflow.statistics.thresholds import thresholds
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore
@@ -114,6 +115,7 @@ def compiled(store: "FeatureStore", policy: TtlPolicy = "serve") -> Catalog:
 def view_of(view: Any, layout: Layout, policy: TtlPolicy) -> View:
     """A feature view as readers need it."""
     ttl, policy = ttl_of(view, policy)
+    require_thresholds(view)
     types = {one.name: one for one in view.features}
     return View(
         name=view.name,
@@ -135,6 +137,17 @@ def view_of(view: Any, layout: Layout, policy: TtlPolicy) -> View:
         ttl_policy=policy,
         fresh_for_s=ttl.total_seconds() or fresh_days(view.name, view.tags) * DAY_S,
     )
+
+
+def require_thresholds(view: Any) -> None:
+    """Returns when the tags of drift, of a view and its features, are thresholds.
+
+    Raises:
+        ConfigurationError: one is not.
+    """
+    thresholds(f"feature view {view.name}", view.tags)
+    for one in view.features:
+        thresholds(f"feature {view.name}:{one.name}", one.tags)
 
 
 def ttl_of(view: Any, default: TtlPolicy) -> tuple[timedelta, TtlPolicy]:

@@ -1,0 +1,248 @@
+"""Finds the statistics that `streamflow stats` shows, and compares them."""
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+import fsspec
+from psycopg import Connection
+
+from jobs.run.instants import iso, midnight
+from jobs.run.urls import without_secrets
+from jobs.statistics.subjects import Subject, subjects
+from streamflow import settings
+from streamflow.errors import ConfigurationError, SchemaMissing
+from streamflow.feast.registry.open import require_applied
+from streamflow.offline.connect import connect, from_environment
+from streamflow.postgres import migrate as schema
+from streamflow.postgres.connect import connect as connect_to_check
+from streamflow.registry.stores import OwnStores, own_stores
+from streamflow.statistics.compare import (
+    Comparison,
+    Finding,
+    as_json,
+    compare,
+    findings_of_table,
+)
+from streamflow.statistics.edges import ranges
+from streamflow.statistics.summary import PROBABILITIES, Summary, TableSummary
+
+WORK_MEM = "64MB"
+MANIFEST = ".manifest.json"
+"""The end of the name of a manifest, which is beside its training set."""
+
+
+@dataclass(frozen=True)
+class Against:
+    """The other side of a comparison: a day, or a training set's manifest."""
+
+    instant: datetime
+    features: frozenset[tuple[str, str]] | None = None
+    """Views and features of the training set; None where all are meant."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One subject of a report."""
+
+    now: TableSummary
+    before: TableSummary | None
+    findings: Sequence[Finding]
+
+    @property
+    def entities(self) -> tuple[int | None, int | None]:
+        """The new and the vanished entities; None where the other side is not the month before."""
+        if self.before is None or self.now.before != self.before.instant:
+            return None, None
+        return self.now.new, self.now.vanished
+
+    def comparison(self, feature: str) -> Comparison:
+        """The distances of a feature; without any where there is nothing to compare with."""
+        if self.before is None or feature not in self.before.columns:
+            return Comparison()
+        return compare(self.before.columns[feature], self.now.columns[feature])
+
+
+@dataclass(frozen=True)
+class Report:
+    """All that is shown."""
+
+    parts: Sequence[Part]
+    left_out: Sequence[str]
+    """Feature views that are more than columns of their source."""
+
+
+def report(view: str | None, as_of: date | None, against: str | None) -> Report:
+    """The statistics of a view, or of all, and their drift.
+
+    Args:
+        as_of: the day of a month; None for the newest. Of a view whose source is no monthly table,
+            the newest row of each key at that time is meant.
+        against: a day or a training set's manifest; None for the month before.
+
+    Raises:
+        SchemaMissing: an earlier version applied the database.
+        UnknownName: there is no such view.
+        ConfigurationError: there is no such month, or `against` is neither.
+    """
+    require_applied()
+    stores = own_stores(settings.streamflow().feature_repo)
+    if stores is None:
+        raise ConfigurationError(
+            "statistics are of projects whose feature_store.yaml names StreamFlow's stores, with"
+            " their own settings and nothing else"
+        )
+    other = parse_against(against) if against else None
+    with connect_to_check() as checked:
+        schema.require(checked)
+        if not schema.exists(checked, "ops.statistics"):
+            raise SchemaMissing("the database has no tables of statistics; run: streamflow apply")
+    with connect(from_environment(), stores.search_path, WORK_MEM, subject="statistics") as found:
+        return made(found, stores, view, as_of, other)
+
+
+def made(
+    connection: Connection[Any],
+    stores: OwnStores,
+    view: str | None,
+    as_of: date | None,
+    against: Against | None,
+) -> Report:
+    """The report from one state of the database."""
+    wanted, left_out = subjects(connection, stores, view)
+    parts = []
+    for one in wanted:
+        if against and against.features is not None:
+            one = only(one, against.features)
+            if not one.columns:
+                continue
+        instants = one.instants(connection)
+        if not instants and view is None and as_of is None:
+            continue
+        if not instants and as_of is None:
+            raise ConfigurationError(f"{one.name} has no rows yet")
+        parts.append(part(connection, one, instants, as_of, against))
+    if against and against.features is not None and not parts:
+        raise ConfigurationError("no feature of the training set is a feature of these views")
+    return Report(parts, left_out)
+
+
+def only(subject: Subject, features: frozenset[tuple[str, str]]) -> Subject:
+    """A subject with the features of a training set alone."""
+    columns = {
+        name: column for name, column in subject.columns.items() if (subject.name, name) in features
+    }
+    return Subject(subject.name, subject.limits, subject.snapshot, columns, subject.view)
+
+
+def part(
+    connection: Connection[Any],
+    subject: Subject,
+    instants: Sequence[datetime],
+    as_of: date | None,
+    against: Against | None,
+) -> Part:
+    """The statistics of a subject and their drift."""
+    instant = midnight(as_of) if as_of else instants[-1]
+    earlier = [one for one in instants if one < instant]
+    if against is None:
+        is_monthly = subject.snapshot is not None and earlier
+        before = subject.summary(connection, earlier[-1]) if is_monthly else None
+    else:
+        before = subject.summary(connection, against.instant)
+    now = subject.summary(connection, instant, before)
+    found = []
+    if before is not None:
+        found = findings_of_table(before, now, subject.limits.columns, subject.limits.rows)
+    return Part(now, before, found)
+
+
+def parse_against(text: str) -> Against:
+    """A day, or the instant and features of a training set.
+
+    Raises:
+        ConfigurationError: it is neither a day nor the manifest of a training set of a day.
+    """
+    try:
+        return Against(midnight(date.fromisoformat(text)))
+    except ValueError:
+        pass
+    said = without_secrets(text)
+    path = text if text.endswith(".json") else f"{text}{MANIFEST}"
+    try:
+        with fsspec.open(path, "rb") as file:
+            found = json.loads(file.read())
+        features = frozenset((one["view"], one["name"]) for one in found["features"])
+        as_of = found.get("as_of", "")
+        day = date.fromisoformat(as_of) if as_of else None
+    except (ImportError, OSError) as error:
+        raise ConfigurationError(
+            f"--against {said}: neither a day like 2024-01-31 nor a training set with a manifest"
+            f" ({without_secrets(str(error))})"
+        ) from None
+    except (ValueError, TypeError, KeyError, AttributeError, UnicodeError):
+        raise ConfigurationError(f"--against {said}: not the manifest of a training set") from None
+    if day is None:
+        raise ConfigurationError(
+            f"--against {said}: that training set has rows of many times; name a day"
+        )
+    return Against(midnight(day), features)
+
+
+def report_json(found: Report) -> dict[str, Any]:
+    """A report for programs."""
+    return {
+        "views": [part_json(one) for one in found.parts],
+        "left_out": list(found.left_out),
+    }
+
+
+def part_json(part: Part) -> dict[str, Any]:
+    """A subject of a report for programs."""
+    return {
+        "view": part.now.name,
+        "as_of": iso(part.now.instant),
+        "against": iso(part.before.instant) if part.before else None,
+        "rows": part.now.rows,
+        "rows_against": part.before.rows if part.before else None,
+        "new_entities": part.entities[0],
+        "vanished_entities": part.entities[1],
+        "drift": [as_json(one) for one in part.findings],
+        "features": [
+            {
+                "feature": name,
+                **summary_json(one),
+                "against": summary_json(part.before.columns[name])
+                if part.before and name in part.before.columns
+                else None,
+                "distance": vars(part.comparison(name)),
+            }
+            for name, one in part.now.columns.items()
+        ],
+    }
+
+
+def summary_json(one: Summary) -> dict[str, Any]:
+    """The statistics of a column for programs."""
+    always = {"kind": one.kind, "rows": one.rows, "nulls": one.nulls}
+    if one.kind == "other":
+        return always
+    counted = {**always, "distinct": one.distinct, "exact": one.is_exact}
+    if one.kind == "category":
+        return {**counted, "categories": dict(one.categories), "others": one.others}
+    quantiles = zip((f"p{round(100 * at):02}" for at in PROBABILITIES), one.quantiles, strict=False)
+    return {
+        **counted,
+        "not_finite": one.not_finite,
+        "min": one.minimum,
+        "max": one.maximum,
+        "mean": one.mean,
+        "standard_deviation": one.deviation,
+        "quantiles": dict(quantiles),
+        "bins": [
+            {"bin": words, "count": count}
+            for words, count in zip(ranges(one.edges), one.bins, strict=True)
+        ],
+    }

@@ -168,7 +168,8 @@ def make_older(connection: postgres.Connection) -> None:
         name = sql.Identifier("source", table)
         connection.execute(
             sql.SQL(
-                "ALTER TABLE {} ALTER loaded_at TYPE timestamptz USING loaded_at - interval '7 days'"
+                "ALTER TABLE {} ALTER loaded_at TYPE timestamptz"
+                " USING loaded_at - interval '7 days'"
             ).format(name)
         )
         connection.execute(sql.SQL("ANALYZE {}").format(name))

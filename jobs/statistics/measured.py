@@ -6,6 +6,7 @@ from datetime import datetime
 
 from psycopg import sql
 
+from streamflow.catalog.layout import NO_KEY
 from streamflow.postgres.snapshot_tables import SCHEMA
 from streamflow.registry.plain import PlainView
 from streamflow.snapshots import KEY, TIME, Snapshot
@@ -86,7 +87,7 @@ def view_at(view: PlainView, instant: datetime) -> Measured:
     source = view.source
     time = sql.Identifier(source.timestamp_field)
     keys: list[sql.Composable] = [
-        sql.Identifier(source.column(one)) for one in view.layout.join_keys
+        sql.Identifier(source.column(one)) for one in view.layout.join_keys if one != NO_KEY
     ]
     order = [*keys, sql.SQL("{} DESC").format(time)]
     if source.created_field:

@@ -88,7 +88,7 @@ def blocks(counts: Sequence[int]) -> str:
     """Counts as characters of so many eighths; an empty bin is a blank."""
     most = max(counts, default=0)
     return "".join(
-        BLOCKS[min(len(BLOCKS) - 1, len(BLOCKS) * count // (most + 1))] if count else " "
+        BLOCKS[min(len(BLOCKS) - 1, len(BLOCKS) * count // most)] if count else " "
         for count in counts
     )
 

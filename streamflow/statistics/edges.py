@@ -31,9 +31,24 @@ def edges_of(values: Sequence[float], low: float, high: float) -> list[float]:
 
 
 def ranges(edges: Sequence[float]) -> list[str]:
-    """The bins that lie between edges in words, the open ones at both ends."""
+    """The bins that lie between edges in words, the open ones at both ends.
+
+    Where each value has a bin of its own, it is the bin's name: what a later month has between two
+    of them is counted with the lower one.
+    """
     if not edges:
         return []
-    shown = [f"{one:.6g}" for one in edges]
-    inner = [low if low == high else f"{low} to {high}" for low, high in itertools.pairwise(shown)]
+    shown = figures(edges)
+    inner = [f"{low} to {high}" for low, high in itertools.pairwise(shown)]
+    if edges[-1] == math.nextafter(edges[-2], math.inf):
+        inner = shown[:-1]
     return [f"below {shown[0]}", *inner, f"above {shown[-1]}"]
+
+
+def figures(edges: Sequence[float]) -> list[str]:
+    """Edges with as few digits as tell them apart, the last two excepted."""
+    for digits in (6, 9, 12, 15):
+        shown = [f"{one:.{digits}g}" for one in edges]
+        if len({*shown[:-1]}) == len(shown) - 1:
+            return shown
+    return [repr(one) for one in edges]

@@ -224,6 +224,22 @@ def test_a_view_over_any_table_has_statistics_of_its_newest_rows(prices):
     assert "prices has no row at or before 2023-01-01" in said
 
 
+def test_a_view_without_keys_has_one_row(database):
+    source = PostgreSQLSource(name="weather", table="app.weather", timestamp_field="ts")
+    schema = [Field(name="degrees", dtype=Float64)]
+    view = FeatureView(name="weather", entities=[], schema=schema, source=source)
+    execute("CREATE SCHEMA app")
+    execute(
+        "CREATE TABLE app.weather AS"
+        " SELECT now() - n * interval '1 hour' AS ts, n::float8 AS degrees"
+        " FROM generate_series(1, 5) AS n"
+    )
+    with open_store("auto") as store:
+        store.apply([source, view], partial=True)
+    (found,) = as_json("--view", "weather")["views"]
+    assert (found["rows"], found["features"][0]["mean"]) == (1, 1.0)
+
+
 def test_the_trainer_may_read_statistics_and_the_reader_may_not(names: Names, both):
     done(db_roles(names))
     with acting(names.trainer):

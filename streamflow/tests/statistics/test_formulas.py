@@ -77,10 +77,15 @@ def test_few_values_have_a_bin_each_and_many_have_equal_ones():
     edges = edges_of([3.0, 1.0, 2.0], 1, 3)
     assert edges[:-1] == [1.0, 2.0, 3.0]
     assert edges[-1] == math.nextafter(3, 4)
-    assert ranges(edges) == ["below 1", "1 to 2", "2 to 3", "3", "above 3"]
+    assert ranges(edges) == ["below 1", "1", "2", "3", "above 3"]
     wide = edges_of([], 0.0, 100.0)
     assert len(wide) == BINS + 1
+    assert ranges(wide)[:2] == ["below 0", "0 to 5"]
+    assert ranges(wide)[-2:] == ["95 to 100", "above 100"]
+    assert len(ranges(wide)) == BINS + 2
     assert np.allclose(np.diff(wide), 5)
+    days = edges_of([1_706_659_200.0, 1_706_659_201.0], 0, 0)
+    assert ranges(days)[1:3] == ["1706659200", "1706659201"]
     assert edges_of([], 5.0, 5.0) == [5.0, math.nextafter(5, 6)]
 
 

@@ -4,7 +4,7 @@ A file has one instant, so that the window chooses files, and Iceberg's own coun
 their rows. Only the late rows before the window are looked for, by their time of loading.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import NamedTuple
@@ -22,7 +22,7 @@ from streamflow.lake.types import TYPES
 from streamflow.snapshots import INSTANT, KEY, TIME
 from streamflow.spark import read as reading
 from streamflow.spark.read import Reading, Split, Taken, splits_of
-from streamflow.spark.write import WRITTEN, Target, write
+from streamflow.spark.write import WRITTEN, Target, copy, write
 
 MOST_PARTS = 10_000
 
@@ -114,13 +114,6 @@ class Newest:
         """The numbers of the splits, each in a task of its own while these are no more."""
         count = len(self.reading.splits)
         return spark.range(0, count, 1, max(min(count, most), 1))
-
-
-def copy(
-    of_reading: Reading, target: Target, numbers: Iterator[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
-    """Writes all rows of the splits of these numbers, on an executor."""
-    return write(target, of_reading.rows(numbers))
 
 
 def newest(frame: DataFrame, partitions: int) -> DataFrame:

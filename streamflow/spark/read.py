@@ -9,8 +9,7 @@ from typing import NamedTuple
 import fsspec
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.dataset as ds
-from pyarrow.fs import FSSpecHandler, PyFileSystem
+import pyarrow.parquet as pq
 
 from streamflow.errors import StreamflowError, reason
 from streamflow.offline.arrow import BATCH_ROWS
@@ -72,48 +71,69 @@ class Reading:
 
     def of_split(self, split: Split) -> Iterator[pa.RecordBatch]:
         """The rows of one split."""
-        stored = {one.column: one.stored for one in self.columns if one.column}
-        fragment = fragment_of(split)
-        batches = fragment.to_batches(
-            schema=pa.schema(stored.items()),  # a column that the file lacks is null
-            columns=list(stored),
-            filter=self.meant(split),
-            batch_size=BATCH_ROWS,
-            use_threads=False,
-        )
-        for batch in batches:
-            if batch.num_rows:
-                columns = [
-                    batch.column(one.column).cast(one.type)
-                    if one.column
-                    else pa.nulls(batch.num_rows, one.type)
-                    for one in self.columns
-                ]
-                yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
+        for batch in self.meant(split, [one.column for one in self.columns if one.column]):
+            has = set(batch.schema.names)
+            columns = [
+                batch.column(one.column).cast(one.stored).cast(one.type)
+                if one.column in has
+                else pa.nulls(batch.num_rows, one.type)
+                for one in self.columns
+            ]
+            yield pa.RecordBatch.from_arrays(columns, schema=self.schema)
 
-    def meant(self, split: Split) -> pc.Expression | None:
-        """The condition for a row that is meant; None for all."""
-        if split.since is None:
-            return None
-        return pc.field(self.created) > pa.scalar(split.since, CREATED)
+    def meant(self, split: Split, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
+        """Columns of the rows of a split that are meant; of a file that lacks one, without it."""
+        wanted = [*columns, self.created] if split.since else columns
+        with fsspec.open(split.location, "rb") as opened, pq.ParquetFile(opened) as file:
+            has = file.schema_arrow.names
+            if split.since and self.created not in has:
+                return
+            for batch in file.iter_batches(
+                BATCH_ROWS,
+                row_groups=self.groups(file, split),
+                columns=[one for one in dict.fromkeys(wanted) if one in has],
+                use_threads=False,
+            ):
+                if split.since:
+                    since = pa.scalar(split.since, CREATED)
+                    batch = batch.filter(pc.greater(batch.column(self.created), since))
+                if batch.num_rows:
+                    yield batch
+
+    def groups(self, file: pq.ParquetFile, split: Split) -> list[int]:
+        """The groups of rows of a file that a split has, but for those without a row that is meant.
+
+        Statistics of a group tell when the last of its rows was loaded.
+        """
+        count, names = file.num_row_groups, file.schema_arrow.names
+        first, end = (count * part // split.parts for part in (split.part, split.part + 1))
+        if not split.since:
+            return list(range(first, end))
+        column = names.index(self.created)
+        found = []
+        for group in range(first, end):
+            statistics = file.metadata.row_group(group).column(column).statistics
+            known = statistics is not None and statistics.has_min_max
+            if not known or statistics.max > split.since:
+                found.append(group)
+        return found
 
     def counts(
         self, late_since: datetime, passed: datetime, numbers: Iterator[pa.RecordBatch]
     ) -> Iterator[pa.RecordBatch]:
         """Counts the rows of the splits, and those that came after their time was passed."""
-        times = pa.schema([(self.created, CREATED), (TIME, CREATED)])
-        late = (pc.field(self.created) > pa.scalar(late_since, CREATED)) & (
-            pc.field(TIME) <= pa.scalar(passed, CREATED)
-        )
         for split in self.named(numbers):
+            read = late = 0
             with explained(split):
-                fragment, meant = fragment_of(split), self.meant(split)
-                both = late if meant is None else meant & late
-                read, came_late = (
-                    fragment.scanner(schema=times, filter=one, use_threads=False).count_rows()
-                    for one in (meant, both)
-                )
-                yield pa.RecordBatch.from_pydict({"read": [read], "late": [came_late]}, COUNTS)
+                for batch in self.meant(split, [self.created, TIME]):
+                    read += batch.num_rows
+                    if self.created in batch.schema.names:
+                        after = pc.greater(
+                            batch.column(self.created), pa.scalar(late_since, CREATED)
+                        )
+                        before = pc.less_equal(batch.column(TIME), pa.scalar(passed, CREATED))
+                        late += pc.sum(pc.and_(after, before)).as_py() or 0
+            yield pa.RecordBatch.from_pydict({"read": [read], "late": [late]}, COUNTS)
 
 
 CREATED = pa.timestamp("us", "UTC")
@@ -124,15 +144,6 @@ def splits_of(location: str, size: int, since: datetime | None) -> list[Split]:
     """The splits of a file of so many bytes."""
     parts = -(-size // SPLIT_BYTES) or 1
     return [Split(location, part, parts, since) for part in range(parts)]
-
-
-def fragment_of(split: Split) -> ds.ParquetFileFragment:
-    """The groups of rows of a file that a split has."""
-    files, path = fsspec.core.url_to_fs(split.location)
-    whole = ds.ParquetFileFormat().make_fragment(path, PyFileSystem(FSSpecHandler(files)))
-    groups = whole.num_row_groups
-    first, end = (groups * part // split.parts for part in (split.part, split.part + 1))
-    return whole.subset(row_group_ids=list(range(first, end)))
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Copies the rows of a partition into a table of PostgreSQL, on an executor.
 
 The connection is that of the executor's own PG* variables: none of the driver's goes anywhere.
+Executors import this module and read.py, and neither Iceberg's library nor DuckDB.
 """
 
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ from pyspark import TaskContext
 from streamflow.offline.copy import copy_in
 from streamflow.postgres import options as connection_options
 from streamflow.postgres.connect import connect
+from streamflow.spark.read import Reading
 
 WRITTEN = pa.schema([("part", pa.int32()), ("rows", pa.int64())])
 
@@ -47,6 +49,13 @@ def write(target: Target, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.Reco
         with connect() as connection:
             rows = once(connection, target, part, chain([first], batches))
     yield pa.RecordBatch.from_pydict({"part": [part], "rows": [rows]}, WRITTEN)
+
+
+def copy(
+    reading: Reading, target: Target, numbers: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
+    """Writes all rows of the splits of these numbers."""
+    return write(target, reading.rows(numbers))
 
 
 def once(

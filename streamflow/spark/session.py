@@ -60,7 +60,7 @@ def opened(settings: "SparkSettings") -> Iterator[SparkSession]:
 
 
 def require_settings(conf: Mapping[str, str]) -> None:
-    """Returns when the settings leave times and connections as they have to be.
+    """Returns when times, connections and the password are as they have to be.
 
     Raises:
         ConfigurationError: they do not.
@@ -71,6 +71,11 @@ def require_settings(conf: Mapping[str, str]) -> None:
             " here are; leave it out"
         )
     require_no_speculation(conf.get(SPECULATION, ""))
+    if named := [name for name in conf if "PGPASSWORD" in name.upper()]:
+        raise ConfigurationError(
+            f"batch_engine.spark_conf has {named[0]}: Spark shows settings in logs and on pages;"
+            " give executors the variable PGPASSWORD where they run"
+        )
 
 
 def require_no_speculation(value: str) -> None:

@@ -8,7 +8,7 @@ tables are unlogged: a server that crashes empties them, which their counts then
 import logging
 import re
 import secrets
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
@@ -25,7 +25,7 @@ LOCK = lock_key("staging") >> 1
 """The first half of the locks' keys; the second one is the run's number."""
 NAME = re.compile(r"run_(\d+)_(\d+|parts)")
 LOCK_WAIT_MS = 5000
-"""The longest wait for a task of a dead run that still writes; the next run tries again."""
+"""The longest wait for a lost task that still writes; the next run tries again."""
 
 Written = Mapping[int, int]
 """The rows that each partition of a view has put there, by its number; those with rows alone."""
@@ -78,9 +78,7 @@ class Staging:
 
     def drop(self, connection: Connection) -> None:
         """Drops the tables of the run."""
-        for view in self.places:
-            connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.table(view)))
-        connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(self.parts))
+        drop(connection, [*map(self.table, self.places), self.parts])
 
 
 MAKE = sql.SQL("CREATE UNLOGGED TABLE IF NOT EXISTS {} ({})")
@@ -122,13 +120,21 @@ def drop_dead(connection: Connection, keeper: locks.Keeper) -> None:
         if keeper.take(LOCK, number, wait=False) == "busy":
             continue
         try:
-            with connection.transaction():
-                connection.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
-                for name in names:
-                    table = sql.Identifier(SCHEMA, name)
-                    connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(table))
-            log.info("dropped what a killed run left", extra={"tables": names})
-        except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege) as error:
-            log.warning("left by a killed run", extra={"tables": names, "reason": str(error)})
+            if drop(connection, [sql.Identifier(SCHEMA, name) for name in names]):
+                log.info("dropped what a killed run left", extra={"tables": names})
         finally:
             keeper.release(LOCK, number)
+
+
+def drop(connection: Connection, tables: Sequence[sql.Identifier]) -> bool:
+    """Drops tables; False where they cannot be dropped now, which is logged."""
+    try:
+        with connection.transaction():
+            connection.execute(f"SET LOCAL lock_timeout = {LOCK_WAIT_MS}")
+            for one in tables:
+                connection.execute(sql.SQL("DROP TABLE IF EXISTS {}").format(one))
+    except (psycopg.errors.LockNotAvailable, psycopg.errors.InsufficientPrivilege) as error:
+        names = [one.as_string(None) for one in tables]
+        log.warning("tables are left to a later run", extra={"tables": names, "reason": str(error)})
+        return False
+    return True

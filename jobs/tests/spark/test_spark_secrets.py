@@ -11,6 +11,7 @@ from jobs.tests.conftest import Place
 from jobs.tests.lake.test_materialize_from_lake import FROM_DATABASE, FROM_LAKE, found, rows
 from jobs.tests.spark.conftest import SPARK_ENGINE, require_java, write_repository
 
+ONE_VIEW = ("--view", "usage_agg_30d_fv")
 PASSWORD = "p4ss-w0rd-of-nobody"
 PICKLED = """
 import os, sys
@@ -46,11 +47,11 @@ def test_no_password_goes_to_plan_log_conf_or_closure_and_a_zone_changes_nothing
     monkeypatch.setenv("PGTZ", "Asia/Tokyo")
     left = []
     with place(database_of):
-        rows(*FROM_DATABASE)
+        rows(*FROM_DATABASE, *ONE_VIEW)
         left.append(found())
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(tmp_path / "spark_repo"))
     with place(database_of):
-        command = [sys.executable, "-c", PICKLED, str(pickles), *FROM_LAKE]
+        command = [sys.executable, "-c", PICKLED, str(pickles), *FROM_LAKE, *ONE_VIEW]
         secret = {**os.environ, "PGPASSWORD": PASSWORD, "SPARK_LOCAL_IP": "127.0.0.1"}
         ended = subprocess.run(
             command, env=secret, check=False, timeout=200, capture_output=True, text=True

@@ -82,6 +82,7 @@ main()
 """A command that is killed when all views are staged, and none is merged."""
 
 
+@pytest.mark.slow  # a process with a session of Spark's own
 def test_a_driver_that_is_killed_changes_nothing_and_the_next_run_drops_its_tables(
     spark: Path,
 ) -> None:
@@ -142,6 +143,22 @@ def test_rows_that_a_server_lost_are_noticed_before_the_merge(
         patch.setattr(by_spark, "stage", emptied)
         assert "Spark wrote 50 rows" in failed(*ONE_VIEW)
     assert rows(*ONE_VIEW)["written"] == 50
+
+
+def test_a_server_that_goes_away_meanwhile_is_told(
+    spark: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    real = by_spark.stage
+
+    def lost(connection: psycopg.Connection[Any], *given: Any) -> Any:
+        execute(f"SELECT pg_terminate_backend({connection.info.backend_pid})")
+        return real(connection, *given)
+
+    with nothing_changes():
+        monkeypatch.setattr(by_spark, "stage", lost)
+        assert failed(*ONE_VIEW).startswith(
+            "error: PostgreSQL: terminating connection due to admin"
+        )
 
 
 def test_a_file_that_is_cut_meanwhile_is_the_error_of_its_view(

@@ -30,6 +30,7 @@ main()
 """A command of which each function that goes to an executor is written to a file, too."""
 
 
+@pytest.mark.slow  # a process with a session of Spark's own
 def test_no_password_goes_to_plan_log_conf_or_closure_and_a_zone_changes_nothing(
     loaded: Path, place: Place, database_of: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -63,7 +63,7 @@ class Staging:
             StreamflowError: it has others; a server that crashed has emptied it.
         """
         noted = connection.execute(
-            sql.SQL("SELECT part, rows FROM {} WHERE view = %s").format(self.parts),
+            sql.SQL("SELECT part, rows FROM {} WHERE view = %s AND rows > 0").format(self.parts),
             [self.places[view]],
         ).fetchall()
         counted = connection.execute(

@@ -44,7 +44,7 @@ $(STAMP): requirements/dev.txt requirements/uv.txt pyproject.toml images/streamf
 		{ echo "Python 3.11 or newer is needed, $(PYTHON) is older: make PYTHON=/path/to/python3.11" >&2; exit 2; }
 	@$(PYTHON) -c 'import ensurepip' 2>/dev/null || \
 		{ echo "$(PYTHON) cannot make a virtual environment: on Debian, apt-get install python3-venv" >&2; exit 2; }
-	@echo "Setting up $(VENV) from requirements/dev.txt (about 700 MB; a minute or two the first time)"
+	@echo "Setting up $(VENV) from requirements/dev.txt (about 1.2 GB; a few minutes the first time)"
 	@test -x $(BIN)/pip || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/uv.txt
 	@VIRTUAL_ENV=$(VENV) $(UV) pip install --quiet --require-hashes -r requirements/dev.txt
@@ -115,7 +115,7 @@ docs: $(STAMP) ## Write what docs/ has of commands, requests, declared tables an
 	@$(BIN)/python docs/architecture.py
 
 lock: $(STAMP) ## Resolve requirements/*.txt anew from pyproject.toml
-	$(LOCK) pyproject.toml --extra api --extra jobs --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra api --extra jobs --extra spark --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra api --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/api.txt
 	$(LOCK) pyproject.toml --extra jobs --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/jobs.txt
 	echo uv | $(LOCK) -c requirements/dev.txt - -o requirements/uv.txt

@@ -70,6 +70,7 @@ def materialize_views(
     os.environ.setdefault("TQDM_DISABLE", "" if sys.stderr.isatty() else "1")
     store.config.online_store.force = force
     engine, online = store._get_provider().batch_engine, store._get_provider().online_store
+    engine.origin = "database"  # Spark's would read the lake
     outcomes: dict[str, Outcome] = {}
     errors = []
     for group in feast_calls(store, views):

@@ -6,7 +6,7 @@ leaves the values as they were, and a view that fails its own ones, while the ot
 """
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import nullcontext
 from datetime import UTC, datetime
 from functools import partial
@@ -21,6 +21,8 @@ from jobs.run.ledger import Run
 from jobs.run.urls import without_secrets
 from streamflow import settings, snapshots
 from streamflow.engine import materialize as inside
+from streamflow.engine.ledger import Result
+from streamflow.engine.transaction import Errors
 from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.open import open_store, require_applied
 from streamflow.postgres.connect import connect, lock
@@ -31,6 +33,11 @@ from streamflow.registry.views import plain_views
 log = logging.getLogger(__name__)
 
 OriginName = Literal["database", "lake"]
+Write = Callable[
+    [Connection, OwnStores, Sequence[PlainView], datetime, datetime, bool],
+    tuple[dict[str, Result], Errors],
+]
+"""Writes views in a window, by force or not; as `streamflow.engine.materialize` does."""
 
 
 def materialize(
@@ -110,18 +117,29 @@ def materialize_plain(
     A view that fails leaves the others done; the first error is raised when all were tried. Of
     the lake one version is read, which the run's details name.
     """
-    write = inside.materialize
+    write: Write = inside.materialize
     if origin == "lake":
-        from streamflow.lake import materialize as from_lake
-        from streamflow.lake.join import lake
-
-        source = lake(snapshots.load(settings.streamflow().feature_repo))
-        url = without_secrets(settings.streamflow().lake_url)
-        run.details["lake"] = {"url": url, "versions": source.versions}
-        write = partial(from_lake.materialize, source)
+        write = from_lake(stores, run)
     with connect(autocommit=True) as connection:
         results, errors = write(connection, stores, views, start, end, force)
     report(run, results, errors, start, end)
+
+
+def from_lake(stores: OwnStores, run: Run) -> Write:
+    """The function that writes views from the lake: by Spark where the repository names it."""
+    from streamflow.lake.join import lake
+
+    source = lake(snapshots.load(settings.streamflow().feature_repo))
+    url = without_secrets(settings.streamflow().lake_url)
+    run.details["lake"] = {"url": url, "versions": source.versions}
+    if stores.spark is not None:
+        from streamflow.spark.materialize import materialize as by_spark
+
+        run.details["lake"]["engine"] = "spark"
+        return partial(by_spark, source, stores.spark)
+    from streamflow.lake.materialize import materialize as by_duckdb
+
+    return partial(by_duckdb, source)
 
 
 def complete_window(

@@ -70,6 +70,11 @@ GRANT USAGE ON SCHEMA source, registry TO {writer}, {trainer};
 GRANT USAGE ON SCHEMA online TO {writer}, {reader};
 GRANT USAGE ON SCHEMA ops TO {writer}, {trainer}, {reader};
 
+-- Where Spark's executors put rows, as {writer}, until they are merged. A run's tables are its own.
+ALTER SCHEMA streamflow_staging OWNER TO {owner};
+REVOKE ALL ON SCHEMA streamflow_staging FROM PUBLIC, {writer}, {trainer}, {reader};
+GRANT USAGE, CREATE ON SCHEMA streamflow_staging TO {writer};
+
 -- Tables that are there. Nothing but a person, as {owner}, deletes rows. MAINTAIN is for the
 -- ANALYZE that ends an ingest.
 REVOKE ALL ON ALL TABLES IN SCHEMA source, registry, online, ops

@@ -1,7 +1,8 @@
 """The edge to Feast, and the classes that a feature_store.yaml names.
 
-They are `streamflow.feast.StreamflowOnlineStore`, `…OfflineStore` and `…Engine`; Feast looks for
-the settings of each beside it, under its name and `Config`. Definitions use `sql_feature_view`.
+They are `streamflow.feast.StreamflowOnlineStore`, `…OfflineStore`, `…Engine` and `…SparkEngine`;
+Feast looks for the settings of each beside it, under its name and `Config`. Definitions use
+`sql_feature_view`.
 All are imported when they are asked for, since importing Feast takes six seconds.
 """
 
@@ -12,6 +13,7 @@ MODULES = {
     "StreamflowOnlineStore": "streamflow.feast.online.store",
     "StreamflowOfflineStore": "streamflow.feast.offline.store",
     "StreamflowEngine": "streamflow.feast.engine.engine",
+    "StreamflowSparkEngine": "streamflow.feast.engine.spark",
     "sql_feature_view": "streamflow.feast.on_demand",
 }
 

@@ -156,7 +156,7 @@ def newest(view: LakeView, key: str, rows: str) -> str:
     if view.ttl:
         length = view.ttl // timedelta(microseconds=1)
         form = f"CASE WHEN s.{TIME} >= e.ts - to_microseconds({length}) THEN {{}} END"
-    features = "".join(f", {form.format(one)} AS {name(called)}" for one, called in view.features)
+    features = "".join(f", {form.format(one.taken)} AS {name(one.name)}" for one in view.features)
     return (
         f"SELECT e.n{features} FROM spine AS e ASOF LEFT JOIN ({rows}) AS s"
         f" ON s.{KEY} = e.{key} AND s.{TIME} <= e.ts ORDER BY e.n"

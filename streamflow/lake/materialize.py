@@ -14,27 +14,21 @@ from psycopg import Connection, sql
 
 from streamflow import tracing
 from streamflow.catalog.layout import identifier
-from streamflow.engine import merge, transaction
+from streamflow.engine import transaction
 from streamflow.engine.ledger import Result
 from streamflow.engine.materialize import with_late
 from streamflow.engine.plan import Window, look_in
-from streamflow.engine.source import Source
 from streamflow.engine.transaction import Errors
 from streamflow.engine.write import Planned, inside
 from streamflow.lake import session
 from streamflow.lake.join import Lake
 from streamflow.lake.newest import Meant
-from streamflow.lake.views import LakeView, refused, view_of
+from streamflow.lake.staged import columns_of, definitions, lake_view, meant_of, plan
 from streamflow.offline.copy import copy_in
 from streamflow.online.pool import configure
 from streamflow.postgres import clock
 from streamflow.registry.plain import PlainView
-from streamflow.registry.services import PlainProjection
 from streamflow.registry.stores import OwnStores
-from streamflow.snapshots import INSTANT, KEY, TIME
-from streamflow.sources.values import SourceValue, value_of
-
-CREATED = "created"
 
 
 def materialize(
@@ -65,9 +59,8 @@ def materialize(
     planned, meant = [], {}
     for view, one in zip(views, found, strict=True):
         window = plain if force else with_late(connection, stores, view, plain, from_lake=True)
-        planned.append(plan(stores, view, one, window))
-        passed = merge.passed(connection, stores.project, view.name)
-        meant[view.name] = Meant(one, lake.relations[one.snapshot.table], window, passed)
+        planned.append(plan(stores.project, view, window, table(view)))
+        meant[view.name] = meant_of(connection, lake, one, planned[-1])
     with session.opened() as database:
 
         def write(wanted: Sequence[Planned], seen_at: datetime) -> list[Result]:
@@ -79,72 +72,9 @@ def materialize(
         return transaction.materialize(connection, planned, stores.registry, write)
 
 
-def lake_view(view: PlainView, lake: Lake) -> LakeView:
-    """A view over the lake, with all of its features.
-
-    Raises:
-        ConfigurationError: it is not over a table of the lake alone; says why.
-    """
-    used = PlainProjection(view.name, view, tuple(view.layout.features), {})
-    found = view_of(used, lake.declared, full=False)
-    created = found.snapshot.every_column().get(found.created)
-    if found.created and (created is None or created.type != INSTANT):
-        raise refused(used, f"its created time {found.created} is no instant of the table")
-    return found
-
-
-def plan(stores: OwnStores, view: PlainView, found: LakeView, window: Window) -> Planned:
-    """The plan of one view, whose source is the temporary table that its rows go to.
-
-    Raises:
-        ConfigurationError: the key cannot be what is declared.
-    """
-    (join_key,) = view.layout.join_keys
-    key = value_of(view.name, join_key, KEY, "text", view.types[join_key])
-    source = Source(
-        layout=view.layout,
-        query=table(view).as_string(None),
-        keys=(key.stored(sql.Identifier(KEY)),),
-        event=sql.Composed([sql.Identifier(TIME)]),
-        created=sql.Composed([sql.Identifier(CREATED)]),
-        features=staged_features(view),
-        start=window.start,
-        end=window.end,
-        limit=window.limit,
-        seen_at=None,
-        recorded=view.name,
-        is_narrowed=True,
-        is_unique=True,
-    )
-    return Planned(
-        project=stores.project,
-        view=view.name,
-        entries=view.entries,
-        recorded=view.name,
-        is_online=True,
-        layout=view.layout,
-        window=window,
-        source=source,
-        way=merge.LAKE,
-    )
-
-
 def table(view: PlainView) -> sql.Identifier:
     """The temporary table of a view's rows."""
     return sql.Identifier("pg_temp", identifier(view.name))
-
-
-def staged_features(view: PlainView) -> tuple[SourceValue, ...]:
-    """The features as columns of the temporary table: `f0`, `f1`, …, of the types online."""
-    return tuple(
-        SourceValue(
-            f"feature view {view.name}, column {view.source.column(feature)}",
-            f"f{at}",
-            column.type,
-            view.types[feature],
-        )
-        for at, (feature, column) in enumerate(view.layout.features.items())
-    )
 
 
 def stage(
@@ -162,21 +92,12 @@ def stage(
     """
     source = planned.source
     assert source is not None  # noqa: S101  # by `plan`
-    columns = [(KEY, "text"), (TIME, "timestamptz"), (CREATED, "timestamptz")]
-    columns += [(one.column, one.kind) for one in source.features]
-    named = sql.SQL(source.query)
+    columns, named = columns_of(source), sql.SQL(source.query)
     connection.execute(
-        sql.SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP").format(
-            named,
-            sql.SQL(", ").join(
-                sql.SQL("{} {}").format(sql.Identifier(column), sql.SQL(kind))
-                for column, kind in columns
-            ),
-        )
+        sql.SQL("CREATE TEMPORARY TABLE {} ({}) ON COMMIT DROP").format(named, definitions(columns))
     )
     counted, is_newest = meant.count(database)
     if counted.read:
-        names = [column for column, _ in columns]
-        copy_in(connection, named, names, meant.newest(database, is_newest))
+        copy_in(connection, named, columns, meant.newest(database, is_newest))
         connection.execute(sql.SQL("ANALYZE {}").format(named))
     return replace(planned, source=replace(source, counted=counted))

@@ -63,7 +63,7 @@ class Meant:
         Raises:
             StreamflowError: a file cannot be read, or the work needs more memory.
         """
-        features = [f"{taken} AS f{at}" for at, (taken, _) in enumerate(self.view.features)]
+        features = [f"{one.taken} AS f{at}" for at, one in enumerate(self.view.features)]
         query = self.rows([KEY, TIME, f"{self.created} AS created", *features])
         if not is_newest:
             # Not arg_max of whole rows: DuckDB could not move those to disk.

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from streamflow.errors import ConfigurationError
 from streamflow.offline.features import with_views
@@ -24,6 +25,22 @@ FROM_TEXT = {("date", "STRING")}
 """The same of a column that the source's query makes text of."""
 
 
+class LakeFeature(NamedTuple):
+    """A feature that is a column of a table of the lake."""
+
+    column: str
+    as_text: bool
+    """True where the feature is the column's text."""
+    name: str
+    """What it is called in the training set."""
+
+    @property
+    def taken(self) -> str:
+        """The feature as DuckDB takes it from a row `s`."""
+        name = '"' + self.column.replace('"', '""') + '"'
+        return f"s.{name}::VARCHAR" if self.as_text else f"s.{name}"
+
+
 @dataclass(frozen=True)
 class LakeView:
     """A feature view whose values are columns of a table of the lake, as they are."""
@@ -32,8 +49,7 @@ class LakeView:
     snapshot: Snapshot
     key: str
     """The spine's column that is the user."""
-    features: tuple[tuple[str, str], ...]
-    """Each as DuckDB takes it from a row `s`, and what it is called in the training set."""
+    features: tuple[LakeFeature, ...]
     ttl: timedelta
     created: str = ""
     """The column of the time at which a row was loaded; empty for none."""
@@ -67,8 +83,9 @@ def view_of(used: PlainProjection, declared: Snapshots, full: bool) -> LakeView:
     prefix = f"{used.name}__" if full else ""
     columns = snapshot.every_column()
     features = tuple(
-        (
-            expression(used, source.column(name), columns, as_text, view.types[name]),
+        LakeFeature(
+            source.column(name),
+            is_text(used, source.column(name), columns, as_text, view.types[name]),
             prefix + name,
         )
         for name in used.features
@@ -104,24 +121,23 @@ def texts_in(query: str) -> set[str]:
     }
 
 
-def expression(
+def is_text(
     used: PlainProjection,
     column: str,
     columns: dict[str, Column],
     as_text: set[str],
     value_type: str,
-) -> str:
-    """A feature as DuckDB takes it from a row `s`.
+) -> bool:
+    """True for a feature that is its column's text, False for one that is the column as it is.
 
     Raises:
         ConfigurationError: PostgreSQL would convert its values, which is not done here.
     """
     kind = columns[column].type
-    name = '"' + column.replace('"', '""') + '"'
     if column in as_text and (kind, value_type) in FROM_TEXT | {("text", "STRING")}:
-        return f"s.{name}::VARCHAR"
+        return True
     if column not in as_text and (kind, value_type) in AS_THEY_ARE:
-        return f"s.{name}"
+        return False
     raise refused(used, f"column {column} is {kind}, of which PostgreSQL makes {value_type}")
 
 

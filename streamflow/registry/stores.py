@@ -6,7 +6,8 @@ Feast may refuse, Feast itself has to make what it says.
 
 import os
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, get_args
@@ -43,9 +44,24 @@ KEYS = {
     ),
     "offline_store": ("type", "db_schema"),
     "online_store": ("type", "ttl_policy"),
-    "batch_engine": ("type", "lookback_s"),
+    "batch_engine": ("type", "lookback_s", "spark_conf", "connections"),
 }
 """The keys that each part of the file may have; of the whole file by the empty name."""
+
+
+ENGINE = "streamflow.feast.StreamflowEngine"
+SPARK_ENGINE = "streamflow.feast.StreamflowSparkEngine"
+CONNECTIONS = 8
+
+
+@dataclass(frozen=True)
+class SparkSettings:
+    """The settings of Spark in a feature_store.yaml, where `batch_engine` names it."""
+
+    conf: Mapping[str, str] = field(default_factory=dict)
+    """Spark's own, from `spark_conf`: `spark.master` and whatever else."""
+    connections: int = CONNECTIONS
+    """The most connections to PostgreSQL that executors have at once: as many tasks write."""
 
 
 @dataclass(frozen=True)
@@ -60,6 +76,8 @@ class OwnStores:
     lookback: timedelta
     ttl_policy: TtlPolicy = "serve"
     """Of views without a tag of that name."""
+    spark: SparkSettings | None = None
+    """Where `batch_engine` names it: what `materialize --from lake` then goes by."""
 
 
 def own_stores(repo: Path) -> OwnStores | None:
@@ -90,15 +108,16 @@ def own_stores(repo: Path) -> OwnStores | None:
         and isinstance(sources, str)
         and online.get("type") == "streamflow.feast.StreamflowOnlineStore"
         and online.get("ttl_policy", "serve") in get_args(TtlPolicy)
-        and engine.get("type") == "streamflow.feast.StreamflowEngine"
+        and (engine.get("type") == SPARK_ENGINE or engine.get("type") == ENGINE)
         and type(lookback) in (int, float)
         and 0 <= lookback <= timedelta.max.total_seconds()
     ):
         return None
     try:
         search_path = of_sources(sources)
-    except ConfigurationError:
-        return None
+        spark = spark_settings(engine)
+    except (ConfigurationError, ValueError):
+        return None  # Feast says what is wrong
     if not search_path:
         return None
     return OwnStores(
@@ -107,7 +126,32 @@ def own_stores(repo: Path) -> OwnStores | None:
         search_path=search_path,
         lookback=timedelta(seconds=float(lookback)),
         ttl_policy=online.get("ttl_policy", "serve"),
+        spark=spark,
     )
+
+
+def spark_settings(engine: Mapping[str, Any]) -> SparkSettings | None:
+    """The settings of Spark in the part `batch_engine`; None where that is another engine.
+
+    Raises:
+        ValueError: a setting has a wrong type, or the other engine has some of Spark's.
+    """
+    conf, connections = engine.get("spark_conf"), engine.get("connections", CONNECTIONS)
+    if engine.get("type") != SPARK_ENGINE:
+        if {"spark_conf", "connections"} & set(engine):
+            raise ValueError("settings of Spark beside another engine")
+        return None
+    if not isinstance(conf or {}, dict) or type(connections) is not int or connections < 1:
+        raise ValueError("spark_conf is a mapping, and connections a whole number from 1 on")
+    return SparkSettings(texts(conf or {}), connections)
+
+
+def texts(conf: Mapping[str, Any]) -> dict[str, str]:
+    """Settings as Spark has them: YAML may have read true, or a number."""
+    return {
+        name: str(value).lower() if isinstance(value, bool) else str(value)
+        for name, value in conf.items()
+    }
 
 
 def part_of(content: Any, name: str) -> dict[str, Any] | None:

@@ -54,12 +54,13 @@ SELECT json_build_object('last_run', json_build_object(
            'run', run, 'command', command, 'outcome', outcome, 'started_at', started_at))
 FROM ops.runs ORDER BY run DESC LIMIT 1;
 \endif
--- One statement per table, run as they come.
+-- One statement per table, run as they come; rows of a run of Spark that goes on meanwhile are nobody's.
 SELECT format('SELECT json_build_object(''table'', %L::text, ''rows'', count(*)) FROM %I.%I',
               nspname || '.' || relname, nspname, relname)
 FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
-WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema' ORDER BY 1 \gexec
-\! pg_dump --dbname="$CONNECTION" --format=custom --snapshot="$SNAPSHOT" --file="$DUMP.part" && mv -- "$DUMP.part" "$DUMP"
+WHERE relkind = 'r' AND nspname !~ '^pg_' AND nspname <> 'information_schema'
+  AND NOT (nspname = 'streamflow_staging' AND relname ~ '^run_\d+_') ORDER BY 1 \gexec
+\! pg_dump --dbname="$CONNECTION" --format=custom --snapshot="$SNAPSHOT" --exclude-table='streamflow_staging.run_*' --file="$DUMP.part" && mv -- "$DUMP.part" "$DUMP"
 COMMIT;
 SQL
   [[ -s $DUMP ]]  # psql does not end with pg_dump's code

@@ -134,6 +134,21 @@ def test_over_data_it_is_refused_until_told_so_and_then_keeps_the_former(
     assert row_counts(done["kept"])["source.labels_snapshots"] == 0
 
 
+def test_rows_that_a_run_of_spark_has_staged_are_in_no_backup(
+    january: str, place: Path, drop_leftover_databases: None
+) -> None:
+    """Nor does the backup need a right to them, or a run to wait for it."""
+    before = row_counts(january)
+    with psycopg.connect() as task:
+        task.execute("CREATE UNLOGGED TABLE streamflow_staging.run_7_0 (user_id text)")
+        task.commit()
+        task.execute("LOCK TABLE streamflow_staging.run_7_0")
+        name = back_up(place, january)
+    assert Place(str(place)).find(name, "").databases[0].rows == before
+    restore(place, january, name, overwrite=True)
+    assert execute("SELECT to_regclass('streamflow_staging.run_7_0')") == [(None,)]
+
+
 def test_rows_that_others_write_meanwhile_do_not_make_counts_and_dump_differ(
     january: str, place: Path
 ) -> None:

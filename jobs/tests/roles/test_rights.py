@@ -323,6 +323,19 @@ def test_a_role_has_just_these_rights_on_every_table_also_on_later_ones(
     assert dict(columns) == COLUMNS[part]
 
 
+def test_the_writer_makes_and_drops_the_tables_of_staging_which_nobody_else_reads(
+    used: Names,
+) -> None:
+    execute("CREATE UNLOGGED TABLE streamflow_staging.run_1_0 (user_id text)", role=used.writer)
+    execute("INSERT INTO streamflow_staging.run_1_0 VALUES ('1')", role=used.writer)
+    for role in (used.trainer, used.reader):
+        with pytest.raises(
+            InsufficientPrivilege, match="permission denied for schema streamflow_staging"
+        ):
+            execute("SELECT FROM streamflow_staging.run_1_0", role=role)
+    execute("DROP TABLE streamflow_staging.run_1_0", role=used.writer)
+
+
 REFUSED = {
     "reader": [
         "SELECT FROM source.users",
@@ -345,6 +358,7 @@ REFUSED = {
         "SELECT ops.end_contract('streamflow', 'churn_v1', '210c99bb71d5f508')",
         "CREATE TABLE online.mine ()",
         "CREATE TABLE public.mine ()",
+        "CREATE TABLE streamflow_staging.mine ()",
         "CREATE TEMP TABLE mine ()",
         "CREATE SCHEMA mine",
     ],
@@ -368,6 +382,7 @@ REFUSED = {
         "DELETE FROM ops.runs",
         "CREATE TABLE source.mine ()",
         "CREATE TABLE public.mine ()",
+        "CREATE TABLE streamflow_staging.mine ()",
         "CREATE SCHEMA mine",
     ],
     "writer": [

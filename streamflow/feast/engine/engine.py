@@ -9,6 +9,7 @@ nothing.
 """
 
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
@@ -104,10 +105,12 @@ class StreamflowEngine(LocalComputeEngine):
                     errors |= transaction.failed([task.feature_view.name], error)
             write = partial(self._write, connection, registry, home)
             inside = [one for one in planned if one.source]
-            for group in (inside, *([one] for one in planned if not one.source)):
-                results, failed = transaction.materialize(connection, group, home, write)
-                self.results |= results
-                errors |= failed
+            with self._prepared(connection, inside) as (ready, unready):
+                errors |= unready
+                for group in (ready, *([one] for one in planned if not one.source)):
+                    results, failed = transaction.materialize(connection, group, home, write)
+                    self.results |= results
+                    errors |= failed
         registry.refresh(tasks[0].project if tasks else None)
         return [job(task, errors.get(task.feature_view.name)) for task in tasks]
 
@@ -153,6 +156,12 @@ class StreamflowEngine(LocalComputeEngine):
         if messages and engine_plan.is_ours(self.repo_config):
             return plan(None, f"{messages[0]} becomes a message of Feast's", is_plain=True)
         return plan(None if messages else source)
+
+    def _prepared(
+        self, connection: Connection, inside: list[PlannedTask]
+    ) -> AbstractContextManager[tuple[list[PlannedTask], Errors]]:
+        """What is done before the transaction: the views that are ready, and errors of others."""
+        return nullcontext((inside, {}))
 
     def _write(
         self,

@@ -1,0 +1,58 @@
+"""`materialize --from lake` by Spark: the same values, ledger and intervals as in the database."""
+
+from pathlib import Path
+
+import pytest
+
+from jobs.tests.acting import done, execute, streamflow
+from jobs.tests.commands.test_once import lines
+from jobs.tests.conftest import Place
+from jobs.tests.lake.test_materialize_from_lake import ODD, STORIES, found
+from jobs.tests.spark.conftest import at_executors
+
+
+@pytest.mark.parametrize("story", ["month by month", "an older month after a newer one"])
+def test_values_and_ledger_are_those_of_the_database(
+    spark: Path, place: Place, database_of: str, executors: dict[str, str], story: str
+) -> None:
+    told = []
+    for origin in ("database", "lake"):
+        with place(database_of):
+            at_executors(executors)
+            ended = [
+                lines(streamflow("materialize", *words.split(), "--from", origin))[-1]
+                for words in STORIES[story]
+            ]
+            told.append((found(), [(one["rows"], one["window"]) for one in ended]))
+            assert {way for (way,) in execute("SELECT way FROM ops.materializations")} == {origin}
+            assert ended[0].get("lake", {}).get("engine") == ("spark" if origin == "lake" else None)
+            assert staging_tables() == []
+    assert told[0][0].ledger == told[1][0].ledger
+    assert told[0] == told[1]
+
+
+def staging_tables() -> list[str]:
+    """The names of the tables in schema `streamflow_staging`."""
+    query = "SELECT tablename FROM pg_tables WHERE schemaname = 'streamflow_staging' ORDER BY 1"
+    return [name for (name,) in execute(query)]
+
+
+def test_every_value_is_the_same_in_its_bits(
+    spark: Path, place: Place, database_of: str, executors: dict[str, str]
+) -> None:
+    told = []
+    with place(database_of) as changed:
+        execute(
+            "ALTER TABLE source.subscriptions_profile_snapshots ALTER net_service DROP NOT NULL"
+        )
+        execute(ODD)
+        done(streamflow("snapshot", "export"))
+        for origin in ("database", "lake"):
+            with place(changed):
+                at_executors(executors)
+                line = lines(streamflow("materialize", "--end", "2024-04-01", "--from", origin))[-1]
+                told.append((found(), line["rows"], line["message"]))
+                assert line["rows"]["refused"] == 3
+    assert told[0] == told[1]
+    assert b"\x00\x00\x00\x04\x80\x00\x00\x00" in told[0][0].online  # -0 as a real
+    assert b"\x00\x00\x00\x04\xff\xc0\x00\x00" in told[0][0].online  # NaN with a sign

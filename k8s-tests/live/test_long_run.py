@@ -1,7 +1,7 @@
 """A release that is asked and written to for long: nothing grows; how slow it is, is drawn.
 
-A drill of thirty minutes; two minutes, which show less, when it is run alone. Every minute the month comes in again with other values and is
-materialized, while requests of all kinds go on.
+A drill of thirty minutes; of two, which show less, when it is run by itself. Every minute the month
+comes in again with other values and is materialized, while requests of all kinds go on.
 """
 
 import json

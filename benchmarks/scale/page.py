@@ -87,7 +87,7 @@ def render(results: Results) -> str:
 
 
 def names(sizes: Mapping[str, Any], part: str) -> list[str]:
-    """What was measured, in its order."""
+    """The names of the measurements of a part, in their order."""
     return list(next(iter(sizes.values()))[part])
 
 

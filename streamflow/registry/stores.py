@@ -77,7 +77,7 @@ class OwnStores:
     ttl_policy: TtlPolicy = "serve"
     """Of views without a tag of that name."""
     spark: SparkSettings | None = None
-    """Where `batch_engine` names it: what `materialize --from lake` then goes by."""
+    """Settings of Spark, if `batch_engine` names it; `materialize --from lake` goes by them."""
 
 
 def own_stores(repo: Path) -> OwnStores | None:

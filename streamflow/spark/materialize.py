@@ -84,7 +84,7 @@ class Staged(Generic[Some]):
     errors: Errors
     """Of the other views."""
     looked_at: datetime
-    """When the lake was looked at: what came later is late for the next run."""
+    """The time of the look at the lake: rows that came later are late for the next run."""
 
     def verify(self, connection: Connection, planned: Sequence[Planned]) -> None:
         """Returns when the tables of views have the rows that were written.

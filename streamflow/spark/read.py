@@ -45,7 +45,7 @@ class Taken(NamedTuple):
 
 @dataclass(frozen=True)
 class Reading:
-    """What is read of a table's files; it goes to the executors, and names no secret."""
+    """Parts of a table's files to read, and columns; it goes to the executors, without a secret."""
 
     splits: Sequence[Split]
     columns: Sequence[Taken]

@@ -130,7 +130,7 @@ def test_a_table_that_a_lost_task_still_writes_is_left_to_a_later_run(
 def test_rows_that_a_server_lost_are_noticed_before_the_merge(
     spark: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As a crash does, which empties unlogged tables."""
+    """Empties the staged tables, as a crash of the server does."""
     real = by_spark.stage
 
     def emptied(*given: Any) -> Any:

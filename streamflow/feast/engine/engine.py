@@ -160,7 +160,7 @@ class StreamflowEngine(LocalComputeEngine):
     def _prepared(
         self, connection: Connection, inside: list[PlannedTask]
     ) -> AbstractContextManager[tuple[list[PlannedTask], Errors]]:
-        """What is done before the transaction: the views that are ready, and errors of others."""
+        """Prepares views before the transaction; gives those that are ready, and errors."""
         return nullcontext((inside, {}))
 
     def _write(

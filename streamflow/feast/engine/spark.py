@@ -56,7 +56,7 @@ class StreamflowSparkEngineConfig(StreamflowEngineConfig):
 
 
 class FromLake:
-    """What one call reads from the lake."""
+    """The state of one call: the version of the lake, its staging tables, its views."""
 
     def __init__(self, source: Lake, tables: Staging) -> None:
         self.source = source

@@ -76,7 +76,7 @@ def ingest(
                 stored[one.file] = merge(connection, one, instant)
         for one in declared.files:  # joins without statistics are slow
             connection.execute(sql.SQL("ANALYZE {}").format(table_of(one)))
-        with tracing.span("statistics"):
+        with tracing.span("count statistics"):
             written = {name: counts.written for name, counts in stored.items()}
             drifted = compare_with_month_before(
                 run, connection, declared, instant, written, refuse_drift

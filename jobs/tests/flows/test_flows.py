@@ -61,7 +61,8 @@ def test_a_run_appears_with_parameters_logs_and_counts(
     run = newest(prefect, "flow_runs", sort="START_TIME_DESC")[0]
     its_own = {"flow_runs": {"id": {"any_": [run["id"]]}}}
     assert run["state_name"] == "Completed"
-    assert run["parameters"] == {"source": month, "as_of": "2024-01-31", "revision": ""}
+    given = {"source": month, "as_of": "2024-01-31", "revision": "", "refuse_drift": False}
+    assert run["parameters"] == given
     (step,) = newest(prefect, "task_runs", **its_own)
     assert step["name"].startswith("ingest_month")
     assert step["empirical_policy"]["retries"] == 3

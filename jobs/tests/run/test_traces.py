@@ -31,7 +31,7 @@ def test_a_job_is_a_span_with_its_steps_inside(
             ended = running.run_one(*command, environment={"OTEL_EXPORTER_OTLP_ENDPOINT": url})
             assert ended.code == 0, ended.errors
     checks = ["check file"] * 6 + ["check across files"]
-    assert steps(spans, "ingest") == [*checks, *["store file"] * 6]
+    assert steps(spans, "ingest") == [*checks, *["store file"] * 6, "count statistics"]
     assert steps(spans, "materialize") == ["look for what is new", "merge"]
     assert steps(spans, "training-set") == ["join and write"]
     assert attributes(spans.named("ingest"))["as_of"] == "2024-01-31"

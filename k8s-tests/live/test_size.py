@@ -1,12 +1,13 @@
 """Months of many users on the chart's default values: every part stays within its memory.
 
-A month of 100,000 users here, three of a million in a drill, which draws what each pod held. All
-that the chart schedules is run once meanwhile, and the API is asked.
+A drill: three months of a million users, and a picture of what each pod held; a month of 100,000
+when it is run by itself. All that the chart schedules is run once meanwhile, and the API is asked.
 """
 
 import json
 import re
 
+import pytest
 from kit.cluster import ROOT, CommandFailedError
 from kit.namespace import Namespace, until
 from kit.pod_memory import MIB, PodMemory, measured
@@ -18,6 +19,8 @@ PICTURE = ROOT / "docs" / "pictures" / "memory.svg"
 DAYS = ("2024-01-31", "2024-02-29", "2024-03-31")
 SCHEDULED = ("materialize", "audit", "backup")
 RATE = 20
+
+pytestmark = pytest.mark.drill
 
 
 def test_every_part_stays_within_its_memory(namespace: Namespace) -> None:

@@ -100,9 +100,7 @@ class Namespace:
             "import sys, urllib.request as r;"
             f"sys.stdout.write(r.urlopen('http://{host}{path}', timeout=10).read().decode())"
         )
-        return json.loads(
-            self.kubectl("exec", "deploy/streamflow-feast", "--", "python", "-c", code)
-        )
+        return json.loads(self.python("deploy/streamflow-feast", code))
 
     def run_pod(
         self,
@@ -172,8 +170,21 @@ class Namespace:
             forward.stdout.close()
 
     def python(self, where: str, code: str, *arguments: str) -> str:
-        """Runs Python code in the pod `where` and returns its output."""
-        return self.kubectl("exec", where, "--", "python", "-c", code, *arguments)
+        """Runs Python code in the pod `where`, and returns its output.
+
+        A pod that was just replaced has no container yet, which is waited for.
+        """
+
+        def tried() -> str | None:
+            try:
+                return self.kubectl("exec", where, "--", "python", "-c", code, *arguments)
+            except CommandFailedError as error:
+                if "container not found" in str(error):
+                    return None
+                raise
+
+        found: str = until(tried, lambda said: said is not None, 60)
+        return found
 
     def finished(self, name: str, timeout: float = 300) -> str:
         """Waits until a pod has ended well and returns its log."""

@@ -12,7 +12,7 @@ from benchmarks import load, postgres
 from benchmarks.context import Context, say
 from benchmarks.cost import Cost, cost, server_cost
 from benchmarks.figures import OURS
-from benchmarks.sections.online_users import vacuum
+from benchmarks.online_users import vacuum
 from benchmarks.sides import servers
 
 DAY = "2024-01-31"

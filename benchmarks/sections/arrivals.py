@@ -3,10 +3,9 @@
 from collections.abc import Sequence
 from contextlib import ExitStack
 
-from benchmarks import load
+from benchmarks import load, online_users
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, STOCK, Section
-from benchmarks.sections import online_users
 from benchmarks.sections.serving import BARE, BY_LIST, PATH, REFERENCES, Side, enter, of_list
 from benchmarks.sides import servers
 

@@ -5,10 +5,9 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
-from benchmarks import load, postgres
+from benchmarks import load, online_users, postgres
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, Section
-from benchmarks.sections import online_users
 from benchmarks.sections.serving import PATH, Side, loaded
 from benchmarks.sides import servers
 

@@ -5,10 +5,9 @@ import sys
 import tempfile
 from pathlib import Path
 
-from benchmarks import load
+from benchmarks import load, online_users
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, STOCK, Row, Section
-from benchmarks.sections import online_users
 from benchmarks.sections.serving import PATH, of_service
 from benchmarks.sides import servers
 from benchmarks.sides.servers import Server

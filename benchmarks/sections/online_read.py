@@ -2,9 +2,9 @@
 
 import itertools
 
+from benchmarks import online_users
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, STOCK, Section
-from benchmarks.sections import online_users
 from benchmarks.sides.worker import Failed
 
 MANY = 100

@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
+from benchmarks import online_users
 from benchmarks.context import Context, say
-from benchmarks.sections import online_users
 from benchmarks.sides import pgbench
 
 CLIENTS = 8

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 
-from benchmarks import load
+from benchmarks import load, online_users
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, Section
-from benchmarks.sections import online_users
 from benchmarks.sections.serving import PATH, of_service
 from benchmarks.sides import servers
 

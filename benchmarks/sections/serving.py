@@ -5,12 +5,12 @@ from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any
 
-from benchmarks import load
+from benchmarks import load, online_users
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, STOCK, Row, Section
-from benchmarks.sections import on_redis, online_users, raw_reads
-from benchmarks.sections.on_redis import ON_REDIS
-from benchmarks.sides import floor, servers
+from benchmarks.sections import raw_reads
+from benchmarks.sides import floor, on_redis, servers
+from benchmarks.sides.on_redis import ON_REDIS
 from benchmarks.sides.servers import Server
 
 BARE, BARE_QUIET = "bare ASGI", "bare ASGI, pool without reset"

@@ -2,11 +2,10 @@
 
 from contextlib import ExitStack
 
-from benchmarks import data, load
+from benchmarks import data, load, online_users
 from benchmarks.context import Context
 from benchmarks.figures import OURS, STOCK, Section
-from benchmarks.sections import on_redis, online_users, raw_reads
-from benchmarks.sections.on_redis import ON_REDIS
+from benchmarks.sections import raw_reads
 from benchmarks.sections.serving import (
     BARE,
     BARE_QUIET,
@@ -22,7 +21,8 @@ from benchmarks.sections.serving import (
     of_service,
     require_equal,
 )
-from benchmarks.sides import servers
+from benchmarks.sides import on_redis, servers
+from benchmarks.sides.on_redis import ON_REDIS
 
 SERVICE = "wide_v1"
 STOCK_TARGET, FLOOR_TARGET = 30, 1 / 1.5

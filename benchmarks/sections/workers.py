@@ -2,10 +2,9 @@
 
 from contextlib import ExitStack
 
-from benchmarks import load
+from benchmarks import load, online_users
 from benchmarks.context import Context
 from benchmarks.figures import OURS, Section
-from benchmarks.sections import online_users
 from benchmarks.sections.serving import Side, loaded
 from benchmarks.sides import servers
 

@@ -7,9 +7,9 @@ import pytest
 from benchmarks import report
 from benchmarks.context import Context
 from benchmarks.figures import OURS, Section
-from benchmarks.sections import on_redis, wide
-from benchmarks.sections.on_redis import ON_REDIS
-from benchmarks.sides import redis_server
+from benchmarks.sections import wide
+from benchmarks.sides import on_redis, redis_server
+from benchmarks.sides.on_redis import ON_REDIS
 
 LACKING = redis_server.lacking()
 needs_redis = pytest.mark.skipif(bool(LACKING), reason=f"{LACKING} (Debian's package redis-server)")

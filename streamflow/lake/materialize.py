@@ -16,14 +16,13 @@ from streamflow import tracing
 from streamflow.catalog.layout import identifier
 from streamflow.engine import transaction
 from streamflow.engine.ledger import Result
-from streamflow.engine.materialize import with_late
 from streamflow.engine.plan import Window, look_in
 from streamflow.engine.transaction import Errors
 from streamflow.engine.write import Planned, inside
 from streamflow.lake import session
 from streamflow.lake.join import Lake
 from streamflow.lake.newest import Meant
-from streamflow.lake.staged import columns_of, definitions, lake_view, meant_of, plan
+from streamflow.lake.staged import columns_of, definitions, plans
 from streamflow.offline.copy import copy_in
 from streamflow.online.pool import configure
 from streamflow.postgres import clock
@@ -53,14 +52,9 @@ def materialize(
     Raises:
         ConfigurationError: a view is not over a table of the lake alone; nothing is written.
     """
-    found = [lake_view(one, lake) for one in views]
     configure(connection)
-    plain = Window(start, end, None, stores.lookback, clock.limit(connection))
-    planned, meant = [], {}
-    for view, one in zip(views, found, strict=True):
-        window = plain if force else with_late(connection, stores, view, plain, from_lake=True)
-        planned.append(plan(stores.project, view, window, table(view)))
-        meant[view.name] = meant_of(connection, lake, one, planned[-1])
+    window = Window(start, end, None, stores.lookback, clock.limit(connection))
+    planned, meant = plans(connection, lake, stores, views, window, force, table)
     with session.opened() as database:
 
         def write(wanted: Sequence[Planned], seen_at: datetime) -> list[Result]:
@@ -72,9 +66,9 @@ def materialize(
         return transaction.materialize(connection, planned, stores.registry, write)
 
 
-def table(view: PlainView) -> sql.Identifier:
+def table(view: str) -> sql.Identifier:
     """The temporary table of a view's rows."""
-    return sql.Identifier("pg_temp", identifier(view.name))
+    return sql.Identifier("pg_temp", identifier(view))
 
 
 def stage(

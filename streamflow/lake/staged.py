@@ -4,9 +4,12 @@ Whoever finds the rows, DuckDB or Spark, puts the same columns into such a table
 time of loading, features.
 """
 
+from collections.abc import Callable, Sequence
+
 from psycopg import Connection, sql
 
 from streamflow.engine import merge
+from streamflow.engine.materialize import with_late
 from streamflow.engine.plan import Window
 from streamflow.engine.source import Source
 from streamflow.engine.write import Planned
@@ -15,6 +18,7 @@ from streamflow.lake.newest import Meant
 from streamflow.lake.views import LakeView, refused, view_of
 from streamflow.registry.plain import PlainView
 from streamflow.registry.services import PlainProjection
+from streamflow.registry.stores import OwnStores
 from streamflow.snapshots import INSTANT, KEY, TIME
 from streamflow.sources.values import SourceValue, value_of
 
@@ -40,6 +44,33 @@ def meant_of(connection: Connection, lake: Lake, found: LakeView, planned: Plann
     """The rows of a view that its plan means."""
     passed = merge.passed(connection, planned.project, planned.recorded)
     return Meant(found, lake.relations[found.snapshot.table], planned.window, passed)
+
+
+def plans(
+    connection: Connection,
+    lake: Lake,
+    stores: OwnStores,
+    views: Sequence[PlainView],
+    window: Window,
+    force: bool,
+    table: Callable[[str], sql.Identifier],
+) -> tuple[list[Planned], dict[str, Meant]]:
+    """The plans of views that are read from the lake, and by view the rows that each means.
+
+    Args:
+        window: without rows that came late, which are added unless `force` is set.
+        table: gives the table that the rows of a view go to, by the view's name.
+
+    Raises:
+        ConfigurationError: a view is not over a table of the lake alone.
+    """
+    found = [lake_view(one, lake) for one in views]
+    planned, meant = [], {}
+    for view, one in zip(views, found, strict=True):
+        own = window if force else with_late(connection, stores, view, window, from_lake=True)
+        planned.append(plan(stores.project, view, own, table(view.name)))
+        meant[view.name] = meant_of(connection, lake, one, planned[-1])
+    return planned, meant
 
 
 def plan(

@@ -32,7 +32,7 @@ class LakeFeature(NamedTuple):
     as_text: bool
     """True where the feature is the column's text."""
     name: str
-    """What it is called in the training set."""
+    """Its name in the training set."""
 
     @property
     def taken(self) -> str:

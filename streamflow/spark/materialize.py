@@ -16,14 +16,13 @@ from pyspark.sql import SparkSession
 from streamflow import tracing
 from streamflow.engine import transaction
 from streamflow.engine.ledger import Result
-from streamflow.engine.materialize import with_late
 from streamflow.engine.plan import Window, look_in
 from streamflow.engine.source import Counted
 from streamflow.engine.transaction import Errors
 from streamflow.engine.write import Planned, inside
 from streamflow.lake.join import Lake
 from streamflow.lake.newest import Meant
-from streamflow.lake.staged import columns_of, lake_view, meant_of, plan
+from streamflow.lake.staged import columns_of, plans
 from streamflow.online.pool import configure
 from streamflow.postgres import clock
 from streamflow.registry.plain import PlainView
@@ -50,15 +49,10 @@ def materialize(
 
     Arguments, results and errors as in `streamflow.lake.materialize`.
     """
-    found = [lake_view(one, lake) for one in views]
     configure(connection)
-    plain = Window(start, end, None, stores.lookback, clock.limit(connection))
+    window = Window(start, end, None, stores.lookback, clock.limit(connection))
     with staging.opened(connection) as tables:
-        planned, meant = [], {}
-        for view, one in zip(views, found, strict=True):
-            window = plain if force else with_late(connection, stores, view, plain, from_lake=True)
-            planned.append(plan(stores.project, view, window, tables.table(view.name)))
-            meant[view.name] = meant_of(connection, lake, one, planned[-1])
+        planned, meant = plans(connection, lake, stores, views, window, force, tables.table)
         staged = stage(connection, tables, lake, settings, planned, meant)
 
         def write(wanted: Sequence[Planned], seen_at: datetime) -> list[Result]:

@@ -1,6 +1,6 @@
 """`materialize --from lake`: the same values, instants and ledger as inside the database."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -131,6 +131,17 @@ ODD = """
 
 
 def test_every_value_is_the_same_in_its_bits(loaded: Path, place: Place, database_of: str) -> None:
+    assert_same_bits(place, database_of)
+
+
+def assert_same_bits(
+    place: Place, database_of: str, prepare: Callable[[], None] = lambda: None
+) -> None:
+    """Asserts that odd values are the same online from the database and from the lake.
+
+    Args:
+        prepare: is called in each copy of the database, before it is materialized.
+    """
     told = []
     with place(database_of) as changed:
         execute(
@@ -140,6 +151,7 @@ def test_every_value_is_the_same_in_its_bits(loaded: Path, place: Place, databas
         done(streamflow("snapshot", "export"))
         for origin in ("database", "lake"):
             with place(changed):
+                prepare()
                 line = lines(streamflow(*FROM_DATABASE, "--from", origin))[-1]
                 told.append((found(), line["rows"], line["message"]))
                 assert line["rows"]["refused"] == 3

@@ -4,10 +4,10 @@ from pathlib import Path
 
 import pytest
 
-from jobs.tests.acting import done, execute, streamflow
+from jobs.tests.acting import execute, streamflow
 from jobs.tests.commands.test_once import lines
 from jobs.tests.conftest import Place
-from jobs.tests.lake.test_materialize_from_lake import ODD, STORIES, found
+from jobs.tests.lake.test_materialize_from_lake import STORIES, assert_same_bits, found
 from jobs.tests.spark.conftest import at_executors
 
 
@@ -40,19 +40,4 @@ def staging_tables() -> list[str]:
 def test_every_value_is_the_same_in_its_bits(
     spark: Path, place: Place, database_of: str, executors: dict[str, str]
 ) -> None:
-    told = []
-    with place(database_of) as changed:
-        execute(
-            "ALTER TABLE source.subscriptions_profile_snapshots ALTER net_service DROP NOT NULL"
-        )
-        execute(ODD)
-        done(streamflow("snapshot", "export"))
-        for origin in ("database", "lake"):
-            with place(changed):
-                at_executors(executors)
-                line = lines(streamflow("materialize", "--end", "2024-04-01", "--from", origin))[-1]
-                told.append((found(), line["rows"], line["message"]))
-                assert line["rows"]["refused"] == 3
-    assert told[0] == told[1]
-    assert b"\x00\x00\x00\x04\x80\x00\x00\x00" in told[0][0].online  # -0 as a real
-    assert b"\x00\x00\x00\x04\xff\xc0\x00\x00" in told[0][0].online  # NaN with a sign
+    assert_same_bits(place, database_of, lambda: at_executors(executors))

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import threading
 import time
 from collections.abc import Callable
 from functools import partial
@@ -13,13 +12,11 @@ import psycopg
 import pytest
 
 from drills import state
-from jobs.materialization.materialize import OriginName, materialize
 from jobs.run.earlier_runs import recent
-from jobs.run.ledger import recorded
 from jobs.tests.acting import execute
 from jobs.tests.faults.killed import GONE_S
 from jobs.tests.lake.conftest import DAYS
-from jobs.tests.lake.test_materialize_faults import file_of
+from jobs.tests.lake.test_materialize_faults import file_of, written_at_once
 from jobs.tests.lake.test_materialize_from_lake import (
     FROM_DATABASE,
     FROM_LAKE,
@@ -184,23 +181,7 @@ def test_a_file_that_is_cut_meanwhile_is_the_error_of_its_view(
 
 
 def test_one_from_each_engine_at_once_are_one_after_the_other(spark: Path) -> None:
-    errors: list[BaseException] = []
-
-    def go(origin: OriginName) -> None:
-        try:
-            with recorded("materialize", origin=origin) as run:
-                materialize(run, views=[VIEW], origin=origin)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=go, args=[one]) for one in ("lake", "database") * 2]
-    for one in threads:
-        one.start()
-    for one in threads:
-        one.join()
-    assert errors == []
-    written = execute("SELECT rows_written FROM ops.runs WHERE command = 'materialize'")
-    assert sorted(written) == [(0,), (0,), (0,), (50,)]
+    assert written_at_once([VIEW]) == [0, 0, 0, 50]
 
 
 def test_an_older_month_does_not_replace_a_newer_one_of_the_database(spark: Path) -> None:

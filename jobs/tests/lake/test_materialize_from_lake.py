@@ -89,6 +89,10 @@ STORIES = {
         "--start 2024-02-01 --end 2024-03-01",
         "--start 2024-01-01 --end 2024-02-01",
     ],
+    "a window alone, by force": [
+        "--start 2024-02-01 --end 2024-03-01",
+        "--start 2024-02-01 --end 2024-03-01 --force",
+    ],
     "an older month by force": ["--end 2024-03-01", "--end 2024-02-01 --force"],
     "two views": ["--view usage_agg_30d_fv --view support_agg_90d_fv --end 2024-04-01"],
     "no row": ["--start 2023-01-01 --end 2023-02-01"],

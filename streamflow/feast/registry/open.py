@@ -185,8 +185,14 @@ READABLE = "SELECT has_table_privilege(to_regclass(%s), 'SELECT')"
 
 @contextmanager
 def closing_store(store: "FeatureStore") -> Iterator["FeatureStore"]:
-    """`store`, its connections closed at the end; Feast leaves them to the garbage collector."""
+    """`store`, its connections closed at the end; Feast leaves them to the garbage collector.
+
+    Every state of the registry that it reads meanwhile is told from the ones before.
+    """
+    from streamflow.feast.registry.states import tell_states_apart
+
     try:
+        tell_states_apart(store)
         yield store
     finally:
         registry = store._registry

@@ -76,7 +76,6 @@ def repo(project: str, versioned: bool, online_store: dict[str, Any]) -> RepoCon
 def opened(config: RepoConfig) -> Iterator[FeatureStore]:
     """A FeatureStore whose connections are all closed at the end."""
     store = FeatureStore(config=config)
-    keep_protos(store)
     online = store._get_provider().online_store
     if isinstance(online, StreamflowOnlineStore):
         with closing_store(store):
@@ -90,22 +89,6 @@ def opened(config: RepoConfig) -> Iterator[FeatureStore]:
         for connection in (online._conn, online._conn_async):
             if connection is not None:
                 connection.pgconn.finish()
-
-
-def keep_protos(store: FeatureStore) -> None:
-    """Keeps every state of the registry that was ever cached.
-
-    Feast caches a state's views by its Python id, which a later state may get as well.
-    """
-    registry = store.registry
-    kept = [getattr(registry, "cached_registry_proto", None)]
-    refresh = registry.refresh
-
-    def refreshed(project: str | None = None) -> None:
-        refresh(project)
-        kept.append(registry.cached_registry_proto)
-
-    registry.refresh = refreshed
 
 
 @contextmanager

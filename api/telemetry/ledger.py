@@ -15,6 +15,7 @@ from prometheus_client.registry import Collector
 from api.background import BackgroundTask
 from api.postgres.session import Rows
 from api.reading.features import Features
+from api.telemetry import drift
 from streamflow.errors import StreamflowError
 
 log = logging.getLogger(__name__)
@@ -54,6 +55,7 @@ class Reading:
     commands: Rows
     views: Rows
     features: Rows
+    drift: Rows
 
 
 class LedgerMetrics(BackgroundTask, Collector):
@@ -61,7 +63,7 @@ class LedgerMetrics(BackgroundTask, Collector):
 
     def __init__(self, features: Features) -> None:
         self._features, self._every_s = features, features.settings.status_refresh_s
-        self._reading = Reading([], [], [])
+        self._reading = Reading([], [], [], [])
         self._read_at = 0.0
         self._failures = 0
         self._reason: str | None = None
@@ -98,7 +100,9 @@ class LedgerMetrics(BackgroundTask, Collector):
         else:
             commands = await ask(COMMANDS.format("ops.status_of_commands"), TIMEOUT_S)
             features = await ask(FEATURES.format("ops.status_of_features"), TIMEOUT_S)
-        return Reading(commands, views, features)
+        is_compared = (await ask(drift.IS_THERE, TIMEOUT_S))[0][0]
+        drifted = await ask(drift.NEWEST_MONTHS, TIMEOUT_S) if is_compared else []
+        return Reading(commands, views, features, drifted)
 
     def _fail(self, reason: str) -> None:
         self._failures += 1
@@ -121,6 +125,7 @@ class LedgerMetrics(BackgroundTask, Collector):
         yield from self._command_metrics()
         yield from self._view_metrics()
         yield from self._feature_metrics()
+        yield from drift.metrics(self._reading.drift)
 
     def _command_metrics(self) -> Iterator[Metric]:
         success = GaugeMetricFamily(

@@ -93,7 +93,9 @@ def materialize(
 
 
 @flow(name="ingest-month")
-def ingest_month(source: Name, as_of: date, revision: str = "") -> Summary:
+def ingest_month(
+    source: Name, as_of: date, revision: str = "", refuse_drift: bool = False
+) -> Summary:
     """Checks a month and stores all of it, or refuses it and changes nothing.
 
     Where there is a lake, the month is then brought there as well.
@@ -103,9 +105,11 @@ def ingest_month(source: Name, as_of: date, revision: str = "") -> Summary:
             where the flows are served, or sample://users-N/seed-N/month_NNN for generated ones.
         as_of: Day that the month describes.
         revision: Any text that tells this load apart from one of the same source.
+        refuse_drift: Refuse a month that differs from the one before by more than the thresholds of
+            drift, instead of loading it and naming them.
     """
     prepare(source)
-    loaded = prefect_flows.ingest_month.fn(Location(source), as_of, revision)
+    loaded = prefect_flows.ingest_month.fn(Location(source), as_of, revision, refuse_drift)
     if settings.streamflow().lake_url:
         prefect_flows.export_snapshots.fn([as_of])
     return loaded

@@ -121,9 +121,11 @@ GRANT SELECT, INSERT, UPDATE ON ops.iceberg_tables, ops.iceberg_namespace_proper
 GRANT SELECT ON ops.iceberg_tables, ops.iceberg_namespace_properties TO {trainer};
 GRANT SELECT, INSERT, UPDATE
     ON ops.statistics_months, ops.statistics_edges, ops.statistics TO {writer};
-GRANT SELECT ON ops.statistics_months, ops.statistics_edges, ops.statistics TO {trainer};
+GRANT SELECT, INSERT, DELETE ON ops.drift TO {writer};
+GRANT SELECT ON ops.statistics_months, ops.statistics_edges, ops.statistics, ops.drift
+    TO {trainer};
 GRANT SELECT ON ops.status_of_commands, ops.status_of_projects, ops.status_of_views,
-    ops.status_of_features, ops.status_of_audits TO {reader};
+    ops.status_of_features, ops.status_of_audits, ops.status_of_drift TO {reader};
 GRANT SELECT, UPDATE ON ops.runs TO {writer}, {trainer};
 GRANT INSERT (command, parameters, versions) ON ops.runs TO {writer}, {trainer};
 GRANT SELECT ON ops.ledger TO {writer}, {trainer};

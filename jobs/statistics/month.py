@@ -53,6 +53,7 @@ def update(
             after = neighbour(connection, snapshot, instant, "after")
             if after is not None:
                 count_change(connection, snapshot, instant, after, changes)
+                drift(connection, snapshot, instant, after, limits.get(snapshot.table))
         if before is not None:
             drifted = drift(connection, snapshot, before, instant, limits.get(snapshot.table))
             found += [(snapshot, before, one) for one in drifted]
@@ -162,10 +163,12 @@ def drift(
     instant: datetime,
     limits: Limits | None,
 ) -> list[Finding]:
-    """The findings of a month against the month before, by their statistics."""
+    """The findings of a month against the month before, by their statistics; writes them down."""
     there = store.load(connection, snapshot.table, before)
     here = store.load(connection, snapshot.table, instant)
     if there is None or here is None:
         return []
     limits = limits or Limits()
-    return findings_of_table(there, here, limits.columns, limits.rows)
+    found = findings_of_table(there, here, limits.columns, limits.rows)
+    store.save_drift(connection, snapshot.table, instant, found)
+    return found

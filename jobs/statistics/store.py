@@ -11,6 +11,7 @@ from typing import Any
 from psycopg import Connection
 from psycopg.rows import dict_row
 
+from streamflow.statistics.compare import Finding
 from streamflow.statistics.summary import Summary, TableSummary
 
 
@@ -130,6 +131,33 @@ COLUMNS = """
     SELECT * FROM ops.statistics WHERE table_name = %s AND as_of = %s
     ORDER BY position, column_name"""
 """The columns of a month."""
+
+
+def save_drift(
+    connection: Connection[Any], table: str, instant: datetime, found: Sequence[Finding]
+) -> None:
+    """Writes what has drifted in a month in place of what was found before, where it differs."""
+    month = (table, instant)
+    rows = {(one.feature, one.measure, one.value, one.threshold, one.text) for one in found}
+    if set(connection.execute(DRIFT, month).fetchall()) == rows:
+        return
+    connection.execute(CLEAR_DRIFT, month)
+    with connection.cursor() as cursor:
+        cursor.executemany(SAVE_DRIFT, [(*month, *row) for row in rows])
+
+
+DRIFT = """
+    SELECT column_name, measure, value, threshold, finding FROM ops.drift
+    WHERE table_name = %s AND as_of = %s"""
+"""What has drifted in a month."""
+
+CLEAR_DRIFT = "DELETE FROM ops.drift WHERE table_name = %s AND as_of = %s"
+"""Removes what was found in a month."""
+
+SAVE_DRIFT = """
+    INSERT INTO ops.drift (table_name, as_of, column_name, measure, value, threshold, finding)
+    VALUES (%s, %s, %s, %s, %s, %s, %s)"""
+"""Writes one change of a month."""
 
 
 def summary_of(rows: int, row: Mapping[str, Any]) -> Summary:

@@ -64,6 +64,42 @@ def test_the_ledger_is_in_the_metrics(copy: str) -> None:
         assert metric(client, 'streamflow_job_runs_total{command="ingest",outcome="refused"}') == 1
 
 
+def test_what_has_drifted_in_the_newest_month_of_a_table_is_there(copy: str) -> None:
+    table = 'table="subscriptions_profile_snapshots"'
+    statement(
+        "INSERT INTO ops.drift SELECT table_name, max(as_of), 'monthly_fee', 'psi', 1.4, 0.2, ''"
+        " FROM ops.statistics_months GROUP BY 1"
+        " HAVING table_name = 'subscriptions_profile_snapshots'"
+    )
+    with serving(status_refresh_s=0.1) as client:
+        wait_until(lambda: metric(client, LAST_READ) > 0)
+        newest = value("SELECT extract(epoch FROM max(as_of))::float8 FROM ops.statistics_months")
+        assert metric(client, f"streamflow_month_timestamp_seconds{{{table}}}") == newest
+        assert metric(client, f"streamflow_month_drift_findings{{{table}}}") == 1
+        other = 'streamflow_month_drift_findings{table="usage_agg_30d_snapshots"}'
+        assert metric(client, other) == 0
+        labels = f'{{column="monthly_fee",measure="psi",{table}}}'
+        assert metric(client, f"streamflow_month_drift{labels}") == 1.4
+        assert metric(client, f"streamflow_month_drift_threshold{labels}") == 0.2
+        statement(
+            "INSERT INTO ops.statistics_months (table_name, as_of, row_count, entities)"
+            " SELECT DISTINCT ON (table_name) table_name, as_of + interval '29 d', row_count,"
+            " entities FROM ops.statistics_months ORDER BY table_name, as_of DESC"
+        )
+        read_again(client)
+        assert metric(client, f"streamflow_month_drift_findings{{{table}}}") == 0
+        assert metric(client, f"streamflow_month_timestamp_seconds{{{table}}}") > newest
+        assert f"streamflow_month_drift{labels}" not in client.get("/metrics").text
+
+
+def test_a_database_without_statistics_has_the_other_metrics(copy: str) -> None:
+    statement("DROP VIEW ops.status_of_drift")
+    with serving(status_refresh_s=0.1) as client:
+        wait_until(lambda: metric(client, LAST_READ) > 0)
+        assert metric(client, 'streamflow_job_runs_total{command="ingest",outcome="done"}') == 1
+        assert metric(client, "streamflow_status_read_failures_total") == 0
+
+
 def test_each_view_has_its_watermark_and_its_newest_event(copy: str) -> None:
     statement(
         "INSERT INTO ops.materializations (project, view, window_start, window_end, seen_at, way,"

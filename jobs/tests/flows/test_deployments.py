@@ -166,9 +166,10 @@ def test_rows_of_ones_own_come_by_a_form_and_the_other_flows_run(
         assert (asked.status_code, said in asked.text) == (409, True), asked.text
 
     rows = "SELECT user_id, as_of AS event_timestamp FROM source.labels_snapshots"
+    month = str(small_months / "month_001")
     done = [
         run(prefect, served["training_set"], entities=rows, split_by_key=0.5, out="own.csv"),
-        run(prefect, served["ingest_month"], source=str(small_months / "month_001"), as_of=LATER),
+        run(prefect, served["ingest_month"], source=month, as_of=LATER, refuse_drift=True),
         run(prefect, served["materialize"], end="2024-03-01T00:00:00Z"),
         run(prefect, served["audit"], users=5),
     ]

@@ -39,6 +39,29 @@ def test_a_fee_that_is_a_fifth_higher_is_named(january, planted):
     assert first["against"] == JANUARY
     assert first["value"] > first["threshold"] == 0.2
     assert "population stability index" in first["text"]
+    assert drift_kept() == named(line)
+
+
+def drift_kept() -> set[tuple[str | None, str | None]]:
+    """What the database says of the newest month of the subscriptions."""
+    query = """
+        SELECT column_name, measure FROM ops.status_of_drift
+        WHERE table_name = 'subscriptions_profile_snapshots'"""
+    return set(execute(query))
+
+
+def test_what_drifted_is_kept_until_the_month_is_like_the_one_before(january, planted, month):
+    assert drift_kept() == {(None, None)}
+    load(planted(subscriptions=fee_times(1.2)), FEBRUARY)
+    assert drift_kept() == {("monthly_fee", "psi"), ("monthly_fee", "js")}
+    load(month, FEBRUARY)
+    assert drift_kept() == {(None, None)}
+
+
+def test_a_correction_of_the_month_before_is_judged_too(january, planted, month):
+    load(month, FEBRUARY)
+    load(planted(subscriptions=fee_times(1.2)), JANUARY)
+    assert drift_kept() == {("monthly_fee", "psi"), ("monthly_fee", "js")}
 
 
 def test_ten_points_more_nulls_are_named(january, planted):

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 from kit.metrics_api import (
@@ -39,10 +40,18 @@ KINDS = {
 }
 
 
+DRIFT = """
+    INSERT INTO ops.drift SELECT table_name, as_of, 'monthly_fee', 'psi', 1.4, 0.2, 'dearer'
+    FROM ops.statistics_months WHERE table_name = 'subscriptions_profile_snapshots'"""
+"""What an ingest writes of a month in which a distribution has changed."""
+
+
 @pytest.fixture
 def url(database: str, small_months: Path) -> Iterator[str]:
-    """The API in front of a month that is online, audited and backed up."""
+    """The API in front of a month that is online, audited and backed up, and has drifted."""
     fill(small_months)
+    with psycopg.connect() as connection:
+        connection.execute(DRIFT)
     with api() as found:
         yield found
 
@@ -172,8 +181,9 @@ def test_a_real_prometheus_takes_the_rules_and_answers_the_dashboard(
         until(lambda: samples(server, "count_over_time(up[1m]) >= 6") != [], "it scrapes on")
         answer_all(server, "features", "streamflow-api")
         found = states(server)
-    # A month of 2024 is stale, and nothing else is wrong.
+    # A month of 2024 is stale, and nothing is wrong but what was planted.
     assert {name for name, state in found.items() if state != "inactive"} == {
-        "StreamflowFeaturesStale"
+        "StreamflowFeaturesStale",
+        "StreamflowMonthDrifted",
     }
     assert found.keys() == ALERTS.keys()

@@ -56,6 +56,27 @@ COMMENT ON COLUMN ops.statistics.quantiles IS 'At 0.01, 0.05, 0.25, 0.5, 0.75, 0
 COMMENT ON COLUMN ops.statistics.bins IS 'Values below the first edge, from each edge to the next, and from the last one on.';
 COMMENT ON COLUMN ops.statistics.categories IS 'The most frequent values of a text or truth; other_count counts the further ones.';
 
+-- What in a month has changed past its threshold against the month before, by the last run that looked.
+CREATE TABLE IF NOT EXISTS ops.drift (
+    table_name  text             NOT NULL,
+    as_of       timestamptz      NOT NULL,
+    column_name text             NOT NULL,
+    measure     text             NOT NULL,
+    value       double precision NOT NULL,
+    threshold   double precision NOT NULL,
+    finding     text             NOT NULL,
+    PRIMARY KEY (table_name, as_of, column_name, measure),
+    FOREIGN KEY (table_name, as_of) REFERENCES ops.statistics_months ON DELETE CASCADE
+);
+COMMENT ON COLUMN ops.drift.column_name IS 'Empty where it is the rows of the whole table.';
+COMMENT ON COLUMN ops.drift.finding IS 'The change in words.';
+
+CREATE OR REPLACE VIEW ops.status_of_drift AS
+SELECT table_name, newest.as_of, column_name, measure, value, threshold, finding
+FROM (SELECT table_name, max(as_of) AS as_of FROM ops.statistics_months GROUP BY 1) AS newest
+LEFT JOIN ops.drift USING (table_name, as_of);
+COMMENT ON VIEW ops.status_of_drift IS 'The newest month of each table: a row for each change, or one of nulls.';
+
 -- As roles.sql says it, also until `streamflow db roles` runs again: who records materializations ingests, too.
 DO $$
 DECLARE
@@ -67,5 +88,12 @@ BEGIN
                       AND grantee NOT IN (0, relowner) LOOP
         EXECUTE format('GRANT %s ON ops.statistics_months, ops.statistics_edges, ops.statistics TO %s',
                        CASE may WHEN 'INSERT' THEN 'INSERT, UPDATE' ELSE may END, who);
+        EXECUTE format('GRANT %s ON ops.drift TO %s',
+                       CASE may WHEN 'INSERT' THEN 'INSERT, DELETE' ELSE may END, who);
+    END LOOP;
+    FOR who IN SELECT grantee FROM pg_class, aclexplode(relacl)
+                WHERE oid = 'ops.status_of_views'::regclass AND privilege_type = 'SELECT'
+                  AND grantee NOT IN (0, relowner) LOOP
+        EXECUTE format('GRANT SELECT ON ops.status_of_drift TO %s', who);
     END LOOP;
 END $$;

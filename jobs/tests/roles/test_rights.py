@@ -271,6 +271,7 @@ RIGHTS = {
         "ops.migrations": "SELECT",
         "ops.status_of_audits": "SELECT",
         "ops.status_of_commands": "SELECT",
+        "ops.status_of_drift": "SELECT",
         "ops.status_of_features": "SELECT",
         "ops.status_of_projects": "SELECT",
         "ops.status_of_views": "SELECT",

@@ -15,7 +15,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 TAKES_demo := DATA REPO
 TAKES_serve := PORT
 TAKES_bench := ONLY SIZES
-TAKES_cluster-test := KEEP
+TAKES_cluster-test := KEEP WHOLE
 TAKES_drill := KEEP
 TAKES_drills := ONLY
 TAKEN := PYTHON VENV $(foreach goal,$(MAKECMDGOALS),$(TAKES_$(goal)))
@@ -91,8 +91,9 @@ scale: $(STAMP) ## The pipeline with up to ten million users, for docs/scale.md;
 cluster: $(STAMP) ## From this clone to an answering API on a local kind cluster
 	@$(BIN)/python k8s-tests/kit/cluster.py up
 
-cluster-test: $(STAMP) ## The story of a release on a kind cluster of its own (KEEP=1 leaves it)
-	@$(ON_CLUSTER) --numprocesses 2 --dist loadscope -m "cluster and not alone and not drill" --keep-cluster; \
+cluster-test: $(STAMP) ## The story of a release on a kind cluster of its own (KEEP=1 leaves it, WHOLE=1 is all)
+	@$(ON_CLUSTER) --numprocesses 2 --dist loadscope --keep-cluster \
+		-m "cluster and not alone and not drill$(if $(WHOLE),, and not extended)"; \
 		code=$$?; $(ON_CLUSTER) -m "cluster and alone" $(if $(KEEP),--keep-cluster) && exit $$code
 
 drill: $(STAMP) ## On a cluster: back up, lose the database with its volume, restore, compare

@@ -9,6 +9,8 @@ from kit.cluster import CommandFailedError
 from kit.namespace import SAMPLE, Namespace, until
 from kit.render import containers
 
+pytestmark = pytest.mark.extended
+
 ALONE = [*SAMPLE, *("--set", "prefect.enabled=false", "--set", "prefect.deployments.enabled=false")]
 RESTRICTED = {
     "allowPrivilegeEscalation": False,

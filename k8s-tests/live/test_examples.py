@@ -11,6 +11,8 @@ from kit.cluster import CHART
 from kit.namespace import RESTRICTED, Namespace
 from kit.render import EXAMPLES
 
+pytestmark = pytest.mark.extended
+
 HERE = ("laptop",)
 ELSEWHERE = ("gitops",)
 NOT_INSTALLED = {

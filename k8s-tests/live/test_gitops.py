@@ -11,6 +11,8 @@ from kit.gitops import as_argo_cd, of_argo_cd, prunable
 from kit.namespace import Namespace
 from kit.render import CHART, Manifest
 
+pytestmark = pytest.mark.extended
+
 QUICK: dict[str, Any] = {
     "prefect.enabled": False,
     **{f"{part}.resources.requests.cpu": "50m" for part in ("api", "jobs", "feast", "postgres")},

@@ -5,7 +5,10 @@ import time
 from datetime import date, timedelta
 from typing import Any
 
+import pytest
 from kit.namespace import Namespace
+
+pytestmark = pytest.mark.extended
 
 USERS = ("--set", "jobs.ingest.sample.users=10", "--set", "prefect.enabled=false")
 QUERY = (

@@ -14,6 +14,8 @@ from kit.cluster import CHART, run
 from kit.namespace import MONTH, SAMPLE, Namespace, until
 from kit.tls_postgres import SET_UP, psql, start
 
+pytestmark = pytest.mark.extended
+
 EXAMPLES = CHART / "examples"
 PASSWORD = "of-the-owner"
 SERVER = "database"

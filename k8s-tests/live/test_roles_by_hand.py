@@ -7,6 +7,8 @@ from kit.namespace import SAMPLE, Namespace, until
 from kit.pages import GUIDE, blocks
 from kit.typist import Typist
 
+pytestmark = pytest.mark.extended
+
 VALUES = [*SAMPLE, "--set", "postgres.roles.create=false"]
 API = "app.kubernetes.io/component=api"
 (MAKE_THEM,) = [

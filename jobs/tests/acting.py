@@ -1,5 +1,6 @@
 """Roles for a test, and commands and statements run as one of them."""
 
+import logging
 import os
 import shutil
 import subprocess
@@ -75,8 +76,16 @@ def drop(connection: psycopg.Connection, role: str) -> None:
 
 
 def streamflow(*arguments: str) -> Result:
-    """Runs a command in this process, where Feast is loaded already."""
-    return CliRunner().invoke(app, arguments)
+    """Runs a command in this process, where Feast is loaded already.
+
+    The handler that it gives to the log goes with it, since its stream ends here: a server in
+    another thread would write to it.
+    """
+    handlers = logging.root.handlers[:]
+    try:
+        return CliRunner().invoke(app, arguments)
+    finally:
+        logging.root.handlers[:] = handlers
 
 
 def process(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

@@ -11,15 +11,14 @@ from typing import Any
 
 import psycopg
 import pytest
-from typer.testing import CliRunner, Result
 
-from jobs.__main__ import app
 from jobs.backup.databases import connected, row_counts
 from jobs.backup.place import Place, store
 from jobs.backup.requests import Request
 from jobs.backup.restore import advice, finish, prepare
 from jobs.ingest.load import ingest
 from jobs.run.ledger import recorded
+from jobs.tests.acting import streamflow
 from streamflow.errors import ConfigurationError, StreamflowError, VerificationFailed
 
 SCRIPTS = Path(__file__).parents[3] / "charts" / "streamflow" / "files"
@@ -353,48 +352,44 @@ def test_what_killed_dumps_left_goes_after_a_day(january: str, place: Path) -> N
     assert sorted(one.name for one in place.iterdir()) == [".a.tmp", ".running.tmp"]
 
 
-def command(*arguments: str) -> Result:
-    """Runs a command in this process."""
-    return CliRunner().invoke(app, arguments)
-
-
 def test_the_commands_end_with_a_line_and_a_code(january: str, place: Path) -> None:
     script("dump.sh", place / ".a.tmp", "5", f"streamflow={january}")
     rows = sum(row_counts(january).values())  # keeping a backup adds one, in the ledger
-    assert command("backup", "check", str(place)).stdout.endswith("can be written; 0 backups\n")
-    done = command("backup", "store", str(place / ".a.tmp"), "--to", str(place), "--keep", "2")
+    assert streamflow("backup", "check", str(place)).stdout.endswith("can be written; 0 backups\n")
+    done = streamflow("backup", "store", str(place / ".a.tmp"), "--to", str(place), "--keep", "2")
     line = json.loads(done.stdout)
     assert (done.exit_code, line["command"], line["outcome"]) == (0, "backup", "done")
     assert line["rows"] == {"streamflow": rows}
-    assert line["backup"] in command("backup", "list", str(place)).stdout
+    assert line["backup"] in streamflow("backup", "list", str(place)).stdout
     assert (
-        f"1 backups, the newest {line['backup']}" in command("backup", "check", str(place)).stdout
+        f"1 backups, the newest {line['backup']}"
+        in streamflow("backup", "check", str(place)).stdout
     )
-    done = command("backup", "store", str(place), "--to", str(place))
+    done = streamflow("backup", "store", str(place), "--to", str(place))
     assert (done.exit_code, json.loads(done.stdout)["outcome"]) == (1, "failed")
 
     folder, to = str(plan(place)), f"streamflow={january}"
     asks = [folder, "--from", str(place), "--request", "2026-11-28 wrong data"]
     restoring = ["restore", "prepare", "latest", *asks, "--database", to]
-    done = command(*restoring)
+    done = streamflow(*restoring)
     assert done.exit_code == 2
     assert "--overwrite restores all the same and keeps it" in done.stderr
-    assert command(*restoring[:-1], "streamflow").exit_code == 2
-    assert command(*restoring, "--overwrite").exit_code == 0
+    assert streamflow(*restoring[:-1], "streamflow").exit_code == 2
+    assert streamflow(*restoring, "--overwrite").exit_code == 0
     assert script("restore.sh", f"{folder}/plan").returncode == 0
-    done = command("restore", "finish", *asks)
+    done = streamflow("restore", "finish", *asks)
     assert done.exit_code == 0, done.stderr
     said = json.loads(done.stdout.splitlines()[-1])
     assert said["databases"][0]["backup"] == line["backup"]
     assert f'DROP DATABASE "{said["databases"][0]["kept"]}"' in done.stdout
-    done = command(*restoring, "--overwrite")
+    done = streamflow(*restoring, "--overwrite")
     assert done.stdout.startswith("'2026-11-28 wrong data' was carried out: database ")
-    done = command("restore", "finish", *asks)
+    done = streamflow("restore", "finish", *asks)
     said = json.loads(done.stdout.splitlines()[-1])
     assert (done.exit_code, said["outcome"], said["databases"]) == (0, "done", [])
     assert said["message"].endswith("nothing to do")
     for wrong in ("", " ", "two\nlines"):
-        assert command(*restoring[:-3], wrong, *restoring[-2:]).exit_code == 2
+        assert streamflow(*restoring[:-3], wrong, *restoring[-2:]).exit_code == 2
 
 
 def test_a_plan_that_is_none_is_told(tmp_path: Path, january: str) -> None:

@@ -5,16 +5,15 @@ from hashlib import sha256
 from pathlib import Path
 
 import pytest
-from typer.testing import CliRunner
 
-from jobs.__main__ import app
+from jobs.tests.acting import streamflow
 
 SHOWN = re.compile(r"key   (sfk_[A-Za-z0-9_-]{43})\nhash  ([0-9a-f]{64})( \S+)*\n")
 
 
 def made(*arguments: str) -> tuple[str, str]:
     """A new key, and the line for the Secret."""
-    done = CliRunner().invoke(app, ["api-key", *arguments])
+    done = streamflow("api-key", *arguments)
     assert done.exit_code == 0, done.output
     assert not done.stderr
     found = SHOWN.match(done.stdout)
@@ -53,6 +52,6 @@ def test_the_api_takes_what_is_printed(tmp_path: Path) -> None:
     [["a b"], ["..data"], ["-"], [""], ["x" * 64], ["ä"], ["a", "--service", "b c"]],
 )
 def test_what_the_api_would_not_take_is_not_made(arguments: list[str]) -> None:
-    done = CliRunner().invoke(app, ["api-key", *arguments])
+    done = streamflow("api-key", *arguments)
     assert done.exit_code == 2
     assert "sfk_" not in done.output

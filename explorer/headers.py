@@ -1,0 +1,48 @@
+"""Headers of every answer: a page runs nothing from elsewhere, and nobody on the way keeps it."""
+
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+POLICY = "; ".join(
+    [
+        "default-src 'none'",
+        "style-src 'self'",
+        "script-src 'self'",
+        "img-src 'self' data:",
+        "form-action 'self'",
+        "base-uri 'none'",
+        "frame-ancestors 'none'",
+    ]
+)
+"""What a browser may load for a page: its own stylesheet, script and pictures."""
+HEADERS = (
+    (b"content-security-policy", POLICY.encode()),
+    (b"x-content-type-options", b"nosniff"),
+    (b"referrer-policy", b"no-referrer"),
+    (b"cross-origin-opener-policy", b"same-origin"),
+    (b"cross-origin-resource-policy", b"same-origin"),
+)
+NOT_KEPT = (b"cache-control", b"no-store")
+"""Of pages, which may show persons; what is static is asked for again by its tag."""
+ASKED_AGAIN = (b"cache-control", b"no-cache")
+STATIC = "/static/"
+
+
+class Guarded:
+    """An application whose answers all have these headers, those about errors too."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answers a request."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        kept = ASKED_AGAIN if scope["path"].startswith(STATIC) else NOT_KEPT
+
+        async def guarded(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                message["headers"] = [*message["headers"], *HEADERS, kept]
+            await send(message)
+
+        await self._app(scope, receive, guarded)

@@ -1,0 +1,270 @@
+"""Home: is everything well, in words, and where each word comes from."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from explorer import words
+from explorer.database import Connection
+from explorer.definitions import Definitions, ViewInfo
+from explorer.pages import links, site
+from explorer.pages.statements import NAMES, SIGNS, State, Statement
+from explorer.queries import runs, statistics, views
+from explorer.queries.runs import Run, SkewOfFeature
+from explorer.queries.statistics import Drifted, MonthOfTable
+from explorer.queries.views import Materialized
+
+
+@dataclass(frozen=True)
+class ViewRow:
+    """A feature view in the table of all."""
+
+    view: ViewInfo
+    state: State
+    word: str
+    newest: datetime | None
+    age: timedelta | None
+    until: datetime | None
+    keys: int | None
+    """About how many keys have values online; None where that is not known."""
+    waiting: datetime | None
+    """The newest month that is loaded and not materialized; None where there is none."""
+
+    @property
+    def sign(self) -> str:
+        """The shape of its state."""
+        return SIGNS[self.state]
+
+
+@dataclass(frozen=True)
+class Found:
+    """All that home is made of, from one state of the database."""
+
+    now: datetime
+    rows: Sequence[ViewRow]
+    runs: Sequence[Run]
+    months: Sequence[MonthOfTable]
+    drift: Sequence[Drifted]
+    audit: Run | None
+    skew: Sequence[SkewOfFeature]
+
+
+def home(request: Request) -> Response:
+    """The page `/`."""
+    here = site.of(request)
+    with here.database.reading() as connection:
+        defined = here.definitions.of(connection)
+        found = read(connection, defined)
+    statements = list(statements_of(defined, found))
+    wanting = [one for one in statements if one.state in ("look", "bad")]
+    return here.page(
+        "home",
+        defined=defined,
+        found=found,
+        statements=statements,
+        headline=headline(len(wanting)),
+        features_by_column=defined.features_by_column(),
+        names=NAMES,
+        signs=SIGNS,
+    )
+
+
+def headline(wanting: int) -> str:
+    """The answer to the question that people come with."""
+    if not wanting:
+        return "Everything is well"
+    return "One thing wants a look" if wanting == 1 else f"{wanting} things want a look"
+
+
+def read(connection: Connection, defined: Definitions) -> Found:
+    """Reads all that home shows."""
+    now = views.now(connection)
+    months = statistics.newest_months(connection)
+    loaded = {one.table: one.instant for one in months}
+    materialized = views.materialized(connection, defined.project)
+    tables = sorted({one.stored.table for one in defined.views.values() if one.stored})
+    keys = views.keys_online(connection, tables)
+    audit = runs.last_audit(connection, defined.project)
+    return Found(
+        now=now,
+        rows=[
+            view_row(one, materialized.get(one.name), keys, loaded.get(one.table), now)
+            for one in defined.views.values()
+            if one.stored is not None
+        ],
+        runs=runs.last_of_each_command(connection, defined.project),
+        months=months,
+        drift=statistics.drift_of_newest(connection),
+        audit=audit,
+        skew=runs.skew(connection, audit.run) if audit else [],
+    )
+
+
+def view_row(
+    view: ViewInfo,
+    found: Materialized | None,
+    keys: Mapping[str, int],
+    loaded: datetime | None,
+    now: datetime,
+) -> ViewRow:
+    """A view with its state: stale by the limit that its ttl or a tag sets."""
+    assert view.stored is not None  # noqa: S101  # home lists no others
+    newest = found.newest_event if found else None
+    age = now - newest if newest else None
+    limit = timedelta(seconds=view.stored.fresh_for_s)
+    state: State
+    if found is None:
+        state, word = "look", "never materialized"
+    elif age is None:
+        state, word = "look", "no values"
+    elif limit and age >= limit:
+        state, word = "look", "stale"
+    else:
+        state, word = "good", "fresh" if limit else "no limit of age"
+    return ViewRow(
+        view=view,
+        state=state,
+        word=word,
+        newest=newest,
+        age=age,
+        until=found.until if found else None,
+        keys=keys.get(view.stored.table) if found else None,
+        waiting=loaded if loaded and (newest is None or loaded > newest) else None,
+    )
+
+
+def statements_of(defined: Definitions, found: Found) -> Iterator[Statement]:
+    """The statements of home, those about values first."""
+    yield from about_views(found)
+    yield from about_runs(found)
+    yield from about_drift(defined, found)
+    yield about_skew(found)
+
+
+def about_views(found: Found) -> Iterator[Statement]:
+    """Freshness, and months that wait for a materialization."""
+    here, to_views = "#views", "Feature views"
+    if not found.rows:
+        text = "No feature view is kept online."
+        yield Statement("open", text, links.FEATURES, "Features")
+        return
+    for word in ("stale", "never materialized", "no values"):
+        named = [one for one in found.rows if one.word == word]
+        if named:
+            text = f"{sentence(named, len(found.rows))} {words_of(word, named)}"
+            yield Statement("look", text, here, to_views)
+    waiting = sorted({one.waiting for one in found.rows if one.waiting})
+    if waiting:
+        months = words.listed([words.instant(one) for one in waiting])
+        yield Statement(
+            "look",
+            f"Loaded and not materialized yet: {months}. What is served is older.",
+            links.runs(command="materialize"),
+            "Materializations",
+        )
+    if all(one.state == "good" for one in found.rows):
+        oldest = max((one.age for one in found.rows if one.age), default=timedelta(0))
+        noun = words.several(len(found.rows), "feature view")
+        text = f"{noun}, all fresh; the oldest values describe {words.age(oldest)} ago."
+        yield Statement("good", text, here, to_views)
+
+
+def sentence(named: Sequence[ViewRow], every: int) -> str:
+    """The subject of a statement about some of the views."""
+    if len(named) == every and every > 1:
+        return f"All {every} feature views are"
+    names = words.listed([one.view.name for one in named], 3)
+    return f"{names} {'is' if len(named) == 1 else 'are'}"
+
+
+def words_of(word: str, named: Sequence[ViewRow]) -> str:
+    """The rest of such a statement."""
+    if word == "stale":
+        oldest = max(named, key=lambda one: one.age or timedelta(0))
+        age = words.age(oldest.age or timedelta(0))
+        return f"stale: values describe {words.instant(oldest.newest)}, {age} ago."
+    if word == "no values":
+        return "without values: no row was in the window of any materialization."
+    return "not materialized yet: run streamflow materialize."
+
+
+def about_runs(found: Found) -> Iterator[Statement]:
+    """The last run of each command, as far as it did not end well."""
+    if not found.runs:
+        yield Statement("open", "No command has run yet.", links.RUNS, "Runs")
+        return
+    bad = [one for one in found.runs if one.is_bad]
+    for one in bad:
+        age = words.age(found.now - one.started_at)
+        message = f": {words.shown(one.message)}" if one.message else ""
+        yield Statement(
+            "bad",
+            f"The last {one.command} was {ended(one.outcome)} {age} ago{message}.",
+            links.run(one.run),
+            f"Run {one.run}",
+        )
+    if not bad:
+        count = words.several(len(found.runs), "command")
+        text = f"The last run of each command ended well ({count})."
+        yield Statement("good", text, "#runs", "Last runs")
+
+
+def ended(outcome: str) -> str:
+    """An outcome as a sentence has it behind "was"."""
+    return {"failed": "a failure", "refused": "refused", "killed": "killed"}.get(outcome, outcome)
+
+
+def about_drift(defined: Definitions, found: Found) -> Iterator[Statement]:
+    """What has drifted in the newest months, by column."""
+    if not found.months:
+        text = "No month has statistics yet: they come with the first ingest."
+        yield Statement("open", text, links.RUNS, "Runs")
+        return
+    if not found.drift:
+        newest = max(one.instant for one in found.months)
+        alone = all(one.before is None for one in found.months)
+        text = (
+            f"{words.instant(newest)} is the first month: there is nothing to compare it with."
+            if alone
+            else f"Nothing has drifted in the newest month, {words.instant(newest)}."
+        )
+        yield Statement("open" if alone else "good", text, "#months", "Newest months")
+    by_column: dict[tuple[str, str], list[Drifted]] = {}
+    for one in found.drift:
+        by_column.setdefault((one.table, one.column), []).append(one)
+    features = defined.features_by_column()
+    for (table, column), changes in by_column.items():
+        known = features.get((table, column))
+        name = known[0].reference if known else f"{table}, {column or 'rows'}"
+        link = links.feature(known[0].view, known[0].name) if known else "#months"
+        said = "; ".join(one.text for one in changes)
+        text = f"{name} has drifted in {words.instant(changes[0].instant)}: {said}."
+        yield Statement("look", text, link, "Look at it" if known else "Newest months")
+
+
+def about_skew(found: Found) -> Statement:
+    """What the last audit found."""
+    if found.audit is None:
+        text = "No audit has compared served values with training yet: run streamflow audit."
+        return Statement("open", text, links.runs(command="audit"), "Audits")
+    link, name = links.run(found.audit.run), f"Run {found.audit.run}"
+    differing = [one for one in found.skew if one.differing]
+    keys = max((one.compared for one in found.skew), default=0)
+    age = words.age(found.now - found.audit.started_at)
+    if differing:
+        worst = differing[0]
+        text = (
+            f"{words.several(len(differing), 'feature')} served otherwise than training sees"
+            f" them, by the audit {age} ago; most often {worst.view}:{worst.feature}, for"
+            f" {worst.differing:,} of {worst.compared:,} keys."
+        )
+        return Statement("bad", text, link, name)
+    text = (
+        f"Served is what training sees: the audit {age} ago compared"
+        f" {words.several(len(found.skew), 'feature')} of {words.several(keys, 'key')}, and none"
+        " differed."
+    )
+    return Statement("good", text, link, name)

@@ -48,7 +48,10 @@ def percent(share: float | None) -> str:
 
 def points(change: float | None) -> str:
     """A change of a share in percentage points."""
-    return NONE if change is None else f"{100 * change:+.1f} points"
+    if change is None:
+        return NONE
+    said = f"{100 * change:+.1f} points"
+    return said[1:] if float(said[:-7]) == 0 else said
 
 
 def instant(moment: datetime | None) -> str:
@@ -119,8 +122,8 @@ def listed(names: list[str], most: int = 5) -> str:
     return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
-def shown(text: str) -> str:
+def shown(text: str, most: int = LONGEST_SHOWN) -> str:
     """A text from outside: nothing in it acts or hides, and it is not too long to be read."""
-    if len(text) <= LONGEST_SHOWN:
+    if len(text) <= most:
         return printable(text)
-    return f"{printable(text[:LONGEST_SHOWN])}… ({len(text):,} characters)"
+    return f"{printable(text[:most])}… ({len(text):,} characters)"

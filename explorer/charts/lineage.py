@@ -7,11 +7,11 @@ from markupsafe import Markup
 
 from explorer.charts import svg
 
-WIDTH, BOX, ROW = 820, 220, 58
+WIDTH, BOX, ROW = 920, 252, 58
 """The width of the picture, the width of a box, and the height of a row."""
 HIGH = 40
 """The height of a box."""
-MOST = 26
+MOST = 30
 """Characters of a name that a box has room for."""
 
 
@@ -21,7 +21,7 @@ class Node:
 
     name: str
     kind: str
-    """In a word: table, view, service."""
+    """In a word: table, source, view, service."""
     link: str = ""
     """The page about it; empty where there is none."""
 

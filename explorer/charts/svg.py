@@ -7,7 +7,7 @@ from markupsafe import Markup, escape
 Drawn = Iterable[Markup]
 
 
-def element(name: str, content: str | Markup = "", **attributes: object) -> Markup:
+def element(name: str, content: str | Markup = "", /, **attributes: object) -> Markup:
     """An element; `class_` is its class, and an underscore in a name stands for a hyphen."""
     given = "".join(
         f' {escape(attribute(key))}="{escape(figure(value))}"'

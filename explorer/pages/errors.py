@@ -104,7 +104,7 @@ def shown(
     )
 
 
-TITLES = {
+TITLES: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "Not found",
     HTTPStatus.METHOD_NOT_ALLOWED: "Nothing can be changed here",
     HTTPStatus.INTERNAL_SERVER_ERROR: "An error of the explorer",

@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import Any
 
 from markupsafe import Markup
 from starlette.requests import Request
@@ -76,7 +77,7 @@ def feature(request: Request) -> Response:
         audit = runs.last_audit(connection, defined.project)
         skew = runs.skew(connection, audit.run) if audit else []
     view = defined.views[view_name]
-    shared = {
+    shared: dict[str, Any] = {
         "defined": defined,
         "view": view,
         "feature": found,
@@ -160,7 +161,7 @@ def named(every: Sequence[datetime], text: str) -> datetime:
 
 def shown(
     feature: FeatureInfo, chosen: Chosen, drifted: set[datetime], limits: Thresholds
-) -> dict[str, object]:
+) -> dict[str, Any]:
     """What the template shows of the months."""
     now, before = chosen.now, chosen.before
     earlier, later = chosen.neighbours

@@ -146,7 +146,8 @@ def lineage_of(defined: Definitions, service: Service) -> Lineage:
     for name, node in (inputs | views).items():
         found = defined.views.get(name)
         if found is not None and (source := source_of(found)):
-            table = sources.setdefault(source, Node(source, "source"))
+            kind = "table" if found.table else "source"
+            table = sources.setdefault(source, Node(source, kind))
             arrows[key(table), key(node)] = None
     columns = [list(sources.values()), list(inputs.values()), list(views.values()), [target]]
     return Lineage([one for one in columns if one], list(arrows))

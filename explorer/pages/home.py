@@ -11,7 +11,7 @@ from explorer import words
 from explorer.database import Connection
 from explorer.definitions import Definitions, ViewInfo
 from explorer.pages import links, site
-from explorer.pages.statements import NAMES, SIGNS, State, Statement
+from explorer.pages.statements import ORDER, SIGNS, State, Statement
 from explorer.queries import runs, statistics, views
 from explorer.queries.runs import Run, SkewOfFeature
 from explorer.queries.statistics import Drifted, MonthOfTable
@@ -58,7 +58,7 @@ def home(request: Request) -> Response:
     with here.database.reading() as connection:
         defined = here.definitions.of(connection)
         found = read(connection, defined)
-    statements = list(statements_of(defined, found))
+    statements = sorted(statements_of(defined, found), key=lambda one: ORDER.index(one.state))
     wanting = [one for one in statements if one.state in ("look", "bad")]
     return here.page(
         "home",
@@ -67,7 +67,6 @@ def home(request: Request) -> Response:
         statements=statements,
         headline=headline(len(wanting)),
         features_by_column=defined.features_by_column(),
-        names=NAMES,
         signs=SIGNS,
     )
 
@@ -137,7 +136,7 @@ def view_row(
 
 
 def statements_of(defined: Definitions, found: Found) -> Iterator[Statement]:
-    """The statements of home, those about values first."""
+    """The statements of home."""
     yield from about_views(found)
     yield from about_runs(found)
     yield from about_drift(defined, found)
@@ -198,8 +197,10 @@ def about_runs(found: Found) -> Iterator[Statement]:
         return
     bad = [one for one in found.runs if one.is_bad]
     for one in bad:
+        if found.audit is not None and one.run == found.audit.run:
+            continue  # it failed for what it found, which is told by itself
         age = words.age(found.now - one.started_at)
-        message = f": {words.shown(one.message)}" if one.message else ""
+        message = f": {words.shown(one.message_without_persons)}" if one.message else ""
         yield Statement(
             "bad",
             f"The last {one.command} was {ended(one.outcome)} {age} ago{message}.",
@@ -256,9 +257,10 @@ def about_skew(found: Found) -> Statement:
     age = words.age(found.now - found.audit.started_at)
     if differing:
         worst = differing[0]
+        are, them = ("is", "it") if len(differing) == 1 else ("are", "them")
         text = (
-            f"{words.several(len(differing), 'feature')} served otherwise than training sees"
-            f" them, by the audit {age} ago; most often {worst.view}:{worst.feature}, for"
+            f"{words.several(len(differing), 'feature')} {are} served otherwise than training sees"
+            f" {them}, by the audit {age} ago; most often {worst.view}:{worst.feature}, for"
             f" {worst.differing:,} of {worst.compared:,} keys."
         )
         return Statement("bad", text, link, name)

@@ -9,6 +9,8 @@ SIGNS: dict[State, str] = {"good": "●", "look": "▲", "bad": "■", "open": "
 """A shape for each state, so that none is told by its colour alone."""
 NAMES: dict[State, str] = {"good": "well", "look": "look", "bad": "not well", "open": "open"}
 """A word for each."""
+ORDER: tuple[State, ...] = ("bad", "look", "open", "good")
+"""The order in which a page has them."""
 
 
 @dataclass(frozen=True)

@@ -39,6 +39,11 @@ class Run:
         return self.finished_at - self.started_at if self.finished_at else None
 
     @property
+    def message_without_persons(self) -> str:
+        """The message, but for the first key that an audit names in it."""
+        return self.message.partition("; first: ")[0] if self.command == "audit" else self.message
+
+    @property
     def is_bad(self) -> bool:
         """True where somebody has to look at it."""
         return self.outcome in ("failed", "refused", "killed")

@@ -118,7 +118,7 @@ def history_query(stored: View, plain: PlainView, key: Key) -> sql.Composed:
         event=sql.Identifier(source.column(source.timestamp_field)),
         created=sql.Identifier(source.column(created)) if created else sql.SQL("NULL"),
         values=sql.SQL(", ").join(values),
-        relation=sql.SQL(source.relation),  # type: ignore[arg-type]  # the team's own query
+        relation=sql.SQL(source.relation),  # the team's own query
         matches=matches(keys, [one.type for one in stored.keys], key),
         most=sql.Literal(MOST_ROWS),
     )
@@ -149,7 +149,7 @@ def matches(columns: Sequence[str], types: Sequence[str], key: Key) -> sql.Compo
         sql.SQL("{} = {}::{}").format(
             sql.Identifier(column),
             sql.Literal(value),
-            sql.SQL(type_),  # type: ignore[arg-type]  # of the catalog
+            sql.SQL(type_),  # of the catalog
         )
         for column, type_, value in zip(columns, types, key, strict=True)
     )

@@ -122,3 +122,8 @@ def row(
 ) -> Row | None:
     """The first row of a query; None where it has none."""
     return connection.cursor(row_factory=dict_row).execute(query, parameters).fetchone()
+
+
+def storable(text: str) -> str:
+    """A text as PostgreSQL can compare it, which has none with a NUL: that one equals no other."""
+    return text.replace("\0", "\ufffd")

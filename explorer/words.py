@@ -37,6 +37,11 @@ def figure(value: float | None, digits: int = 4) -> str:
     return whole if "e" not in whole else f"{value:.6f}".rstrip("0").rstrip(".")
 
 
+def fixed(value: float | None) -> str:
+    """A measure with three digits behind the point."""
+    return NONE if value is None else f"{value:.3f}"
+
+
 def percent(share: float | None) -> str:
     """A share as percent with one digit behind the point, and more of a very small one."""
     if share is None:

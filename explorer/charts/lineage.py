@@ -1,18 +1,20 @@
 """The way of values as a picture: tables, the views over them, the services that use those."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from markupsafe import Markup
 
 from explorer.charts import svg
 
-WIDTH, BOX, ROW = 920, 252, 58
-"""The width of the picture, the width of a box, and the height of a row."""
+GAP, ROW = 60, 58
+"""The room for arrows between columns, and the height of a row."""
 HIGH = 40
 """The height of a box."""
-MOST = 30
-"""Characters of a name that a box has room for."""
+LETTER, PADDING = 7.6, 26
+"""The width of a letter, of the wider ones of system fonts, and of what is around a name."""
+MOST = 40
+"""Characters of a name that are shown."""
 
 
 @dataclass(frozen=True)
@@ -41,32 +43,48 @@ def key(node: Node) -> str:
 
 
 def lineage(title: str, found: Lineage) -> Markup:
-    """The picture; columns are centred beside each other."""
+    """The picture in its own size; columns are centred beside each other."""
     rows = max((len(one) for one in found.columns), default=1)
     height = rows * ROW + 8
-    step = (WIDTH - BOX - 2) / max(len(found.columns) - 1, 1)
-    places: dict[str, tuple[float, float]] = {}
-    for at, column in enumerate(found.columns):
+    boxes: dict[str, Box] = {}
+    x = 1.0
+    for column in found.columns:
+        width = max(len(shown(each)) for node in column for each in (node.name, node.kind))
+        wide = PADDING + LETTER * width
         first = (height - len(column) * ROW) / 2 + (ROW - HIGH) / 2
         for row, node in enumerate(column):
-            places[key(node)] = (1 + at * step, first + row * ROW)
-    parts = [
-        *arrows(found.arrows, places),
-        *(box(node, *places[key(node)]) for column in found.columns for node in column),
-    ]
-    return svg.drawing(WIDTH, height, title, parts, class_="lineage")
+            boxes[key(node)] = Box(node, x, first + row * ROW, wide)
+        x += wide + GAP
+    parts = [*arrows(found.arrows, boxes), *map(drawn, boxes.values())]
+    return svg.drawing(round(x - GAP + 1), height, title, parts, class_="lineage", is_fixed=True)
 
 
-def arrows(
-    wanted: Sequence[tuple[str, str]], places: dict[str, tuple[float, float]]
-) -> Iterator[Markup]:
+@dataclass(frozen=True)
+class Box:
+    """The place of a node."""
+
+    node: Node
+    x: float
+    y: float
+    width: float
+
+
+def shown(name: str) -> str:
+    """A name that is not too long for a picture."""
+    return name if len(name) <= MOST else f"{name[: MOST - 1]}…"
+
+
+def arrows(wanted: Sequence[tuple[str, str]], boxes: Mapping[str, Box]) -> Iterator[Markup]:
     """A curve from box to box, with a point at its end."""
     for begin, end in wanted:
-        (x, y), (to_x, to_y) = places[begin], places[end]
-        x, y, to_y, to_x = x + BOX, y + HIGH / 2, to_y + HIGH / 2, to_x - 6
-        middle = (x + to_x) / 2
+        one, other = boxes[begin], boxes[end]
+        x, y = one.x + one.width, one.y + HIGH / 2
+        to_x, to_y = other.x - 6, other.y + HIGH / 2
+        # The curve lies in the gap before the box that it leads to, also past a column.
+        bend = to_x - GAP / 2
         curve = (
-            f"M{x:.1f} {y:.1f} C{middle:.1f} {y:.1f} {middle:.1f} {to_y:.1f} {to_x:.1f} {to_y:.1f}"
+            f"M{x:.1f} {y:.1f} H{to_x - GAP + 6:.1f}"
+            f" C{bend:.1f} {y:.1f} {bend:.1f} {to_y:.1f} {to_x:.1f} {to_y:.1f}"
         )
         yield svg.element("path", d=curve, class_="arrow")
         yield svg.polygon(
@@ -74,15 +92,15 @@ def arrows(
         )
 
 
-def box(node: Node, x: float, y: float) -> Markup:
+def drawn(box: Box) -> Markup:
     """A node with its kind and name; a link where there is a page about it."""
-    name = node.name if len(node.name) <= MOST else f"{node.name[: MOST - 1]}…"
+    node = box.node
     inner = svg.joined(
         [
             svg.element("title", f"{node.kind} {node.name}"),
-            svg.rect(x, y, BOX, HIGH, class_=f"box box-{node.kind}", rx=6),
-            svg.text(node.kind, x + 12, y + 15, class_="kind"),
-            svg.text(name, x + 12, y + 31, class_="name"),
+            svg.rect(box.x, box.y, box.width, HIGH, class_=f"box box-{node.kind.split()[0]}", rx=6),
+            svg.text(node.kind, box.x + 12, box.y + 15, class_="kind"),
+            svg.text(shown(node.name), box.x + 12, box.y + 31, class_="name"),
         ]
     )
     return svg.element("a", inner, href=node.link) if node.link else svg.element("g", inner)

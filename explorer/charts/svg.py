@@ -72,14 +72,29 @@ def pair(point: tuple[float, float]) -> str:
     return f"{figure(float(point[0]))},{figure(float(point[1]))}"
 
 
-def drawing(width: int, height: int, title: str, parts: Drawn, class_: str = "chart") -> Markup:
-    """A whole picture, which takes the width of its place; the title says what it shows."""
+def drawing(
+    width: int,
+    height: int,
+    title: str,
+    parts: Drawn,
+    class_: str = "chart",
+    is_fixed: bool = False,
+) -> Markup:
+    """A whole picture; the title says what it shows.
+
+    Args:
+        is_fixed: of this size in pixels; else it takes the width of its place.
+    """
+    inner = joined(parts)
     return element(
         "svg",
-        element("title", title) + joined(parts),
+        element("title", title) + inner,
         class_=class_,
         viewbox=f"0 0 {width} {height}",
-        role="img",
+        width=width if is_fixed else None,
+        height=height if is_fixed else None,
+        # A picture with links in it is no single image to a screen reader.
+        role="group" if "<a " in inner else "img",
         aria_label=title,
         xmlns="http://www.w3.org/2000/svg",
     )

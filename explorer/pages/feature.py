@@ -97,11 +97,11 @@ def known(defined: Definitions, view: str, name: str) -> FeatureInfo:
     found = defined.feature(view, name)
     if found is None:
         raise NotThere(
-            f"There is no feature {name} in feature view {view}."
+            f"There is no feature {words.shown(name)} in feature view {view}."
             if view in defined.views
-            else f"There is no feature view {view}.",
+            else f"There is no feature view {words.shown(view)}.",
             "Search for it among all features.",
-            links.features(name),
+            links.features(name[:100]),
             "Search",
         )
     return found

@@ -8,17 +8,22 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
+from explorer import words
 from explorer.charts import histogram
 from explorer.charts.lineage import Lineage, Node, key, lineage
+from explorer.database import storable
 from explorer.definitions import Definitions, FeatureInfo, ViewInfo
 from explorer.pages import links, requests, site
 from explorer.pages.errors import NotThere
-from explorer.queries import statistics
+from explorer.queries import runs, statistics
+from explorer.queries.runs import Run
 from streamflow.catalog.model import Projection, Service
 from streamflow.statistics.summary import Summary
 
 LONGEST_SEARCH = 200
 """Characters of a search that count."""
+MOST_DRAWN = 3
+"""Training sets in the picture of a service; the table below it has more."""
 
 
 @dataclass(frozen=True)
@@ -94,10 +99,11 @@ def service(request: Request) -> Response:
     name = request.path_params["service"]
     with here.database.reading() as connection:
         defined = here.definitions.of(connection)
+        sets = runs.training_sets(connection, defined.project, storable(name))
     found = defined.services.get(name)
     if found is None:
         raise NotThere(
-            f"There is no feature service {name}.",
+            f"There is no feature service {words.shown(name)}.",
             "The page of all features names those that there are.",
             links.FEATURES,
             "Features",
@@ -110,7 +116,10 @@ def service(request: Request) -> Response:
         used=used,
         count=sum(len(one.features) for one in used),
         requests=requests.of(defined, found, here.settings.api_url),
-        picture=lineage(f"Where the values of {name} come from", lineage_of(defined, found)),
+        picture=lineage(
+            f"Where the values of {name} come from", lineage_of(defined, found, sets[:MOST_DRAWN])
+        ),
+        sets=sets,
     )
 
 
@@ -122,8 +131,8 @@ def features_used(defined: Definitions, projection: Projection) -> list[FeatureI
     ]
 
 
-def lineage_of(defined: Definitions, service: Service) -> Lineage:
-    """Tables, views and the service; views that a computed one takes features of as well."""
+def lineage_of(defined: Definitions, service: Service, sets: Sequence[Run]) -> Lineage:
+    """Tables, views, the service and training sets of it; views behind a computed one as well."""
     target = Node(service.name, "service")
     views: dict[str, Node] = {}
     arrows: dict[tuple[str, str], None] = {}
@@ -149,7 +158,9 @@ def lineage_of(defined: Definitions, service: Service) -> Lineage:
             kind = "table" if found.table else "source"
             table = sources.setdefault(source, Node(source, kind))
             arrows[key(table), key(node)] = None
-    columns = [list(sources.values()), list(inputs.values()), list(views.values()), [target]]
+    made = [Node(f"run {one.run}", "training set", links.run(one.run)) for one in sets]
+    arrows |= dict.fromkeys((key(target), key(one)) for one in made)
+    columns = [list(sources.values()), list(inputs.values()), list(views.values()), [target], made]
     return Lineage([one for one in columns if one], list(arrows))
 
 
@@ -179,7 +190,7 @@ def view(request: Request) -> Response:
         found = defined.views.get(name)
         if found is None:
             raise NotThere(
-                f"There is no feature view {name}.",
+                f"There is no feature view {words.shown(name)}.",
                 "The page of all features names those that there are.",
                 links.FEATURES,
                 "Features",

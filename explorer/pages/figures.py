@@ -129,7 +129,7 @@ def said(one: Measure) -> tuple[str, str]:
         return ("yes" if one.value else "no"), "no"
     if one.name == "categories":
         return words.number(round(one.value or 0)), words.figure(one.threshold)
-    return f"{one.value:.3f}", f"{one.threshold:.3f}"
+    return words.fixed(one.value), words.fixed(one.threshold)
 
 
 def categories(now: Summary, before: Summary | None) -> Iterator[Part]:

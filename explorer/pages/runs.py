@@ -9,7 +9,8 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from explorer import words
-from explorer.pages import links, site
+from explorer.database import storable
+from explorer.pages import links, site, training_sets
 from explorer.pages.errors import NotThere
 from explorer.pages.statements import SIGNS, State
 from explorer.queries import runs as ledger
@@ -43,7 +44,7 @@ def runs(request: Request) -> Response:
         commands = ledger.commands(connection, defined.project)
         found = [
             *ledger.listed(
-                connection, defined.project, plain(command), plain(outcome), before, limit + 1
+                connection, defined.project, storable(command), storable(outcome), before, limit + 1
             )
         ]
         now = views.now(connection)
@@ -66,11 +67,6 @@ def runs(request: Request) -> Response:
     )
 
 
-def plain(text: str) -> str:
-    """A filter as PostgreSQL can compare it, which has no text with a NUL."""
-    return text.replace("\0", "\ufffd")
-
-
 def number(text: str, otherwise: int | None) -> int | None:
     """The number that a text is, if it is one that a run can have."""
     if not (text.isascii() and text.isdecimal()) or len(text) > 19:
@@ -86,6 +82,7 @@ def run(request: Request) -> Response:
         defined = here.definitions.of(connection)
         found = None if asked is None else ledger.one(connection, defined.project, asked)
         skew = ledger.skew(connection, found.run) if found else []
+        since = training_sets.changes_since(connection, defined, found) if found else None
         now = views.now(connection)
     if found is None:
         raise NotThere(
@@ -106,6 +103,7 @@ def run(request: Request) -> Response:
         parameters={name: said(value) for name, value in found.parameters.items()},
         again=again(found),
         verify=verify(found),
+        since=since,
         now=now,
     )
 

@@ -131,6 +131,21 @@ ONE = f"SELECT {COLUMNS} WHERE l.run = %(run)s AND r.project IN (%(project)s, ''
 """A run."""
 
 
+def training_sets(connection: Connection, project: str, service: str) -> list[Run]:
+    """The newest training sets of a service that were written, the newest first."""
+    named = {"project": project, "service": service, "most": MOST_TRAINING_SETS}
+    return [Run(**each) for each in rows(connection, TRAINING_SETS, named)]
+
+
+MOST_TRAINING_SETS = 10
+TRAINING_SETS = f"""
+    SELECT {COLUMNS}
+    WHERE r.project = %(project)s AND r.command = 'training-set' AND r.outcome = 'done'
+      AND r.parameters->>'service' = %(service)s
+    ORDER BY r.run DESC LIMIT %(most)s"""  # of this module
+"""The training sets of a service."""
+
+
 @dataclass(frozen=True)
 class SkewOfFeature:
     """A feature in an audit: in how many of the keys that were compared it differed."""

@@ -135,3 +135,26 @@ NEWEST_OF_COLUMNS = """
     JOIN unnest(%(tables)s::text[], %(columns)s::text[]) AS w (table_name, column_name)
         USING (table_name, column_name)"""
 """Columns in the newest month of their table."""
+
+
+def at(
+    connection: Connection, wanted: Sequence[tuple[str, str]], instant: datetime
+) -> dict[tuple[str, str], Summary]:
+    """The statistics of a month by table and column, of those that are wanted."""
+    if not wanted or not are_there(connection):
+        return {}
+    tables_, columns = (list(one) for one in zip(*wanted, strict=True))
+    named = {"tables": tables_, "columns": columns, "instant": instant}
+    return {
+        (one["table_name"], one["column_name"]): summary_of(one["row_count"], one)
+        for one in rows(connection, AT, named)
+    }
+
+
+AT = """
+    SELECT m.row_count, s.*
+    FROM unnest(%(tables)s::text[], %(columns)s::text[]) AS w (table_name, column_name)
+    JOIN ops.statistics AS s USING (table_name, column_name)
+    JOIN ops.statistics_months AS m USING (table_name, as_of)
+    WHERE s.as_of = %(instant)s"""
+"""Columns in a month."""

@@ -139,7 +139,7 @@ def as_online(column: str, column_type: str, value_type: str) -> sql.Composed:
     if column_type == JSON:
         return sql.SQL("{}::text").format(value)
     # A type of the catalog, which comes from streamflow.catalog.layout alone.
-    cast = sql.SQL(column_type)  # type: ignore[arg-type]
+    cast = sql.SQL(column_type)
     return sql.SQL("({}::{})::text").format(value, cast)
 
 

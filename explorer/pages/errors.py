@@ -45,7 +45,7 @@ def not_there(request: Request, error: Exception) -> Response:
 def unavailable(request: Request, error: Exception) -> Response:
     """The page for a database that cannot be read, or not yet."""
     log.warning("page not shown", extra={"reason": str(error), "path": request.url.path})
-    cause = str(error).strip().splitlines()[0]
+    cause = sentence(error)
     here = request.url.path + (f"?{request.url.query}" if request.url.query else "")
     status, retry, title = HTTPStatus.SERVICE_UNAVAILABLE, RETRY_S, "The database cannot be read"
     step = "This page looks again by itself, or do it now."
@@ -67,6 +67,12 @@ def unavailable(request: Request, error: Exception) -> Response:
     found = shown(request, status, cause, step, here, "Look again", title, retry)
     found.headers["retry-after"] = str(RETRY_S)
     return found
+
+
+def sentence(error: Exception) -> str:
+    """The first line of an error as a sentence, without the command that the next one names."""
+    text = str(error).strip().splitlines()[0].partition("; run: ")[0]
+    return f"{text[0].upper()}{text[1:].rstrip('.')}."
 
 
 def crashed(request: Request, error: Exception) -> Response:

@@ -132,43 +132,50 @@ def features_used(defined: Definitions, projection: Projection) -> list[FeatureI
 
 
 def lineage_of(defined: Definitions, service: Service, sets: Sequence[Run]) -> Lineage:
-    """Tables, views, the service and training sets of it; views behind a computed one as well."""
+    """Sources, stored views, views that are computed from those, the service, training sets."""
     target = Node(service.name, "service")
-    views: dict[str, Node] = {}
-    arrows: dict[tuple[str, str], None] = {}
-    for one in service.projections:
-        node = views.setdefault(one.view, Node(one.view, "view", links.view(one.view)))
-        arrows[key(node), key(target)] = None
-    computed = {
-        name: view.computed_from for name in views if (view := defined.views.get(name)) is not None
-    }
+    used = list(dict.fromkeys(one.view for one in service.projections))
     inputs = {
-        name: Node(name, "view", links.view(name))
-        for several in computed.values()
-        for name in several
-        if name not in views
+        name: view.computed_from
+        for name in used
+        if (view := defined.views.get(name)) is not None and view.computed_from
     }
-    for name, several in computed.items():
-        for other in several:
-            arrows[key((inputs | views)[other]), key(views[name])] = None
-    sources: dict[str, Node] = {}
-    for name, node in (inputs | views).items():
-        found = defined.views.get(name)
-        if found is not None and (source := source_of(found)):
-            kind = "table" if found.table else "source"
-            table = sources.setdefault(source, Node(source, kind))
-            arrows[key(table), key(node)] = None
+    behind = [one for several in inputs.values() for one in several]
+    stored = {
+        name: Node(name, "view", links.view(name))
+        for name in dict.fromkeys([*used, *behind])
+        if name not in inputs
+    }
+    computed = {name: Node(name, "view", links.view(name)) for name in inputs}
+    nodes = stored | computed
+    sources = {
+        name: Node(*source)
+        for name in stored
+        if (view := defined.views.get(name)) is not None and (source := source_of(view))[0]
+    }
     made = [Node(f"run {one.run}", "training set", links.run(one.run)) for one in sets]
-    arrows |= dict.fromkeys((key(target), key(one)) for one in made)
-    columns = [list(sources.values()), list(inputs.values()), list(views.values()), [target], made]
-    return Lineage([one for one in columns if one], list(arrows))
+    arrows = [
+        *((source, stored[name]) for name, source in sources.items()),
+        *((nodes[one], computed[name]) for name, several in inputs.items() for one in several),
+        *((nodes[name], target) for name in used),
+        *((target, one) for one in made),
+    ]
+    columns = [
+        list(dict.fromkeys(sources.values())),
+        list(stored.values()),
+        list(computed.values()),
+    ]
+    return Lineage(
+        [one for one in [*columns, [target], made] if one],
+        [(key(one), key(other)) for one, other in arrows],
+    )
 
 
-def source_of(view: ViewInfo) -> str:
-    """The table of a view, or the name of its source; empty where it is not known."""
+def source_of(view: ViewInfo) -> tuple[str, str]:
+    """The table of a view, or the name of its source, and in a word what it is; empty for none."""
     if view.table:
-        return view.table
-    return (view.plain.source.table or view.source) if view.plain else ""
+        return view.table, "table"
+    return ((view.plain.source.table or view.source) if view.plain else ""), "source"
 
 
 @dataclass(frozen=True)
@@ -206,7 +213,7 @@ def view(request: Request) -> Response:
         "view",
         defined=defined,
         view=found,
-        source=source_of(found),
+        source=source_of(found)[0],
         services=defined.services_of(name),
         cards=cards,
         month=max((instant for instant, _ in newest.values()), default=None),

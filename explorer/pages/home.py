@@ -221,7 +221,7 @@ def ended(outcome: str) -> str:
 def about_drift(defined: Definitions, found: Found) -> Iterator[Statement]:
     """What has drifted in the newest months, by column."""
     if not found.months:
-        text = "No month has statistics yet: they come with the first ingest."
+        text = "No month has statistics: they are kept of tables that streamflow ingest loads."
         yield Statement("open", text, links.RUNS, "Runs")
         return
     if not found.drift:

@@ -1,6 +1,7 @@
 """Requests for a feature service, ready to be copied; they name no real person."""
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -110,7 +111,7 @@ def python(body: Mapping[str, object], url: str) -> Example:
     """Features of any keys, in Python."""
     text = (
         "import httpx\n\n"
-        f"body = {literal(body)}\n"
+        f"body = {literal(body, indent=4)}\n"
         f'answer = httpx.post("{url}/get-online-features", json=body)\n'
         "answer.raise_for_status()\n"
         "print(answer.json())"
@@ -132,6 +133,7 @@ def feast(service: Service, row: Mapping[str, object]) -> Example:
     return Example("Feast", text)
 
 
-def literal(value: object) -> str:
+def literal(value: object, indent: int | None = None) -> str:
     """A value as Python writes it, in double quotes."""
-    return json.dumps(value).replace(": true", ": True").replace("[true", "[True")
+    text = json.dumps(value, indent=indent)
+    return re.sub(r"(?<=[\s:\[])true(?=[,\s\]}])", "True", text)

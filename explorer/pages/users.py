@@ -1,8 +1,9 @@
 """A user, or another key: what is served, what training would see, and the months before."""
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -105,7 +106,7 @@ def users(request: Request) -> Response:
         fault=fault,
         found=found,
         is_known=bool(found) and any(one.online.event or one.history.rows for one in found or ()),
-        now=now,
+        said=said,
     )
 
 
@@ -206,6 +207,16 @@ def read(
         )
         found.append(compared(view, view.stored, online, history, materialized.get(view.name), now))
     return found
+
+
+def said(feature: FeatureInfo, value: str | None) -> str:
+    """A value in words: an instant, which is online as seconds since 1970, as one."""
+    if value is None:
+        return "null"
+    if feature.type == "UnixTimestamp":
+        with suppress(ValueError, OverflowError, OSError):  # no date has it
+            return words.instant(datetime.fromtimestamp(int(value), UTC))
+    return words.shown(value)
 
 
 def compared(

@@ -1,6 +1,13 @@
-"""Headers of every answer: a page runs nothing from elsewhere, and nobody on the way keeps it."""
+"""The outermost part: headers of every answer, and a line in the log for what crashed.
+
+A page runs nothing from elsewhere, and nobody on the way keeps it.
+"""
+
+import logging
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+log = logging.getLogger(__name__)
 
 POLICY = "; ".join(
     [
@@ -45,4 +52,9 @@ class Guarded:
                 message["headers"] = [*message["headers"], *HEADERS, kept]
             await send(message)
 
-        await self._app(scope, receive, guarded)
+        try:
+            await self._app(scope, receive, guarded)
+        except Exception:
+            # The page about it was sent; raised further, it would cost the client its connection.
+            # No query is logged, which may name a person.
+            log.exception("page crashed", extra={"path": scope["path"]})

@@ -1,5 +1,6 @@
 """Home: is everything well, in words, and where each word comes from."""
 
+import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -16,6 +17,9 @@ from explorer.queries import runs, statistics, views
 from explorer.queries.runs import Run, SkewOfFeature
 from explorer.queries.statistics import Drifted, MonthOfTable
 from explorer.queries.views import Materialized
+
+MOST_DRIFTED = 8
+"""Columns that drifted and have a statement each; the further ones are counted."""
 
 
 @dataclass(frozen=True)
@@ -237,13 +241,17 @@ def about_drift(defined: Definitions, found: Found) -> Iterator[Statement]:
     for one in found.drift:
         by_column.setdefault((one.table, one.column), []).append(one)
     features = defined.features_by_column()
-    for (table, column), changes in by_column.items():
+    for (table, column), changes in itertools.islice(by_column.items(), MOST_DRIFTED):
         known = features.get((table, column))
         name = known[0].reference if known else f"{table}, {column or 'rows'}"
         link = links.feature(known[0].view, known[0].name) if known else "#months"
         said = "; ".join(one.text for one in changes)
         text = f"{name} has drifted in {words.instant(changes[0].instant)}: {said}."
         yield Statement("look", text, link, "Look at it" if known else "Newest months")
+    if len(by_column) > MOST_DRIFTED:
+        more = words.several(len(by_column) - MOST_DRIFTED, "more column")
+        text = f"{more} drifted; the newest months have the counts by table."
+        yield Statement("look", text, "#months", "Newest months")
 
 
 def about_skew(found: Found) -> Statement:

@@ -15,6 +15,8 @@ from streamflow.statistics.summary import Summary
 
 END = 16
 """The width of the open bins at both ends, which have no scale."""
+WIDEST = 140
+"""The width of a value's bars, also where there is only one value."""
 GAP = 6
 """The room between them and the others."""
 
@@ -98,7 +100,7 @@ def bars(bins: Sequence[Bin], scale: axes.Scale, is_listed: bool) -> Iterator[Ma
         title = f"{one.name}: {words.percent(one.now)}"
         if one.before is not None:
             title += f", before {words.percent(one.before)}"
-        inset = min(one.width * 0.15, 8) if is_listed else 0.5
+        inset = max(min(one.width * 0.15, 8), (one.width - WIDEST) / 2) if is_listed else 0.5
         width = one.width - 2 * inset
         if is_listed and one.before is not None:
             width /= 2

@@ -7,8 +7,9 @@ from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
 
+from explorer import links
 from explorer.database import TookTooLong
-from explorer.pages import links, site
+from explorer.pages import site
 from explorer.queries.catalog import NotApplied
 from streamflow.errors import NotAllowed, SchemaMissing, StoreUnavailable, StreamflowError
 

@@ -9,10 +9,11 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from explorer import words
+from explorer import links, words
 from explorer.charts import histogram, over_months
+from explorer.content import figures
 from explorer.definitions import Definitions, FeatureInfo, ViewInfo
-from explorer.pages import figures, links, site
+from explorer.pages import site
 from explorer.pages.errors import NotThere
 from explorer.queries import runs, statistics
 from explorer.queries.runs import SkewOfFeature

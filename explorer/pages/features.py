@@ -8,15 +8,16 @@ from markupsafe import Markup
 from starlette.requests import Request
 from starlette.responses import Response
 
-from explorer import words
+from explorer import links, words
 from explorer.charts import histogram
-from explorer.charts.lineage import Lineage, Node, key, lineage
+from explorer.charts.lineage import lineage
+from explorer.content import requests
+from explorer.content.lineage import lineage_of, source_of
 from explorer.database import storable
 from explorer.definitions import Definitions, FeatureInfo, ViewInfo
-from explorer.pages import links, requests, site
+from explorer.pages import site
 from explorer.pages.errors import NotThere
 from explorer.queries import runs, statistics
-from explorer.queries.runs import Run
 from streamflow.catalog.model import Projection, Service
 from streamflow.statistics.summary import Summary
 
@@ -129,53 +130,6 @@ def features_used(defined: Definitions, projection: Projection) -> list[FeatureI
     return [
         defined.feature(view, one) or FeatureInfo(view, one, "", "") for one in projection.features
     ]
-
-
-def lineage_of(defined: Definitions, service: Service, sets: Sequence[Run]) -> Lineage:
-    """Sources, stored views, views that are computed from those, the service, training sets."""
-    target = Node(service.name, "service")
-    used = list(dict.fromkeys(one.view for one in service.projections))
-    inputs = {
-        name: view.computed_from
-        for name in used
-        if (view := defined.views.get(name)) is not None and view.computed_from
-    }
-    behind = [one for several in inputs.values() for one in several]
-    stored = {
-        name: Node(name, "view", links.view(name))
-        for name in dict.fromkeys([*used, *behind])
-        if name not in inputs
-    }
-    computed = {name: Node(name, "view", links.view(name)) for name in inputs}
-    nodes = stored | computed
-    sources = {
-        name: Node(*source)
-        for name in stored
-        if (view := defined.views.get(name)) is not None and (source := source_of(view))[0]
-    }
-    made = [Node(f"run {one.run}", "training set", links.run(one.run)) for one in sets]
-    arrows = [
-        *((source, stored[name]) for name, source in sources.items()),
-        *((nodes[one], computed[name]) for name, several in inputs.items() for one in several),
-        *((nodes[name], target) for name in used),
-        *((target, one) for one in made),
-    ]
-    columns = [
-        list(dict.fromkeys(sources.values())),
-        list(stored.values()),
-        list(computed.values()),
-    ]
-    return Lineage(
-        [one for one in [*columns, [target], made] if one],
-        [(key(one), key(other)) for one, other in arrows],
-    )
-
-
-def source_of(view: ViewInfo) -> tuple[str, str]:
-    """The table of a view, or the name of its source, and in a word what it is; empty for none."""
-    if view.table:
-        return view.table, "table"
-    return ((view.plain.source.table or view.source) if view.plain else ""), "source"
 
 
 @dataclass(frozen=True)

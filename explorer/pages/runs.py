@@ -8,11 +8,12 @@ from http import HTTPStatus
 from starlette.requests import Request
 from starlette.responses import Response
 
-from explorer import words
+from explorer import links, words
+from explorer.content import training_sets
+from explorer.content.signs import SIGNS, State
 from explorer.database import storable
-from explorer.pages import links, site, training_sets
+from explorer.pages import site
 from explorer.pages.errors import NotThere
-from explorer.pages.statements import SIGNS, State
 from explorer.queries import runs as ledger
 from explorer.queries import views
 from explorer.queries.runs import OUTCOMES, Run

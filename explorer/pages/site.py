@@ -9,10 +9,9 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 
-from explorer import words
+from explorer import links, words
 from explorer.database import Database
 from explorer.definitions import KeptDefinitions
-from explorer.pages import links
 from explorer.settings import ExplorerSettings
 
 TEMPLATES = Path(__file__).parent.parent / "templates"

@@ -87,6 +87,35 @@ DRIFT_OF_NEWEST = """
 """The changes of the newest months."""
 
 
+def unchanged_columns(connection: Connection) -> set[tuple[str, str]]:
+    """By table and column: what has the very same counts in the newest month as in the one before.
+
+    Columns without a value are left out, and those of which nothing but nulls is counted.
+    """
+    if not are_there(connection):
+        return set()
+    return {(one["table"], one["column"]) for one in rows(connection, UNCHANGED)}
+
+
+UNCHANGED = """
+    WITH newest AS (
+        SELECT DISTINCT ON (table_name) table_name, as_of, before, row_count
+        FROM ops.statistics_months ORDER BY table_name, as_of DESC)
+    SELECT n.table_name AS table, b.column_name AS column
+    FROM newest AS n
+    JOIN ops.statistics_months AS m ON m.table_name = n.table_name AND m.as_of = n.before
+    JOIN ops.statistics AS a ON a.table_name = n.table_name AND a.as_of = n.before
+    JOIN ops.statistics AS b
+      ON b.table_name = n.table_name AND b.as_of = n.as_of AND b.column_name = a.column_name
+    WHERE n.row_count = m.row_count AND b.kind <> 'other' AND b.distinct_count > 0
+      AND ROW(a.kind, a.null_count, a.distinct_count, a.minimum, a.maximum, a.mean, a.deviation,
+              a.quantiles, a.edges, a.bins, a.categories, a.category_counts)
+          IS NOT DISTINCT FROM
+          ROW(b.kind, b.null_count, b.distinct_count, b.minimum, b.maximum, b.mean, b.deviation,
+              b.quantiles, b.edges, b.bins, b.categories, b.category_counts)"""
+"""Columns whose two newest months are equal in all that was counted."""
+
+
 def drifted_months(connection: Connection, table: str, column: str) -> set[datetime]:
     """The months in which a column has drifted from the month before it."""
     found = rows(connection, DRIFTED_MONTHS, {"table": table, "column": column})

@@ -84,7 +84,8 @@ def history(connection: Connection, stored: View, plain: PlainView, key: Key, pa
             connection.execute("SELECT set_config('search_path', %s, true)", [path])
             found = rows(connection, history_query(stored, plain, key))
     except (psycopg.Error, QueryRefused) as error:
-        if isinstance(error, psycopg.OperationalError):
+        is_slow = isinstance(error, psycopg.errors.QueryCanceled)
+        if isinstance(error, psycopg.OperationalError) and not is_slow:
             raise
         return History(fault=str(error).strip().splitlines()[0])
     return History(

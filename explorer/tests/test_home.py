@@ -17,16 +17,23 @@ def led_to(client, found, words: str):
 def test_what_is_not_well_is_said_in_words(client):
     found = page(client, "/")
     said = found.statements()
-    assert (
-        found.heading
-        == f"{len([one for one in said if not one.startswith('● ')])} things want a look"
-    )
+    wanting = [one for one in said if one.startswith(("■ ", "▲ "))]
+    assert found.heading == f"{len(wanting)} things want a look"
     assert any("All 4 feature views are stale: values describe 2024-02-29" in one for one in said)
     assert any("Loaded and not materialized yet: 2024-03-31" in one for one in said)
     assert any(f"subs_profile_fv:{DRIFTED} has drifted in 2024-03-31" in one for one in said)
     assert any("1 feature is served otherwise than training sees it" in one for one in said)
     assert any("The last ingest was refused" in one for one in said)
     assert said[0].startswith("■ not well:")
+
+
+def test_features_that_did_not_move_are_told(client):
+    home = page(client, "/")
+    (said,) = [one for one in home.statements() if "the very same distribution" in one]
+    assert "of 14 features have" in said
+    (item,) = [one for one in home.every("li") if "the very same distribution" in one.text]
+    feature = page(client, item.every("a")[0].attributes["href"])
+    assert any("Count for count it is the same" in one for one in feature.statements())
 
 
 def test_a_planted_drift_is_found_by_clicking(client):

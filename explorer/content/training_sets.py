@@ -4,9 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
+from explorer import links
 from explorer.database import Connection
 from explorer.definitions import Definitions, FeatureInfo
-from explorer.pages import links
 from explorer.queries import statistics
 from explorer.queries.runs import Run
 from streamflow.statistics.compare import Comparison, compare, findings

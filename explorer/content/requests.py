@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from explorer.definitions import Definitions
-from explorer.pages.links import query
+from explorer.links import query
 from streamflow.catalog.layout import NO_KEY
 from streamflow.catalog.model import Service
 

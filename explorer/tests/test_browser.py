@@ -1,96 +1,150 @@
-"""Pages in a real Chromium: what moves does, nothing is refused, and nothing is asked elsewhere."""
+"""Pages in a real Chromium, as a person has them: widths, colours, keys, and what moves."""
 
-import json
-import shutil
-import subprocess
-from pathlib import Path
+from collections.abc import Callable, Iterator
 
 import httpx
 import pytest
 
-from explorer.tests.conftest import any_user
-from explorer.tests.html import Page, parsed
+from explorer.tests.chromium import CHROMIUM, Tab, browser
+from explorer.tests.conftest import DRIFTED, any_user, serving
+from explorer.tests.html import faults
 
-CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
-QUIET = (
-    *("--headless", "--no-sandbox", "--disable-gpu", "--no-first-run", "--disable-sync"),
-    *("--disable-background-networking", "--disable-component-update", "--disable-extensions"),
-    *("--disable-features=OptimizationHints,MediaRouter", "--disable-default-apps"),
+
+FEATURE = f"/features/subs_profile_fv/{DRIFTED}"
+PAGES = (
+    *("/", "/features", "/features?q=fee", "/views/subs_profile_fv", "/services/churn_v1"),
+    *(FEATURE, "/features/subs_profile_fv/plan_stream_tv", "/runs", "/runs/5", "/runs/6"),
+    *("/users", "/users?id=USER"),
 )
 
 
-def address(client: httpx.Client, path: str) -> str:
-    """The whole address of a page."""
-    return str(client.base_url).rstrip("/") + path
+@pytest.fixture(scope="module")
+def tab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tab]:
+    """A tab that all tests of the module share, as a person would."""
+    with browser(tmp_path_factory.mktemp("profile")) as opened:
+        yield opened()
 
 
-def opened(url: str, profile: Path) -> tuple[Page, str, set[str]]:
-    """A page after its script ran, what the browser's console said, and the hosts that it asked."""
-    assert CHROMIUM is not None
-    log = profile / "net.json"
-    found = subprocess.run(
-        [
-            *(CHROMIUM, *QUIET, f"--user-data-dir={profile}", f"--log-net-log={log}"),
-            *("--enable-logging=stderr", "--virtual-time-budget=3000", "--dump-dom", url),
-        ],
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=True,
+@pytest.fixture
+def address(client: httpx.Client) -> Callable[[str], str]:
+    """Makes a whole address of a path."""
+    user = any_user()
+    return lambda path: str(client.base_url).rstrip("/") + path.replace("USER", user)
+
+
+@pytest.mark.parametrize("path", PAGES)
+def test_a_page_opens_without_a_complaint_and_asks_nobody_else(tab, address, path):
+    found = tab.open(address(path))
+    assert found.heading
+    assert tab.complaints == []
+    assert tab.asked
+    assert not [one for one in tab.asked if not one.startswith(address("/"))]
+    assert faults(found) == []
+
+
+@pytest.mark.parametrize("path", PAGES)
+@pytest.mark.parametrize("width", [320, 390, 768, 1280, 1920])
+def test_no_page_is_wider_than_the_window(tab, address, path, width):
+    tab.resize(width)
+    try:
+        tab.open(address(path))
+        assert tab.run("document.documentElement.scrollWidth - window.innerWidth") <= 0
+    finally:
+        tab.call("Emulation.clearDeviceMetricsOverride")
+
+
+def test_colours_are_those_that_the_system_prefers(tab, address):
+    seen = {}
+    for scheme in ("dark", "light"):
+        tab.prefer(scheme)
+        tab.open(address("/"))
+        seen[scheme] = tab.run("getComputedStyle(document.body).backgroundColor")
+    assert seen["dark"] != seen["light"]
+
+
+def test_a_planted_drift_is_found_from_home_by_clicking(tab, address):
+    tab.open(address("/"))
+    tab.run(
+        f"""[...document.querySelectorAll('.statements li')]
+            .find((one) => one.textContent.includes('{DRIFTED}')).querySelector('a').click()"""
     )
-    console = "\n".join(line for line in found.stderr.splitlines() if "CONSOLE" in line)
-    events = json.loads(log.read_text())["events"]
-    given = [one["params"] for one in events if "initiator" in one.get("params", {})]
-    # The browser asks its maker by itself; what the page asks has the page's origin.
-    asked = {one["url"] for one in given if url.startswith(one["initiator"])}
-    hosts = {httpx.URL(one).netloc.decode() for one in asked}
-    return parsed(found.stdout.removeprefix("<!DOCTYPE html>")), console, hosts
+    tab.wait(lambda: tab.run("document.querySelector('h1').textContent") == DRIFTED)
+    assert "drift:" in tab.page().main.text
 
 
-@pytest.mark.parametrize(
-    "path",
-    [
-        "/",
-        "/features",
-        "/views/subs_profile_fv",
-        "/services/churn_v1",
-        "/features/subs_profile_fv/monthly_fee",
-        "/features/subs_profile_fv/net_service",
-        "/runs",
-        "/users",
-        "/nowhere",
-    ],
-)
-def test_a_page_opens_without_a_complaint_and_asks_nobody_else(
-    client: httpx.Client, tmp_path: Path, path: str
-) -> None:
-    page, console, hosts = opened(address(client, path), tmp_path)
-    assert page.heading
-    if path != "/nowhere":  # of which a browser says that it is not there
-        assert console == ""
-    assert hosts == {client.base_url.netloc.decode()}
+def test_arrow_keys_step_from_month_to_month(tab, address):
+    tab.open(address(FEATURE))
+    for key, month in (("ArrowLeft", "2024-02-29"), ("ArrowRight", "2024-03-31")):
+        tab.press(key)
+        tab.wait(lambda month=month: month in tab.run("document.title"))
+        tab.settle()
+    tab.press("ArrowRight")  # there is no later one
+    assert "2024-03-31" in tab.run("document.title")
 
 
-def test_copy_buttons_are_there_as_soon_as_they_can_copy(
-    client: httpx.Client, tmp_path: Path
-) -> None:
-    page, _, _ = opened(address(client, "/services/churn_v1"), tmp_path)
-    buttons = [one for one in page.every("button") if one.text == "Copy"]
-    assert len(buttons) == 4
-    assert not [one for one in buttons if "hidden" in one.attributes]
+def test_the_search_narrows_the_list_down_while_one_types(tab, address):
+    tab.open(address("/features"))
+    tab.run("document.querySelector('#q').focus()")
+    tab.type("hours")
+    shown = "[...document.querySelectorAll('tr[data-find]:not([hidden]) th')].map(e => e.innerText)"
+    tab.wait(lambda: tab.run(f"{shown}.length") == 2)
+    assert set(tab.run(shown)) == {"watch_hours_30d", "ticket_avg_resolution_hrs_90d"}
+    assert tab.run("document.querySelector('[data-count]').innerText") == "2 features"
+    tab.type(" nothing")
+    tab.wait(lambda: tab.run(f"{shown}.length") == 0)
 
 
-def test_a_hostile_user_runs_nothing(client: httpx.Client, tmp_path: Path) -> None:
+def test_a_contract_is_copied_by_its_button(tab, address):
+    tab.open(address("/services/churn_v1"))
+    origin = address("")
+    for name in ("clipboardReadWrite", "clipboardSanitizedWrite"):
+        tab.call("Browser.grantPermissions", origin=origin, permissions=[name])
+    assert tab.run("document.querySelector('.hash button').hidden") is False
+    tab.run("document.querySelector('.hash button').click()")
+    tab.wait(lambda: tab.run("document.querySelector('.hash button').innerText") == "Copied")
+
+
+def test_everything_but_what_moves_works_without_a_script(tab, address):
+    tab.call("Emulation.setScriptExecutionDisabled", value=True)
+    try:
+        for path in PAGES:
+            found = tab.open(address(path))
+            assert found.main.text
+            assert not [
+                one
+                for one in found.every("button")
+                if "data-copy" in one.attributes and "hidden" not in one.attributes
+            ]
+    finally:
+        tab.call("Emulation.setScriptExecutionDisabled", value=False)
+
+
+def test_the_keyboard_reaches_the_page_past_its_top(tab, address):
+    tab.open(address("/"))
+    tab.call(
+        "Input.dispatchKeyEvent", type="keyDown", key="Tab", code="Tab", windowsVirtualKeyCode=9
+    )
+    assert tab.run("document.activeElement.className") == "skip"
+    assert tab.run("document.activeElement.getBoundingClientRect().left") == 0
+    tab.run("document.activeElement.click()")
+    assert tab.run("location.hash") == "#main"
+
+
+def test_a_hostile_user_runs_nothing(tab, address):
     hostile = "<script>document.title='taken'</script><img src=x onerror=alert(1)>"
-    path = f"/users?{httpx.QueryParams({'id': hostile})}"
-    page, console, _ = opened(address(client, path), tmp_path)
-    assert page.every("title")[0].text.startswith("Users")
-    assert not page.every("img")
-    assert console == ""
+    found = tab.open(address(f"/users?{httpx.QueryParams({'id': hostile})}"))
+    assert found.every("title")[0].text.startswith("Users")
+    assert not found.every("img")
+    assert tab.complaints == []
 
 
-def test_a_page_about_a_user_opens(client: httpx.Client, tmp_path: Path) -> None:
-    page, console, _ = opened(address(client, f"/users?id={any_user()}"), tmp_path)
-    assert len(page.every("section")) == 4
-    assert console == ""
+@pytest.mark.usefixtures("empty_database")
+def test_a_page_without_a_database_looks_again_by_itself(tab):
+    from jobs.apply.apply import apply
+
+    with serving() as client:
+        url = str(client.base_url).rstrip("/")
+        assert tab.open(f"{url}/features").heading == "There is nothing to show yet"
+        apply()
+        tab.wait(lambda: tab.run("document.querySelector('h1')?.innerText") == "Features")

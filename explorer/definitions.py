@@ -106,13 +106,17 @@ class Definitions:
         return found
 
 
+State = tuple[Version, Mapping[str, frozenset[str]], str]
+"""What definitions are made of: the catalog's version, tables with statistics, the registry."""
+
+
 class KeptDefinitions:
-    """The definitions that were read last, read anew when the catalog is another."""
+    """The definitions that were read last, read anew when what they are made of is another."""
 
     def __init__(self, project: str, registry_schema: str) -> None:
         self._project, self._schema = project, registry_schema
         self._lock = threading.Lock()
-        self._kept: tuple[Version, Mapping[str, frozenset[str]], Definitions] | None = None
+        self._kept: tuple[State, Definitions] | None = None
 
     def of(self, connection: Connection) -> Definitions:
         """The present definitions.
@@ -123,12 +127,17 @@ class KeptDefinitions:
         """
         version = catalogs.version_of(connection, self._project)
         tables = statistics.tables(connection)
+        state = (
+            version,
+            tables,
+            catalogs.registry_state(connection, version.project, self._schema),
+        )
         with self._lock:
-            if self._kept is not None and self._kept[:2] == (version, tables):
-                return self._kept[2]
+            if self._kept is not None and self._kept[0] == state:
+                return self._kept[1]
         found = definitions(connection, version, tables, self._schema)
         with self._lock:
-            self._kept = None if found.fault else (version, tables, found)
+            self._kept = state, found
         return found
 
 

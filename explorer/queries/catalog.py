@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 import psycopg
+from psycopg import sql
 
 from explorer.database import Connection, row
 from streamflow.catalog.model import Catalog, parse
@@ -91,6 +92,29 @@ def catalog_of(connection: Connection, project: str) -> Catalog:
 
 DOCUMENT = "SELECT version, format, document FROM ops.catalogs WHERE project = %(project)s"
 """A catalog."""
+
+
+def registry_state(connection: Connection, project: str, schema_name: str) -> str:
+    """A text that is another one as soon as a view of Feast's registry is; empty where unreadable.
+
+    A tag may change without a change of the catalog.
+    """
+    query = sql.SQL(REGISTRY_STATE).format(sql.Identifier(schema_name, "feature_views"))
+    try:
+        with connection.transaction():
+            found = row(connection, query, {"project": project})
+    except psycopg.OperationalError:
+        raise
+    except psycopg.Error:
+        return ""
+    return str(found["state"]) if found else ""
+
+
+REGISTRY_STATE = """
+    SELECT md5(string_agg(feature_view_name || ' ' || xmin, ',' ORDER BY feature_view_name))
+           AS state
+    FROM {} WHERE project_id = %(project)s"""
+"""The views of a project, each with the transaction that wrote it."""
 
 
 def registered(connection: Connection, project: str, schema_name: str) -> Registered:

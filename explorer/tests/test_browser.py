@@ -69,7 +69,7 @@ def test_a_planted_drift_is_found_from_home_by_clicking(tab, address):
         f"""[...document.querySelectorAll('.statements li')]
             .find((one) => one.textContent.includes('{DRIFTED}')).querySelector('a').click()"""
     )
-    tab.wait(lambda: tab.run("document.querySelector('h1').textContent") == DRIFTED)
+    tab.wait(lambda: tab.run("document.querySelector('h1')?.textContent") == DRIFTED)
     assert "drift:" in tab.page().main.text
 
 

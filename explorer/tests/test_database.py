@@ -12,6 +12,7 @@ from psycopg import sql
 
 from explorer.tests.conftest import any_user, page, serving, statement
 from explorer.tests.html import faults, parsed
+from streamflow.registry.messages import CLASSES
 
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 
@@ -122,6 +123,28 @@ def test_without_the_registry_pages_say_what_they_lack():
         assert "its source is not known here" in user.main.text
         page(client, "/features/subs_profile_fv/monthly_fee")
         assert "streamflow" in page(client, "/services/churn_v1").text
+
+
+@pytest.mark.usefixtures("copy")
+def test_a_tag_that_changes_is_shown_although_the_catalog_is_the_same():
+    where = "feature_view_name = 'subs_profile_fv'"
+    ((message,),) = statement(
+        f"SELECT feature_view_proto FROM registry.feature_views WHERE {where}"
+    )
+    entry = CLASSES["FeatureView"].FromString(message)
+    entry.spec.owner = "team-churn@example.com"
+    entry.spec.features[0].tags.add(key="unit", value="lunar months")
+    with serving() as client:
+        assert "lunar" not in page(client, "/features").text
+        statement(
+            f"UPDATE registry.feature_views SET feature_view_proto = %s {where}",
+            entry.SerializeToString(),
+        )
+        found = page(client, "/features").text
+        assert "unit: lunar months" in found
+        assert "owner team-churn@example.com" in found
+        assert "Tags, owners" not in found
+        assert "months_active" in page(client, "/features", q="lunar").main.text
 
 
 @pytest.mark.usefixtures("copy")

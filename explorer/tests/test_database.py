@@ -127,10 +127,8 @@ def test_without_the_registry_pages_say_what_they_lack():
 
 @pytest.mark.usefixtures("copy")
 def test_a_tag_that_changes_is_shown_although_the_catalog_is_the_same():
-    where = "feature_view_name = 'subs_profile_fv'"
-    ((message,),) = statement(
-        f"SELECT feature_view_proto FROM registry.feature_views WHERE {where}"
-    )
+    where = "WHERE feature_view_name = 'subs_profile_fv'"
+    ((message,),) = statement(f"SELECT feature_view_proto FROM registry.feature_views {where}")
     entry = CLASSES["FeatureView"].FromString(message)
     entry.spec.owner = "team-churn@example.com"
     entry.spec.features[0].tags.add(key="unit", value="lunar months")

@@ -68,7 +68,12 @@ def dots(
         named = zip(("1 %", "5 %", "25 %", "50 %", "75 %", "95 %", "99 %"), each, strict=True)
         said = ", ".join(f"{name} {words.figure(value)}" for name, value in named)
         title = svg.element("title", f"{words.instant(moment)}: {said}")
-        yield svg.element("circle", title, cx=x, cy=y, r=3.5, class_="dot")
+        yield svg.element("circle", title, cx=x, cy=y, r=radius(len(moments)), class_="dot")
+
+
+def radius(count: int) -> float:
+    """The radius of so many dots: smaller where they would touch each other."""
+    return 3.5 if count <= 18 else 2.25
 
 
 def rates(title: str, months: Mapping[datetime, Summary], chosen: datetime) -> Markup:
@@ -93,7 +98,7 @@ def rates(title: str, months: Mapping[datetime, Summary], chosen: datetime) -> M
                 svg.element("title", f"{words.instant(at)}: {words.percent(share)}"),
                 cx=place[0],
                 cy=place[1],
-                r=3.5,
+                r=radius(len(moments)),
                 class_="dot",
             )
             for at, share, place in zip(moments, shares, points, strict=True)

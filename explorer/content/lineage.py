@@ -2,17 +2,22 @@
 
 from collections.abc import Sequence
 
-from explorer import links
+from explorer import links, words
 from explorer.charts.lineage import Lineage, Node, key
 from explorer.definitions import Definitions, ViewInfo
 from explorer.queries.runs import Run
 from streamflow.catalog.model import Service
 
+MOST_VIEWS = 12
+"""Views of a service that are drawn; the further ones are one box together."""
+
 
 def lineage_of(defined: Definitions, service: Service, sets: Sequence[Run]) -> Lineage:
     """Sources, stored views, views that are computed from those, the service, training sets."""
     target = Node(service.name, "service")
-    used = list(dict.fromkeys(one.view for one in service.projections))
+    every = list(dict.fromkeys(one.view for one in service.projections))
+    used, left = every[:MOST_VIEWS], every[MOST_VIEWS:]
+    further = [Node(words.several(len(left), "more view"), "views", "#features")] if left else []
     inputs = {
         name: view.computed_from
         for name in used
@@ -36,11 +41,12 @@ def lineage_of(defined: Definitions, service: Service, sets: Sequence[Run]) -> L
         *((source, stored[name]) for name, source in sources.items()),
         *((nodes[one], computed[name]) for name, several in inputs.items() for one in several),
         *((nodes[name], target) for name in used),
+        *((one, target) for one in further),
         *((target, one) for one in made),
     ]
     columns = [
         list(dict.fromkeys(sources.values())),
-        list(stored.values()),
+        [*stored.values(), *further],
         list(computed.values()),
     ]
     return Lineage(

@@ -137,6 +137,8 @@ def test_all_of_them_are_there(client_of_large):
     assert f"{VIEWS * FEATURES + 14:,} features" in found.main.text
     feature = page(client_of_large, "/features/many_042_fv/f1")
     assert len(feature.one("ol").every("a")) == MONTHS
+    picture = page(client_of_large, "/services/everything").one("svg", class_="lineage")
+    assert "88 more views" in picture.text
     said = page(client_of_large, "/").statements()
     assert len([one for one in said if "has drifted" in one]) == 8
     assert any("93 more columns drifted" in one for one in said)

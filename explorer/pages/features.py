@@ -17,7 +17,7 @@ from explorer.database import storable
 from explorer.definitions import Definitions, FeatureInfo, ViewInfo
 from explorer.pages import site
 from explorer.pages.errors import NotThere
-from explorer.queries import runs, statistics
+from explorer.queries import catalog, runs, statistics
 from streamflow.catalog.model import Projection, Service
 from streamflow.statistics.summary import Summary
 
@@ -101,6 +101,7 @@ def service(request: Request) -> Response:
     with here.database.reading() as connection:
         defined = here.definitions.of(connection)
         sets = runs.training_sets(connection, defined.project, storable(name))
+        older = catalog.older_contracts(connection, defined.project, storable(name))
     found = defined.services.get(name)
     if found is None:
         raise NotThere(
@@ -121,6 +122,7 @@ def service(request: Request) -> Response:
             f"Where the values of {name} come from", lineage_of(defined, found, sets[:MOST_DRAWN])
         ),
         sets=sets,
+        older=older,
     )
 
 

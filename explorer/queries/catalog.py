@@ -7,7 +7,7 @@ from datetime import datetime, timedelta
 import psycopg
 from psycopg import sql
 
-from explorer.database import Connection, row
+from explorer.database import Connection, row, rows
 from streamflow.catalog.model import Catalog, parse
 from streamflow.errors import ConfigurationError, SchemaMissing
 from streamflow.postgres import migrate as schema
@@ -92,6 +92,34 @@ def catalog_of(connection: Connection, project: str) -> Catalog:
 
 DOCUMENT = "SELECT version, format, document FROM ops.catalogs WHERE project = %(project)s"
 """A catalog."""
+
+
+@dataclass(frozen=True)
+class OlderContract:
+    """A contract that a service had before its present one."""
+
+    contract: str
+    since: datetime
+    superseded_at: datetime
+    ends_at: datetime | None
+    """After which an apply ends it; None for never."""
+    ended_at: datetime | None
+    """From when on it is not answered any more."""
+
+
+def older_contracts(connection: Connection, project: str, service: str) -> list[OlderContract]:
+    """The contracts that a service had, the last one first; none where there is no list of them."""
+    if not schema.exists(connection, "ops.contracts"):
+        return []
+    found = rows(connection, OLDER_CONTRACTS, {"project": project, "service": service})
+    return [OlderContract(**one) for one in found]
+
+
+OLDER_CONTRACTS = """
+    SELECT contract, since, superseded_at, ends_at, ended_at FROM ops.contracts
+    WHERE project = %(project)s AND service = %(service)s AND superseded_at IS NOT NULL
+    ORDER BY superseded_at DESC"""
+"""The contracts of a service but for the present one."""
 
 
 def registry_state(connection: Connection, project: str, schema_name: str) -> str:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from explorer.tests.conftest import any_user, page
+from explorer.tests.conftest import any_user, page, serving, statement
 
 FEATURES = 14
 
@@ -70,7 +70,6 @@ def test_the_requests_of_a_service_are_answered_as_they_stand(tmp_path: Path):
     """Copied from the page, with a real user and the address of a real API."""
     from api.tests.conftest import ready, wait_until
     from api.tests.conftest import serving as serving_api
-    from explorer.tests.conftest import serving
 
     user = any_user()
     with serving_api() as api:
@@ -86,6 +85,19 @@ def test_the_requests_of_a_service_are_answered_as_they_stand(tmp_path: Path):
             said = subprocess.run(given, capture_output=True, text=True, timeout=60, check=False)
             assert said.returncode == 0, said.stderr
             assert "monthly_fee" in said.stdout
+
+
+@pytest.mark.usefixtures("copy")
+def test_a_service_lists_the_contracts_that_it_had():
+    statement("""
+        INSERT INTO ops.contracts SELECT project, service, '0123456789abcdef', features, views,
+            since - interval '9 days', since, NULL, now() FROM ops.contracts
+        WHERE service = 'churn_v1'""")
+    with serving() as client:
+        ((contract, _, _, answered),) = page(client, "/services/churn_v1").rows("Callers that name")
+        assert contract == "0123456789abcdef"
+        assert answered.startswith("no longer, since ")
+        assert "Contracts before" not in page(client, "/services/profile_v1").main.text
 
 
 def test_a_view_shows_the_shape_of_each_of_its_features(client):

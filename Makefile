@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 DATA ?=
 REPO ?=
-PORT ?= 8000
+PORT ?=
 UV := $(BIN)/uv
 LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes \
 	--no-emit-index-url --no-emit-find-links --custom-compile-command "make lock"
@@ -14,6 +14,7 @@ LOCK := $(UV) pip compile --quiet --universal --python-version 3.11 --generate-h
 # targets do not take is an error, since it would be ignored without a word.
 TAKES_demo := DATA REPO
 TAKES_serve := PORT
+TAKES_explore := PORT
 TAKES_bench := ONLY SIZES
 TAKES_cluster-test := KEEP WHOLE
 TAKES_drill := KEEP
@@ -31,7 +32,7 @@ unexport PYTHONDONTWRITEBYTECODE
 TESTS := $(BIN)/pytest --numprocesses 3 --dist worksteal --durations 10
 ON_CLUSTER := STREAMFLOW_REQUIRE_CLUSTER=1 $(BIN)/pytest -p no:randomly --durations 10 k8s-tests
 
-.PHONY: help setup demo serve wheel test test-all coverage check audit format bench scale lock docs schema \
+.PHONY: help setup demo serve explore wheel test test-all coverage check audit format bench scale lock docs schema \
 	clean cluster cluster-test cluster-down drill drills
 
 help: ## List the targets
@@ -56,7 +57,10 @@ demo: $(STAMP) ## Run the whole pipeline and ask the API (DATA=months or REPO=de
 	@$(BIN)/python -m jobs.demo $(if $(DATA),--data $(DATA)) $(if $(REPO),--definitions $(REPO))
 
 serve: $(STAMP) ## Serve the demo's features on 127.0.0.1 (PORT=8000)
-	@$(BIN)/python -m api --port $(PORT)
+	@$(BIN)/python -m api --port $(or $(PORT),8000)
+
+explore: $(STAMP) ## Show what is in the feature store, in a browser, on 127.0.0.1 (PORT=8100)
+	@$(BIN)/python -m explorer --port $(or $(PORT),8100)
 
 test: $(STAMP) ## Every test that needs no cluster and is quick; six minutes on two cores
 	@$(TESTS) -m "not cluster and not slow"

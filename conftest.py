@@ -53,7 +53,7 @@ for variable in [name for name in os.environ if name.startswith(("PG", "PREFECT_
 @pytest.fixture(autouse=True)
 def _loggers_as_they_were() -> Iterator[None]:
     """Takes back what a command did to the loggers: its handler writes to a stream that ends."""
-    known = [logging.getLogger(name) for name in (None, "api", "streamflow", "jobs")]
+    known = [logging.getLogger(name) for name in (None, "api", "explorer", "jobs", "streamflow")]
     before = [(one, one.handlers[:], one.level) for one in known]
     yield
     for one, handlers, level in before:

@@ -8,7 +8,7 @@ from pathlib import Path
 import grimp
 
 PAGE = Path(__file__).with_name("architecture.md")
-PACKAGES = ("api", "jobs", "streamflow")
+PACKAGES = ("api", "explorer", "jobs", "streamflow")
 MARKS = re.compile(r"(<!-- rooms: begin -->\n).*?(<!-- rooms: end -->)", re.DOTALL)
 
 
@@ -38,7 +38,7 @@ def edges() -> Iterator[str]:
 
 
 def room(module: str) -> str:
-    """The room of a module: its package below `api`, `jobs` or `streamflow`."""
+    """The room of a module: its package below `api`, `explorer`, `jobs` or `streamflow`."""
     return ".".join(module.split(".")[:2])
 
 

@@ -71,5 +71,5 @@ def configure(level: str = "INFO", tracebacks: bool = True) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.WARNING)
-    for name in ("api", "jobs", "streamflow"):
+    for name in ("api", "explorer", "jobs", "streamflow"):
         logging.getLogger(name).setLevel(level)

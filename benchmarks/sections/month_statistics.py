@@ -9,8 +9,8 @@ from psycopg import Connection, sql
 from benchmarks import data, postgres
 from benchmarks.context import Context, say
 from benchmarks.figures import OURS, Section
-from jobs.statistics import month
 from streamflow import settings, snapshots
+from streamflow.statistics import month
 
 READ_ONCE = "bare count(*)"
 MOST_SECONDS = 5

@@ -7,12 +7,12 @@ from datetime import datetime
 from psycopg import Connection
 
 from jobs.run.ledger import Run
-from jobs.statistics import month as statistics
-from jobs.statistics.limits import limits_by_table
 from streamflow.errors import Fault, SchemaMissing
 from streamflow.postgres import migrate as schema
 from streamflow.snapshots import Snapshots
+from streamflow.statistics import month as statistics
 from streamflow.statistics.compare import as_json
+from streamflow.statistics.limits import limits_by_table
 
 log = logging.getLogger(__name__)
 

@@ -1,1 +1,1 @@
-"""Statistics of months and feature views, their drift, and what people see of both."""
+"""Statistics and drift as `streamflow stats` shows them to people."""

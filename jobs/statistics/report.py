@@ -11,7 +11,6 @@ from psycopg import Connection
 
 from jobs.run.instants import iso, midnight
 from jobs.run.urls import without_secrets
-from jobs.statistics.subjects import Subject, subjects
 from streamflow import settings
 from streamflow.errors import ConfigurationError, SchemaMissing
 from streamflow.feast.registry.open import require_applied
@@ -27,6 +26,7 @@ from streamflow.statistics.compare import (
     findings_of_table,
 )
 from streamflow.statistics.edges import ranges
+from streamflow.statistics.subjects import Subject, subjects
 from streamflow.statistics.summary import PROBABILITIES, Summary, TableSummary
 
 WORK_MEM = "64MB"

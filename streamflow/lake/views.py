@@ -6,11 +6,11 @@ from typing import NamedTuple
 
 from streamflow.errors import ConfigurationError
 from streamflow.offline.features import with_views
-from streamflow.postgres.snapshot_tables import SCHEMA
 from streamflow.registry.services import PlainProjection, PlainService
 from streamflow.snapshots import KEY, TIME, Column, Snapshot, Snapshots
-from streamflow.sources.plain_query import known_as, plain_query
-from streamflow.sources.written_sql import Piece, pieces
+from streamflow.sources.monthly import snapshot_of
+from streamflow.sources.plain_query import known_as
+from streamflow.sources.written_sql import pieces
 
 AS_THEY_ARE = {
     ("boolean", "BOOL"),
@@ -92,23 +92,6 @@ def view_of(used: PlainProjection, declared: Snapshots, full: bool) -> LakeView:
     )
     created = source.created_field and source.column(source.created_field)
     return LakeView(used.name, snapshot, keys[0][0], features, view.ttl, created)
-
-
-def snapshot_of(query: str, declared: Snapshots) -> Snapshot | None:
-    """The table that a query only selects columns of, under their own names; None for another."""
-    plain = plain_query(query)
-    if plain is None or any(is_alias(one) for one in pieces(query, "the query")):
-        return None
-    for one in declared.files:
-        names = (f"{SCHEMA}.{one.table}", one.table)
-        if plain.table.replace('"', "") in names and not one.newest_only:
-            return one if set(plain.columns) <= set(one.every_column()) else None
-    return None
-
-
-def is_alias(piece: Piece) -> bool:
-    """True for the word by which a column gets another name."""
-    return piece.kind == "word" and piece.text.upper() == "AS"
 
 
 def texts_in(query: str) -> set[str]:

@@ -31,6 +31,8 @@ FIELDS: dict[str, dict[str, tuple[int, str]]] = {
         "ttl": (6, DURATION),
         "batch_source": (7, "DataSource"),
         "online": (8, "bool"),
+        "description": (10, "string"),
+        "owner": (11, "string"),
         "entity_columns": (12, "FeatureSpecV2[]"),
         "source_views": (14, "FeatureViewSpec[]"),
         "feature_transformation": (15, "bytes"),

@@ -1,1 +1,1 @@
-"""Statistics of a feature's values, and formulas that say how far two distributions differ."""
+"""Statistics of features' values by month, as they are counted, stored and compared."""

@@ -105,26 +105,53 @@ def has_become_constant(before: Summary, now: Summary, p: Sequence[int]) -> bool
     return bool(before.values) and others * min(1.0, now.values / before.values) >= EXPECTED
 
 
+@dataclass(frozen=True)
+class Measure:
+    """The value of a measure beside the threshold that it is held against."""
+
+    name: str
+    """A name of `Thresholds`."""
+    value: float | None
+    """None where there is none to tell."""
+    threshold: float
+    """The one that was asked for, or what chance explains if that is more."""
+    words: str
+    """Its name in words; empty where a finding tells itself."""
+
+    @property
+    def is_past(self) -> bool:
+        """True where the value is past the threshold, in either direction."""
+        return self.value is not None and abs(self.value) > self.threshold
+
+
+def measures(before: Summary, now: Summary, limits: Thresholds) -> list[Measure]:
+    """All measures of a column between two instants, with their thresholds."""
+    found, (p, q) = compare(before, now), counts(before, now)
+    index, distance = drift.index_by_chance(p, q), drift.distance_by_chance(p, q)
+    changed = drift.rate_by_chance(before.nulls, before.rows, now.nulls, now.rows)
+    categories = float(len(found.gone) + len(found.new))
+    return [
+        Measure("psi", found.psi, max(limits.psi, index), "population stability index"),
+        Measure("js", found.js, max(limits.js, distance), "Jensen-Shannon distance"),
+        Measure("nulls", found.nulls, max(limits.nulls, changed), "share of nulls"),
+        Measure("categories", categories, limits.categories, ""),
+        Measure("constant", float(found.constant), limits.constant, ""),
+    ]
+
+
 def findings(name: str, before: Summary, now: Summary, limits: Thresholds) -> list[Finding]:
     """The measures of a column that are past their thresholds, and past what chance explains."""
-    found, (p, q) = compare(before, now), counts(before, now)
-    changed = drift.rate_by_chance(before.nulls, before.rows, now.nulls, now.rows)
-    several: list[tuple[str, float | None, float, str]] = [
-        (
-            "psi",
-            found.psi,
-            max(limits.psi, drift.index_by_chance(p, q)),
-            "population stability index",
-        ),
-        ("js", found.js, max(limits.js, drift.distance_by_chance(p, q)), "Jensen-Shannon distance"),
-        ("nulls", found.nulls, max(limits.nulls, changed), "share of nulls"),
-        ("categories", float(len(found.gone) + len(found.new)), limits.categories, ""),
-        ("constant", float(found.constant), limits.constant, ""),
-    ]
+    found = compare(before, now)
     return [
-        Finding(name, measure, value, limit, said(found, before, now, measure, value, limit, words))
-        for measure, value, limit, words in several
-        if value is not None and abs(value) > limit
+        Finding(
+            name,
+            one.name,
+            one.value,
+            one.threshold,
+            said(found, before, now, one.name, one.value, one.threshold, one.words),
+        )
+        for one in measures(before, now, limits)
+        if one.value is not None and one.is_past
     ]
 
 

@@ -13,9 +13,9 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from jobs.statistics import categories
-from jobs.statistics.measured import Column, Measured
+from streamflow.statistics import categories
 from streamflow.statistics.edges import BINS, edges_of
+from streamflow.statistics.measured import Column, Measured
 from streamflow.statistics.summary import EXACT_ROWS, PROBABILITIES, Summary
 
 NOT_FINITE = -1

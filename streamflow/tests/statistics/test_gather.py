@@ -11,9 +11,9 @@ import psycopg
 import pytest
 from psycopg import sql
 
-from jobs.statistics import gather
-from jobs.statistics.measured import Measured, column_of
 from streamflow.postgres.connect import connect
+from streamflow.statistics import gather
+from streamflow.statistics.measured import Measured, column_of
 from streamflow.statistics.summary import EXACT_ROWS, PROBABILITIES, Summary
 
 INSTANT = datetime(2024, 1, 31, tzinfo=UTC)

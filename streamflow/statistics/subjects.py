@@ -7,15 +7,15 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from jobs.statistics import gather, month, store
-from jobs.statistics.limits import Limits, table_of, tagged_views
-from jobs.statistics.measured import view_at
 from streamflow import settings, snapshots
 from streamflow.errors import ConfigurationError, UnknownName
 from streamflow.postgres.snapshot_tables import SCHEMA
 from streamflow.registry.plain import PlainView
 from streamflow.registry.stores import OwnStores
 from streamflow.snapshots import TIME, Snapshot
+from streamflow.statistics import gather, month, store
+from streamflow.statistics.limits import Limits, table_of, tagged_views
+from streamflow.statistics.measured import view_at
 from streamflow.statistics.summary import TableSummary
 
 

@@ -7,13 +7,13 @@ from typing import Any
 from psycopg import Connection
 
 from streamflow import settings
-from streamflow.lake.views import snapshot_of
 from streamflow.postgres import migrate as schema
 from streamflow.registry.messages import CLASSES, pairs
 from streamflow.registry.plain import PlainView
 from streamflow.registry.stores import OwnStores, own_stores
 from streamflow.registry.views import entries, plain_view
 from streamflow.snapshots import Snapshot, Snapshots
+from streamflow.sources.monthly import query_of, snapshot_of
 from streamflow.statistics.thresholds import Thresholds, strictest, thresholds
 
 
@@ -64,8 +64,7 @@ def table_of(view: PlainView, declared: Snapshots | None) -> Snapshot | None:
     """The monthly table that a view's source selects columns of; None for any other source."""
     if declared is None:
         return None
-    query = view.source.query or f"SELECT * FROM {view.source.table}"  # noqa: S608  # never run
-    return snapshot_of(query, declared)
+    return snapshot_of(query_of(view.source), declared)
 
 
 def limits_by_table(connection: Connection[Any], declared: Snapshots) -> dict[str, Limits]:

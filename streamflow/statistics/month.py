@@ -7,12 +7,12 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from jobs.statistics import gather, store
-from jobs.statistics.limits import Limits
-from jobs.statistics.measured import month_of
 from streamflow.postgres.snapshot_tables import SCHEMA
 from streamflow.snapshots import KEY, LOADED, TIME, Snapshot, Snapshots
+from streamflow.statistics import gather, store
 from streamflow.statistics.compare import Finding, findings_of_table
+from streamflow.statistics.limits import Limits
+from streamflow.statistics.measured import month_of
 from streamflow.statistics.summary import TableSummary
 
 log = logging.getLogger(__name__)

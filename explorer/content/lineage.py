@@ -1,0 +1,62 @@
+"""The way of a service's values: from tables over views to the training sets made of it."""
+
+from collections.abc import Sequence
+
+from explorer import links, words
+from explorer.charts.lineage import Lineage, Node, key
+from explorer.definitions import Definitions, ViewInfo
+from explorer.queries.runs import Run
+from streamflow.catalog.model import Service
+
+MOST_VIEWS = 12
+"""Views of a service that are drawn; the further ones are one box together."""
+
+
+def lineage_of(defined: Definitions, service: Service, sets: Sequence[Run]) -> Lineage:
+    """Sources, stored views, views that are computed from those, the service, training sets."""
+    target = Node(service.name, "service")
+    every = list(dict.fromkeys(one.view for one in service.projections))
+    used, left = every[:MOST_VIEWS], every[MOST_VIEWS:]
+    further = [Node(words.several(len(left), "more view"), "views", "#features")] if left else []
+    inputs = {
+        name: view.computed_from
+        for name in used
+        if (view := defined.views.get(name)) is not None and view.computed_from
+    }
+    behind = [one for several in inputs.values() for one in several]
+    stored = {
+        name: Node(name, "view", links.view(name))
+        for name in dict.fromkeys([*used, *behind])
+        if name not in inputs
+    }
+    computed = {name: Node(name, "view", links.view(name)) for name in inputs}
+    nodes = stored | computed
+    sources = {
+        name: Node(*source)
+        for name in stored
+        if (view := defined.views.get(name)) is not None and (source := source_of(view))[0]
+    }
+    made = [Node(f"run {one.run}", "training set", links.run(one.run)) for one in sets]
+    arrows = [
+        *((source, stored[name]) for name, source in sources.items()),
+        *((nodes[one], computed[name]) for name, several in inputs.items() for one in several),
+        *((nodes[name], target) for name in used),
+        *((one, target) for one in further),
+        *((target, one) for one in made),
+    ]
+    columns = [
+        list(dict.fromkeys(sources.values())),
+        [*stored.values(), *further],
+        list(computed.values()),
+    ]
+    return Lineage(
+        [one for one in [*columns, [target], made] if one],
+        [(key(one), key(other)) for one, other in arrows],
+    )
+
+
+def source_of(view: ViewInfo) -> tuple[str, str]:
+    """The table of a view, or the name of its source, and in a word what it is; empty for none."""
+    if view.table:
+        return view.table, "table"
+    return ((view.plain.source.table or view.source) if view.plain else ""), "source"

@@ -1,0 +1,1 @@
+"""The pages, a module for each: rows of the database become what a template shows."""

@@ -1,0 +1,63 @@
+"""What all pages share: settings, the database, the definitions, and how a page is rendered."""
+
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, FileSystemLoader, StrictUndefined
+from starlette.requests import Request
+from starlette.responses import HTMLResponse, Response
+
+from explorer import links, words
+from explorer.database import Database
+from explorer.definitions import KeptDefinitions
+from explorer.settings import ExplorerSettings
+
+TEMPLATES = Path(__file__).parent.parent / "templates"
+
+
+@dataclass(frozen=True)
+class Site:
+    """The explorer of one process."""
+
+    settings: ExplorerSettings
+    database: Database
+    definitions: KeptDefinitions
+    environment: Environment
+
+    def page(self, template: str, status: int = 200, **values: Any) -> Response:
+        """A page of a template; a value that the template misses is an error, not a blank."""
+        found = self.environment.get_template(f"{template}.html.j2")
+        return HTMLResponse(found.render(**values), status)
+
+
+def site_of(chosen: ExplorerSettings) -> Site:
+    """The explorer by its settings; nothing is connected yet."""
+    return Site(
+        settings=chosen,
+        database=Database(chosen),
+        definitions=KeptDefinitions(chosen.project, chosen.registry_schema),
+        environment=environment(chosen),
+    )
+
+
+def environment(chosen: ExplorerSettings) -> Environment:
+    """The templates' environment: everything that comes from outside is escaped."""
+    found = Environment(
+        loader=FileSystemLoader(TEMPLATES),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    found.globals.update(
+        links=links, words=words, show_users=chosen.show_users, version=version("streamflow")
+    )
+    return found
+
+
+def of(request: Request) -> Site:
+    """The explorer that answers a request."""
+    found: Site = request.app.state.site
+    return found

@@ -1,0 +1,1 @@
+"""Readings of the database, one module per kind, in plain SQL."""

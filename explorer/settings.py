@@ -1,0 +1,46 @@
+"""The settings of the explorer, from environment variables."""
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from streamflow.errors import ConfigurationError
+from streamflow.settings import explain
+
+PREFIX = "STREAMFLOW_EXPLORER_"
+
+
+class ExplorerSettings(BaseSettings):
+    """The settings of one explorer process; the PG* variables name its PostgreSQL server."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True)
+
+    project: str = Field("", pattern=r"^\w*$")
+    """Feast's project that is shown, where a database has several; empty for the one that was
+    applied to it first."""
+    show_users: bool = True
+    """False to show no page of a single user, or of another key: for who may see definitions and
+    distributions, and no persons."""
+    statement_timeout_s: int = Field(5, ge=1)
+    """Seconds after which PostgreSQL ends a query of a page; usual ones take milliseconds."""
+    pool_size: int = Field(4, ge=1)
+    """Connections at most, opened when pages are asked for and closed some minutes later."""
+    wait_s: float = Field(2, gt=0)
+    """Seconds that a page waits for a connection before it says that there is none."""
+    registry_schema: str = Field("registry", min_length=1)
+    """The schema of Feast's registry; feature_store.yaml may name another."""
+    source_schemas: str = Field("source", min_length=1)
+    """The schemas of sources whose schema is not named, as `db_schema` of feature_store.yaml."""
+    api_url: str = Field("http://127.0.0.1:8000", pattern=r"^https?://\S+$")
+    """The API's address in the requests that pages show to be copied; nothing is asked there."""
+
+
+def load() -> ExplorerSettings:
+    """The settings of this process.
+
+    Raises:
+        ConfigurationError: naming every variable that is wrong.
+    """
+    try:
+        return ExplorerSettings()
+    except ValidationError as error:
+        raise ConfigurationError(explain(error, prefix=PREFIX)) from None

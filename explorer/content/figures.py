@@ -1,7 +1,8 @@
 """The figures of a feature in a month beside another's, as rows of tables and as sentences."""
 
+import math
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from explorer import words
@@ -13,7 +14,7 @@ from streamflow.statistics.thresholds import Thresholds
 NAMES = {
     "psi": "Population stability index",
     "js": "Jensen-Shannon distance",
-    "nulls": "Change of the share of nulls",
+    "nulls": "Change of the share of nulls, points",
     "categories": "Categories gone or new",
     "constant": "Has become a constant",
 }
@@ -123,8 +124,11 @@ def measure_rows(before: Summary, now: Summary, limits: Thresholds) -> list[Meas
 
 def said(one: Measure) -> tuple[str, str]:
     """Value and threshold of a measure."""
+    if one.threshold == math.inf:
+        return said(replace(one, threshold=0))[0], "off"
     if one.name == "nulls":
-        return words.points(one.value), f"± {words.percent(one.threshold)[:-2]} points"
+        change, limit = (words.points(each).split()[0] for each in (one.value, one.threshold))
+        return change, f"± {limit.removeprefix('+')}"
     if one.name == "constant":
         return ("yes" if one.value else "no"), "no"
     if one.name == "categories":

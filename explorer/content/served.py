@@ -100,12 +100,32 @@ def compared(
         )
         for one in view.features.values()
     ]
-    reason = ""
+    reasons = []
     if any(one.differs for one in cells):
-        reason = why(online, newest, materialized, is_expired)
+        reasons.append(why(online, newest, materialized, is_expired))
     elif is_hidden:
-        reason = "Expired: older than the view's ttl, so that it is served as null."
-    return ViewOfKey(view, online, history, None if is_expired else newest, age, reason, cells)
+        reasons.append("Expired: older than the view's ttl, so that it is served as null.")
+    if newest is not None and online.event is not None and newest.event > online.event:
+        reasons += spoilt(online, history, materialized)
+    shown = None if is_expired else newest
+    return ViewOfKey(view, online, history, shown, age, " ".join(reasons), cells)
+
+
+def spoilt(online: Online, history: History, materialized: Materialized | None) -> list[str]:
+    """Says which values are not those of the row that they are from, if a newer one hides that."""
+    row = next((one for one in history.rows if one.event == online.event), None)
+    if row is None or materialized is None:
+        return []
+    if row.created is not None and row.created > materialized.seen_at:
+        return []  # corrected since, and so to be expected
+    wrong = [name for name, value in online.values.items() if row.values.get(name) != value]
+    if not wrong:
+        return []
+    are = "is" if len(wrong) == 1 else "are"
+    return [
+        f"Differs as well: {words.listed(wrong)} {are} not as in the row of"
+        f" {words.instant(row.event)}, which is online."
+    ]
 
 
 def why(

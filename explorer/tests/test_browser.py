@@ -54,6 +54,17 @@ def test_no_page_is_wider_than_the_window(tab, address, path, width):
         tab.call("Emulation.clearDeviceMetricsOverride")
 
 
+def test_the_month_that_is_shown_is_in_sight_on_a_phone(tab, address):
+    tab.resize(390)
+    try:
+        tab.open(address(FEATURE))
+        place = "document.querySelector('.months [aria-current]').getBoundingClientRect()"
+        assert tab.run(f"{place}.left") >= 0
+        assert tab.run(f"{place}.right - window.innerWidth") <= 0
+    finally:
+        tab.call("Emulation.clearDeviceMetricsOverride")
+
+
 def test_colours_are_those_that_the_system_prefers(tab, address):
     seen = {}
     for scheme in ("dark", "light"):

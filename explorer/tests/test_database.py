@@ -14,6 +14,7 @@ from explorer.tests.conftest import any_user, page, serving, statement
 from explorer.tests.html import faults, parsed
 from streamflow.registry.messages import CLASSES
 
+pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
 
 

@@ -5,8 +5,9 @@ from datetime import UTC, datetime
 import pytest
 
 from explorer import words
-from explorer.tests.conftest import DRIFTED, page
+from explorer.tests.conftest import DRIFTED, page, serving, statement
 from streamflow.postgres.connect import connect
+from streamflow.registry.messages import CLASSES
 from streamflow.statistics import store
 
 PATH = f"/features/subs_profile_fv/{DRIFTED}"
@@ -72,6 +73,24 @@ def test_the_first_month_has_nothing_to_compare_with(client):
     found = page(client, PATH, month="2024-01-31")
     assert "No measure" not in found.main.text
     assert len(figures(found)["Mean"]) == 1
+
+
+@pytest.mark.usefixtures("copy")
+def test_thresholds_are_those_of_the_tags():
+    where = "WHERE feature_view_name = 'subs_profile_fv'"
+    ((message,),) = statement(f"SELECT feature_view_proto FROM registry.feature_views {where}")
+    entry = CLASSES["FeatureView"].FromString(message)
+    fee = next(one for one in entry.spec.features if one.name == DRIFTED)
+    fee.tags.add(key="drift_psi", value="off")
+    fee.tags.add(key="drift_nulls", value="off")
+    fee.tags.add(key="drift_js", value="0.9")
+    update = f"UPDATE registry.feature_views SET feature_view_proto = %s {where}"
+    statement(update, entry.SerializeToString())
+    with serving() as client:
+        rows = {row[0]: row for row in page(client, PATH).rows("Measures of drift")}
+    assert rows["Population stability index"][2:] == ["off", "● within"]
+    assert rows["Change of the share of nulls, points"][1:] == ["0.0", "off", "● within"]
+    assert rows["Jensen-Shannon distance"][2:] == ["0.900", "● within"]
 
 
 def test_charts_have_names_and_a_word_for_each_bin(client):

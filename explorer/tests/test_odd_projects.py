@@ -12,6 +12,8 @@ from explorer.tests.conftest import page, serving, statement
 from explorer.tests.html import faults, parsed
 from explorer.tests.test_site import crawled
 
+pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
+
 
 @pytest.fixture(scope="module")
 def odd_client(

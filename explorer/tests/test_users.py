@@ -58,6 +58,14 @@ def test_a_row_that_waits_is_the_reason(client):
     assert "Not yet materialized: the row of 2024-03-31 is not online yet." in text
 
 
+def test_a_value_that_is_served_wrongly_is_seen_behind_a_newer_row(client):
+    said = "Differs as well: skips_7d is not as in the row of 2024-02-29, which is online."
+    found = page(client, "/users", id=spoilt_user())
+    assert said in section(found, "usage_agg_30d_fv").text
+    assert "Differs as well" not in section(found, "subs_profile_fv").text
+    assert "Differs as well" not in page(client, "/users", id=any_user()).main.text
+
+
 def test_the_history_has_a_row_for_each_month(client):
     found = section(page(client, "/users", id=any_user()), "subs_profile_fv")
     months = [row.every("th")[0].text for row in found.every("tbody")[1].every("tr")]

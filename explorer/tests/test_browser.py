@@ -1,5 +1,6 @@
 """Pages in a real Chromium, as a person has them: widths, colours, keys, and what moves."""
 
+import os
 from collections.abc import Callable, Iterator
 
 import httpx
@@ -9,7 +10,11 @@ from explorer.tests.chromium import CHROMIUM, Tab, browser
 from explorer.tests.conftest import DRIFTED, any_user, serving
 from explorer.tests.html import faults
 
-pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="there is no Chromium here")
+IS_REQUIRED = bool(os.environ.get("STREAMFLOW_REQUIRE_CHROMIUM"))
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(CHROMIUM is None and not IS_REQUIRED, reason="there is no Chromium here"),
+]
 
 FEATURE = f"/features/subs_profile_fv/{DRIFTED}"
 PAGES = (

@@ -254,7 +254,8 @@ def test_after_an_upgrade_the_writer_ingests_before_the_roles_are_set_up_again(
     names: Names, database: str, small_months: Path
 ):
     done(db_roles(names))
-    execute("DROP TABLE ops.statistics, ops.statistics_edges, ops.statistics_months")
+    execute("DROP VIEW ops.status_of_drift")
+    execute("DROP TABLE ops.drift, ops.statistics, ops.statistics_edges, ops.statistics_months")
     execute("DELETE FROM ops.migrations WHERE number = 10")
     with acting(names.trainer):
         assert "run: streamflow apply" in refused(streamflow("stats"))

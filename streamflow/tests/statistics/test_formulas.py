@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamflow.errors import ConfigurationError
@@ -22,10 +22,19 @@ COUNTS = st.integers(2, 30).flatmap(
 )
 
 
+EXAMPLES = settings(
+    deadline=None,
+    derandomize=True,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow],  # on a machine with other work
+)
+
+
 def entropy(p: np.ndarray) -> float:
     return float(-np.sum(np.where(p > 0, p * np.log2(np.where(p > 0, p, 1)), 0)))
 
 
+@EXAMPLES
 @given(COUNTS)
 def test_the_distance_is_that_of_entropies(counts):
     """The divergence is the entropy of the mixture less the mean of the entropies (Lin 1991)."""
@@ -36,6 +45,7 @@ def test_the_distance_is_that_of_entropies(counts):
     assert found**2 == pytest.approx(expected, abs=1e-12)
 
 
+@EXAMPLES
 @given(COUNTS)
 def test_the_index_is_jeffreys_divergence_of_smoothed_shares(counts):
     p, q = (np.array(one, dtype=float) for one in counts)

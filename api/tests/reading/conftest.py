@@ -29,6 +29,9 @@ def servers(
     ):
         patch.setenv("PGHOST", primary[0]["PGHOST"])
         at(primary, "ALTER SYSTEM SET autovacuum = off")
+        # A standby that is away for a moment goes on afterwards: without, another one's base backup
+        # makes the primary remove what the first has not read yet.
+        at(primary, "ALTER SYSTEM SET wal_keep_size = '1GB'")
         for replica in (one, other):
             at(replica, "ALTER SYSTEM SET wal_retrieve_retry_interval = '200ms'")
         for each in (primary, one, other):

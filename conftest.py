@@ -6,7 +6,7 @@ import os
 import shutil
 import uuid
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -154,6 +154,27 @@ def drop(connection: psycopg.Connection, name: str) -> None:
     connection.execute(
         sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(sql.Identifier(name))
     )
+
+
+@pytest.fixture
+def disconnect(server: dict[str, str], copy: str) -> Callable[[bool], None]:
+    """Ends all connections to `copy`, the database that a package's tests may spoil.
+
+    Lets new ones in or not.
+    """
+
+    def act(allow: bool) -> None:
+        with admin(server) as connection:
+            connection.execute(
+                sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(
+                    sql.Identifier(copy), sql.Literal(allow)
+                )
+            )
+            connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [copy]
+            )
+
+    return act
 
 
 class database_of:  # noqa: N801  # reads as the context manager it is

@@ -4,12 +4,11 @@ import logging
 import re
 from typing import Any, Self
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from streamflow.errors import ConfigurationError
-from streamflow.settings import explain
+from streamflow.settings import read
 
 log = logging.getLogger(__name__)
 
@@ -132,7 +131,4 @@ def load() -> ApiSettings:
     Raises:
         ConfigurationError: naming every variable that is wrong.
     """
-    try:
-        return ApiSettings()
-    except ValidationError as error:
-        raise ConfigurationError(explain(error, prefix=PREFIX)) from None
+    return read(ApiSettings)

@@ -46,7 +46,7 @@ class ViewInfo:
     keys: tuple[str, ...] = ()
     """Its join keys; none for a view of one row."""
     stored: View | None = None
-    """Where its values are online; None of a view that is not served from a table."""
+    """The view as it is online; None where it is not served from a table."""
     computed_from: tuple[str, ...] = ()
     """The views that a computed one takes features of."""
     owner: str = ""
@@ -107,7 +107,7 @@ class Definitions:
 
 
 State = tuple[Version, Mapping[str, frozenset[str]], str]
-"""What definitions are made of: the catalog's version, tables with statistics, the registry."""
+"""Tells definitions apart: the version of the catalog, tables with statistics, the registry."""
 
 
 class KeptDefinitions:

@@ -20,7 +20,7 @@ POLICY = "; ".join(
         "frame-ancestors 'none'",
     ]
 )
-"""What a browser may load for a page: its own stylesheet, script and pictures."""
+"""A browser may load this for a page alone: its own stylesheet, script and pictures."""
 HEADERS = (
     (b"content-security-policy", POLICY.encode()),
     (b"x-content-type-options", b"nosniff"),

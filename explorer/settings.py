@@ -1,10 +1,9 @@
 """The settings of the explorer, from environment variables."""
 
-from pydantic import Field, ValidationError
+from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from streamflow.errors import ConfigurationError
-from streamflow.settings import explain
+from streamflow.settings import read
 
 PREFIX = "STREAMFLOW_EXPLORER_"
 
@@ -40,7 +39,4 @@ def load() -> ExplorerSettings:
     Raises:
         ConfigurationError: naming every variable that is wrong.
     """
-    try:
-        return ExplorerSettings()
-    except ValidationError as error:
-        raise ConfigurationError(explain(error, prefix=PREFIX)) from None
+    return read(ExplorerSettings)

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, TypeVar
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_core import PydanticCustomError
@@ -138,10 +138,7 @@ def postgres() -> PostgresSettings:
     """
     os.environ.setdefault("PGTZ", "UTC")
     os.environ.setdefault("PGAPPNAME", "streamflow")
-    try:
-        return PostgresSettings()
-    except ValidationError as error:
-        raise ConfigurationError(explain(error)) from None
+    return read(PostgresSettings)
 
 
 def streamflow() -> StreamflowSettings:
@@ -150,10 +147,7 @@ def streamflow() -> StreamflowSettings:
     Raises:
         ConfigurationError: naming every variable that is wrong.
     """
-    try:
-        return StreamflowSettings()
-    except ValidationError as error:
-        raise ConfigurationError(explain(error, prefix="STREAMFLOW_")) from None
+    return read(StreamflowSettings)
 
 
 def project() -> str:
@@ -224,7 +218,23 @@ OF_A_SERVICE = re.compile(r"_(SERVICE_HOST|(SERVICE_)?PORT(_\w+)?)$")
 """Ends the variables by which Kubernetes tells a pod of a Service."""
 
 
-def explain(error: ValidationError, prefix: str = "") -> str:
+Chosen = TypeVar("Chosen", bound=BaseSettings)
+
+
+def read(chosen: type[Chosen]) -> Chosen:
+    """Settings from the environment.
+
+    Raises:
+        ConfigurationError: naming every variable that is missing or wrong.
+    """
+    try:
+        return chosen()
+    except ValidationError as error:
+        prefix = chosen.model_config.get("env_prefix", "")
+        raise ConfigurationError(explain(error, prefix)) from None
+
+
+def explain(error: ValidationError, prefix: str) -> str:
     """All missing and wrong variables of `error` in one line, without their values."""
     missing, wrong = [], []
     for detail in error.errors():

@@ -16,6 +16,7 @@ import pytest
 
 from api import __main__ as command
 from api.tests.conftest import metric, wait_until
+from streamflow import serving
 
 
 @contextmanager
@@ -87,9 +88,9 @@ def test_it_stays_small(loaded: str) -> None:
 @pytest.fixture
 def here(no_database: None, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let `main` run in this process, up to where it would serve."""
-    monkeypatch.setattr(command, "serve", lambda *_: pytest.fail("it serves"))
-    monkeypatch.setattr(command.logs, "configure", lambda: None)
-    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(serving, "serve", lambda *_: pytest.fail("it serves"))
+    monkeypatch.setattr(serving.logs, "configure", lambda: None)
+    monkeypatch.setattr(serving.signal, "signal", lambda *_: None)
 
 
 @pytest.mark.usefixtures("here")
@@ -176,8 +177,8 @@ def test_what_nobody_foresaw_is_one_line_as_well(
         raise error
 
     monkeypatch.setattr(command, "create_app", failing)
-    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(command.logs, "configure", lambda: None)
+    monkeypatch.setattr(serving.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(serving.logs, "configure", lambda: None)
     assert command.main(["--port", "0"]) == 1
     assert capfd.readouterr().err == said
     monkeypatch.setenv("STREAMFLOW_VERBOSE", "true")
@@ -198,8 +199,8 @@ def test_a_variable_that_looks_like_a_setting_is_told(
 ) -> None:
     monkeypatch.setenv("STREAMFLOW_API_MAX_USER", "5")
     monkeypatch.setenv("STREAMFLOW_API_SERVICE_HOST", "10.0.0.1")
-    monkeypatch.setattr(command.signal, "signal", lambda *_: None)
-    monkeypatch.setattr(command.logs, "configure", lambda: None)
+    monkeypatch.setattr(serving.signal, "signal", lambda *_: None)
+    monkeypatch.setattr(serving.logs, "configure", lambda: None)
     monkeypatch.setenv("STREAMFLOW_API_MAX_USERS", "none")
     assert command.main(["--port", "0"]) == 2
     (record,) = caplog.records

@@ -1,1 +1,1 @@
-"""What pages show, made of rows: states, sentences, figures, pictures and requests."""
+"""Makes of rows the contents of pages: states, sentences, figures, pictures and requests."""

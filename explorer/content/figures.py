@@ -87,7 +87,7 @@ def distinct(one: Summary) -> str:
 
 
 def sentences(now: Summary, before: Summary | None, against: datetime | None) -> Iterator[str]:
-    """What is worth saying of a month beside its drift."""
+    """Sentences of a month that its measures of drift do not tell."""
     if not now.rows:
         yield "The month has no rows."
     elif not now.values:

@@ -121,7 +121,7 @@ def ended(outcome: str) -> str:
 
 
 def about_drift(defined: Definitions, found: Found) -> Iterator[Statement]:
-    """What has drifted in the newest months, by column."""
+    """A statement for each column that has drifted in its newest month."""
     if not found.months:
         text = "No month has statistics: they are kept of tables that streamflow ingest loads."
         yield Statement("open", text, links.RUNS, "Runs")
@@ -170,7 +170,7 @@ def about_unchanged(defined: Definitions, found: Found) -> Iterator[Statement]:
 
 
 def about_skew(found: Found) -> Statement:
-    """What the last audit found."""
+    """A statement of the last audit: whether served values are those that training sees."""
     if found.audit is None:
         text = "No audit has compared served values with training yet: run streamflow audit."
         return Statement("open", text, links.runs(command="audit"), "Audits")

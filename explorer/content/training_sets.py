@@ -1,4 +1,4 @@
-"""What has become of the features of a training set since it was made."""
+"""Compares the features of a training set with the newest months, to tell how they changed."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -123,7 +123,7 @@ def why_alone(view: ViewInfo, feature: FeatureInfo) -> str:
 
 
 def of_feature(skew: Sequence[SkewOfFeature], feature: FeatureInfo) -> SkewOfFeature | None:
-    """What the last audit found of a feature; None where it was not compared."""
+    """The counts of the last audit for a feature; None where it was not compared."""
     return next(
         (one for one in skew if (one.view, one.feature) == (feature.view, feature.name)), None
     )
@@ -163,7 +163,7 @@ def named(every: Sequence[datetime], text: str) -> datetime:
 def shown(
     feature: FeatureInfo, chosen: Chosen, drifted: set[datetime], limits: Thresholds
 ) -> dict[str, Any]:
-    """What the template shows of the months."""
+    """The values of the template that are about months."""
     now, before = chosen.now, chosen.before
     earlier, later = chosen.neighbours
     return {

@@ -19,7 +19,7 @@ from explorer.queries import views
 from explorer.queries.runs import OUTCOMES, Run
 
 LIMITS = (50, 200, 1000)
-"""How many runs a page may list; the first one unless an address says more."""
+"""Numbers of runs that a page may list; the first one unless an address says more."""
 LARGEST = 2**63 - 1
 """The largest number of a run."""
 STATES: Mapping[str, State] = {

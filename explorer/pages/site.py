@@ -1,4 +1,4 @@
-"""What all pages share: settings, the database, the definitions, and how a page is rendered."""
+"""Holds what all pages share: settings, database, definitions, and the way a page is rendered."""
 
 from dataclasses import dataclass
 from importlib.metadata import version

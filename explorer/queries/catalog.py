@@ -50,7 +50,7 @@ class RegisteredView:
 
 @dataclass(frozen=True)
 class Registered:
-    """What Feast's registry says of the views of a project."""
+    """The views of a project as Feast's registry has them."""
 
     views: Mapping[str, RegisteredView] = field(default_factory=dict)
     fault: str = ""

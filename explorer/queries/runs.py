@@ -158,7 +158,7 @@ class SkewOfFeature:
 
 
 def skew(connection: Connection, number: int) -> list[SkewOfFeature]:
-    """What an audit found, by feature; the ones that differ most first."""
+    """An audit's counts by feature; the ones that differ most first."""
     return [SkewOfFeature(**each) for each in rows(connection, SKEW, {"run": number})]
 
 

@@ -21,7 +21,7 @@ class MonthOfTable:
     new: int | None
     vanished: int | None
     findings: int
-    """How many changes are past their thresholds."""
+    """The number of changes past their thresholds."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +74,7 @@ NEWEST = """
 
 
 def drift_of_newest(connection: Connection) -> list[Drifted]:
-    """What has drifted in the newest month of each table."""
+    """The changes past their thresholds in the newest month of each table."""
     if not are_there(connection):
         return []
     return [Drifted(**one) for one in rows(connection, DRIFT_OF_NEWEST)]

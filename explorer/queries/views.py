@@ -10,7 +10,7 @@ from streamflow.catalog.layout import SCHEMA
 
 @dataclass(frozen=True)
 class Materialized:
-    """How far a view is materialized."""
+    """The materialization of a view: until when, and with which newest values."""
 
     until: datetime
     """The end of the newest window."""
@@ -29,7 +29,7 @@ def now(connection: Connection) -> datetime:
 
 
 def materialized(connection: Connection, project: str) -> dict[str, Materialized]:
-    """How far each view is materialized; views that never were are missing."""
+    """The materialization of each view; views that never were are missing."""
     return {
         one["view"]: Materialized(one["until"], one["newest_event"], one["seen_at"])
         for one in rows(connection, MATERIALIZED, {"project": project})

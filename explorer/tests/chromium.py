@@ -29,7 +29,7 @@ class Tab:
         self._number = 0
         self._session = ""
         self.complaints: list[str] = []
-        """What the console said, and exceptions of the script."""
+        """Lines of the console, and exceptions of the script."""
         self.asked: list[str] = []
         """The addresses that the page asked for."""
         target = self.call("Target.createTarget", url="about:blank")["targetId"]

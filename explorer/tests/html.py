@@ -51,7 +51,7 @@ class Page(Element):
 
     @property
     def main(self) -> Element:
-        """What the page is about, without its top and foot."""
+        """The text of the page's main part, without its top and foot."""
         return self.one("main")
 
     def links(self) -> dict[str, str]:
@@ -117,7 +117,7 @@ def parsed(text: str) -> Page:
 
 
 def faults(page: Page) -> list[str]:
-    """What axe-core calls serious, as far as it shows in the text of a page."""
+    """The faults that axe-core calls serious, as far as the text of a page shows them."""
     found = []
     everything = page.every()
     ids = [one.attributes["id"] for one in everything if "id" in one.attributes]

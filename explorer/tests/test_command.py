@@ -44,6 +44,7 @@ def test_it_listens_says_where_and_ends_at_a_signal():
     [
         (["--port", "70000"], {}, "70000 is no port"),
         (["--port", "x"], {}, "x is no port"),
+        (["--host", "::1", "--host", "::1"], {}, "--host is given more than once"),
         ([], {"STREAMFLOW_EXPLORER_POOL_SIZE": "0"}, "STREAMFLOW_EXPLORER_POOL_SIZE"),
         ([], {"STREAMFLOW_EXPLORER_SHOW_USERS": "perhaps"}, "STREAMFLOW_EXPLORER_SHOW_USERS"),
         ([], {"PGHOST": "somewhere", "PGUSER": ""}, "PGUSER"),

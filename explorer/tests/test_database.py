@@ -2,13 +2,12 @@
 
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
-from psycopg import sql
 
 from explorer.tests.conftest import any_user, page, serving, statement
 from explorer.tests.html import faults, parsed
@@ -16,24 +15,6 @@ from streamflow.registry.messages import CLASSES
 
 pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
-
-
-@pytest.fixture
-def disconnect(databases: Any, server: dict[str, str], copy: str) -> Callable[[bool], None]:
-    """Ends all connections to `copy`, and lets new ones in or not."""
-
-    def act(allow: bool) -> None:
-        with databases.admin(server) as connection:
-            connection.execute(
-                sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(
-                    sql.Identifier(copy), sql.Literal(allow)
-                )
-            )
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [copy]
-            )
-
-    return act
 
 
 def test_a_database_that_goes_away_is_said_and_pages_come_back_with_it(disconnect):

@@ -3,12 +3,12 @@
 import re
 from dataclasses import asdict, astuple, dataclass
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from jobs.roles.logins import Login
 from streamflow.errors import ConfigurationError, shorten
-from streamflow.settings import explain
+from streamflow.settings import read
 
 NAME = re.compile(r"[\w.@-]{1,63}", re.ASCII)
 
@@ -73,10 +73,7 @@ def passwords() -> Passwords:
     Raises:
         ConfigurationError: naming every variable that is missing.
     """
-    try:
-        return Passwords()
-    except ValidationError as error:
-        raise ConfigurationError(explain(error, prefix="STREAMFLOW_")) from None
+    return read(Passwords)
 
 
 def logins_of(names: Names, given: Passwords) -> dict[str, Login]:

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:Runtim
 
 
 def catalog_of(connection: Connection) -> Catalog:
-    """What can be served."""
+    """The catalog of what can be served."""
     row = connection.execute(READ).fetchone()
     assert row is not None
     return parse(*row)

@@ -149,7 +149,7 @@ def save_drift(
 DRIFT = """
     SELECT column_name, measure, value, threshold, finding FROM ops.drift
     WHERE table_name = %s AND as_of = %s"""
-"""What has drifted in a month."""
+"""Selects the changes of a month that are past their thresholds."""
 
 CLEAR_DRIFT = "DELETE FROM ops.drift WHERE table_name = %s AND as_of = %s"
 """Removes what was found in a month."""

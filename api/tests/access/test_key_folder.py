@@ -100,9 +100,9 @@ def refused(
 ) -> str:
     """The one line on standard error with which the service does not start."""
     monkeypatch.setenv("STREAMFLOW_API_KEYS_DIR", str(folder) if setting is None else setting)
-    monkeypatch.setattr("api.__main__.serve", lambda *_: pytest.fail("it serves"))
-    monkeypatch.setattr("api.__main__.logs.configure", lambda: None)
-    monkeypatch.setattr("api.__main__.signal.signal", lambda *_: None)
+    monkeypatch.setattr("streamflow.serving.serve", lambda *_: pytest.fail("it serves"))
+    monkeypatch.setattr("streamflow.serving.logs.configure", lambda: None)
+    monkeypatch.setattr("streamflow.serving.signal.signal", lambda *_: None)
     assert main(["--port", "0"]) == 2
     out = capsys.readouterr()
     assert out.err.count("\n") == 1

@@ -34,24 +34,6 @@ def _short_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("STREAMFLOW_CONNECT_TIMEOUT_S", "2")
 
 
-@pytest.fixture
-def disconnect(databases: Any, server: dict[str, str], copy: str) -> Callable[[bool], None]:
-    """Ends all connections to `copy`, and lets new ones in or not."""
-
-    def act(allow: bool) -> None:
-        with databases.admin(server) as connection:
-            connection.execute(
-                sql.SQL("ALTER DATABASE {} ALLOW_CONNECTIONS {}").format(
-                    sql.Identifier(copy), sql.Literal(allow)
-                )
-            )
-            connection.execute(
-                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [copy]
-            )
-
-    return act
-
-
 def test_a_service_without_anything_applied_becomes_ready_by_itself(
     empty_database: str, small_months: Path
 ) -> None:

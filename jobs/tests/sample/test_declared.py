@@ -1,4 +1,4 @@
-"""What a team declares in its snapshots.py is in the months that are generated, by itself."""
+"""Generated months have the columns that a team declares in its snapshots.py, by themselves."""
 
 import csv
 import hashlib

@@ -43,7 +43,7 @@ def test_a_fee_that_is_a_fifth_higher_is_named(january, planted):
 
 
 def drift_kept() -> set[tuple[str | None, str | None]]:
-    """What the database says of the newest month of the subscriptions."""
+    """The columns and measures that drifted in the newest month of the subscriptions."""
     query = """
         SELECT column_name, measure FROM ops.status_of_drift
         WHERE table_name = 'subscriptions_profile_snapshots'"""

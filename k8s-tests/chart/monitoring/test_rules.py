@@ -43,7 +43,7 @@ KINDS = {
 DRIFT = """
     INSERT INTO ops.drift SELECT table_name, as_of, 'monthly_fee', 'psi', 1.4, 0.2, 'dearer'
     FROM ops.statistics_months WHERE table_name = 'subscriptions_profile_snapshots'"""
-"""What an ingest writes of a month in which a distribution has changed."""
+"""The row that an ingest writes of a month in which a distribution has changed."""
 
 
 @pytest.fixture

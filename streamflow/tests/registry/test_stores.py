@@ -24,7 +24,7 @@ OTHER_REGISTRY = {"registry_type": "sql", "path": "postgresql+streamflow://?sear
 
 
 def read(folder: Path, **changed: object) -> OwnStores | None:
-    """What a file says that has the least, and these parts."""
+    """The stores of a file that has the least, and these parts."""
     (folder / "feature_store.yaml").write_text(yaml.safe_dump(LEAST | changed))
     return own_stores(folder)
 

@@ -33,7 +33,6 @@ class Database:
     def __init__(self, chosen: ExplorerSettings) -> None:
         self._session = (
             ("statement_timeout", f"{chosen.statement_timeout_s}s"),
-            ("default_transaction_read_only", "on"),
             ("jit", "off"),  # compiling takes longer than it saves
             options.UTC,
             options.CHECKED,

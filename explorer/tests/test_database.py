@@ -1,5 +1,6 @@
 """A database that is empty, away, slow, locked, or another project's."""
 
+import contextlib
 import threading
 import time
 from collections.abc import Iterator
@@ -9,12 +10,34 @@ from typing import Any
 import psycopg
 import pytest
 
+from drills.pooler import Pooler
+from explorer.database import Database
+from explorer.settings import ExplorerSettings
 from explorer.tests.conftest import any_user, page, serving, statement
 from explorer.tests.html import faults, parsed
+from streamflow.errors import StreamflowError
 from streamflow.registry.messages import CLASSES
 
 pytestmark = pytest.mark.filterwarnings("ignore:On demand feature view is:RuntimeWarning")
 SHOP = Path(__file__).parents[2] / "examples" / "shop"
+
+
+@pytest.mark.parametrize("is_pooled", [False, True])
+def test_nothing_can_be_written_by_its_connections(is_pooled, monkeypatch, server, filled):
+    with contextlib.ExitStack() as stack:
+        if is_pooled:
+            pooler = stack.enter_context(Pooler(server, size=2))
+            for name, value in pooler.environment.items():
+                monkeypatch.setenv(name, value)
+        database = Database(ExplorerSettings())
+        database.open()
+        stack.callback(database.close)
+        for writing in ("DELETE FROM ops.runs", "CREATE TABLE public.mine ()"):
+            with (
+                pytest.raises(StreamflowError, match="read-only"),
+                database.reading() as connection,
+            ):
+                connection.execute(writing)
 
 
 def test_a_database_that_goes_away_is_said_and_pages_come_back_with_it(disconnect):

@@ -70,6 +70,14 @@ def test_every_answer_forbids_what_is_not_the_explorers_own(client, path, status
     assert (head.status_code, head.content) == (status, b"")
 
 
+def test_a_page_may_load_nothing_from_another_address(client):
+    given = client.get("/").headers["content-security-policy"].split("; ")
+    allowed = {name: set(sources) for name, *sources in (one.split() for one in given)}
+    assert allowed["default-src"] == allowed["frame-ancestors"] == allowed["base-uri"] == {"'none'"}
+    assert set().union(*allowed.values()) <= {"'none'", "'self'", "data:"}
+    assert allowed["script-src"] == allowed["style-src"] == {"'self'"}
+
+
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE"])
 @pytest.mark.parametrize("path", ["/", "/users", "/runs/1", "/services/churn_v1"])
 def test_nothing_but_reading_is_answered(client, method, path):

@@ -120,8 +120,9 @@ docs: $(STAMP) ## Write what docs/ has of commands, requests, declared tables an
 	@$(BIN)/python docs/architecture.py
 
 lock: $(STAMP) ## Resolve requirements/*.txt anew from pyproject.toml
-	$(LOCK) pyproject.toml --extra api --extra jobs --extra spark --group dev -o requirements/dev.txt
+	$(LOCK) pyproject.toml --extra api --extra explorer --extra jobs --extra spark --group dev -o requirements/dev.txt
 	$(LOCK) pyproject.toml --extra api --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/api.txt
+	$(LOCK) pyproject.toml --extra explorer --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/explorer.txt
 	$(LOCK) pyproject.toml --extra jobs --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/jobs.txt
 	echo uv | $(LOCK) -c requirements/dev.txt - -o requirements/uv.txt
 	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt

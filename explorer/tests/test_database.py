@@ -1,6 +1,7 @@
 """A database that is empty, away, slow, locked, or another project's."""
 
 import contextlib
+import re
 import threading
 import time
 from collections.abc import Iterator
@@ -38,6 +39,33 @@ def test_nothing_can_be_written_by_its_connections(is_pooled, monkeypatch, serve
                 database.reading() as connection,
             ):
                 connection.execute(writing)
+
+
+def test_its_own_role_sees_on_every_page_what_a_superuser_sees(
+    databases, server, filled_template, monkeypatch
+):
+    from jobs.tests.acting import PASSWORDS, acting, db_roles, done, roles_of_their_own
+
+    for name, value in PASSWORDS.items():
+        monkeypatch.setenv(name, value)
+    with (
+        roles_of_their_own(databases, server) as names,
+        databases.database_of(server, filled_template, monkeypatch),
+    ):
+        paths = ["/", "/features", "/features?q=fee", "/views/subs_profile_fv", "/runs", "/runs/1"]
+        paths += ["/features/subs_profile_fv/monthly_fee", "/services/churn_v1"]
+        paths += [f"/users?id={any_user()}"]
+        done(db_roles(names))
+        with serving() as client:
+            expected = {path: without_ages(page(client, path).main.text) for path in paths}
+        with acting(names.viewer), serving() as client:
+            found = {path: without_ages(page(client, path).main.text) for path in paths}
+        assert found == expected
+
+
+def without_ages(text: str) -> str:
+    """The text of a page without the seconds that passed since something happened."""
+    return re.sub(r"\d+ (second|minute)s?( ago)?", "", text)
 
 
 def test_a_database_that_goes_away_is_said_and_pages_come_back_with_it(disconnect):

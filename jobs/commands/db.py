@@ -54,16 +54,17 @@ def db_roles(
     writer: Annotated[str, typer.Option(help="Role that ingests and materializes.")] = Names.writer,
     trainer: Annotated[str, typer.Option(help="Role that builds training sets.")] = Names.trainer,
     reader: Annotated[str, typer.Option(help="Role of the API.")] = Names.reader,
+    viewer: Annotated[str, typer.Option(help="Role of the explorer.")] = Names.viewer,
 ) -> None:
-    """Create or update four roles with no more rights than their commands need.
+    """Create or update five roles with no more rights than their commands need.
 
     Their passwords come from STREAMFLOW_OWNER_PASSWORD, STREAMFLOW_WRITER_PASSWORD,
-    STREAMFLOW_TRAINER_PASSWORD and STREAMFLOW_READER_PASSWORD. Run it as a superuser, or as a
-    role that has CREATEROLE and owns the database. STREAMFLOW_OWNER_LOGIN and so on name logins
-    that become the roles; without them the roles log in themselves.
+    STREAMFLOW_TRAINER_PASSWORD, STREAMFLOW_READER_PASSWORD and STREAMFLOW_VIEWER_PASSWORD. Run it
+    as a superuser, or as a role that has CREATEROLE and owns the database. STREAMFLOW_OWNER_LOGIN
+    and so on name logins that become the roles; without them the roles log in themselves.
     """
     with reporting():
-        names, given = Names(owner, writer, trainer, reader), passwords()
+        names, given = Names(owner, writer, trainer, reader, viewer), passwords()
         waiting.wait_for("database")
         for line in roles.set_up(names, given):
             console.say(line)

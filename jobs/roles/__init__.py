@@ -1,1 +1,1 @@
-"""The four database roles and their rights."""
+"""The five database roles and their rights."""

@@ -30,7 +30,7 @@ def require_rights(connection: Connection, names: list[str]) -> None:
 
 
 def require_plain(connection: Connection, names: dict[str, str]) -> None:
-    """Refuses existing roles that have rights which the four roles must not have.
+    """Refuses existing roles that have rights which the five roles must not have.
 
     Args:
         names: of roles and of their logins, each with the role that it may become.
@@ -87,7 +87,7 @@ UNRULED = """
     SELECT format('GRANT %%I TO %%s WITH ADMIN OPTION', rolname, %(user)s::text) FROM pg_roles
     WHERE rolname = ANY(%(names)s) AND NOT pg_has_role(oid, 'MEMBER WITH ADMIN OPTION')
     ORDER BY 1"""
-"""Statements that let the current role change those of the four roles that exist."""
+"""Statements that let the current role change those of the five roles that exist."""
 
 PRIVILEGED = """
     SELECT rolname, concat_ws(', ',

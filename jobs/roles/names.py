@@ -15,7 +15,7 @@ NAME = re.compile(r"[\w.@-]{1,63}", re.ASCII)
 
 @dataclass(frozen=True)
 class Names:
-    """The four roles.
+    """The five roles.
 
     Raises:
         ConfigurationError: a name is not allowed, or given twice.
@@ -29,6 +29,8 @@ class Names:
     """Runs `training-set` and `verify`."""
     reader: str = "streamflow_reader"
     """The API."""
+    viewer: str = "streamflow_viewer"
+    """The explorer."""
 
     def __post_init__(self) -> None:
         require_names([*astuple(self)])
@@ -42,7 +44,7 @@ def require_names(names: list[str]) -> None:
                 f"{shorten(name)} is no role's name: up to 63 of a-z, A-Z, 0-9, _, -, ., @"
             )
         if names.count(name) > 1:
-            raise ConfigurationError(f"role {name} is named twice; the four must differ")
+            raise ConfigurationError(f"role {name} is named twice; the five must differ")
 
 
 class Passwords(BaseSettings):
@@ -59,16 +61,18 @@ class Passwords(BaseSettings):
     writer_password: SecretStr
     trainer_password: SecretStr
     reader_password: SecretStr
+    viewer_password: SecretStr
     owner_login: str = ""
     writer_login: str = ""
     trainer_login: str = ""
     reader_login: str = ""
+    viewer_login: str = ""
     former_login_s: int = Field(3600, ge=0)
     """Seconds for which the former login works on when there is another one."""
 
 
 def passwords() -> Passwords:
-    """The four passwords of the environment.
+    """The five passwords of the environment.
 
     Raises:
         ConfigurationError: naming every variable that is missing.
@@ -77,7 +81,7 @@ def passwords() -> Passwords:
 
 
 def logins_of(names: Names, given: Passwords) -> dict[str, Login]:
-    """The login of each of the four roles, by part.
+    """The login of each of the five roles, by part.
 
     Raises:
         ConfigurationError: a login's name is not allowed, or another role's.

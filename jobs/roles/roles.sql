@@ -1,15 +1,15 @@
 -- Who may do what: {owner} applies, {writer} ingests, materializes, audits and notes backups,
--- {trainer} builds training sets, {reader} is the API. `streamflow db roles` runs this file in one
--- transaction, with names in place of the braces, and then makes {owner} the owner of all that is
--- in the schemas. It may run again on any older version of it: what a role was granted besides is
--- taken away.
+-- {trainer} builds training sets, {reader} is the API, {viewer} the explorer. `streamflow db roles`
+-- runs this file in one transaction, with names in place of the braces, and then makes {owner} the
+-- owner of all that is in the schemas. It may run again on any older version of it: what a role was
+-- granted besides is taken away.
 -- Tables that `apply` makes later have their rights by default; in `ops` none have any, since
 -- each of its tables is for other roles. A new one there needs a line here.
 
 -- The database. CREATE is for the CREATE SCHEMA IF NOT EXISTS of the migrations, which PostgreSQL
 -- refuses without it although the schemas are there.
-REVOKE ALL ON DATABASE {database} FROM PUBLIC, {writer}, {trainer}, {reader};
-GRANT CONNECT ON DATABASE {database} TO {owner}, {writer}, {trainer}, {reader};
+REVOKE ALL ON DATABASE {database} FROM PUBLIC, {writer}, {trainer}, {reader}, {viewer};
+GRANT CONNECT ON DATABASE {database} TO {owner}, {writer}, {trainer}, {reader}, {viewer};
 GRANT TEMPORARY ON DATABASE {database} TO {owner}, {writer}, {trainer};
 GRANT CREATE ON DATABASE {database} TO {owner};
 
@@ -62,45 +62,49 @@ CREATE OR REPLACE TRIGGER keep_definition BEFORE UPDATE ON registry.stream_featu
 -- was closed before.
 DO $$ BEGIN
     IF (SELECT pg_has_role(nspowner, 'USAGE') FROM pg_namespace WHERE nspname = 'public') THEN
-        REVOKE ALL ON SCHEMA public FROM PUBLIC, {owner}, {writer}, {trainer}, {reader};
+        REVOKE ALL ON SCHEMA public FROM
+            PUBLIC, {owner}, {writer}, {trainer}, {reader}, {viewer};
     END IF;
 END $$;
-REVOKE ALL ON SCHEMA source, registry, online, ops FROM PUBLIC, {writer}, {trainer}, {reader};
-GRANT USAGE ON SCHEMA source, registry TO {writer}, {trainer};
-GRANT USAGE ON SCHEMA online TO {writer}, {reader};
-GRANT USAGE ON SCHEMA ops TO {writer}, {trainer}, {reader};
+REVOKE ALL ON SCHEMA source, registry, online, ops
+    FROM PUBLIC, {writer}, {trainer}, {reader}, {viewer};
+GRANT USAGE ON SCHEMA source, registry TO {writer}, {trainer}, {viewer};
+GRANT USAGE ON SCHEMA online TO {writer}, {reader}, {viewer};
+GRANT USAGE ON SCHEMA ops TO {writer}, {trainer}, {reader}, {viewer};
 
 -- Where Spark's executors put rows, as {writer}, until they are merged. A run's tables are its own.
 ALTER SCHEMA streamflow_staging OWNER TO {owner};
-REVOKE ALL ON SCHEMA streamflow_staging FROM PUBLIC, {writer}, {trainer}, {reader};
+REVOKE ALL ON SCHEMA streamflow_staging FROM PUBLIC, {writer}, {trainer}, {reader}, {viewer};
 GRANT USAGE, CREATE ON SCHEMA streamflow_staging TO {writer};
 
 -- Tables that are there. Nothing but a person, as {owner}, deletes rows. MAINTAIN is for the
 -- ANALYZE that ends an ingest.
 REVOKE ALL ON ALL TABLES IN SCHEMA source, registry, online, ops
-    FROM PUBLIC, {writer}, {trainer}, {reader};
+    FROM PUBLIC, {writer}, {trainer}, {reader}, {viewer};
 REVOKE ALL ON ALL SEQUENCES IN SCHEMA source, registry, online, ops
-    FROM PUBLIC, {writer}, {trainer}, {reader};
+    FROM PUBLIC, {writer}, {trainer}, {reader}, {viewer};
 REVOKE ALL ON ALL ROUTINES IN SCHEMA source, registry, online, ops
-    FROM PUBLIC, {writer}, {trainer}, {reader};
+    FROM PUBLIC, {writer}, {trainer}, {reader}, {viewer};
 GRANT SELECT, INSERT, UPDATE, MAINTAIN ON ALL TABLES IN SCHEMA source TO {writer};
-GRANT SELECT ON ALL TABLES IN SCHEMA source TO {trainer};
-GRANT SELECT ON ALL TABLES IN SCHEMA registry TO {writer}, {trainer};
+GRANT SELECT ON ALL TABLES IN SCHEMA source TO {trainer}, {viewer};
+GRANT SELECT ON ALL TABLES IN SCHEMA registry TO {writer}, {trainer}, {viewer};
 GRANT SELECT, INSERT, UPDATE ON ALL TABLES IN SCHEMA online TO {writer};
-GRANT SELECT ON ALL TABLES IN SCHEMA online TO {reader};
+GRANT SELECT ON ALL TABLES IN SCHEMA online TO {reader}, {viewer};
 
 -- Tables to come.
 ALTER DEFAULT PRIVILEGES FOR ROLE {owner} REVOKE EXECUTE ON ROUTINES FROM PUBLIC;
 ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA source, registry, online, ops
-    REVOKE ALL ON TABLES FROM PUBLIC, {writer}, {trainer}, {reader};
+    REVOKE ALL ON TABLES FROM PUBLIC, {writer}, {trainer}, {reader}, {viewer};
 ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA source
     GRANT SELECT, INSERT, UPDATE, MAINTAIN ON TABLES TO {writer};
-ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA source GRANT SELECT ON TABLES TO {trainer};
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA source
+    GRANT SELECT ON TABLES TO {trainer}, {viewer};
 ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA registry
-    GRANT SELECT ON TABLES TO {writer}, {trainer};
+    GRANT SELECT ON TABLES TO {writer}, {trainer}, {viewer};
 ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA online
     GRANT SELECT, INSERT, UPDATE ON TABLES TO {writer};
-ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA online GRANT SELECT ON TABLES TO {reader};
+ALTER DEFAULT PRIVILEGES FOR ROLE {owner} IN SCHEMA online
+    GRANT SELECT ON TABLES TO {reader}, {viewer};
 
 -- What a materialization records in Feast's registry; see ops.keep_definition.
 GRANT UPDATE (feature_view_proto, last_updated_timestamp)
@@ -130,14 +134,18 @@ GRANT SELECT, UPDATE ON ops.runs TO {writer}, {trainer};
 GRANT INSERT (command, parameters, versions) ON ops.runs TO {writer}, {trainer};
 GRANT SELECT ON ops.ledger TO {writer}, {trainer};
 GRANT EXECUTE ON FUNCTION ops.tidy TO {writer}, {trainer};
--- Nobody's are ops.run_totals and ops.project_totals, which a trigger writes, and
--- ops.further_catalogs: views read them with the owner's rights.
+GRANT SELECT ON ops.migrations, ops.catalog, ops.catalogs, ops.contracts, ops.materializations,
+    ops.skew, ops.runs, ops.ledger, ops.project_totals, ops.statistics_months, ops.statistics,
+    ops.drift, ops.status_of_views, ops.status_of_drift TO {viewer};
+-- Nobody writes ops.run_totals and ops.project_totals but a trigger. Those and ops.further_catalogs
+-- are read by views, with the owner's rights.
 
 -- The ledger's rows: a role enters runs of its own commands, and ends those that have not ended;
 -- also one that was taken for killed, because its connection was lost.
 ALTER TABLE ops.runs ENABLE ROW LEVEL SECURITY;
 DROP POLICY IF EXISTS anybody_reads ON ops.runs;
-CREATE POLICY anybody_reads ON ops.runs FOR SELECT TO {writer}, {trainer} USING (true);
+CREATE POLICY anybody_reads ON ops.runs FOR SELECT TO {writer}, {trainer}, {viewer}
+    USING (true);
 DROP POLICY IF EXISTS writer_enters ON ops.runs;
 CREATE POLICY writer_enters ON ops.runs FOR INSERT TO {writer}
     WITH CHECK (command IN ('ingest', 'materialize', 'audit', 'backup', 'snapshot-export'));

@@ -1,4 +1,4 @@
-"""Four database roles, each with the rights that its commands need and no more.
+"""Five database roles, each with the rights that its commands need and no more.
 
 roles.sql says which rights. Idempotent, in one transaction: a second run sets the
 passwords anew and takes away what was granted besides; a killed one leaves what was there.
@@ -78,6 +78,7 @@ def attempt(names: Names, logins: dict[str, Login]) -> list[str]:
         f"{made['writer']}; may ingest and materialize",
         f"{made['trainer']}; may build training sets",
         f"{made['reader']}; may read online features",
+        f"{made['viewer']}; may read everything and write nothing",
     ]
 
 

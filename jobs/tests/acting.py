@@ -35,6 +35,7 @@ PASSWORDS = {
     "STREAMFLOW_WRITER_PASSWORD": "of-the-writer",
     "STREAMFLOW_TRAINER_PASSWORD": "of-the-trainer",
     "STREAMFLOW_READER_PASSWORD": "of-the-reader",
+    "STREAMFLOW_VIEWER_PASSWORD": "of-the-viewer",
 }
 
 
@@ -53,8 +54,9 @@ def databases_of(pytestconfig: pytest.Config) -> Any:
 @contextmanager
 def roles_of_their_own(databases: Any, server: dict[str, str]) -> Iterator[Names]:
     """Names that nobody else on the server has; the roles are dropped at the end."""
-    part = f"test_{os.getpid()}_{uuid.uuid4().hex[:8]}"
-    names = Names(f"{part}_owner", f"{part}_writer", f"{part}_trainer", f"{part}_reader")
+    begin = f"test_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    parts = ("owner", "writer", "trainer", "reader", "viewer")
+    names = Names(*(f"{begin}_{one}" for one in parts))
     with databases.admin(server) as connection:
         found = connection.execute(
             "SELECT rolname FROM pg_roles WHERE rolname ~ '^test_\\d+_[0-9a-f]{8}_'"
@@ -66,7 +68,7 @@ def roles_of_their_own(databases: Any, server: dict[str, str]) -> Iterator[Names
         yield names
     finally:
         with databases.admin(server) as connection:
-            for name in [*astuple(names), f"{part}_admin", f"{part}_other"]:
+            for name in [*astuple(names), f"{begin}_admin", f"{begin}_other"]:
                 drop(connection, name)
 
 

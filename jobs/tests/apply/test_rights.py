@@ -37,7 +37,7 @@ def refused(user: str, owner: str) -> None:
     assert execute(EVERYTHING) == before
 
 
-@pytest.mark.parametrize("part", ["writer", "trainer", "reader"])
+@pytest.mark.parametrize("part", ["writer", "trainer", "reader", "viewer"])
 @pytest.mark.parametrize("is_changed", [False, True], ids=["as it is", "changed"])
 def test_a_role_that_is_not_the_owner_is_told_who_is(
     names: Names,

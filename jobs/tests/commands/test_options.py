@@ -33,7 +33,7 @@ SINGLE = {
     "audit": ["--users", "--seed", "--service", "--url", "--threshold"],
     "wait": ["--for"],
     "runs": ["--limit"],
-    "db roles": ["--owner", "--writer", "--trainer", "--reader"],
+    "db roles": ["--owner", "--writer", "--trainer", "--reader", "--viewer"],
     "backup store": ["--to", "--prefix", "--keep"],
     "restore prepare": ["--from", "--prefix"],
 }

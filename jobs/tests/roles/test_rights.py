@@ -1,4 +1,4 @@
-"""Four roles: each can do its work, tried end to end, and nothing else, tried one by one."""
+"""Five roles: each can do its work, tried end to end, and nothing else, tried one by one."""
 
 import contextlib
 import io
@@ -276,6 +276,25 @@ RIGHTS = {
         "ops.status_of_projects": "SELECT",
         "ops.status_of_views": "SELECT",
     },
+    "viewer": {
+        "source": "SELECT",
+        "registry": "SELECT",
+        "online": "SELECT",
+        "ops.catalog": "SELECT",
+        "ops.catalogs": "SELECT",
+        "ops.contracts": "SELECT",
+        "ops.drift": "SELECT",
+        "ops.ledger": "SELECT",
+        "ops.materializations": "SELECT",
+        "ops.migrations": "SELECT",
+        "ops.project_totals": "SELECT",
+        "ops.runs": "SELECT",
+        "ops.skew": "SELECT",
+        "ops.statistics": "SELECT",
+        "ops.statistics_months": "SELECT",
+        "ops.status_of_drift": "SELECT",
+        "ops.status_of_views": "SELECT",
+    },
 }
 """By role: rights on the tables of a schema, or on one table."""
 
@@ -287,6 +306,7 @@ COLUMNS = {
     },
     "trainer": {"ops.runs": "INSERT: command parameters versions"},
     "reader": {},
+    "viewer": {},
 }
 """By role: rights on columns of a table that it does not have on the whole table."""
 
@@ -331,7 +351,7 @@ def test_the_writer_makes_and_drops_the_tables_of_staging_which_nobody_else_read
 ) -> None:
     execute("CREATE UNLOGGED TABLE streamflow_staging.run_1_0 (user_id text)", role=used.writer)
     execute("INSERT INTO streamflow_staging.run_1_0 VALUES ('1')", role=used.writer)
-    for role in (used.trainer, used.reader):
+    for role in (used.trainer, used.reader, used.viewer):
         with pytest.raises(
             InsufficientPrivilege, match="permission denied for schema streamflow_staging"
         ):
@@ -425,6 +445,21 @@ REFUSED = {
         "ALTER TABLE ops.runs DISABLE ROW LEVEL SECURITY",
         "SET session_replication_role = replica",
     ],
+    "viewer": [
+        "INSERT INTO source.users (user_id) VALUES ('x')",
+        "DELETE FROM source.users",
+        "UPDATE online.\"streamflow:user_id\" SET user_id = 'x'",
+        "UPDATE registry.feature_views SET last_updated_timestamp = 0",
+        "UPDATE ops.catalog SET version = 9",
+        "DELETE FROM ops.runs",
+        "UPDATE ops.runs SET outcome = 'done'",
+        "SELECT ops.end_contract('streamflow', 'churn_v1', '210c99bb71d5f508')",
+        "SELECT ops.tidy(400)",
+        "CREATE TEMPORARY TABLE mine (n bigint)",
+        "CREATE TABLE public.mine ()",
+        "CREATE TABLE streamflow_staging.mine ()",
+        "CREATE SCHEMA mine",
+    ],
     "owner": [
         "CREATE ROLE mine",
         "CREATE DATABASE mine",
@@ -516,7 +551,7 @@ def test_the_writer_cannot_smuggle_in_what_is_no_entry(used: Names, text: bytes)
         execute(CHANGE, text, role=used.writer)
 
 
-def test_a_role_that_is_none_of_the_four_cannot_connect(used: Names) -> None:
+def test_a_role_that_is_none_of_the_five_cannot_connect(used: Names) -> None:
     other = used.owner.replace("_owner", "_other")
     execute(f"CREATE ROLE {other} LOGIN")
     with pytest.raises(psycopg.OperationalError, match="permission denied for database"):

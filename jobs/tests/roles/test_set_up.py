@@ -62,17 +62,17 @@ def state() -> list[list[str]]:
 
 
 def roles_there(names: Names) -> int:
-    """Returns how many of the four roles exist."""
+    """Returns how many of the five roles exist."""
     query = "SELECT count(*) FROM pg_roles WHERE rolname = ANY(%s)"
     return int(execute(query, list(astuple(names)))[0][0])
 
 
 def test_a_second_run_changes_nothing_but_the_passwords(names: Names, database: str) -> None:
     first = done(db_roles(names)).stdout
-    assert re.findall(r": (\w+), password set", first) == ["created"] * 4
+    assert re.findall(r": (\w+), password set", first) == ["created"] * 5
     before = state()
     second = done(db_roles(names)).stdout
-    assert re.findall(r": (\w+), password set", second) == ["updated"] * 4
+    assert re.findall(r": (\w+), password set", second) == ["updated"] * 5
     assert "0 objects handed over" in second
     assert state() == before
 
@@ -115,7 +115,7 @@ def test_missing_passwords_are_all_named(
     ("changed", "said"),
     [
         ({"owner": "postgres"}, "role postgres has more than it may have: SUPERUSER, CREATEROLE,"),
-        ({"owner": "same", "reader": "same"}, "role same is named twice; the four must differ"),
+        ({"owner": "same", "reader": "same"}, "role same is named twice; the five must differ"),
         ({"writer": ""}, "'' is no role's name"),
         ({"writer": "a\n$$; DROP TABLE"}, r"'a\n$$; DROP TABLE' is no role's name"),
         ({"writer": "w" * 64}, f"'{'w' * 64}' is no role's name"),
@@ -167,7 +167,7 @@ def test_a_role_with_createrole_that_owns_the_database_is_enough(
         f"CREATE ROLE {admin} LOGIN CREATEROLE; ALTER DATABASE {empty_database} OWNER TO {admin}"
     )
     with acting(admin):
-        done(streamflow("apply"))  # in use as one role before there are four
+        done(streamflow("apply"))  # in use as one role before there are five
         done(db_roles(names))
         before = state()
         done(db_roles(names))

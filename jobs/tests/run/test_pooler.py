@@ -3,6 +3,7 @@
 import threading
 import time
 from collections.abc import Iterator
+from dataclasses import astuple
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -266,7 +267,7 @@ def test_a_lock_that_was_lost_meanwhile_is_told(database: str, pooler: Pooler) -
 def test_roles_are_made_and_used(
     names: Names, database: str, server: dict[str, str], small_months: Path
 ) -> None:
-    users = ["postgres", names.owner, names.writer, names.trainer, names.reader]
+    users = ["postgres", *astuple(names)]
     with Pooler(server, size=3, users=users) as pooler, pytest.MonkeyPatch.context() as patch:
         for name, value in pooler.environment.items():
             patch.setenv(name, value)

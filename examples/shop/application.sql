@@ -100,6 +100,7 @@ DELETE FROM shop.customer_days WHERE day < now() - interval '28 days';
 DELETE FROM shop.product_hours WHERE hour < now() - interval '28 days';
 
 -- The store reads the tables, in a cluster by roles of its own. PUBLIC is whoever may connect to this database; an
--- application grants it to the owner, the writer and the trainer of the store instead.
+-- application grants it to the owner, the writer, the trainer and the viewer of the
+-- store instead.
 GRANT USAGE ON SCHEMA shop TO PUBLIC;
 GRANT SELECT ON ALL TABLES IN SCHEMA shop TO PUBLIC;

@@ -6,7 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 
@@ -59,22 +59,28 @@ def missing() -> str:
 
 @dataclass(frozen=True)
 class Images:
-    """The tags of the two images, each named by its content."""
+    """The tags of the images, each named by its content."""
 
     api: str
+    explorer: str
     jobs: str
 
     @property
     def values(self) -> list[str]:
         """The images' tags as options of helm."""
-        return ["--set", f"api.image.tag={self.api}", "--set", f"jobs.image.tag={self.jobs}"]
+        return [f"--set={part}.image.tag={tag}" for part, tag in asdict(self).items()]
+
+    @property
+    def names(self) -> list[str]:
+        """The images' names with their tags."""
+        return [f"streamflow-{part}:{tag}" for part, tag in asdict(self).items()]
 
 
 def build() -> Images:
-    """Builds both images, tagged by their content, so that another content has another name."""
+    """Builds the images, tagged by their content, so that another content has another name."""
     commit = run("git", "-C", ROOT, "describe", "--always", "--dirty=+", "--exclude=*").strip()
     tags = {}
-    for part in ("api", "jobs"):
+    for part in ("api", "explorer", "jobs"):
         command = ["docker", "build", "--quiet", "--file", str(ROOT / "images" / "Dockerfile")]
         command += ["--target", part, "--build-arg", f"COMMIT={commit}", str(ROOT)]
         image = run(*command, timeout=1800).strip()
@@ -140,7 +146,7 @@ class Cluster:
         images = build()
         if not run("docker", "images", "--quiet", POSTGRES_IMAGE):
             run("docker", "pull", POSTGRES_IMAGE, timeout=1800)
-        self.load(f"streamflow-api:{images.api}", f"streamflow-jobs:{images.jobs}", POSTGRES_IMAGE)
+        self.load(*images.names, POSTGRES_IMAGE)
         return images
 
 

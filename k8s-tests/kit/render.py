@@ -22,15 +22,17 @@ MONTHS = [
 ]
 ROLES: dict[str, Any] = {
     f"postgres.roles.{role}.existingSecret": f"known-{role}"
-    for role in ("owner", "writer", "trainer", "reader")
+    for role in ("owner", "writer", "trainer", "reader", "viewer")
 }
 """Existing Secrets of the roles."""
 FULL: dict[str, Any] = {
     "postgres.auth.existingSecret": "known",
     **ROLES,
-    "postgres.parameters.max_connections": 180,
+    "postgres.parameters.max_connections": 190,
     "api.ingress.enabled": True,
     "api.ingress.hosts": ["features.example.com"],
+    "explorer.ingress.enabled": True,
+    "explorer.ingress.hosts": ["explorer.example.com"],
     "jobs.ingest.months": MONTHS,
     "jobs.ingest.pvc.claimName": "months",
     "jobs.trainingSet.datasets": [{"asOf": "2024-01-31"}],
@@ -44,6 +46,7 @@ FULL: dict[str, Any] = {
     "prefect.deployments.enabled": True,
     "tracing.endpoint": "http://collector.observability:4318",
     "networkPolicy.api.from": [{"podSelector": {"matchLabels": {"app": "ingress"}}}],
+    "networkPolicy.explorer.from": [{"podSelector": {"matchLabels": {"app": "ingress"}}}],
     "networkPolicy.jobs.egress": [{"ports": [{"port": 443}]}],
 }
 """Values that make something of everything, none of it generated."""

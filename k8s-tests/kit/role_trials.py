@@ -27,6 +27,7 @@ MAY = {
     "writer": [f"UPDATE {ONLINE} SET user_id = user_id", "SELECT FROM source.users"],
     "trainer": ["SELECT FROM source.users", "CREATE TEMPORARY TABLE witness (n bigint)"],
     "reader": [f"SELECT FROM {ONLINE}", "SELECT FROM ops.catalog", "SELECT FROM ops.contracts"],
+    "viewer": [f"SELECT FROM {ONLINE}", "SELECT FROM source.users", "SELECT FROM ops.runs"],
 }
 MAY_NOT = {
     "owner": [
@@ -60,6 +61,13 @@ MAY_NOT = {
         f"UPDATE {ONLINE} SET user_id = user_id",
         "CREATE TEMPORARY TABLE witness (n bigint)",
         "SET ROLE streamflow_writer",
+    ],
+    "viewer": [
+        "INSERT INTO source.users (user_id) VALUES ('witness')",
+        f"UPDATE {ONLINE} SET user_id = user_id",
+        "UPDATE ops.runs SET outcome = 'done'",
+        "CREATE TEMPORARY TABLE witness (n bigint)",
+        "SET ROLE streamflow_reader",
     ],
 }
 

@@ -15,7 +15,10 @@ pytestmark = pytest.mark.extended
 
 QUICK: dict[str, Any] = {
     "prefect.enabled": False,
-    **{f"{part}.resources.requests.cpu": "50m" for part in ("api", "jobs", "feast", "postgres")},
+    **{
+        f"{part}.resources.requests.cpu": "50m"
+        for part in ("api", "explorer", "jobs", "feast", "postgres")
+    },
     "jobs.ingest.sample.users": 50,
 }
 """Beside the example's values, so that this takes a minute; test_examples.py has Prefect."""
@@ -38,6 +41,7 @@ class ArgoCd:
             **QUICK,
             "image.registry": "",
             "api.image.tag": images.api,
+            "explorer.image.tag": images.explorer,
             "jobs.image.tag": images.jobs,
         }
         version = json.loads(cluster.kubectl("version", "--output", "json"))["serverVersion"]

@@ -21,7 +21,7 @@ def reaches(host, port):
 print(json.dumps([one for one in sys.argv[1:] if reaches(*one.rsplit(":", 1))]))
 """
 """Prints which of HOST:PORT… accept a connection."""
-PORTS = {"api": 80, "postgres": 5432, "prefect": 4200, "feast": 8888}
+PORTS = {"api": 80, "postgres": 5432, "prefect": 4200, "feast": 8888, "explorer": 8100}
 """The ports of the release's Services."""
 
 
@@ -62,6 +62,7 @@ REACHED: dict[str, set[str]] = {
     "neighbour": OUTSIDE | {"api"},
     "worker": {"postgres", "prefect"},
     "api": {"postgres"},
+    "explorer": {"postgres"},
     "feast": {"api", "postgres", "prefect"},
     "prefect": {"postgres"},
     "postgres": set(),
@@ -84,7 +85,8 @@ def observe(sample_release: Namespace, foreign: Namespace, chosen: Namespace) ->
     addresses = {address(where, name, PORTS[part]): part for part, where, name in services}
     addresses[address(foreign, "target", 8000)] = "elsewhere"
     addresses["10.96.0.1:443"] = "kubernetes"
-    pods = {part: (release, f"deploy/streamflow-{part}") for part in ("api", "feast", "prefect")}
+    parts = ("api", "explorer", "feast", "prefect")
+    pods = {part: (release, f"deploy/streamflow-{part}") for part in parts}
     pods |= {name: (release, name) for name in ("neighbour", "worker")}
     pods |= {"foreign": (foreign, "probe"), "chosen": (chosen, "probe")}
 
@@ -179,7 +181,9 @@ def test_a_stock_sdk_reads_where_the_database_is_out_of_reach(sample_release: Na
 
 
 @pytest.mark.usefixtures("on")
-@pytest.mark.parametrize(("part", "path"), [("feast", "/"), ("prefect", "/api/health")])
+@pytest.mark.parametrize(
+    ("part", "path"), [("explorer", "/"), ("feast", "/"), ("prefect", "/api/health")]
+)
 def test_a_person_sees_the_uis_through_a_port_forward(
     sample_release: Namespace, part: str, path: str
 ) -> None:

@@ -20,7 +20,7 @@ VALUES = [
     *("--set", "api.preStopSeconds=15", "--set", "api.terminationGracePeriodSeconds=40"),
 ]
 OFF = ("--set", "postgres.roles.enabled=false")
-ROLES = ("owner", "writer", "trainer", "reader")
+ROLES = ("owner", "writer", "trainer", "reader", "viewer")
 
 
 def psql(namespace: Namespace, statement: str) -> list[str]:
@@ -101,11 +101,12 @@ def test_a_role_does_its_work_and_is_refused_the_rest(namespace: Namespace, role
         assert outcome.startswith("refused: "), (statement, outcome)
 
 
-def test_the_api_has_the_readers_password_alone(namespace: Namespace) -> None:
+def test_each_pod_has_the_password_of_its_role_alone(namespace: Namespace) -> None:
     passwords = {role: role_of(namespace, role)["password"] for role in ROLES}
     admin = namespace.get("Secret", "streamflow-postgres")["data"]["password"]
     passwords["admin"] = decoded(admin)
-    for part, allowed in (("api", "reader"), ("feast", "writer"), ("prefect", "admin")):
+    of_parts = {"api": "reader", "explorer": "viewer", "feast": "writer", "prefect": "admin"}
+    for part, allowed in of_parts.items():
         variables = namespace.kubectl("exec", f"deploy/streamflow-{part}", "--", "env")
         assert {one for one, secret in passwords.items() if secret in variables} == {allowed}
 

@@ -16,6 +16,7 @@ longest suffix: a CronJob's name may have 52, a StatefulSet's 52, a Service's an
 
 {{- define "streamflow.api.name" -}}{{ include "streamflow.fullname" . }}-api{{- end }}
 {{- define "streamflow.api.headless" -}}{{ include "streamflow.api.name" . }}-headless{{- end }}
+{{- define "streamflow.explorer.name" -}}{{ include "streamflow.fullname" . }}-explorer{{- end }}
 {{- define "streamflow.feast.name" -}}{{ include "streamflow.fullname" . }}-feast{{- end }}
 {{- define "streamflow.flows.name" -}}{{ include "streamflow.fullname" . }}-flows{{- end }}
 {{- define "streamflow.jobs.name" -}}{{ include "streamflow.fullname" . }}-jobs{{- end }}

@@ -87,6 +87,9 @@ beside the others. Call with root and part.
 {{- define "streamflow.api.image" -}}
 {{ include "streamflow.image" (dict "image" .Values.api.image "registry" .Values.image.registry "tag" .Chart.AppVersion) }}
 {{- end }}
+{{- define "streamflow.explorer.image" -}}
+{{ include "streamflow.image" (dict "image" .Values.explorer.image "registry" .Values.image.registry "tag" .Chart.AppVersion) }}
+{{- end }}
 {{- define "streamflow.jobs.image" -}}
 {{ include "streamflow.image" (dict "image" .Values.jobs.image "registry" .Values.image.registry "tag" .Chart.AppVersion) }}
 {{- end }}

@@ -4,7 +4,7 @@ its mend. Those that are not about one part are in the folder validate.
 */}}
 {{- define "streamflow.validate" -}}
 {{- $faults := list -}}
-{{- range list "characters" "names" "definitions" "api" "jobs" "times" "schedules" "volumes" "quantities" "memory" "pods" "postgres" "prefect" "network" "generated" "cluster" -}}
+{{- range list "characters" "names" "definitions" "api" "explorer" "jobs" "times" "schedules" "volumes" "quantities" "memory" "pods" "postgres" "prefect" "network" "generated" "cluster" -}}
 {{- $faults = append $faults (include (printf "streamflow.validate.%s" .) $) -}}
 {{- end -}}
 {{- with $faults | join "\n" | splitList "\n" | compact -}}
@@ -37,6 +37,21 @@ its mend. Those that are not about one part are in the folder validate.
 {{- end }}
 {{- if and .ingress.enabled (not .ingress.hosts) }}
 - api.ingress is on, but has no host: set api.ingress.hosts, e.g. [features.example.com]
+{{- end }}
+{{- end -}}
+{{- end -}}
+{{- end }}
+
+{{- define "streamflow.validate.explorer" -}}
+{{- with .Values.explorer -}}
+{{- if .enabled -}}
+{{- range $name, $value := dict "SHOW_USERS" "explorer.showUsers" "POOL_SIZE" "explorer.poolSize" "STATEMENT_TIMEOUT_S" "explorer.statementTimeoutSeconds" "PROJECT" "api.project" }}
+{{- if hasKey ($.Values.explorer.settings | default dict) $name }}
+- explorer.settings.{{ $name }} has a value of its own: set {{ $value }} instead
+{{- end }}
+{{- end }}
+{{- if and .ingress.enabled (not .ingress.hosts) }}
+- explorer.ingress is on, but has no host: set explorer.ingress.hosts, e.g. [explorer.example.com]
 {{- end }}
 {{- end -}}
 {{- end -}}
@@ -181,6 +196,11 @@ its mend. Those that are not about one part are in the folder validate.
 {{- if ne .service.type "ClusterIP" }}{{ $outside = printf "api.service.type is %s" .service.type }}{{ end -}}
 {{- if and .enabled $outside (not $.Values.networkPolicy.api.from) }}
 - {{ $outside }}, but the API's NetworkPolicy lets nobody in from outside of the namespace; set networkPolicy.api.from to who comes in, e.g. [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress-nginx}}}], or [{ipBlock: {cidr: 0.0.0.0/0}}] for everybody
+{{- end }}
+{{- end -}}
+{{- with .Values.explorer -}}
+{{- if and .enabled .ingress.enabled (not $.Values.networkPolicy.explorer.from) }}
+- explorer.ingress is on, but the explorer's NetworkPolicy lets nobody in; set networkPolicy.explorer.from to who comes in, e.g. [{namespaceSelector: {matchLabels: {kubernetes.io/metadata.name: ingress-nginx}}}]
 {{- end }}
 {{- end -}}
 {{- $far := "" -}}

@@ -11,16 +11,16 @@ LIMIT = "postgres.resources.limits.memory"
 @pytest.mark.parametrize(
     ("value", "needed"),
     [
-        ({"postgres.parameters.shared_buffers": "2GB"}, 4358),
-        ({"postgres.parameters.shared_buffers": 131072}, 3334),  # of 8 kB
-        ({"postgres.parameters.shared_buffers": " 1.5 GB "}, 3846),
+        ({"postgres.parameters.shared_buffers": "2GB"}, 4628),
+        ({"postgres.parameters.shared_buffers": 131072}, 3604),  # of 8 kB
+        ({"postgres.parameters.shared_buffers": " 1.5 GB "}, 4116),
         ({"postgres.parameters.max_connections": 300}, 3916),
-        ({"postgres.parameters.work_mem": "16MB"}, 4366),
-        ({"postgres.parameters.work_mem": 16384}, 4366),  # of 1 kB
-        ({"postgres.parameters.maintenance_work_mem": "1GB"}, 5446),
-        ({"postgres.parameters.autovacuum_max_workers": 12}, 3142),
-        ({"postgres.shmSize": "2Gi"}, 4102),
-        ({LIMIT: "1Gi"}, 2566),
+        ({"postgres.parameters.work_mem": "16MB"}, 4996),
+        ({"postgres.parameters.work_mem": 16384}, 4996),  # of 1 kB
+        ({"postgres.parameters.maintenance_work_mem": "1GB"}, 5716),
+        ({"postgres.parameters.autovacuum_max_workers": 12}, 3412),
+        ({"postgres.shmSize": "2Gi"}, 4372),
+        ({LIMIT: "1Gi"}, 2836),
     ],
     ids=str,
 )

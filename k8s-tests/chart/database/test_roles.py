@@ -20,7 +20,7 @@ from kit.render import (
     render,
 )
 
-PARTS = ("owner", "writer", "trainer", "reader")
+PARTS = ("owner", "writer", "trainer", "reader", "viewer")
 ON = {"postgres.roles.enabled": True}
 
 
@@ -58,7 +58,8 @@ def users(values: dict[str, Any]) -> dict[str, list[str | None]]:
 
 
 def test_each_pod_uses_the_database_as_the_role_of_its_work() -> None:
-    admin, owner, writer, trainer, reader = "known", *(f"known-{part}" for part in PARTS)
+    admin = "known"
+    owner, writer, trainer, reader, viewer = (f"known-{part}" for part in PARTS)
     assert users(FULL) == {
         "api": [reader],
         "apply": [owner],
@@ -66,6 +67,7 @@ def test_each_pod_uses_the_database_as_the_role_of_its_work() -> None:
         "audit": [writer],
         "backup": [admin, writer],
         "backup-check": [None],
+        "explorer": [viewer],
         "feast": [writer, writer],
         "flows": [trainer, writer],
         "ingest": [writer],
@@ -97,13 +99,14 @@ def test_a_bundled_server_has_roles_and_an_external_one_where_asked(
     assert everybody == {"known", *(ROLES.values() if on else ())}
 
 
-def test_the_job_gets_all_four_logins_and_nobody_else_more_than_its_own() -> None:
+def test_the_job_gets_all_logins_and_nobody_else_more_than_its_own() -> None:
     manifests = pods(render(FULL))
     (job,) = [pod for name, pod in manifests.items() if "-roles-" in name]
     (container,) = job["spec"]["containers"]
     assert container["args"] == [
         *("db", "roles", "--owner", "streamflow_owner", "--writer", "streamflow_writer"),
         *("--trainer", "streamflow_trainer", "--reader", "streamflow_reader"),
+        *("--viewer", "streamflow_viewer"),
     ]
     variables = {one["name"]: one for one in container["env"]}
     for part in PARTS:
@@ -152,7 +155,7 @@ def test_generated_logins_are_kept(cluster: Stub) -> None:
     assert {part: one["username"] for part, one in secrets(first).items()} == {
         part: f"streamflow_{part}_a" for part in PARTS
     }
-    assert len({one["password"] for one in secrets(first).values()}) == 4
+    assert len({one["password"] for one in secrets(first).values()}) == 5
     for name, one in named(first, "Secret").items():
         assert one["metadata"]["annotations"]["helm.sh/resource-policy"] == "keep", name
     keep(cluster, first)
@@ -190,7 +193,13 @@ def test_other_names_are_other_logins(cluster: Stub) -> None:
 
 @pytest.mark.parametrize(
     ("part", "replaced"),
-    [("owner", set()), ("writer", {"feast", "flows"}), ("trainer", {"flows"}), ("reader", {"api"})],
+    [
+        ("owner", set()),
+        ("writer", {"feast", "flows"}),
+        ("trainer", {"flows"}),
+        ("reader", {"api"}),
+        ("viewer", {"explorer"}),
+    ],
 )
 def test_an_existing_secret_that_changed_replaces_the_pods_that_use_it(
     cluster: Stub, part: str, replaced: set[str]

@@ -82,5 +82,5 @@ def test_flux_gives_values_to_helm_that_the_chart_takes() -> None:
     images = set(re.findall(r"registry.example.com/team/streamflow-\w+:\S+", yaml.dump(manifests)))
     tag = spec["values"]["api"]["image"]["tag"]
     assert images == {
-        f"registry.example.com/team/streamflow-{part}:{tag}" for part in ("api", "jobs")
+        f"registry.example.com/team/streamflow-{part}:{tag}" for part in ("api", "explorer", "jobs")
     }

@@ -49,12 +49,16 @@ EXEMPT = {
         "A topology spread constraint does it, softly: on one node all pods must run there.",
     ),
     "deployment-replicas": (
-        "Deployment/streamflow-(feast|flows|prefect)",
+        "Deployment/streamflow-(explorer|feast|flows|prefect)",
         "A UI nobody's requests depend on; Prefect's server, and who serves flows, cannot be two.",
     ),
     "deployment-strategy": (
         "Deployment/streamflow-(feast|flows|prefect)",
         "Recreate: one at a time, for its volume (feast), its queues (prefect), its runs (flows).",
+    ),
+    "pod-probes-identical": (
+        "Deployment/streamflow-explorer",
+        "Both ask the process alone: where the database is away, its pages have to say so.",
     ),
 }
 OF_EXAMPLES = {

@@ -7,7 +7,7 @@ import pytest
 import yaml
 from kit.render import CHART, FULL, Manifest, containers, named, notes, pods, refusal, render
 
-PARTS = ["api", "jobs", "feast", "prefect", "postgres"]
+PARTS = ["api", "explorer", "jobs", "feast", "prefect", "postgres"]
 OPENSHIFT = CHART / "examples" / "openshift.yaml"
 
 
@@ -190,6 +190,7 @@ def test_the_servers_image_may_come_from_another_registry() -> None:
     }
     assert images == {
         "registry.example.com/team/streamflow-api:0.1.0",
+        "registry.example.com/team/streamflow-explorer:0.1.0",
         "registry.example.com/team/streamflow-jobs:0.1.0",
         "mirror/a/postgres:18",
     }

@@ -163,8 +163,8 @@ def test_a_volume_for_one_pod_is_refused() -> None:
 
 def test_its_connections_and_amounts_are_counted() -> None:
     few = {"postgres.parameters.max_connections": 9}
-    assert "may open 130; set it" in refusal(few)
-    assert "may open 144; set it" in refusal({**ON, **few})
+    assert "may open 138; set it" in refusal(few)
+    assert "may open 152; set it" in refusal({**ON, **few})
     assert render(ON)  # the default is enough
     amounts = {
         "prefect.deployments.resources": {

@@ -127,10 +127,10 @@ def test_sixty_months_are_one_job_and_one_jobs_connections() -> None:
     assert len([name for name in named(manifests, "Job") if re.search("|".join(KINDS), name)]) == 3
     few = {**values, **{key: value[:1] for key, value in values.items() if key not in EGRESS}}
     for month in (values, few):
-        assert "may open 148; set it" in refusal(
+        assert "may open 156; set it" in refusal(
             {**month, "postgres.parameters.max_connections": 9}
         )
-    assert "may open 130; set it" in refusal({"postgres.parameters.max_connections": 9})
+    assert "may open 138; set it" in refusal({"postgres.parameters.max_connections": 9})
 
 
 def test_the_notes_of_sixty_months_can_be_read(tmp_path: Path) -> None:

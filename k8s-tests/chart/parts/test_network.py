@@ -49,9 +49,10 @@ def test_who_reaches_whom() -> None:
     found = policies()
     into = {part: reached(one["ingress"], "from") for part, one in found.items()}
     out = {part: reached(one["egress"], "to") for part, one in found.items()}
-    clients = ("api", "feast", "jobs", "prefect", "test")
+    clients = ("api", "explorer", "feast", "jobs", "prefect", "test")
     assert into == {
         "api": {"namespace": {8000}},
+        "explorer": {},
         "feast": {},
         "jobs": {},
         "postgres": {part: {5432} for part in clients},
@@ -61,6 +62,7 @@ def test_who_reaches_whom() -> None:
     database = {"dns": {53}, "postgres": {5432}}
     assert out == {
         "api": database,
+        "explorer": database,
         "feast": {**database, "prefect": {4200}, "api": {8000}},
         "jobs": {**database, "prefect": {4200}},
         "postgres": {},
@@ -69,11 +71,11 @@ def test_who_reaches_whom() -> None:
     }
 
 
-@pytest.mark.parametrize("of", ["api", "metrics", "feast", "prefect", "postgres"])
+@pytest.mark.parametrize("of", ["api", "metrics", "explorer", "feast", "prefect", "postgres"])
 def test_who_is_named_is_let_in(of: str) -> None:
     part = "api" if of == "metrics" else of
     before, after = policies()[part], policies({f"networkPolicy.{of}.from": [PEER]})[part]
-    port = {"api": 8000, "feast": 8888, "prefect": 4200, "postgres": 5432}[part]
+    port = {"api": 8000, "explorer": 8100, "feast": 8888, "prefect": 4200, "postgres": 5432}[part]
     assert reached(after["ingress"], "from") == {
         **reached(before["ingress"], "from"),
         "witness": {port},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from kit.render import FULL, containers, named, pods, render
 
-PARTS = ["api", "feast", "jobs", "postgres", "prefect"]
+PARTS = ["api", "explorer", "feast", "jobs", "postgres", "prefect"]
 VALUES = FULL
 
 

@@ -119,7 +119,7 @@ def password(manifests: list[Manifest]) -> str:
 def test_a_generated_password_is_in_its_secret_alone(cluster: Stub) -> None:
     text = template(None, *cluster.options)
     secrets = named(parsed(text), "Secret").values()
-    assert len(secrets) == 5
+    assert len(secrets) == 6
     for secret in secrets:
         assert text.count(secret["data"]["password"]) == 1
     again = template(None, *cluster.options)
@@ -172,7 +172,7 @@ def test_without_a_cluster_two_renderings_are_the_same(cluster: Stub) -> None:
 
 def test_a_namespace_that_is_not_made_yet_is_no_missing_cluster(cluster: Stub) -> None:
     del cluster.objects["configmaps/kube-root-ca.crt"]
-    assert len(named(render(None, *cluster.options), "Secret")) == 5
+    assert len(named(render(None, *cluster.options), "Secret")) == 6
 
 
 def test_another_rotation_is_another_password_and_another_server_pod(cluster: Stub) -> None:

@@ -10,7 +10,7 @@ RESTORE = {
     "jobs.restore.request": "2026-02-02 volume lost",
 }
 SET = {"jobs.trainingSet.datasets": [{"asOf": "2024-01-31"}]}
-PARTS = ["api", "jobs", "feast", "prefect", "postgres"]
+PARTS = ["api", "explorer", "jobs", "feast", "prefect", "postgres"]
 MOUNT = [{"name": "mine", "mountPath": "/mine"}]
 
 CONTRADICTIONS: list[tuple[str, dict[str, Any], list[str]]] = [

@@ -7,7 +7,7 @@ import yaml
 from kit.render import CHART, refusal, render
 
 PLACES = [
-    *(f"{part}.resources" for part in ("api", "jobs", "feast", "prefect", "postgres")),
+    *(f"{part}.resources" for part in ("api", "explorer", "jobs", "feast", "prefect", "postgres")),
     *(f"jobs.{job}.resources" for job in ("apply", "ingest", "materialize", "audit", "backup")),
     *(f"jobs.{job}.resources" for job in ("trainingSet", "restore")),
 ]

@@ -9,7 +9,7 @@ MONTH = {"asOf": "2024-01-31", "source": "sample", "month": "month_000"}
 VERIFY = {**EXTERNAL, "postgres.external.sslmode": "verify-full"}
 
 IMPOSSIBLE: list[tuple[dict[str, Any], str]] = [
-    ({"postgres.parameters.max_connections": 100}, "may open 130; set it to 130 or more"),
+    ({"postgres.parameters.max_connections": 100}, "may open 138; set it to 138 or more"),
     ({"api.autoscaling.maxReplicas": 40}, "lower api.autoscaling.maxReplicas (40)"),
     ({"api.poolSize": 40}, "or api.poolSize (40)"),
     ({"api.resources.requests.cpu": None}, "set it, e.g. to 250m"),

@@ -89,7 +89,7 @@ valueFrom:
 {{- end }}
 
 {{/*
-libpq's variables, which every program of every part reads. Call with root and role: one of the four,
+libpq's variables, which every program of every part reads. Call with root and role: one of the five,
 `admin` for postgres.auth, or `none` for what does not use the database. Both name and password of
 a role are from its Secret, so that another password changes the spec of no Job.
 */}}
@@ -164,7 +164,7 @@ pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
 most, however long its list is; months, backfills and training sets have one each, and there are `apply`,
 two materializations and an audit. Who serves flows: one run at a time, and one that keeps others from
 serving them, for each of two roles. A backup: two, what creates the roles: one.
-`feast`: its UI and a person's command. Three of a server are a superuser's, which the roles are not.
+`feast`: its UI and a person's command. The explorer: its pool in each pod, and in one more during a rollout. Three of a server are a superuser's, which the roles are not.
 */}}
 {{- define "streamflow.postgres.connections" -}}
 {{- $api := .Values.api -}}
@@ -183,6 +183,7 @@ serving them, for each of two roles. A backup: two, what creates the roles: one.
 {{- if include "streamflow.backup.on" . }}{{ $needed = add $needed 2 }}{{ end -}}
 {{- if .Values.jobs.audit.enabled }}{{ $needed = add $needed 6 }}{{ end -}}
 {{- if .Values.feast.enabled }}{{ $needed = add $needed 8 }}{{ end -}}
+{{- with .Values.explorer }}{{ if .enabled }}{{ $needed = add1 .replicaCount | mul .poolSize | add $needed }}{{ end }}{{ end -}}
 {{- if include "streamflow.roles.created" . }}{{ $needed = add $needed 1 }}{{ end -}}
 {{- if include "streamflow.roles.on" . }}{{ $needed = add $needed 3 }}{{ end -}}
 {{- $needed -}}

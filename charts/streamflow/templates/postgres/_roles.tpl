@@ -14,7 +14,7 @@ password belongs to the other login and the former one goes on for a while.
 {{- if and (include "streamflow.roles.on" .) .Values.postgres.roles.create -}}true{{- end -}}
 {{- end }}
 
-{{- define "streamflow.roles.all" -}}[owner, writer, trainer, reader]{{- end }}
+{{- define "streamflow.roles.all" -}}[owner, writer, trainer, reader, viewer]{{- end }}
 
 {{/* The Secret of a role: the release's own, or an existing one. Call with root and role. */}}
 {{- define "streamflow.roles.secret" -}}

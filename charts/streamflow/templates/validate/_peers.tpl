@@ -2,7 +2,7 @@
 
 {{- define "streamflow.validate.peers" -}}
 {{- $all := dict "networkPolicy.dns.to" .Values.networkPolicy.dns.to "tracing.to" .Values.tracing.to -}}
-{{- range list "api" "metrics" "feast" "prefect" "postgres" -}}
+{{- range list "api" "metrics" "explorer" "feast" "prefect" "postgres" -}}
 {{- $_ := set $all (printf "networkPolicy.%s.from" .) (index $.Values.networkPolicy .).from -}}
 {{- end -}}
 {{- range $index, $rule := .Values.networkPolicy.jobs.egress -}}

@@ -28,7 +28,7 @@ be compared: `float64 (include "streamflow.quantity" "1Gi")`.
 {{/* All blocks of resources, by where they are. */}}
 {{- define "streamflow.resources.all" -}}
 {{- $all := dict -}}
-{{- range list "api" "jobs" "feast" "prefect" "postgres" -}}
+{{- range list "api" "explorer" "jobs" "feast" "prefect" "postgres" -}}
 {{- $_ := set $all . (index $.Values .).resources -}}
 {{- end -}}
 {{- if include "streamflow.flows.on" . }}{{ $_ := set $all "prefect.deployments" .Values.prefect.deployments.resources }}{{ end -}}

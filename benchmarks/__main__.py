@@ -22,6 +22,7 @@ from benchmarks.figures import Section, section_of
 from benchmarks.sections import (
     arrivals,
     computed,
+    explored,
     footprint,
     lake,
     materialize,
@@ -51,6 +52,7 @@ SECTIONS: dict[str, Callable[[Context], Section]] = {
     "refusals": refusals.measure,
     "wide": wide.measure,
     "computed": computed.measure,
+    "explored": explored.measure,
     "process": footprint.measure,
 }
 

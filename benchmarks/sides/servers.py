@@ -53,7 +53,7 @@ class Server:
         """
         while time.perf_counter() < self.started + START_S and self._process.poll() is None:
             try:
-                if self.ask(request)[0] == 200:
+                if self._answer(request)[0] == 200:
                     return time.perf_counter() - self.started
             except OSError:
                 pass
@@ -62,12 +62,15 @@ class Server:
 
     def ask(self, request: str) -> tuple[int, Any]:
         """The status and the JSON of one answer."""
+        status, content = self._answer(request)
+        return status, json.loads(content) if status == 200 else None
+
+    def _answer(self, request: str) -> tuple[int, bytes]:
         with socket.create_connection(("127.0.0.1", self.port), timeout=10) as connection:
             connection.sendall(request.encode())
             answer = http.client.HTTPResponse(connection)
             answer.begin()
-            content = answer.read()
-            return answer.status, json.loads(content) if answer.status == 200 else None
+            return answer.status, answer.read()
 
     def load(
         self,
@@ -136,6 +139,12 @@ def stock(
     serve = [feast, "--chdir", repo, "serve", "--port", "{port}", "--no-access-log"]
     kept = [] if restarts else ["--max-requests", "0", "--max-requests-jitter", "0"]
     return Server([*serve, *kept], database, logs / log)
+
+
+def explorer(database: str, logs: Path) -> Server:
+    """Starts the explorer, one process as `python -m explorer` starts it."""
+    command = [sys.executable, "-m", "explorer", "--port", "{port}"]
+    return Server(command, database, logs / "explorer.log")
 
 
 def bare(database: str, logs: Path, table: str, *options: str) -> Server:

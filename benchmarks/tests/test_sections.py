@@ -9,7 +9,7 @@ from benchmarks import report
 from benchmarks.context import Context
 from benchmarks.figures import OURS
 from benchmarks.postgres import Databases
-from benchmarks.sections import lake, month_statistics, workers
+from benchmarks.sections import explored, lake, month_statistics, workers
 from benchmarks.sides import machine_floor, pgbench
 
 
@@ -19,6 +19,15 @@ def test_two_workers_stand_beside_one(context: Context) -> None:
     assert [row.unit for row in section.rows] == ["requests/s", "ms", "ms", "µs"]
     for row in section.rows:
         assert row.samples.keys() == {OURS, workers.ONE}
+        assert row.missing == {}
+
+
+@pytest.mark.slow
+def test_the_api_with_the_explorer_hammered_stands_beside_it_alone(context: Context) -> None:
+    section = explored.measure(context)
+    assert [row.unit for row in section.rows] == ["ms", "ms", "ms"]
+    for row in section.rows:
+        assert row.samples.keys() == {OURS, explored.ALONE}
         assert row.missing == {}
 
 

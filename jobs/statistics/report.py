@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -26,6 +26,7 @@ from streamflow.statistics.compare import (
     findings_of_table,
 )
 from streamflow.statistics.edges import ranges
+from streamflow.statistics.notes import notes
 from streamflow.statistics.subjects import Subject, subjects
 from streamflow.statistics.summary import PROBABILITIES, Summary, TableSummary
 
@@ -57,6 +58,11 @@ class Part:
         if self.before is None or self.now.before != self.before.instant:
             return None, None
         return self.now.new, self.now.vanished
+
+    def notes(self, feature: str) -> list[str]:
+        """Sentences about a feature that are no drift."""
+        before = self.before.columns.get(feature) if self.before else None
+        return list(notes(self.now.columns[feature], before))
 
     def comparison(self, feature: str) -> Comparison:
         """The distances of a feature; without any where there is nothing to compare with."""
@@ -134,7 +140,7 @@ def only(subject: Subject, features: frozenset[tuple[str, str]]) -> Subject:
     columns = {
         name: column for name, column in subject.columns.items() if (subject.name, name) in features
     }
-    return Subject(subject.name, subject.limits, subject.snapshot, columns, subject.view)
+    return replace(subject, columns=columns)
 
 
 def part(
@@ -218,6 +224,7 @@ def part_json(part: Part) -> dict[str, Any]:
                 if part.before and name in part.before.columns
                 else None,
                 "distance": vars(part.comparison(name)),
+                "notes": part.notes(name),
             }
             for name, one in part.now.columns.items()
         ],
@@ -229,7 +236,12 @@ def summary_json(one: Summary) -> dict[str, Any]:
     always = {"kind": one.kind, "rows": one.rows, "nulls": one.nulls}
     if one.kind == "other":
         return always
-    counted = {**always, "distinct": one.distinct, "exact": one.is_exact}
+    counted = {
+        **always,
+        "distinct": one.distinct,
+        "exact": one.is_exact,
+        "constant": one.is_constant,
+    }
     if one.kind == "category":
         return {**counted, "categories": dict(one.categories), "others": one.others}
     quantiles = zip((f"p{round(100 * at):02}" for at in PROBABILITIES), one.quantiles, strict=False)
@@ -241,6 +253,8 @@ def summary_json(one: Summary) -> dict[str, Any]:
         "mean": one.mean,
         "standard_deviation": one.deviation,
         "quantiles": dict(quantiles),
+        "frequent": vars(one.frequent) if one.frequent else None,
+        "relation": vars(one.relation) if one.relation else None,
         "bins": [
             {"bin": words, "count": count}
             for words, count in zip(ranges(one.edges), one.bins, strict=True)

@@ -13,7 +13,7 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from streamflow.statistics import categories
+from streamflow.statistics import categories, frequent
 from streamflow.statistics.edges import BINS, edges_of
 from streamflow.statistics.measured import Column, Measured
 from streamflow.statistics.summary import EXACT_ROWS, PROBABILITIES, Summary
@@ -28,6 +28,8 @@ class Spread:
 
     quantiles: Sequence[float]
     distinct: int
+    is_frequent: bool
+    """True where one value may have a large share of the rows."""
 
 
 def count(connection: Connection[Any], measured: Measured) -> tuple[int, int]:
@@ -86,7 +88,6 @@ def spread(
     """
     if not numbers:
         return {}
-    mask = (1 << max(0, math.ceil(math.log2(rows / EXACT_ROWS)))) - 1 if rows else 0
     values = sql.SQL(", ").join(
         sql.SQL("{} AS {}").format(finite(one), sql.Identifier(name))
         for name, one in numbers.items()
@@ -95,16 +96,28 @@ def spread(
     query = sql.SQL(SAMPLED).format(
         values=values,
         relation=measured.relation,
-        chosen=sql.SQL("hashtextextended({}, 1) & {} = 0").format(measured.key, mask)
-        if mask
-        else sql.SQL("true"),
+        chosen=chosen(measured, rows),
         parts=sql.SQL(" UNION ALL ").join(parts),
     )
     answers = connection.execute(query, {"at": list(PROBABILITIES)}).fetchall()
     return {
-        name: Spread(quantiles or (), estimate(distinct, values, once, sampled, rows))
-        for name, (quantiles, distinct, values, once, sampled) in zip(numbers, answers, strict=True)
+        name: Spread(
+            quantiles or (),
+            estimate(distinct, values, once, sampled, rows),
+            most > frequent.SHARE * sampled,
+        )
+        for name, (quantiles, distinct, values, once, most, sampled) in zip(
+            numbers, answers, strict=True
+        )
     }
+
+
+def chosen(measured: Measured, rows: int) -> sql.Composable:
+    """The condition by which rows are looked at: all up to EXACT_ROWS, a sample of more."""
+    mask = (1 << max(0, math.ceil(math.log2(rows / EXACT_ROWS)))) - 1 if rows else 0
+    if not mask:
+        return sql.SQL("true")
+    return sql.SQL("hashtextextended({}, 1) & {} = 0").format(measured.key, mask)
 
 
 SAMPLED = """
@@ -115,9 +128,10 @@ SAMPLED = """
 SPREAD = """
     SELECT (SELECT percentile_disc(%(at)s::float8[]) WITHIN GROUP (ORDER BY {column}) FROM chosen),
            count(*), coalesce(sum(n), 0)::bigint, count(*) FILTER (WHERE n = 1),
-           (SELECT count(*) FROM chosen)
+           coalesce(max(n), 0), (SELECT count(*) FROM chosen)
     FROM (SELECT count(*) AS n FROM chosen WHERE {column} IS NOT NULL GROUP BY {column}) AS each"""
-"""Of one column: quantiles, different values, values, values that are there once, and rows."""
+"""Of one column: quantiles, different values, values, values that are there once, rows of the most
+frequent one, and rows."""
 
 
 def estimate(distinct: int, values: int, once: int, sampled: int, rows: int) -> int:
@@ -197,6 +211,9 @@ def number(
         quantiles=tuple(spread.quantiles),
         edges=tuple(edges),
         bins=tuple(bins),
+        frequent=frequent.find(connection, measured, column, rows)
+        if spread.is_frequent and spread.distinct > BINS
+        else None,
     )
 
 

@@ -10,6 +10,7 @@ from streamflow.postgres.snapshot_tables import SCHEMA
 from streamflow.snapshots import KEY, TIME, Snapshot, Snapshots
 from streamflow.statistics import gather
 from streamflow.statistics.measured import month_of
+from streamflow.statistics.numbers import finite
 from streamflow.statistics.ranks import relation
 from streamflow.statistics.summary import Relation
 
@@ -49,13 +50,14 @@ def relations_of(
         return {}
     query = sql.SQL(RANKED).format(
         values=sql.SQL(", ").join(
-            sql.SQL("{} AS {}").format(gather.finite(one), sql.Identifier(name))
+            sql.SQL("{} AS {}").format(finite(one), sql.Identifier(name))
             for name, one in numbers.items()
         ),
         key=sql.Identifier(KEY),
         relation=month.relation,
-        chosen=gather.chosen(month, rows),
+        chosen=gather.sampled(month.key, rows),
         positive=label.is_true,
+        of_label=gather.sampled(sql.Identifier("label", KEY), rows),
         labels=sql.Identifier(SCHEMA, label.snapshot.table),
         time=sql.Identifier(TIME),
         parts=sql.SQL(" UNION ALL ").join(
@@ -72,7 +74,7 @@ RANKED = """
     labelled AS MATERIALIZED (
         SELECT chosen.*, {positive} AS positive
         FROM chosen JOIN {labels} AS label USING ({key})
-        WHERE label.{time} = %s AND {positive} IS NOT NULL)
+        WHERE label.{time} = %s AND {positive} IS NOT NULL AND {of_label})
     {parts}"""
 """The rows of a month, or a sample of them, with their labels."""
 

@@ -18,6 +18,7 @@ from streamflow.offline.connect import connect, from_environment
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect as connect_to_check
 from streamflow.registry.stores import OwnStores, own_stores
+from streamflow.statistics import served
 from streamflow.statistics.compare import (
     Comparison,
     Finding,
@@ -51,11 +52,13 @@ class Part:
     now: TableSummary
     before: TableSummary | None
     findings: Sequence[Finding]
+    is_served: bool = False
+    """True where it is what is online, and not what a month has."""
 
     @property
     def entities(self) -> tuple[int | None, int | None]:
         """The new and the vanished entities; None where the other side is not the month before."""
-        if self.before is None or self.now.before != self.before.instant:
+        if self.is_served or self.before is None or self.now.before != self.before.instant:
             return None, None
         return self.now.new, self.now.vanished
 
@@ -80,19 +83,24 @@ class Report:
     """Feature views that are more than columns of their source."""
 
 
-def report(view: str | None, as_of: date | None, against: str | None) -> Report:
+def report(
+    view: str | None, as_of: date | None, against: str | None, is_served: bool = False
+) -> Report:
     """The statistics of a view, or of all, and their drift.
 
     Args:
         as_of: the day of a month; None for the newest. Of a view whose source is no monthly table,
             the newest row of each key at that time is meant.
         against: a day or a training set's manifest; None for the month before.
+        is_served: compare what is online now, by default with the newest month.
 
     Raises:
         SchemaMissing: an earlier version applied the database.
         UnknownName: there is no such view.
-        ConfigurationError: there is no such month, or `against` is neither.
+        ConfigurationError: there is no such month, `against` is neither, or nothing is online.
     """
+    if is_served and as_of:
+        raise ConfigurationError("--served is of now; name a month to compare it with by --against")
     require_applied()
     stores = own_stores(settings.streamflow().feature_repo)
     if stores is None:
@@ -106,6 +114,8 @@ def report(view: str | None, as_of: date | None, against: str | None) -> Report:
         if not schema.exists(checked, "ops.statistics"):
             raise SchemaMissing("the database has no tables of statistics; run: streamflow apply")
     with connect(from_environment(), stores.search_path, WORK_MEM, subject="statistics") as found:
+        if is_served:
+            return made_of_served(found, stores, view, other)
         return made(found, stores, view, as_of, other)
 
 
@@ -132,6 +142,34 @@ def made(
         parts.append(part(connection, one, instants, as_of, against))
     if against and against.features is not None and not parts:
         raise ConfigurationError("no feature of the training set is a feature of these views")
+    return Report(parts, left_out)
+
+
+def made_of_served(
+    connection: Connection[Any], stores: OwnStores, view: str | None, against: Against | None
+) -> Report:
+    """The report of what is online, from one state of the database.
+
+    Raises:
+        ConfigurationError: nothing is online.
+    """
+    wanted, left_out = subjects(connection, stores, view)
+    parts = []
+    for one in wanted:
+        if against and against.features is not None:
+            one = only(one, against.features)
+        instants = one.instants(connection)
+        if one.view is None or not one.view.is_online or not one.columns or not instants:
+            continue
+        before = one.summary(connection, against.instant if against else instants[-1])
+        now = served.summary(connection, one.view, one.columns, one.snapshot, before)
+        if now is not None:
+            found = findings_of_table(before, now, one.limits.columns, one.limits.rows)
+            parts.append(Part(now, before, found, is_served=True))
+    if not parts:
+        raise ConfigurationError(
+            f"nothing of {view or 'the feature views'} is online; run: streamflow materialize"
+        )
     return Report(parts, left_out)
 
 
@@ -210,6 +248,7 @@ def part_json(part: Part) -> dict[str, Any]:
     return {
         "view": part.now.name,
         "as_of": iso(part.now.instant),
+        "served": part.is_served,
         "against": iso(part.before.instant) if part.before else None,
         "rows": part.now.rows,
         "rows_against": part.before.rows if part.before else None,

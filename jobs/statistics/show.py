@@ -36,6 +36,8 @@ def heading(part: Part) -> str:
     """A line about a subject: instant, rows, and what it is compared with."""
     now = part.now
     said = f"{now.name}  {now.instant.date()}  {now.rows:,} rows"
+    if part.is_served:
+        said = f"{now.name}  served now, newest of {now.instant.date()}  {now.rows:,} rows"
     if part.before is None:
         return f"{said}, nothing to compare with"
     said += f", against {part.before.instant.date()} with {part.before.rows:,}"

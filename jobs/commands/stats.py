@@ -30,7 +30,7 @@ def stats(
         str | None,
         typer.Option(
             metavar="DATE|FILE",
-            help="Compare with a day, or with a training set's; without it the month before.",
+            help="Compare with a day, or with a training set; without it the month before.",
         ),
     ] = None,
     served: Annotated[

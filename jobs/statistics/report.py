@@ -1,6 +1,7 @@
 """Finds the statistics that `streamflow stats` shows, and compares them."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import date, datetime
@@ -11,6 +12,8 @@ from psycopg import Connection
 
 from jobs.run.instants import iso, midnight
 from jobs.run.urls import without_secrets
+from jobs.statistics import training_set
+from jobs.statistics.training_set import SetOfRows
 from streamflow import settings
 from streamflow.errors import ConfigurationError, SchemaMissing
 from streamflow.feast.registry.open import require_applied
@@ -40,9 +43,12 @@ MANIFEST = ".manifest.json"
 class Against:
     """The other side of a comparison: a day, or a training set's manifest."""
 
-    instant: datetime
+    instant: datetime | None
+    """None of a training set whose rows are of many times."""
     features: frozenset[tuple[str, str]] | None = None
     """Views and features of the training set; None where all are meant."""
+    rows: SetOfRows | None = None
+    """Of such a training set."""
 
 
 @dataclass(frozen=True)
@@ -161,9 +167,12 @@ def made_of_served(
         instants = one.instants(connection)
         if one.view is None or not one.view.is_online or not one.columns or not instants:
             continue
-        before = one.summary(connection, against.instant if against else instants[-1])
+        at = (against and against.instant) or instants[-1]
+        before = one.summary(connection, at)
         now = served.summary(connection, one.view, one.columns, one.snapshot, before)
-        if now is not None:
+        if now is not None and against and against.rows:
+            parts.append(beside_rows(one, now, against.rows, is_served=True))
+        elif now is not None:
             found = findings_of_table(before, now, one.limits.columns, one.limits.rows)
             parts.append(Part(now, before, found, is_served=True))
     if not parts:
@@ -191,7 +200,10 @@ def part(
     """The statistics of a subject and their drift."""
     instant = midnight(as_of) if as_of else instants[-1]
     earlier = [one for one in instants if one < instant]
-    if against is None:
+    if against is not None and against.rows is not None:
+        now = subject.summary(connection, instant)
+        return beside_rows(subject, now, against.rows, is_served=False)
+    if against is None or against.instant is None:
         is_monthly = subject.snapshot is not None and earlier
         before = subject.summary(connection, earlier[-1]) if is_monthly else None
     else:
@@ -203,11 +215,26 @@ def part(
     return Part(now, before, found)
 
 
+def beside_rows(subject: Subject, now: TableSummary, rows: SetOfRows, is_served: bool) -> Part:
+    """The statistics of a subject beside those of a training set's own rows.
+
+    Its number of rows is no month's, and tells nothing.
+    """
+    types = subject.snapshot.columns if subject.snapshot is not None else {}
+    days = frozenset(
+        name for name, one in subject.columns.items() if one in types and types[one].type == "date"
+    )
+    before = rows.summary(subject.name, now, days)
+    unlimited = replace(subject.limits.rows, rows=math.inf)
+    found = findings_of_table(before, now, subject.limits.columns, unlimited)
+    return Part(now, before, found, is_served)
+
+
 def parse_against(text: str) -> Against:
     """A day, or the instant and features of a training set.
 
     Raises:
-        ConfigurationError: it is neither a day nor the manifest of a training set of a day.
+        ConfigurationError: it is neither a day nor a training set with its manifest.
     """
     try:
         return Against(midnight(date.fromisoformat(text)))
@@ -229,9 +256,7 @@ def parse_against(text: str) -> Against:
     except (ValueError, TypeError, KeyError, AttributeError, UnicodeError):
         raise ConfigurationError(f"--against {said}: not the manifest of a training set") from None
     if day is None:
-        raise ConfigurationError(
-            f"--against {said}: that training set has rows of many times; name a day"
-        )
+        return Against(None, features, training_set.read(path.removesuffix(MANIFEST)))
     return Against(midnight(day), features)
 
 

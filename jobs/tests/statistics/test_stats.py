@@ -110,12 +110,6 @@ def test_what_is_not_there_is_refused_in_words(both, tmp_path):
         wrong.write_text(text, encoding="latin-1")
         said = refused(streamflow("stats", "--against", str(wrong)))
         assert "not the manifest of a training set" in said
-    rows = tmp_path / "rows.csv"
-    rows.write_text("user_id,event_timestamp\n0002-ORFBO,2024-02-10\n")
-    out = str(tmp_path / "rows.parquet")
-    done(streamflow("training-set", "--entities", str(rows), "--service", "churn_v1", "--out", out))
-    said = refused(streamflow("stats", "--against", out))
-    assert "that training set has rows of many times; name a day" in said
 
 
 def test_an_empty_database_has_nothing_to_show(database):

@@ -6,7 +6,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from jobs.tests.acting import done, execute, refused, streamflow
+from jobs.roles.set_up import Names
+from jobs.tests.acting import acting, db_roles, done, execute, refused, streamflow
 from jobs.tests.statistics.conftest import FEBRUARY, JANUARY, load
 
 ONLINE = 'online."streamflow:user_id"'
@@ -70,3 +71,12 @@ def test_where_nothing_is_online_that_is_said(january):
     )
     said = refused(streamflow("stats", "--served", "--as-of", JANUARY))
     assert "--served is of now; name a month to compare it with by --against" in said
+
+
+def test_it_takes_a_login_that_may_read_what_is_online(served_january, names: Names):
+    done(db_roles(names))
+    with acting(names.writer):
+        assert set(views("--view", "subs_profile_fv")) == {"subs_profile_fv"}
+    with acting(names.trainer):
+        said = refused(streamflow("stats", "--served"))
+    assert "permission denied" in said

@@ -73,7 +73,7 @@ def test_where_nothing_is_online_that_is_said(january):
     assert "--served is of now; name a month to compare it with by --against" in said
 
 
-def test_it_takes_a_login_that_may_read_what_is_online(served_january, names: Names):
+def test_it_takes_a_login_that_may_read_what_is_online(names: Names, served_january):
     done(db_roles(names))
     with acting(names.writer):
         assert set(views("--view", "subs_profile_fv")) == {"subs_profile_fv"}

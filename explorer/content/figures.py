@@ -8,6 +8,7 @@ from datetime import datetime
 from explorer import words
 from streamflow.statistics.compare import Measure, measures
 from streamflow.statistics.edges import ranges
+from streamflow.statistics.notes import about_frequent, is_same, only_value
 from streamflow.statistics.summary import PROBABILITIES, Summary
 from streamflow.statistics.thresholds import Thresholds
 
@@ -17,6 +18,7 @@ NAMES = {
     "nulls": "Change of the share of nulls, points",
     "categories": "Categories gone or new",
     "constant": "Has become a constant",
+    "relation": "Change of the AUC by the label",
 }
 """The measures in words."""
 
@@ -69,10 +71,17 @@ def figures(now: Summary, before: Summary | None) -> Iterator[Figure]:
     yield line("Mean", lambda one: words.figure(one.mean))
     yield line("Standard deviation", lambda one: words.figure(one.deviation))
     yield line("Smallest", lambda one: words.figure(one.minimum))
+    if now.relation or (before and before.relation):
+        yield line("AUC by the label", area)
     for at, probability in enumerate(PROBABILITIES):
         name = "Median" if probability == 0.5 else f"{probability * 100:.0f} % are at most"
         yield line(name, quantile_at(at))
     yield line("Largest", lambda one: words.figure(one.maximum))
+
+
+def area(one: Summary) -> str:
+    """The area under the ROC curve by which a number ranks rows by their label."""
+    return words.fixed(one.relation.auc) if one.relation else words.NONE
 
 
 def quantile_at(at: int) -> Callable[[Summary], str]:
@@ -97,20 +106,16 @@ def sentences(now: Summary, before: Summary | None, against: datetime | None) ->
             f"{words.number(now.nulls)} of {words.number(now.rows)} rows have no value"
             f" ({words.percent(now.null_rate)})."
         )
-    if now.distinct == 1 and now.values:
-        only = next(iter(now.categories), words.figure(now.mean))
-        yield f"It is a constant: every value is {words.shown(only)}."
-    if before is not None and before.rows and is_same(now, before):
+    if now.is_constant:
+        yield f"It is a constant: every value is {words.shown(only_value(now))}."
+    if now.frequent is not None:
+        yield f"{words.shown(about_frequent(now.frequent, now.rows))}."
+    if before is not None and is_same(now, before):
         yield f"Count for count it is the same as in {words.instant(against)}."
     if before is not None and now.kind == "number" and list(now.edges) != list(before.edges):
         yield f"{words.instant(against)} was counted in other bins, so that the two do not compare."
     if not now.is_exact:
         yield "Quantiles and different values are estimated from a sample; all else is exact."
-
-
-def is_same(now: Summary, before: Summary) -> bool:
-    """True where two months have the same counts and figures, in so far as they were kept."""
-    return now.kind != "other" and now == before
 
 
 def measure_rows(before: Summary, now: Summary, limits: Thresholds) -> list[MeasureRow]:

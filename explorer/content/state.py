@@ -11,6 +11,7 @@ from explorer.queries import runs, statistics, views
 from explorer.queries.runs import Run, SkewOfFeature
 from explorer.queries.statistics import Drifted, MonthOfTable
 from explorer.queries.views import Materialized
+from streamflow.statistics.summary import Summary
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Found:
     drift: Sequence[Drifted]
     unchanged: Set[tuple[str, str]]
     """Columns by table and name that are the same as in the month before, count for count."""
+    newest: Mapping[tuple[str, str], Summary]
+    """The newest month's statistics of the features' columns, by table and name."""
     audit: Run | None
     skew: Sequence[SkewOfFeature]
 
@@ -69,6 +72,12 @@ def read(connection: Connection, defined: Definitions) -> Found:
         months=months,
         drift=statistics.drift_of_newest(connection),
         unchanged=statistics.unchanged_columns(connection),
+        newest={
+            place: one
+            for place, (_, one) in statistics.newest_of_columns(
+                connection, list(defined.features_by_column())
+            ).items()
+        },
         audit=audit,
         skew=runs.skew(connection, audit.run) if audit else [],
     )

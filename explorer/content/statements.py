@@ -10,6 +10,7 @@ from explorer.content.signs import NAMES, SIGNS, State
 from explorer.content.state import Found, ViewRow
 from explorer.definitions import Definitions
 from explorer.queries.statistics import Drifted
+from streamflow.statistics.notes import about_frequent
 
 MOST_DRIFTED = 8
 """Columns that drifted and have a statement each; the further ones are counted."""
@@ -42,6 +43,8 @@ def statements_of(defined: Definitions, found: Found) -> Iterator[Statement]:
     yield from about_runs(found)
     yield from about_drift(defined, found)
     yield from about_unchanged(defined, found)
+    yield from about_constants(defined, found)
+    yield from about_frequent_values(defined, found)
     yield about_skew(found)
 
 
@@ -167,6 +170,31 @@ def about_unchanged(defined: Definitions, found: Found) -> Iterator[Statement]:
             f" distribution as in the month before: {names}."
         )
         yield Statement("open", text, links.feature(same[0].view, same[0].name), same[0].name)
+
+
+def about_constants(defined: Definitions, found: Found) -> Iterator[Statement]:
+    """Features that tell no user from another."""
+    constants = [
+        one
+        for place, several in defined.features_by_column().items()
+        for one in several
+        if place in found.newest and found.newest[place].is_constant
+    ]
+    if constants:
+        names = words.listed([one.name for one in constants], 4)
+        noun = "is a constant" if len(constants) == 1 else "are constants"
+        first = constants[0]
+        text = f"{words.several(len(constants), 'feature')} {noun}, of one value alone: {names}."
+        yield Statement("open", text, links.feature(first.view, first.name), first.name)
+
+
+def about_frequent_values(defined: Definitions, found: Found) -> Iterator[Statement]:
+    """Values that stand out of many, as one does that stands for none."""
+    for place, several in defined.features_by_column().items():
+        if (one := found.newest.get(place)) and one.frequent:
+            first, said = several[0], about_frequent(one.frequent, one.rows)
+            text = f"{first.reference}: {words.shown(said)}."
+            yield Statement("open", text, links.feature(first.view, first.name), first.name)
 
 
 def about_skew(found: Found) -> Statement:

@@ -107,3 +107,32 @@ def test_a_store_that_is_well_says_so(small_months):
         assert any("4 feature views, all fresh" in one for one in home.statements())
         assert any("the first month" in one for one in home.statements())
         assert statement("SELECT count(*) FROM ops.runs WHERE outcome <> 'done'") == [(0,)]
+
+
+def test_constants_and_values_that_stand_out_are_told_without_an_alarm(copy):
+    statement("""
+        UPDATE ops.statistics SET minimum = 29, maximum = 29, mean = 29, distinct_count = 1
+        WHERE column_name = 'avg_session_mins_7d';
+        UPDATE ops.statistics SET frequent = '{"value": "10", "count": 300, "next_count": 4,
+            "column": "support_tickets_90d", "column_value": "0"}'
+        WHERE column_name = 'ticket_avg_resolution_hrs_90d'""")
+    with serving() as client:
+        home = page(client, "/").statements()
+        told = [one for one in home if one.startswith("○ open:")]
+        assert any(
+            "1 feature is a constant, of one value alone: avg_session" in one for one in told
+        )
+        words = "300 of 400 rows have 10, the next value 4; they are exactly those where"
+        assert any(f"{words} support_tickets_90d is 0." in one for one in told)
+        feature = page(client, "/features/usage_agg_30d_fv/avg_session_mins_7d")
+        assert any("It is a constant: every value is 29." in one for one in feature.statements())
+        feature = page(client, "/features/support_agg_90d_fv/ticket_avg_resolution_hrs_90d")
+        assert any(words in one for one in feature.statements())
+
+
+def test_the_relation_with_the_label_is_a_measure_and_a_figure(client):
+    feature = page(client, f"/features/subs_profile_fv/{DRIFTED}")
+    (row,) = [one for one in feature.rows("Measures") if one[0] == "Change of the AUC by the label"]
+    assert row[3] == "● within"
+    (row,) = [one for one in feature.rows("Figures") if one[0] == "AUC by the label"]
+    assert all(0 < float(one) < 1 for one in row[1:])

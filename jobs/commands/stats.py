@@ -30,9 +30,15 @@ def stats(
         str | None,
         typer.Option(
             metavar="DATE|FILE",
-            help="Compare with a day, or with a training set's; without it the month before.",
+            help="Compare with a day, or with a training set; without it the month before.",
         ),
     ] = None,
+    served: Annotated[
+        bool,
+        typer.Option(
+            "--served", help="What is online now, compared with the newest month or --against."
+        ),
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON.")] = False,
     html: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write one HTML file as well.")
@@ -43,7 +49,7 @@ def stats(
         from jobs.statistics.report import report, report_json
         from jobs.statistics.show import print_report, write_page
 
-        found = report(view, as_of, against)
+        found = report(view, as_of, against, served)
         if html is not None:
             write_page(found, html)
         if as_json:

@@ -8,9 +8,9 @@ from psycopg import Connection
 
 from jobs.run.ledger import Run
 from streamflow.errors import Fault, SchemaMissing
-from streamflow.postgres import migrate as schema
 from streamflow.snapshots import Snapshots
 from streamflow.statistics import month as statistics
+from streamflow.statistics import store
 from streamflow.statistics.compare import as_json
 from streamflow.statistics.limits import limits_by_table
 
@@ -27,17 +27,17 @@ def compare_with_month_before(
 ) -> list[Fault]:
     """Keeps the statistics up to date; gives what drifted, which the run then has as `drift`.
 
-    In a database that an earlier version applied, which has no tables of them, the month is stored
+    In a database that an earlier version applied, which lacks tables of them, the month is stored
     all the same: in an upgrade, an ingest may be faster than the apply beside it.
 
     Raises:
         SchemaMissing: that is so, and drift was to be refused.
     """
     run.details["drift"] = []
-    if not schema.exists(connection, "ops.statistics"):
+    if not store.are_there(connection):
         if refuse_drift:
-            raise SchemaMissing("the database has no tables of statistics; run: streamflow apply")
-        log.warning("no statistics, the database has no tables of them; run: streamflow apply")
+            raise SchemaMissing("the database lacks tables of statistics; run: streamflow apply")
+        log.warning("no statistics, the database lacks tables of them; run: streamflow apply")
         return []
     limits = limits_by_table(connection, declared)
     found = statistics.update(connection, declared, instant, written, limits)

@@ -22,6 +22,9 @@ def print_report(found: Report) -> None:
         console.table([row(part, name, one) for name, one in part.now.columns.items()])
         for one in part.findings:
             console.say(f"  drift: {one.feature or 'rows'}: {one.text}")
+        for name in part.now.columns:
+            for text in part.notes(name):
+                console.say(f"  {name}: {text}")
         if part.before is not None and not part.findings:
             console.say("  no drift")
         console.say("")
@@ -33,6 +36,8 @@ def heading(part: Part) -> str:
     """A line about a subject: instant, rows, and what it is compared with."""
     now = part.now
     said = f"{now.name}  {now.instant.date()}  {now.rows:,} rows"
+    if part.is_served:
+        said = f"{now.name}  served now, newest of {now.instant.date()}  {now.rows:,} rows"
     if part.before is None:
         return f"{said}, nothing to compare with"
     said += f", against {part.before.instant.date()} with {part.before.rows:,}"
@@ -58,6 +63,7 @@ def row(part: Part, name: str, one: Summary) -> dict[str, Any]:
         "before": distribution(before) if before else None,
         "psi": figure(compared.psi, 3),
         "js": figure(compared.js, 3),
+        "auc": f"{one.relation.auc:.2f}" if one.relation and one.relation.auc is not None else None,
         "drift": ", ".join(drifted) or None,
     }
 
@@ -118,6 +124,7 @@ def cards(part: Part) -> list[dict[str, Any]]:
             **row(part, name, one),
             "kind": one.kind,
             "bars": bars(one, part.before.columns.get(name) if part.before else None),
+            "notes": part.notes(name),
             "findings": [each.text for each in part.findings if each.feature == name],
         }
         for name, one in part.now.columns.items()

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamflow.statistics import drift
-from streamflow.statistics.summary import Summary, TableSummary
+from streamflow.statistics import drift, ranks
+from streamflow.statistics.summary import Relation, Summary, TableSummary
 from streamflow.statistics.thresholds import Thresholds
 
 EXPECTED = 7
@@ -27,6 +27,8 @@ class Comparison:
     """The same of those that were not there before."""
     constant: bool = False
     """True where several values have become one."""
+    relation: float | None = None
+    """Change of the area under the ROC curve by the label."""
 
 
 @dataclass(frozen=True)
@@ -56,12 +58,18 @@ def compare(before: Summary, now: Summary) -> Comparison:
         gone=missing(before, now),
         new=missing(now, before),
         constant=has_become_constant(before, now, p),
+        relation=change_of_relation(before.relation, now.relation),
     )
 
 
 def difference(before: float | None, now: float | None) -> float | None:
     """The change of a rate; None where there is none on either side."""
     return None if before is None or now is None else now - before
+
+
+def change_of_relation(before: Relation | None, now: Relation | None) -> float | None:
+    """The change of the area under the ROC curve; None where there is none on either side."""
+    return difference(before.auc, now.auc) if before and now else None
 
 
 def counts(before: Summary, now: Summary) -> tuple[list[int], list[int]]:
@@ -130,12 +138,16 @@ def measures(before: Summary, now: Summary, limits: Thresholds) -> list[Measure]
     index, distance = drift.index_by_chance(p, q), drift.distance_by_chance(p, q)
     changed = drift.rate_by_chance(before.nulls, before.rows, now.nulls, now.rows)
     categories = float(len(found.gone) + len(found.new))
+    ranked = 0.0
+    if before.relation and now.relation:
+        ranked = ranks.change_by_chance(before.relation, now.relation)
     return [
         Measure("psi", found.psi, max(limits.psi, index), "population stability index"),
         Measure("js", found.js, max(limits.js, distance), "Jensen-Shannon distance"),
         Measure("nulls", found.nulls, max(limits.nulls, changed), "share of nulls"),
         Measure("categories", categories, limits.categories, ""),
         Measure("constant", float(found.constant), limits.constant, ""),
+        Measure("relation", found.relation, max(limits.relation, ranked), "AUC by the label"),
     ]
 
 
@@ -173,6 +185,9 @@ def said(
     if measure == "nulls":
         rates = f"{before.null_rate or 0:.1%} before, {now.null_rate or 0:.1%} now"
         return f"{words} changed by {100 * value:+.1f} points ({rates})"
+    if measure == "relation" and before.relation and now.relation:
+        areas = f"{before.relation.auc or 0:.2f} before, {now.relation.auc or 0:.2f} now"
+        return f"{words} changed by {value:+.2f} ({areas})"
     return f"{words} {value:.3f}, above {limit:.3f}"
 
 

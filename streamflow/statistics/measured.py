@@ -30,6 +30,8 @@ class Column:
     kind: Kind
     value: sql.Composable
     """A double precision of a number, a text of a category."""
+    text: sql.Composable
+    """The value as PostgreSQL writes it."""
     may_be_infinite: bool = False
     most: int | None = None
     """The number of values that a category may have, null included; None where it is not known."""
@@ -50,18 +52,19 @@ class Measured:
 def column_of(name: str, type_: str) -> Column:
     """A column of a type by PostgreSQL's name or by Feast's."""
     value = sql.Identifier(name)
+    text = sql.SQL("left({}::text, {})").format(value, LONGEST)
     if type_ in DAYS:
-        return Column("number", sql.SQL("({} - date '1970-01-01')::float8").format(value))
+        return Column("number", sql.SQL("({} - date '1970-01-01')::float8").format(value), text)
     if type_ in INSTANTS:
-        return Column("number", sql.SQL("extract(epoch FROM {})::float8").format(value), True)
+        return Column("number", sql.SQL("extract(epoch FROM {})::float8").format(value), text, True)
     if type_ in NUMBERS:
         may = type_ in FLOATS or type_ == "DECIMAL"
-        return Column("number", sql.SQL("{}::float8").format(value), may)
+        return Column("number", sql.SQL("{}::float8").format(value), text, may)
     if type_ in TRUTHS:
-        return Column("category", sql.SQL("{}::text").format(value), most=3)
+        return Column("category", sql.SQL("{}::text").format(value), text, most=3)
     if type_ in TEXTS:
-        return Column("category", sql.SQL("left({}::text, {})").format(value, LONGEST))
-    return Column("other", value)
+        return Column("category", text, text)
+    return Column("other", value, text)
 
 
 def month_of(snapshot: Snapshot, instant: datetime) -> Measured:

@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +14,7 @@ from streamflow.statistics import gather, store
 from streamflow.statistics.compare import Finding, findings_of_table
 from streamflow.statistics.limits import Limits
 from streamflow.statistics.measured import month_of
+from streamflow.statistics.relations import Label, label_of, relations_of
 from streamflow.statistics.summary import TableSummary
 
 log = logging.getLogger(__name__)
@@ -43,17 +45,26 @@ def update(
     connection.execute("SET LOCAL jit = off")  # compiling takes longer than it saves
     found = []
     changes: Changes = {}
+    label = label_of(declared)
+    is_relabelled = bool(written[declared.labels.file]) or not is_current(
+        connection, declared.labels, instant
+    )
     for snapshot in (one for one in declared.files if not one.newest_only):
         before = neighbour(connection, snapshot, instant, "before")
         if before is not None and store.entities_of(connection, snapshot.table, before) is None:
-            measure(connection, snapshot, before)
-        if written[snapshot.file] or not is_current(connection, snapshot, instant):
-            measure(connection, snapshot, instant)
+            measure(connection, snapshot, before, label)
+        elif before is not None:
+            relate(connection, snapshot, label, before, is_relabelled=False)
+        is_new = bool(written[snapshot.file]) or not is_current(connection, snapshot, instant)
+        if is_new:
+            measure(connection, snapshot, instant, label)
             count_change(connection, snapshot, before, instant, changes)
-            after = neighbour(connection, snapshot, instant, "after")
-            if after is not None:
+        is_related = not is_new and relate(connection, snapshot, label, instant, is_relabelled)
+        after = neighbour(connection, snapshot, instant, "after") if is_new or is_related else None
+        if after is not None:
+            if is_new:
                 count_change(connection, snapshot, instant, after, changes)
-                drift(connection, snapshot, instant, after, limits.get(snapshot.table))
+            drift(connection, snapshot, instant, after, limits.get(snapshot.table))
         if before is not None:
             drifted = drift(connection, snapshot, before, instant, limits.get(snapshot.table))
             found += [(snapshot, before, one) for one in drifted]
@@ -82,21 +93,44 @@ IS_CURRENT = """
 """Compares the times; rows and statistics of one transaction have the same."""
 
 
-def measure(connection: Connection[Any], snapshot: Snapshot, instant: datetime) -> TableSummary:
+def measure(
+    connection: Connection[Any], snapshot: Snapshot, instant: datetime, label: Label | None
+) -> TableSummary:
     """Makes and writes the statistics of a month of a table."""
-    summary, entities = measured(connection, snapshot, instant)
+    summary, entities = measured(connection, snapshot, instant, label)
     store.save(connection, summary, entities)
     return summary
 
 
+def relate(
+    connection: Connection[Any],
+    snapshot: Snapshot,
+    label: Label | None,
+    instant: datetime,
+    is_relabelled: bool,
+) -> bool:
+    """Counts how a month's numbers go with its label, where that is not known; True if it did."""
+    here = store.entities_of(connection, snapshot.table, instant)
+    if label is None or here is None or snapshot is label.snapshot:
+        return False
+    if not is_relabelled and not store.lacks_relations(connection, snapshot.table, instant):
+        return False
+    found = relations_of(connection, snapshot, label, instant, here[0])
+    store.save_relations(connection, snapshot.table, instant, found)
+    return True
+
+
 def measured(
-    connection: Connection[Any], snapshot: Snapshot, instant: datetime
+    connection: Connection[Any], snapshot: Snapshot, instant: datetime, label: Label | None
 ) -> tuple[TableSummary, int]:
     """The statistics of a month of a table, and the hash over its keys; nothing is written."""
     month = month_of(snapshot, instant)
     rows, entities = gather.count(connection, month)
     edges = store.edges_in(connection, snapshot.table)
     columns = gather.summarize(connection, month, rows, edges)
+    if label is not None:
+        for name, one in relations_of(connection, snapshot, label, instant, rows).items():
+            columns[name] = replace(columns[name], relation=one)
     return TableSummary(snapshot.table, instant, rows, columns), entities
 
 

@@ -10,9 +10,21 @@ from typing import Any
 
 from psycopg import Connection
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from streamflow.statistics.compare import Finding
-from streamflow.statistics.summary import Summary, TableSummary
+from streamflow.statistics.summary import Frequent, Relation, Summary, TableSummary
+
+
+def are_there(connection: Connection[Any]) -> bool:
+    """False in a database that an earlier version applied, which lacks tables or columns."""
+    return connection.execute(ARE_THERE).fetchone() is not None
+
+
+ARE_THERE = """
+    SELECT FROM pg_attribute
+    WHERE attrelid = to_regclass('ops.statistics') AND attname = 'frequent'"""
+"""A row where the newest migration of statistics has run."""
 
 
 def edges_in(connection: Connection[Any], table: str) -> dict[str, list[float]]:
@@ -47,11 +59,16 @@ def save(
             "bins": list(one.bins),
             "categories": list(one.categories),
             "counts": list(one.categories.values()),
+            "frequent": Jsonb(vars(one.frequent)) if one.frequent else None,
+            **(vars(one.relation) if one.relation else NO_RELATION),
         }
         connection.execute(SAVE, values)
         if one.edges:
             connection.execute(SAVE_EDGES, values)
 
+
+NO_RELATION = {"auc": None, "positives": None, "negatives": None}
+"""What a column without one has in its place."""
 
 SAVE_MONTH = """
     INSERT INTO ops.statistics_months (table_name, as_of, row_count, entities)
@@ -63,23 +80,57 @@ SAVE_MONTH = """
 SAVE = """
     INSERT INTO ops.statistics (table_name, as_of, column_name, position, kind, null_count,
         not_finite, distinct_count, is_exact, minimum, maximum, mean, deviation, quantiles, edges,
-        bins, categories, category_counts, other_count)
+        bins, categories, category_counts, other_count, frequent, auc, positives, negatives)
     VALUES (%(table)s, %(as_of)s, %(column)s, %(position)s, %(kind)s, %(nulls)s, %(not_finite)s,
         %(distinct)s, %(is_exact)s, %(minimum)s, %(maximum)s, %(mean)s, %(deviation)s,
-        %(quantiles)s, %(edges)s, %(bins)s, %(categories)s, %(counts)s, %(others)s)
+        %(quantiles)s, %(edges)s, %(bins)s, %(categories)s, %(counts)s, %(others)s,
+        %(frequent)s, %(auc)s, %(positives)s, %(negatives)s)
     ON CONFLICT (table_name, as_of, column_name) DO UPDATE
     SET (position, kind, null_count, not_finite, distinct_count, is_exact, minimum, maximum, mean,
-         deviation, quantiles, edges, bins, categories, category_counts, other_count)
+         deviation, quantiles, edges, bins, categories, category_counts, other_count, frequent, auc,
+         positives, negatives)
       = (EXCLUDED.position, EXCLUDED.kind, EXCLUDED.null_count, EXCLUDED.not_finite,
          EXCLUDED.distinct_count, EXCLUDED.is_exact, EXCLUDED.minimum, EXCLUDED.maximum,
          EXCLUDED.mean, EXCLUDED.deviation, EXCLUDED.quantiles, EXCLUDED.edges, EXCLUDED.bins,
-         EXCLUDED.categories, EXCLUDED.category_counts, EXCLUDED.other_count)"""
+         EXCLUDED.categories, EXCLUDED.category_counts, EXCLUDED.other_count,
+         EXCLUDED.frequent, EXCLUDED.auc, EXCLUDED.positives, EXCLUDED.negatives)"""
 """Writes a column of a month."""
 
 SAVE_EDGES = """
     INSERT INTO ops.statistics_edges (table_name, column_name, as_of, edges)
     VALUES (%(table)s, %(column)s, %(as_of)s, %(edges)s) ON CONFLICT DO NOTHING"""
 """Writes the edges of a column that had none."""
+
+
+def save_relations(
+    connection: Connection[Any], table: str, instant: datetime, found: Mapping[str, Relation]
+) -> None:
+    """Writes the relations of a month's columns with the label."""
+    with connection.cursor() as cursor:
+        cursor.executemany(
+            SAVE_RELATION,
+            [
+                {**vars(one), "column": c, "table": table, "as_of": instant}
+                for c, one in found.items()
+            ],
+        )
+
+
+SAVE_RELATION = """
+    UPDATE ops.statistics SET (auc, positives, negatives) = (%(auc)s, %(positives)s, %(negatives)s)
+    WHERE table_name = %(table)s AND as_of = %(as_of)s AND column_name = %(column)s"""
+"""Writes the relation of one column."""
+
+
+def lacks_relations(connection: Connection[Any], table: str, instant: datetime) -> bool:
+    """True where a number of a month has no relation with the label yet."""
+    return connection.execute(LACKS, [table, instant]).fetchone() is not None
+
+
+LACKS = """
+    SELECT FROM ops.statistics
+    WHERE table_name = %s AND as_of = %s AND kind = 'number' AND positives IS NULL LIMIT 1"""
+"""A row where the relations are still to be counted."""
 
 
 def save_change(
@@ -179,4 +230,9 @@ def summary_of(rows: int, row: Mapping[str, Any]) -> Summary:
         bins=tuple(row["bins"]),
         categories=dict(zip(row["categories"], counted, strict=True)),
         others=row["other_count"],
+        # Not there in a database that an earlier version applied.
+        frequent=Frequent(**row["frequent"]) if row.get("frequent") else None,
+        relation=None
+        if row.get("positives") is None
+        else Relation(row["auc"], row["positives"], row["negatives"]),
     )

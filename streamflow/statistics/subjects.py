@@ -16,6 +16,7 @@ from streamflow.snapshots import TIME, Snapshot
 from streamflow.statistics import gather, month, store
 from streamflow.statistics.limits import Limits, table_of, tagged_views
 from streamflow.statistics.measured import view_at
+from streamflow.statistics.relations import Label, label_of
 from streamflow.statistics.summary import TableSummary
 
 
@@ -31,6 +32,8 @@ class Subject:
     columns: Mapping[str, str]
     """The table's column by feature."""
     view: PlainView | None = None
+    label: Label | None = None
+    """Of the months; None where none is declared, or the view has another source."""
 
     def instants(self, connection: Connection[Any]) -> list[datetime]:
         """The months of the table, or the newest time of the view's rows; the oldest first."""
@@ -74,7 +77,7 @@ class Subject:
         """The statistics of a month, under the names of the features."""
         found = store.load(connection, snapshot.table, instant)
         if found is None:
-            found, _ = month.measured(connection, snapshot, instant)
+            found, _ = month.measured(connection, snapshot, instant, self.label)
         if not found.rows:
             days = [str(one.date()) for one in self.instants(connection)]
             raise ConfigurationError(
@@ -110,6 +113,7 @@ def subjects(
         ConfigurationError: the view is more than columns of its source.
     """
     declared = snapshots.declared(settings.streamflow().feature_repo)
+    label = label_of(declared) if declared else None
     found: dict[str, Subject] = {}
     left_out, covered = [], set()
     for view_name, tagged in tagged_views(connection, stores).items():
@@ -120,11 +124,11 @@ def subjects(
         columns = {one: view.source.column(one) for one in view.layout.features}
         if snapshot is not None:
             covered |= {(snapshot.file, one) for one in columns.values()}
-        found[view_name] = Subject(view_name, tagged.limits, snapshot, columns, view)
+        found[view_name] = Subject(view_name, tagged.limits, snapshot, columns, view, label)
     for file in declared.files if declared else ():
         more = {one: one for one in file.columns if (file.file, one) not in covered}
         if more and not file.newest_only and file.file not in found:
-            found[file.file] = Subject(file.file, Limits(), file, more)
+            found[file.file] = Subject(file.file, Limits(), file, more, None, label)
     if name is None:
         return list(found.values()), left_out
     if name in left_out:

@@ -18,6 +18,31 @@ they are estimated from about so many rows, which a hash of the key chooses."""
 
 
 @dataclass(frozen=True)
+class Frequent:
+    """A value that many more rows have than any other, in a column of many different values."""
+
+    value: str
+    count: int
+    next_count: int
+    """The rows that have the second most frequent value."""
+    column: str | None = None
+    """Another column of the same rows that has one value in exactly these; None for none."""
+    column_value: str | None = None
+    """That value; None where it is null."""
+
+
+@dataclass(frozen=True)
+class Relation:
+    """How a number ranks rows by their label."""
+
+    auc: float | None
+    """The area under the ROC curve; None where all labels are alike, or no row has a value."""
+    positives: int
+    """Rows with a value whose label is true; where the month is large, of a sample."""
+    negatives: int
+
+
+@dataclass(frozen=True)
 class Summary:
     """The statistics of one column at one instant."""
 
@@ -45,6 +70,10 @@ class Summary:
     """The most frequent categories, the first one most."""
     others: int = 0
     """Values of categories that are not among these."""
+    frequent: Frequent | None = field(default=None, compare=False)
+    """Only of a number."""
+    relation: Relation | None = field(default=None, compare=False)
+    """Only of a number in a month that has labels."""
 
     @property
     def values(self) -> int:
@@ -55,6 +84,15 @@ class Summary:
     def null_rate(self) -> float | None:
         """The share of nulls; None without a row."""
         return self.nulls / self.rows if self.rows else None
+
+    @property
+    def is_constant(self) -> bool:
+        """True where every value is the same one; nulls may be beside it."""
+        if self.kind == "number":
+            return (
+                self.not_finite == 0 and self.minimum is not None and self.minimum == self.maximum
+            )
+        return self.distinct == 1
 
     @property
     def is_complete(self) -> bool:

@@ -26,6 +26,8 @@ class Thresholds:
     """Categories that are gone or new, of those that chance does not explain."""
     constant: float = 0
     """1 where a column of several values has become a constant."""
+    relation: float = 0.1
+    """Change of the area under the ROC curve by which a number ranks rows by their label."""
     rows: float = 0.25
     """Relative change of the number of rows; of a view."""
 

@@ -14,7 +14,7 @@ from psycopg import sql
 from streamflow.postgres.connect import connect
 from streamflow.statistics import gather
 from streamflow.statistics.measured import Measured, column_of
-from streamflow.statistics.summary import EXACT_ROWS, PROBABILITIES, Summary
+from streamflow.statistics.summary import EXACT_ROWS, PROBABILITIES, Frequent, Summary
 
 INSTANT = datetime(2024, 1, 31, tzinfo=UTC)
 
@@ -154,3 +154,54 @@ def test_equal_keys_have_an_equal_hash_in_whatever_order(connection):
     assert gather.count(connection, measured(connection, query)) == first
     connection.execute("UPDATE rows SET id = 101 WHERE id = 1")
     assert gather.count(connection, found) != first
+
+
+STANDING_FOR_NONE = """
+    SELECT id, CASE WHEN tickets = 0 THEN 10 ELSE 1 + id * 7919 % 300 / 10.0 END::real AS hours,
+           tickets, CASE WHEN tickets > 0 THEN 'mail' END AS way, 5 AS constant
+    FROM (SELECT id, CASE WHEN id % 10 < 7 THEN 0 ELSE 1 + id % 4 END AS tickets
+          FROM generate_series(1, 2000) AS id) AS each"""
+"""Hours of users of whom seven in ten have no ticket."""
+
+
+def test_a_value_that_stands_for_something_missing_is_told_with_its_rows(connection):
+    types = {"hours": "real", "tickets": "bigint", "way": "text", "constant": "bigint"}
+    found = summaries(connection, STANDING_FOR_NONE, **types)
+    assert found["hours"].frequent == Frequent("10", 1_400, 7, "tickets", "0")
+    assert [name for name, one in found.items() if one.frequent] == ["hours"]
+    assert [name for name, one in found.items() if one.is_constant] == ["way", "constant"]
+
+
+def test_a_value_that_others_have_too_is_told_without_a_column(connection):
+    query = STANDING_FOR_NONE.replace("tickets = 0 THEN", "tickets = 0 OR id % 100 = 99 THEN")
+    found = summaries(connection, query, hours="real", tickets="bigint")["hours"]
+    assert found.frequent == Frequent("10", 1_420, 7)
+
+
+def test_rows_may_be_those_where_another_column_has_nothing(connection):
+    found = summaries(connection, STANDING_FOR_NONE, hours="real", way="text", constant="bigint")[
+        "hours"
+    ]
+    assert found.frequent == Frequent("10", 1_400, 7, "way", None)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "id % 20",  # few values, one of them in a quarter of the rows or not
+        "CASE WHEN id % 100 < 19 THEN 7 ELSE id END",  # a fifth at most
+        "CASE WHEN id % 100 < 40 THEN 7 WHEN id % 100 < 60 THEN 8 ELSE id END",  # two are frequent
+    ],
+)
+def test_values_that_do_not_stand_out_are_quiet(connection, value):
+    query = f"SELECT id, {value} AS v FROM generate_series(1, 1000) AS id"
+    assert summaries(connection, query, v="bigint")["v"].frequent is None
+
+
+def test_a_constant_may_have_nulls_but_nothing_that_is_not_finite(connection):
+    query = """
+        SELECT id, CASE WHEN id > 1 THEN 5 END AS v,
+               CASE WHEN id > 1 THEN 5 ELSE float8 'NaN' END AS w, NULL::real AS x
+        FROM generate_series(1, 9) AS id"""
+    found = summaries(connection, query, v="bigint", w="double precision", x="real")
+    assert [one.is_constant for one in found.values()] == [True, False, False]

@@ -19,6 +19,13 @@ class ExplorerSettings(BaseSettings):
     show_users: bool = True
     """False to show no page of a single user, or of another key: for who may see definitions and
     distributions, and no persons."""
+    users_header: str = Field("", pattern=r"^[A-Za-z0-9-]*$")
+    """The header in which an authenticating proxy names who asks, or their groups, with commas;
+    it is only as good as the proxy, which must remove it from what a browser sends."""
+    users_allowed: str = ""
+    """The names or groups who may see persons, with commas; nobody if only the header is set."""
+    users_contact: str = "whoever runs this explorer"
+    """The person or team whom the page of a refusal says to ask."""
     statement_timeout_s: int = Field(5, ge=1)
     """Seconds after which PostgreSQL ends a query of a page; usual ones take milliseconds."""
     pool_size: int = Field(4, ge=1)

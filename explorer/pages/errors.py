@@ -20,10 +20,17 @@ RETRY_S = 5
 
 
 class NotThere(HTTPException):
-    """There is no such thing; the page says what is there instead."""
+    """There is no such thing, or not for who asks; the page says what is there instead."""
 
-    def __init__(self, cause: str, step: str, link: str, link_text: str) -> None:
-        super().__init__(HTTPStatus.NOT_FOUND, cause)
+    def __init__(
+        self,
+        cause: str,
+        step: str,
+        link: str,
+        link_text: str,
+        status: HTTPStatus = HTTPStatus.NOT_FOUND,
+    ) -> None:
+        super().__init__(status, cause)
         self.step, self.link, self.link_text = step, link, link_text
 
 
@@ -113,6 +120,7 @@ def shown(
 
 TITLES: dict[int, str] = {
     HTTPStatus.NOT_FOUND: "Not found",
+    HTTPStatus.FORBIDDEN: "Not for everybody",
     HTTPStatus.METHOD_NOT_ALLOWED: "Nothing can be changed here",
     HTTPStatus.INTERNAL_SERVER_ERROR: "An error of the explorer",
 }

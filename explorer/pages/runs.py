@@ -53,6 +53,7 @@ def runs(request: Request) -> Response:
     return here.page(
         "runs",
         defined=defined,
+        show_users=here.may_see_users(request),
         runs=shown,
         older=links.runs(command, outcome, shown[-1].run, limit) if len(found) > limit else "",
         commands=commands,
@@ -97,6 +98,7 @@ def run(request: Request) -> Response:
         "run",
         HTTPStatus.OK,
         defined=defined,
+        show_users=here.may_see_users(request),
         run=found,
         skew=skew,
         state=STATES[found.outcome],

@@ -26,10 +26,25 @@ class Site:
     definitions: KeptDefinitions
     environment: Environment
 
+    def may_see_users(self, request: Request) -> bool:
+        """True if who asks may see persons; a missing, repeated or unlisted name may not."""
+        if not self.settings.show_users:
+            return False
+        header = self.settings.users_header
+        if not header and not self.settings.users_allowed:
+            return True
+        given = request.headers.getlist(header) if header else []
+        return len(given) == 1 and bool(listed(given[0]) & listed(self.settings.users_allowed))
+
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
         """A page of a template; a value that the template misses is an error, not a blank."""
         found = self.environment.get_template(f"{template}.html.j2")
         return HTMLResponse(found.render(**values), status)
+
+
+def listed(text: str) -> set[str]:
+    """The names in a text with commas."""
+    return {name.strip() for name in text.split(",")} - {""}
 
 
 def site_of(chosen: ExplorerSettings) -> Site:

@@ -1,6 +1,7 @@
 """A user, or another key: what is served, what training would see, and the months before."""
 
 from collections.abc import Sequence
+from http import HTTPStatus
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -24,6 +25,14 @@ def users(request: Request) -> Response:
             "Distributions of features are shown to everybody.",
             links.FEATURES,
             "Features",
+        )
+    if not here.may_see_users(request):
+        raise NotThere(
+            "You may not see single users here.",
+            f"Ask {here.settings.users_contact} to be added to who may.",
+            links.FEATURES,
+            "Features",
+            HTTPStatus.FORBIDDEN,
         )
     given = request.query_params.getlist("id")
     fault, found = "", None

@@ -168,3 +168,22 @@ def test_who_must_not_show_persons_shows_none():
             answer = client.get(path)
             assert "/users" not in answer.text
             assert not [one for one in users if one in answer.text]
+
+
+@pytest.mark.usefixtures("filled")
+def test_only_those_whom_the_proxy_names_see_persons():
+    users = [one for (one,) in statement("SELECT user_id FROM source.users")]
+    ((audit,),) = statement("SELECT run FROM ops.runs WHERE command = 'audit'")
+    header = "X-Forwarded-Groups"
+    refused = [[], [(header, "sales")], [(header, "")], [(header, "care"), (header, "care")]]
+    with serving(users_header=header, users_allowed="care, risk", users_contact="Ann") as client:
+        for headers in refused:
+            answer = client.get(f"/users?id={users[0]}", headers=headers)
+            assert answer.status_code == 403
+            assert "Ask Ann" in answer.text
+            pages = [answer, *(client.get(p, headers=headers) for p in ("/runs", f"/runs/{audit}"))]
+            assert not [one for one in users for each in pages if one in each.text]
+        allowed = [(header, "sales,care")]
+        assert users[0] in client.get(f"/users?id={users[0]}", headers=allowed).text
+    with serving(users_allowed="care") as client:
+        assert client.get("/users", headers=[(header, "care")]).status_code == 403

@@ -2,7 +2,7 @@
 
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from http import HTTPStatus
 
 from starlette.requests import Request
@@ -16,7 +16,7 @@ from explorer.pages import site
 from explorer.pages.errors import NotThere
 from explorer.queries import runs as ledger
 from explorer.queries import views
-from explorer.queries.runs import OUTCOMES, Run
+from explorer.queries.runs import OUTCOMES, Fault, Run
 
 LIMITS = (50, 200, 1000)
 """Numbers of runs that a page may list; the first one unless an address says more."""
@@ -83,6 +83,7 @@ def run(request: Request) -> Response:
     with here.database.reading() as connection:
         defined = here.definitions.of(connection)
         found = None if asked is None else ledger.one(connection, defined.project, asked)
+        faults = ledger.faults(connection, found.run) if found else []
         skew = ledger.skew(connection, found.run) if found else []
         since = training_sets.changes_since(connection, defined, found) if found else None
         now = views.now(connection)
@@ -105,6 +106,10 @@ def run(request: Request) -> Response:
         signs=SIGNS,
         parameters={name: said(value) for name, value in found.parameters.items()},
         again=again(found),
+        faults=shown_faults(faults, request.query_params),
+        kept=faults,
+        file=request.query_params.get("file", ""),
+        column=request.query_params.get("column", ""),
         verify=verify(found),
         since=since,
         now=now,
@@ -116,11 +121,14 @@ def said(value: object) -> str:
     return value if isinstance(value, str) else json.dumps(value)
 
 
-def again(run: Run) -> str:
-    """The command that says all faults of a refused month again; empty for any other run.
+def shown_faults(faults: Sequence[Fault], given: Mapping[str, str]) -> list[Fault]:
+    """The faults of the file and of the column that an address asks for; all without."""
+    file, column = given.get("file", ""), given.get("column", "")
+    return [one for one in faults if file in ("", one.file) and column in ("", one.column)]
 
-    The ledger keeps their number alone.
-    """
+
+def again(run: Run) -> str:
+    """The command that says the faults of a refused month again; empty for any other run."""
     given = run.parameters
     if run.command != "ingest" or run.outcome != "refused":
         return ""

@@ -37,7 +37,10 @@ class Site:
         return len(given) == 1 and bool(listed(given[0]) & listed(self.settings.users_allowed))
 
     def page(self, template: str, status: int = 200, **values: Any) -> Response:
-        """A page of a template; a value that the template misses is an error, not a blank."""
+        """A page of a template; a value that the template misses is an error, not a blank.
+
+        `show_users` among the values: who asks may see persons; without it the setting counts.
+        """
         found = self.environment.get_template(f"{template}.html.j2")
         return HTMLResponse(found.render(**values), status)
 

@@ -127,6 +127,27 @@ def one(connection: Connection, project: str, number: int) -> Run | None:
     return Run(**found) if found else None
 
 
+@dataclass(frozen=True)
+class Fault:
+    """A reason for which a month was refused."""
+
+    file: str
+    line: int | None
+    """None where it is the whole file."""
+    column: str | None
+    value: str | None
+    rule: str
+
+
+def faults(connection: Connection, number: int) -> list[Fault]:
+    """The first faults of a run that was refused; none where an earlier version refused it."""
+    found = row(connection, FAULTS, {"run": number})
+    return [Fault(**one) for one in (found or {}).get("faults") or ()]
+
+
+FAULTS = "SELECT to_jsonb(r) -> 'faults' AS faults FROM ops.runs AS r WHERE run = %(run)s"
+"""Also of a table that has no such column yet."""
+
 ONE = f"SELECT {COLUMNS} WHERE l.run = %(run)s AND r.project IN (%(project)s, '')"
 """A run."""
 

@@ -4,7 +4,7 @@ import shlex
 
 import pytest
 
-from explorer.tests.conftest import DRIFTED, page, statement
+from explorer.tests.conftest import DRIFTED, page, serving, statement
 
 CAPTION = "the newest first"
 
@@ -71,6 +71,38 @@ def test_a_refused_month_says_how_its_faults_are_seen(client):
     program, subcommand, folder, *rest = shlex.split(command.text)
     assert [program, subcommand, *rest] == ["streamflow", "ingest", "--as-of", "2024-04-30"]
     assert "bad month" in folder
+
+
+def test_the_faults_of_a_refused_month_are_a_table_by_file_and_column(client):
+    path = f"/runs/{number_of('ingest', 'refused')}"
+    ((refused, kept),) = statement(
+        "SELECT rows_refused, jsonb_array_length(faults) FROM ops.runs WHERE outcome = 'refused'"
+    )
+    assert refused == kept > 100
+    found = page(client, path)
+    rows = found.rows(f"{kept} faults")
+    assert len(rows) == kept
+    file, line, column, value, rule = rows[0]
+    assert (file, column, value) == ("subscriptions.csv", "net_service", "String and tins")
+    assert int(line) >= 2
+    assert rule.startswith("must be ")
+    shown = page(client, path, file=file, column=column)
+    assert len(shown.rows(f"{kept} faults, of {file}, in {column}")) == kept
+    none = page(client, path, column="<script>")
+    assert "None of those that are kept" in none.main.text
+    with serving(show_users=False) as without:
+        assert "String and tins" not in without.get(path).text
+        assert rule in page(without, path).main.text
+
+
+@pytest.mark.usefixtures("copy")
+def test_a_refusal_of_before_says_that_its_faults_were_not_kept():
+    path = f"/runs/{number_of('ingest', 'refused')}"
+    statement("UPDATE ops.runs SET faults = NULL")
+    with serving() as client:
+        assert "kept their number alone" in page(client, path).main.text
+        statement("ALTER TABLE ops.runs DROP COLUMN faults")
+        assert "kept their number alone" in page(client, path).main.text
 
 
 def test_a_training_set_says_what_has_become_of_its_features(client):

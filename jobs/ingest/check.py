@@ -20,7 +20,8 @@ from streamflow.snapshots import KEY, Column, Snapshots
 TEXT = pd.ArrowDtype(pa.string())
 MAX_ID_LENGTH = 128
 EARLIEST_DAY = date(1900, 1, 1)
-FAULTS_SHOWN = 10
+FAULTS_KEPT = 1000
+"""Faults of a month that are kept with its run; all are counted."""
 
 SMALLEST_REAL = 1.2e-38
 """The smallest positive number that PostgreSQL's `real` holds with all its digits."""
@@ -40,7 +41,7 @@ class Report:
 
     def add(self, found: list[Fault], total: int | None = None) -> None:
         """Adds faults; where `found` is only the first of them, `total` is the number of all."""
-        self.first = sorted(self.first + found, key=lambda fault: fault.line or 0)[:FAULTS_SHOWN]
+        self.first = sorted(self.first + found, key=lambda fault: fault.line or 0)[:FAULTS_KEPT]
         self.total += len(found) if total is None else total
 
 
@@ -184,7 +185,7 @@ def faults(schema: pandera.DataFrameSchema, file: str, rows: pd.DataFrame) -> Re
     except pandera.errors.SchemaErrors as error:
         # Not error.failure_cases, which lists every fault of what may be a million lines.
         for one in error.schema_errors:
-            cases = one.failure_cases.sort_values("index").head(FAULTS_SHOWN)
+            cases = one.failure_cases.sort_values("index").head(FAULTS_KEPT)
             text = "must not be empty" if one.check == "not_nullable" else one.check.error
             found = [
                 Fault(file, int(line), one.schema.name, None if pd.isna(value) else value, text)

@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.csv
 from psycopg import Connection, sql
 
-from jobs.ingest.check import FAULTS_SHOWN, faults, schemas
+from jobs.ingest.check import FAULTS_KEPT, faults, schemas
 from jobs.ingest.drift import compare_with_month_before
 from jobs.ingest.read import Reader
 from jobs.run.instants import midnight
@@ -143,7 +143,7 @@ def refuse_faults(connection: Connection, declared: Snapshots, readers: dict[str
     total = sum(reader.report.total for reader in readers.values())
     if total:
         first = [fault for reader in readers.values() for fault in reader.report.first]
-        raise InputRefused(first[:FAULTS_SHOWN], total)
+        raise InputRefused(first[:FAULTS_KEPT], total)
 
 
 OCCURS_TWICE = """
@@ -178,7 +178,7 @@ def faults_across_rows(
         )
     found = connection.execute(
         sql.SQL("SELECT *, count(*) OVER () FROM ({}) AS found ORDER BY line LIMIT {}").format(
-            sql.SQL(" UNION ALL ").join(searched), FAULTS_SHOWN
+            sql.SQL(" UNION ALL ").join(searched), FAULTS_KEPT
         )
     ).fetchall()
     first = [Fault(f"{name}.csv", line, "user_id", user, rule) for line, user, rule, _ in found]

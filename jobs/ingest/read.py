@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from jobs.ingest.check import FAULTS_SHOWN, TEXT, Report
+from jobs.ingest.check import FAULTS_KEPT, TEXT, Report
 from streamflow.errors import Fault
 from streamflow.visible_text import difference, lookalike
 
@@ -148,7 +148,7 @@ class Reader:
     def _refuse(self, at: Numbers, rules: Iterable[str]) -> None:
         """Reports a fault for each line of `at`."""
         self.whole &= not len(at)
-        found = zip(at[:FAULTS_SHOWN], rules, strict=False)
+        found = zip(at[:FAULTS_KEPT], rules, strict=False)
         faults = [Fault(self.path.name, int(line), None, None, rule) for line, rule in found]
         self.report.add(faults, len(at))
 

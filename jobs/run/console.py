@@ -16,6 +16,8 @@ from streamflow.errors import InputRefused, SourceMismatch
 from streamflow.visible_text import printable
 
 Advance = Callable[[int], None]
+FAULTS_SHOWN = 10
+"""Faults of a refused month that are printed; the explorer shows more of them."""
 WIDEST = 1 << 20
 """Characters in a line of a table in a file or pipe, so that none is folded."""
 
@@ -100,9 +102,10 @@ def fail(error: BaseException | str) -> None:
     if isinstance(error, SourceMismatch):
         lines = lines[0].split("\n")
     if isinstance(error, InputRefused):
-        lines += [f"  {fault}" for fault in error.faults]
-        if error.total > len(error.faults):
-            lines.append(f"  … and {error.total - len(error.faults)} more")
+        shown = error.faults[:FAULTS_SHOWN]
+        lines += [f"  {fault}" for fault in shown]
+        if error.total > len(shown):
+            lines.append(f"  … and {error.total - len(shown)} more")
     print("\n".join(map(printable, lines)), file=sys.stderr, flush=True)
 
 

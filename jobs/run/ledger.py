@@ -3,7 +3,7 @@
 import json
 import logging
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import datetime
@@ -16,7 +16,7 @@ from jobs.run.lost_database import explaining_losses, was_lost_before
 from jobs.run.urls import without_secrets
 from jobs.run.versions import versions
 from streamflow import settings, tracing
-from streamflow.errors import InputRefused, NotAllowed, StreamflowError, reason
+from streamflow.errors import Fault, InputRefused, NotAllowed, StreamflowError, reason
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect, first_line
 from streamflow.postgres.locks import Keeper, keeping
@@ -66,6 +66,8 @@ class Run:
     message: str = ""
     details: dict[str, Any] = field(default_factory=dict)
     """Further entries of the JSON line."""
+    faults: Sequence[Fault] = ()
+    """What the run was refused for, as far as it is kept."""
     counts: Counts = field(default_factory=Counts)
     started: float = field(default_factory=time.monotonic)
     duration_ms: int = 0
@@ -139,6 +141,7 @@ def observed(run: Run) -> Iterator[None]:
     except InputRefused as error:
         run.outcome, run.message = "refused", str(error)
         run.counts = Counts(read=run.counts.read, refused=error.total)
+        run.faults = error.faults
         raise
     except BaseException as error:
         # The text of a KeyError is the key alone.
@@ -229,14 +232,47 @@ def close(connection: psycopg.Connection, run: Run) -> None:
     }
     try:
         try:
-            connection.execute(CLOSE, values)
+            end(connection, run, values)
         except psycopg.OperationalError:
             with connect(autocommit=True) as fresh:
-                fresh.execute(CLOSE, values)
+                end(fresh, run, values)
     except (StreamflowError, psycopg.Error) as error:
         log.warning("run not closed in the ledger", extra={"run": run.number, "reason": str(error)})
 
 
+def end(connection: psycopg.Connection, run: Run, values: dict[str, Any]) -> None:
+    """Writes a run's end, and what it was refused for where the ledger has a place for that.
+
+    A role may change a run that has not ended, so that the end comes last.
+    """
+    if run.faults and connection.execute(HAS_FAULTS).fetchone() is not None:
+        kept = [kept_fault(fault) for fault in run.faults]
+        connection.execute(FAULTS, {"run": run.number, "faults": json.dumps(kept)})
+    connection.execute(CLOSE, values)
+
+
+def kept_fault(fault: Fault) -> dict[str, Any]:
+    """A fault as the ledger keeps it: in texts of bounded length that PostgreSQL can store."""
+    return {
+        name: storable(value) if isinstance(value, str) else value
+        for name, value in asdict(fault).items()
+        if name != "note"
+    }
+
+
+def storable(text: str) -> str:
+    """The beginning of a text, with a mark in place of what is no character of UTF-8 or a NUL."""
+    found = text[:MOST_CHARACTERS].encode(errors="replace").decode().replace("\0", "\ufffd")
+    return found + "…" * (len(text) > MOST_CHARACTERS)
+
+
+MOST_CHARACTERS = 200
+"""Of a text of a fault in the ledger."""
+HAS_FAULTS = """
+    SELECT FROM pg_attribute
+    WHERE attrelid = 'ops.runs'::regclass AND attname = 'faults' AND NOT attisdropped"""
+"""A row where migration 0013 ran, which may be later than a job of the same upgrade."""
+FAULTS = "UPDATE ops.runs SET faults = %(faults)s WHERE run = %(run)s"
 CLOSE = """
     UPDATE ops.runs SET outcome = %(outcome)s, message = %(message)s,
         window_start = %(start)s, window_end = %(end)s, rows_read = %(read)s,

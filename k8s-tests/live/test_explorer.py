@@ -24,7 +24,8 @@ rows = list(csv.DictReader(file.open()))
 with file.open("w") as out:
     written = csv.DictWriter(out, rows[0])
     written.writeheader()
-    written.writerows({**row, "monthly_fee": f"{float(row['monthly_fee']) * 1.2:.2f}"} for row in rows)
+    for row in rows:
+        written.writerow({**row, "monthly_fee": f"{float(row['monthly_fee']) * 1.2:.2f}"})
 """
 """A month in which everybody pays a fifth more."""
 

@@ -46,7 +46,8 @@ def stats(
 ) -> None:
     """Print the statistics of features, and how far they have drifted from another month."""
     with reporting():
-        from jobs.statistics.report import report, report_json
+        from jobs.statistics.report import report
+        from jobs.statistics.report_json import report_json
         from jobs.statistics.show import print_report, write_page
 
         found = report(view, as_of, against, served)

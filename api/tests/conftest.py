@@ -127,7 +127,9 @@ def serving(app: Any = None, **settings: Any) -> Iterator[httpx.Client]:
         thread.start()
         url = f"http://127.0.0.1:{listener.getsockname()[1]}"
         try:
-            with httpx.Client(base_url=url, timeout=30) as client:
+            # A pool that closes what is beyond its number may close what another thread reads.
+            unbounded = httpx.Limits(max_connections=None, max_keepalive_connections=None)
+            with httpx.Client(base_url=url, timeout=30, limits=unbounded) as client:
                 yield client
         finally:
             server.should_exit = True

@@ -24,7 +24,7 @@ SHOP = Path(__file__).parents[2] / "examples" / "shop"
 
 
 @pytest.mark.parametrize("is_pooled", [False, True])
-def test_nothing_can_be_written_by_its_connections(is_pooled, monkeypatch, server, filled):
+def test_nothing_can_be_written_by_its_connections(is_pooled, monkeypatch, server, copy):
     with contextlib.ExitStack() as stack:
         if is_pooled:
             pooler = stack.enter_context(Pooler(server, size=2))

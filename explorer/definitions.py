@@ -13,7 +13,7 @@ from streamflow.catalog.layout import NO_KEY
 from streamflow.catalog.model import Catalog, Service, View
 from streamflow.registry.plain import PlainView
 from streamflow.sources.monthly import is_called, query_of, unrenamed
-from streamflow.statistics.limits import Limits
+from streamflow.statistics.comparison.limits import Limits
 
 
 @dataclass(frozen=True)

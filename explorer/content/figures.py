@@ -6,11 +6,11 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 
 from explorer import words
-from streamflow.statistics.compare import Measure, measures
+from streamflow.statistics.comparison.compare import Measure, measures
+from streamflow.statistics.comparison.thresholds import Thresholds
 from streamflow.statistics.edges import ranges
 from streamflow.statistics.notes import about_frequent, is_same, only_value
 from streamflow.statistics.summary import PROBABILITIES, Summary
-from streamflow.statistics.thresholds import Thresholds
 
 NAMES = {
     "psi": "Population stability index",

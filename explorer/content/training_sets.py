@@ -9,8 +9,8 @@ from explorer.database import Connection
 from explorer.definitions import Definitions, FeatureInfo
 from explorer.queries import statistics
 from explorer.queries.runs import Run
-from streamflow.statistics.compare import Comparison, compare, findings
-from streamflow.statistics.thresholds import Thresholds
+from streamflow.statistics.comparison.compare import Comparison, compare, findings
+from streamflow.statistics.comparison.thresholds import Thresholds
 
 
 @dataclass(frozen=True)

@@ -17,9 +17,9 @@ from explorer.pages import site
 from explorer.pages.errors import NotThere
 from explorer.queries import runs, statistics
 from explorer.queries.runs import SkewOfFeature
-from streamflow.statistics.compare import findings
+from streamflow.statistics.comparison.compare import findings
+from streamflow.statistics.comparison.thresholds import Thresholds
 from streamflow.statistics.summary import Summary
-from streamflow.statistics.thresholds import Thresholds
 
 NOTHING = "none"
 """The value of `against` by which a month is shown alone."""

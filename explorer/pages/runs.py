@@ -16,7 +16,8 @@ from explorer.pages import site
 from explorer.pages.errors import NotThere
 from explorer.queries import runs as ledger
 from explorer.queries import views
-from explorer.queries.runs import OUTCOMES, Fault, Run
+from explorer.queries.runs import OUTCOMES, Run
+from streamflow.errors import Fault
 
 LIMITS = (50, 200, 1000)
 """Numbers of runs that a page may list; the first one unless an address says more."""

@@ -15,7 +15,7 @@ from streamflow.registry.messages import CLASSES, pairs
 from streamflow.registry.plain import PlainView
 from streamflow.registry.stores import OwnStores
 from streamflow.registry.views import entries, plain_view
-from streamflow.statistics.limits import Limits, limits_of
+from streamflow.statistics.comparison.limits import Limits, limits_of
 
 NO_LOOKBACK = timedelta(0)
 """A setting of materializations, which the explorer makes none of."""

@@ -6,6 +6,7 @@ from datetime import datetime, timedelta
 from typing import Any
 
 from explorer.database import Connection, row, rows
+from streamflow.errors import Fault
 
 OUTCOMES = ("done", "failed", "refused", "killed", "running")
 
@@ -125,18 +126,6 @@ def one(connection: Connection, project: str, number: int) -> Run | None:
     """A run by its number; None where there is none, or where it is another project's."""
     found = row(connection, ONE, {"run": number, "project": project})
     return Run(**found) if found else None
-
-
-@dataclass(frozen=True)
-class Fault:
-    """A reason for which a month was refused."""
-
-    file: str
-    line: int | None
-    """None where it is the whole file."""
-    column: str | None
-    value: str | None
-    rule: str
 
 
 def faults(connection: Connection, number: int) -> list[Fault]:

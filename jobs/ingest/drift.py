@@ -11,8 +11,8 @@ from streamflow.errors import Fault, SchemaMissing
 from streamflow.snapshots import Snapshots
 from streamflow.statistics import month as statistics
 from streamflow.statistics import store
-from streamflow.statistics.compare import as_json
-from streamflow.statistics.limits import limits_by_table
+from streamflow.statistics.comparison.compare import as_json
+from streamflow.statistics.comparison.limits import limits_by_table
 
 log = logging.getLogger(__name__)
 

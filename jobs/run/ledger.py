@@ -67,7 +67,7 @@ class Run:
     details: dict[str, Any] = field(default_factory=dict)
     """Further entries of the JSON line."""
     faults: Sequence[Fault] = ()
-    """What the run was refused for, as far as it is kept."""
+    """The first faults for which the run was refused."""
     counts: Counts = field(default_factory=Counts)
     started: float = field(default_factory=time.monotonic)
     duration_ms: int = 0

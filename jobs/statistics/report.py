@@ -21,13 +21,13 @@ from streamflow.offline.connect import connect, from_environment
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect as connect_to_check
 from streamflow.registry.stores import OwnStores, own_stores
-from streamflow.statistics import served
-from streamflow.statistics.compare import (
+from streamflow.statistics.comparison.compare import (
     Comparison,
     Finding,
     compare,
     findings_of_table,
 )
+from streamflow.statistics.counting import served
 from streamflow.statistics.notes import notes
 from streamflow.statistics.subjects import Subject, subjects
 from streamflow.statistics.summary import TableSummary

@@ -4,7 +4,7 @@ from typing import Any
 
 from jobs.run.instants import iso
 from jobs.statistics.report import Part, Report
-from streamflow.statistics.compare import as_json
+from streamflow.statistics.comparison.compare import as_json
 from streamflow.statistics.edges import ranges
 from streamflow.statistics.summary import PROBABILITIES, Summary
 

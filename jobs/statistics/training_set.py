@@ -14,8 +14,8 @@ from jobs.training.target import Target
 from jobs.training.verify import contract_in
 from streamflow.errors import ConfigurationError
 from streamflow.offline.features import feature_fields
-from streamflow.statistics.measured import LONGEST
-from streamflow.statistics.numbers import LARGEST
+from streamflow.statistics.counting.measured import LONGEST
+from streamflow.statistics.counting.numbers import LARGEST
 from streamflow.statistics.summary import PROBABILITIES, TOP, Summary, TableSummary
 
 SECONDS = 86_400

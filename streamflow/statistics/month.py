@@ -10,11 +10,12 @@ from psycopg import Connection, sql
 
 from streamflow.postgres.snapshot_tables import SCHEMA
 from streamflow.snapshots import KEY, LOADED, TIME, Snapshot, Snapshots
-from streamflow.statistics import gather, store
-from streamflow.statistics.compare import Finding, findings_of_table
-from streamflow.statistics.limits import Limits
-from streamflow.statistics.measured import month_of
-from streamflow.statistics.relations import Label, label_of, relations_of
+from streamflow.statistics import store
+from streamflow.statistics.comparison.compare import Finding, findings_of_table
+from streamflow.statistics.comparison.limits import Limits
+from streamflow.statistics.counting import gather
+from streamflow.statistics.counting.measured import month_of
+from streamflow.statistics.counting.relations import Label, label_of, relations_of
 from streamflow.statistics.summary import TableSummary
 
 log = logging.getLogger(__name__)

@@ -2,7 +2,7 @@
 
 import math
 
-from streamflow.statistics.drift import TWO_SIDED_999
+from streamflow.statistics.comparison.drift import TWO_SIDED_999
 from streamflow.statistics.summary import Relation
 
 

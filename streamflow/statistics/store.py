@@ -12,7 +12,7 @@ from psycopg import Connection
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
-from streamflow.statistics.compare import Finding
+from streamflow.statistics.comparison.compare import Finding
 from streamflow.statistics.summary import Frequent, Relation, Summary, TableSummary
 
 
@@ -68,7 +68,7 @@ def save(
 
 
 NO_RELATION = {"auc": None, "positives": None, "negatives": None}
-"""What a column without one has in its place."""
+"""The columns of ops.statistics for a column that has no relation with a label."""
 
 SAVE_MONTH = """
     INSERT INTO ops.statistics_months (table_name, as_of, row_count, entities)

@@ -13,10 +13,11 @@ from streamflow.postgres.snapshot_tables import SCHEMA
 from streamflow.registry.plain import PlainView
 from streamflow.registry.stores import OwnStores
 from streamflow.snapshots import TIME, Snapshot
-from streamflow.statistics import gather, month, store
-from streamflow.statistics.limits import Limits, table_of, tagged_views
-from streamflow.statistics.measured import view_at
-from streamflow.statistics.relations import Label, label_of
+from streamflow.statistics import month, store
+from streamflow.statistics.comparison.limits import Limits, table_of, tagged_views
+from streamflow.statistics.counting import gather
+from streamflow.statistics.counting.measured import view_at
+from streamflow.statistics.counting.relations import Label, label_of
 from streamflow.statistics.summary import TableSummary
 
 

@@ -28,12 +28,12 @@ class Frequent:
     column: str | None = None
     """Another column of the same rows that has one value in exactly these; None for none."""
     column_value: str | None = None
-    """That value; None where it is null."""
+    """The one value of that column; None where it is null."""
 
 
 @dataclass(frozen=True)
 class Relation:
-    """How a number ranks rows by their label."""
+    """The order in which a number puts rows of a true and of a false label."""
 
     auc: float | None
     """The area under the ROC curve; None where all labels are alike, or no row has a value."""

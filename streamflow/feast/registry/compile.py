@@ -25,7 +25,7 @@ from streamflow.feast.registry.contracts import contract_of_service
 from streamflow.feast.registry.known_contracts import all_sources, known_contract
 from streamflow.feast.registry.layouts import layout_of
 from streamflow.registry.tags import fresh_days
-from streamflow.statistics.thresholds import thresholds
+from streamflow.statistics.comparison.thresholds import thresholds
 
 if TYPE_CHECKING:
     from feast import FeatureService, FeatureStore

@@ -8,11 +8,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from streamflow.errors import ConfigurationError
-from streamflow.statistics import drift
-from streamflow.statistics.compare import compare, findings
+from streamflow.statistics.comparison import drift
+from streamflow.statistics.comparison.compare import compare, findings
+from streamflow.statistics.comparison.thresholds import Thresholds, strictest, thresholds
 from streamflow.statistics.edges import BINS, edges_of, ranges
 from streamflow.statistics.summary import Summary
-from streamflow.statistics.thresholds import Thresholds, strictest, thresholds
 
 COUNTS = st.integers(2, 30).flatmap(
     lambda n: st.tuples(

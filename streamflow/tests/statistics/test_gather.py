@@ -12,8 +12,8 @@ import pytest
 from psycopg import sql
 
 from streamflow.postgres.connect import connect
-from streamflow.statistics import gather
-from streamflow.statistics.measured import Measured, column_of
+from streamflow.statistics.counting import gather
+from streamflow.statistics.counting.measured import Measured, column_of
 from streamflow.statistics.summary import EXACT_ROWS, PROBABILITIES, Frequent, Summary
 
 INSTANT = datetime(2024, 1, 31, tzinfo=UTC)

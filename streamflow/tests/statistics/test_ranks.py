@@ -8,8 +8,8 @@ from psycopg import sql
 
 from streamflow.postgres.connect import connect
 from streamflow.snapshots import Snapshot, Snapshots, number, truth, whole_number
+from streamflow.statistics.counting.relations import label_of, relations_of
 from streamflow.statistics.ranks import change_by_chance, relation
-from streamflow.statistics.relations import label_of, relations_of
 from streamflow.statistics.summary import EXACT_ROWS, Relation
 
 INSTANT = datetime(2024, 1, 31, tzinfo=UTC)

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from streamflow.statistics.measured import Column, Measured
+from streamflow.statistics.counting.measured import Column, Measured
 from streamflow.statistics.summary import TOP, Summary
 
 MOST_COMBINATIONS = 5_000

@@ -8,9 +8,9 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from streamflow.statistics import frequent
+from streamflow.statistics.counting import frequent
+from streamflow.statistics.counting.measured import Column, Measured
 from streamflow.statistics.edges import BINS, edges_of
-from streamflow.statistics.measured import Column, Measured
 from streamflow.statistics.summary import EXACT_ROWS, Summary
 
 NOT_FINITE = -1
@@ -132,7 +132,7 @@ def by_value(
 
 
 LARGEST = 1e150
-"""What is as large has no variance."""
+"""Numbers from here on count as not finite, since their squares are none."""
 
 BY_VALUE = """
     SELECT value, count(*) FROM (SELECT {value} AS value FROM {relation}) AS each

@@ -4,9 +4,10 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from streamflow.statistics import drift, ranks
+from streamflow.statistics import ranks
+from streamflow.statistics.comparison import drift
+from streamflow.statistics.comparison.thresholds import Thresholds
 from streamflow.statistics.summary import Relation, Summary, TableSummary
-from streamflow.statistics.thresholds import Thresholds
 
 EXPECTED = 7
 """A category of which so many values are expected is missing by chance less than once in a thousand

@@ -8,9 +8,9 @@ from psycopg import Connection, sql
 
 from streamflow.postgres.snapshot_tables import SCHEMA
 from streamflow.snapshots import KEY, TIME, Snapshot, Snapshots
-from streamflow.statistics import gather
-from streamflow.statistics.measured import month_of
-from streamflow.statistics.numbers import finite
+from streamflow.statistics.counting import gather
+from streamflow.statistics.counting.measured import month_of
+from streamflow.statistics.counting.numbers import finite
 from streamflow.statistics.ranks import relation
 from streamflow.statistics.summary import Relation
 

@@ -10,8 +10,8 @@ from streamflow.catalog.layout import SCHEMA
 from streamflow.postgres import migrate as schema
 from streamflow.registry.plain import PlainView
 from streamflow.snapshots import Snapshot
-from streamflow.statistics import gather
-from streamflow.statistics.measured import Column, Measured, column_of
+from streamflow.statistics.counting import gather
+from streamflow.statistics.counting.measured import Column, Measured, column_of
 from streamflow.statistics.summary import TableSummary
 
 SECONDS = 86_400

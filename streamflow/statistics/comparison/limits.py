@@ -14,7 +14,7 @@ from streamflow.registry.stores import OwnStores, own_stores
 from streamflow.registry.views import entries, plain_view
 from streamflow.snapshots import Snapshot, Snapshots
 from streamflow.sources.monthly import query_of, snapshot_of
-from streamflow.statistics.thresholds import Thresholds, strictest, thresholds
+from streamflow.statistics.comparison.thresholds import Thresholds, strictest, thresholds
 
 
 @dataclass(frozen=True)

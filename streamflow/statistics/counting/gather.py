@@ -12,9 +12,9 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from streamflow.statistics import categories, frequent, numbers
-from streamflow.statistics.measured import Column, Measured
-from streamflow.statistics.numbers import Spread
+from streamflow.statistics.counting import categories, frequent, numbers
+from streamflow.statistics.counting.measured import Column, Measured
+from streamflow.statistics.counting.numbers import Spread
 from streamflow.statistics.summary import EXACT_ROWS, PROBABILITIES, Summary
 
 

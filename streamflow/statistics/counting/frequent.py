@@ -4,7 +4,7 @@ from typing import Any
 
 from psycopg import Connection, sql
 
-from streamflow.statistics.measured import Column, Measured
+from streamflow.statistics.counting.measured import Column, Measured
 from streamflow.statistics.summary import Frequent
 
 SHARE = 0.2

@@ -1,0 +1,1 @@
+"""Compares two counts of a column: distances, thresholds, and findings in words."""

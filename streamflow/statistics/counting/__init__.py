@@ -1,0 +1,1 @@
+"""Counts columns inside PostgreSQL: of months, of views, and of what is online."""

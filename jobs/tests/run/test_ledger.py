@@ -9,7 +9,7 @@ import pytest
 from jobs.run.earlier_runs import recent
 from jobs.run.ledger import LOCK_CLASS, recorded
 from jobs.tests.acting import execute, streamflow
-from streamflow.errors import ConfigurationError, StoreUnavailable
+from streamflow.errors import ConfigurationError, Fault, InputRefused, StoreUnavailable
 from streamflow.postgres.connect import connect
 
 STATUS = """
@@ -250,3 +250,16 @@ def test_runs_that_could_not_say_so_count_and_other_failures_do_not(database: st
     with pytest.raises(ConfigurationError, match="no month"), recorded("ingest"):
         raise ConfigurationError("no month")
     assert "memory" not in message_of_lost_run()
+
+
+@pytest.mark.usefixtures("database")
+def test_a_fault_of_any_text_is_kept_with_its_run() -> None:
+    value = "a\0b\udc80" + "c" * 300
+    refused = InputRefused([Fault("users.csv", 2, "user_id", value, "must be one")], 7)
+    with pytest.raises(InputRefused), recorded("ingest"):
+        raise refused
+    with psycopg.connect() as connection:
+        found = connection.execute("SELECT outcome, rows_refused, faults FROM ops.runs").fetchone()
+    kept = f"a\ufffdb?{'c' * 196}…"
+    fault = {"file": "users.csv", "line": 2, "column": "user_id", "value": kept}
+    assert found == ("refused", 7, [{**fault, "rule": "must be one"}])

@@ -184,6 +184,8 @@ def test_a_failover_to_a_replica_is_followed(
             one[1]("promote")
             wait_until(lambda: client.get(FEATURE).status_code == 503, 1)
             monkeypatch.setenv("PGHOST", one[0]["PGHOST"])
+            # /readyz may say for PROVED_FOR_S more what its own connection had proved before.
+            wait_until(lambda: client.get(FEATURE).status_code == 200)
             wait_ready(client)
             write(92)
             assert read(client) == (92, 0.0)

@@ -78,6 +78,9 @@ class StreamflowSettings(BaseSettings):
     fetch_command: str = ""
     """Command by which a person fetches a file from where flows are served, with `{path}` and
     `{name}` for the file; shown with each training set on Prefect's page. The chart sets it."""
+    log_command: str = ""
+    """Command by which a person reads the log of a run of this process. The ledger keeps it, and
+    the explorer shows it with the run. The chart sets it."""
     keep_runs_days: int = Field(400, ge=31)
     """Days that the ledger keeps a run, what its audit found, and what was materialized. The sums
     in the metrics keep counting; of each command the last run and the last success always stay, and

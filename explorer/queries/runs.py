@@ -33,6 +33,8 @@ class Run:
     message: str
     versions: Mapping[str, Any]
     project: str
+    log_command: str | None
+    """Prints its log; None where nobody said how."""
 
     @property
     def duration(self) -> timedelta | None:
@@ -53,9 +55,11 @@ class Run:
 COLUMNS = """
     l.run, l.command, l.outcome, l.parameters, l.window_start, l.window_end, l.rows_read,
     l.rows_written, l.rows_late, l.rows_unchanged, l.rows_refused, l.rows_older, l.started_at,
-    l.finished_at, l.message, l.versions, r.project
+    l.finished_at, l.message, l.versions, r.project,
+    to_jsonb(r) ->> 'log_command' AS log_command
     FROM ops.ledger AS l JOIN ops.runs AS r USING (run)"""
-"""A run's columns; backups and restores are of no project."""
+"""A run's columns, also of a ledger that has no log_command yet; backups and restores are of no
+project."""
 
 
 def listed(

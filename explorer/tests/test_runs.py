@@ -73,6 +73,19 @@ def test_a_refused_month_says_how_its_faults_are_seen(client):
     assert "bad month" in folder
 
 
+def test_a_run_says_how_its_log_is_read_where_that_is_known(copy):
+    path = f"/runs/{number_of('audit', 'failed')}"
+    command = "kubectl --namespace churn logs audit-1 <b>&"
+    with serving() as client:
+        assert "Its log" not in page(client, path).main.text
+        statement("UPDATE ops.runs SET log_command = %s", command)
+        found = page(client, path)
+        assert "Its log" in found.main.text
+        assert command in [one.text for one in found.every("code")]
+        statement("ALTER TABLE ops.runs DROP COLUMN log_command")
+        assert "Its log" not in page(client, path).main.text
+
+
 def test_the_faults_of_a_refused_month_are_a_table_by_file_and_column(client):
     path = f"/runs/{number_of('ingest', 'refused')}"
     ((refused, kept),) = statement(

@@ -194,10 +194,22 @@ def enter(connection: psycopg.Connection, keeper: Keeper, run: Run) -> int:
                 " another role; see: streamflow db roles --help"
             ) from error
         assert row is not None  # noqa: S101  # INSERT … RETURNING gives the row it inserted
+        log_command = settings.streamflow().log_command
+        if log_command and has(connection, "log_command"):
+            connection.execute(LOG_COMMAND, [log_command, row[0]])
         keeper.take(LOCK_CLASS, row[0])
     return int(row[0])
 
 
+def has(connection: psycopg.Connection, column: str) -> bool:
+    """True where the ledger has a column, whose migration a job of the same upgrade may precede."""
+    return connection.execute(HAS, [column]).fetchone() is not None
+
+
+HAS = """
+    SELECT FROM pg_attribute
+    WHERE attrelid = 'ops.runs'::regclass AND attname = %s AND NOT attisdropped"""
+LOG_COMMAND = "UPDATE ops.runs SET log_command = %s WHERE run = %s"
 OF_PROJECT = "SELECT set_config('streamflow.project', %s, true)"
 """Says for this transaction whose the run is that it enters."""
 
@@ -245,7 +257,7 @@ def end(connection: psycopg.Connection, run: Run, values: dict[str, Any]) -> Non
 
     A role may change a run that has not ended, so that the end comes last.
     """
-    if run.faults and connection.execute(HAS_FAULTS).fetchone() is not None:
+    if run.faults and has(connection, "faults"):
         kept = [kept_fault(fault) for fault in run.faults]
         connection.execute(FAULTS, {"run": run.number, "faults": json.dumps(kept)})
     connection.execute(CLOSE, values)
@@ -268,10 +280,6 @@ def storable(text: str) -> str:
 
 MOST_CHARACTERS = 200
 """Of a text of a fault in the ledger."""
-HAS_FAULTS = """
-    SELECT FROM pg_attribute
-    WHERE attrelid = 'ops.runs'::regclass AND attname = 'faults' AND NOT attisdropped"""
-"""A row where migration 0013 ran, which may be later than a job of the same upgrade."""
 FAULTS = "UPDATE ops.runs SET faults = %(faults)s WHERE run = %(run)s"
 CLOSE = """
     UPDATE ops.runs SET outcome = %(outcome)s, message = %(message)s,

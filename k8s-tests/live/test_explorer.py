@@ -2,6 +2,7 @@
 
 import json
 import os
+import shlex
 import shutil
 from collections.abc import Iterator
 
@@ -81,6 +82,18 @@ def test_every_page_opens(tab: Page, path: str) -> None:
     answer = tab.goto(path)
     assert answer is not None
     assert answer.status == 200
+
+
+def test_the_page_of_a_run_has_the_command_that_prints_its_log(
+    release: Namespace, tab: Page
+) -> None:
+    tab.goto("/runs?command=apply")
+    tab.get_by_role("main").locator("table").get_by_role("link").first.click()
+    command = shlex.split(
+        tab.locator("section", has=tab.locator("#log")).locator("code").inner_text()
+    )
+    assert command[:3] == ["kubectl", "--namespace", release.name]
+    assert '"command": "apply", "outcome": "done"' in release.kubectl(*command[3:])
 
 
 def test_a_user_is_shown_as_served_and_as_trained(tab: Page) -> None:

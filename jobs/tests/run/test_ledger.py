@@ -263,3 +263,17 @@ def test_a_fault_of_any_text_is_kept_with_its_run() -> None:
     kept = f"a\ufffdb?{'c' * 196}…"
     fault = {"file": "users.csv", "line": 2, "column": "user_id", "value": kept}
     assert found == ("refused", 7, [{**fault, "rule": "must be one"}])
+
+
+@pytest.mark.usefixtures("database")
+def test_a_run_says_how_its_log_is_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = "SELECT log_command FROM ops.runs ORDER BY run"
+    with recorded("backup"):
+        pass
+    monkeypatch.setenv("STREAMFLOW_LOG_COMMAND", "kubectl logs pod-1")
+    with recorded("backup"):
+        assert execute(found) == [(None,), ("kubectl logs pod-1",)]  # also while it runs
+    execute("ALTER TABLE ops.runs DROP COLUMN log_command")
+    with recorded("backup"):  # before the `apply` of the same upgrade
+        pass
+    assert execute("SELECT count(*) FROM ops.runs WHERE outcome = 'done'") == [(3,)]

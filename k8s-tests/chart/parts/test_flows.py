@@ -24,9 +24,10 @@ def containers(values: dict[str, Any]) -> dict[str, Manifest]:
 
 
 def variables(container: Manifest) -> dict[str, Any]:
-    """The variables of a container: a value, or the Secret that it is from."""
+    """The variables of a container: a value, or the Secret or the pod's field that it is from."""
     return {
-        one["name"]: one.get("value") or one["valueFrom"]["secretKeyRef"]["name"]
+        one["name"]: one.get("value")
+        or next(each.get("name") or each["fieldPath"] for each in one["valueFrom"].values())
         for one in container["env"]
     }
 

@@ -39,6 +39,23 @@ leaves beside Python's. Call as streamflow.job.values; empty where there is no l
 {{- end }}
 
 {{/*
+How the log of a run in a container is read, for the ledger: its pod's name is known when it starts. Call with name, the
+container's.
+*/}}
+{{- define "streamflow.job.logEnv" -}}
+- name: POD_NAMESPACE
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.namespace
+- name: POD_NAME
+  valueFrom:
+    fieldRef:
+      fieldPath: metadata.name
+- name: STREAMFLOW_LOG_COMMAND
+  value: kubectl --namespace $(POD_NAMESPACE) logs $(POD_NAME) --container {{ .name }}
+{{- end }}
+
+{{/*
 The values of a kind of Job, whose resources and activeDeadlineSeconds come before those of all; of
 no kind, none. Call with root and optionally kind (a key of `jobs`).
 */}}
@@ -91,7 +108,7 @@ args:
   {{- end }}
   {{- toYaml $args | nindent 2 }}
 env:
-  {{- $own := printf "%s\n%s\n%s" (include "streamflow.jobs.waitingEnv" .) (include "streamflow.lake.env" .) (.env | default "") }}
+  {{- $own := list (include "streamflow.jobs.waitingEnv" .) (include "streamflow.job.logEnv" .) (include "streamflow.lake.env" .) (.env | default "") | join "\n" }}
   {{- include "streamflow.env" (merge (dict "own" $own) $jobsPart) | nindent 2 }}
 {{- $ofLake := ternary $jobs.lake.envFrom list (ne (include "streamflow.lake.env" .) "") }}
 {{- with concat (.envFrom | default list) ($ofLake | default list) ($jobs.extraEnvFrom | default list) }}

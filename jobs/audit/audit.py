@@ -13,6 +13,7 @@ from typing import Any
 
 from psycopg import Connection
 
+from jobs.audit import distributions
 from jobs.audit.computed import computed_values, give_request_values, keys_of
 from jobs.audit.expected import expected
 from jobs.audit.keys import Chosen, choose, pools_of
@@ -29,6 +30,7 @@ from streamflow.errors import StreamflowError, VerificationFailed
 from streamflow.feast.registry.open import open_store, require_applied
 from streamflow.postgres import clock as ahead
 from streamflow.postgres.connect import connect
+from streamflow.statistics.comparison.compare import as_json
 
 log = logging.getLogger(__name__)
 
@@ -40,12 +42,13 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
     """Compares the served values of some keys bit for bit with the views' sources.
 
     Enters in ops.skew, for each feature, for how many keys it was compared and for how many it
-    differs. A key without a row online differs in every feature that it has offline.
+    differs, and in ops.served how the values are distributed. A key without a row online differs
+    in every feature that it has offline.
     Features that only older contracts have are compared as well.
 
     Args:
         run: its counts, message and details are filled in. One that the ledger does not have
-            enters nothing in ops.skew either.
+            enters nothing there either.
         service: empty for the one that is meant where none is named.
         users: how many of the known keys of each online table; `seed` decides which.
         url: of the API; empty: the online tables are read.
@@ -76,11 +79,14 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
             return
         tally = audited.compare(scope, chosen)
         left_out = take_older(audited, older, choose(older.views, pools), tally)
+        found = list(distributions.distributions(connection, tally.samples))
         if run.number:
             record(connection, run.number, tally)
+            distributions.record(connection, project.name, run.number, found)
     run.counts.unchanged = max(len(chosen.rows) - len(tally.differing), 0)
     run.message = "; ".join(filter(None, [tally.message(), scope.message, left_out]))
-    run.details = {"skew": tally.shares(), "pending": tally.pending}
+    drift = [{"view": one.served.name, **as_json(each)} for one in found for each in one.findings]
+    run.details = {"skew": tally.shares(), "pending": tally.pending, "drift": drift}
     counts = {"users": len(chosen.rows), "differing": len(tally.differing)}
     log.info("audited", extra={**counts, "seed": seed})
     if tally.worst() > threshold:
@@ -184,6 +190,7 @@ class Audited:
         if not keys or (mark is NEVER and not any(as_of)):
             tally.leave_out(view, len(source_rows(sources, view, keys, mark) or ()))
             return
+        tally.sample(view, [served[rows[key]] for key in keys])
         found = expected(sources, view, keys, mark, as_of)
         for key, one in zip(keys, found, strict=True):
             tally.add(view, key, rows[key], served[rows[key]], one.values, one.seen)

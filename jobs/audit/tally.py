@@ -6,10 +6,11 @@ from datetime import UTC, datetime
 from typing import Any
 
 from jobs.audit import comparable
+from jobs.audit.distributions import Sample
 from jobs.audit.keys import Key
 from jobs.audit.served import Served
 from jobs.audit.trained import SourceRows
-from jobs.audit.views import AuditedFeatures, common_noun
+from jobs.audit.views import AuditedFeatures, AuditedView, common_noun
 
 
 @dataclass
@@ -43,12 +44,18 @@ class Tally:
         """The numbers of the requests' rows with a difference."""
         self.first = ""
         """A sentence about the first difference."""
+        self.samples: dict[str, Sample] = {}
+        """By stored view, as the registry calls it: the values that were served."""
 
     def leave_out(self, view: AuditedFeatures, keys: int) -> None:
         """Counts the rows of so many keys as pending, since the view was never materialized."""
         self.pending[view.alias] = keys
         for one in view.references:
             self.features[one].pending = keys
+
+    def sample(self, view: AuditedView, rows: Sequence[Served]) -> None:
+        """Keeps the values of some keys of a stored view, for their distribution."""
+        self.samples.setdefault(view.view.name, Sample()).add(view, rows)
 
     def add(
         self,
@@ -102,6 +109,7 @@ class Tally:
         self.too_old = {**other.too_old, **self.too_old}
         self.differing |= other.differing
         self.first = self.first or other.first
+        self.samples = {**other.samples, **self.samples}
 
     def shares(self) -> dict[str, float]:
         """By feature: the share of compared keys for which it differs; 0 if none was compared."""

@@ -121,6 +121,7 @@ GRANT SELECT, INSERT ON ops.materializations TO {writer};
 GRANT EXECUTE ON FUNCTION ops.writes_of TO {writer};
 GRANT SELECT ON ops.materializations TO {trainer}; -- for `audit --read-only`, which is `helm test`
 GRANT SELECT, INSERT ON ops.skew TO {writer};
+GRANT SELECT, INSERT, UPDATE ON ops.served TO {writer};
 GRANT SELECT, INSERT, UPDATE ON ops.iceberg_tables, ops.iceberg_namespace_properties TO {writer};
 GRANT SELECT ON ops.iceberg_tables, ops.iceberg_namespace_properties TO {trainer};
 GRANT SELECT, INSERT, UPDATE
@@ -135,8 +136,8 @@ GRANT INSERT (command, parameters, versions) ON ops.runs TO {writer}, {trainer};
 GRANT SELECT ON ops.ledger TO {writer}, {trainer};
 GRANT EXECUTE ON FUNCTION ops.tidy TO {writer}, {trainer};
 GRANT SELECT ON ops.migrations, ops.catalog, ops.catalogs, ops.contracts, ops.materializations,
-    ops.skew, ops.runs, ops.ledger, ops.project_totals, ops.statistics_months, ops.statistics,
-    ops.drift, ops.status_of_views, ops.status_of_drift TO {viewer};
+    ops.skew, ops.served, ops.runs, ops.ledger, ops.project_totals, ops.statistics_months,
+    ops.statistics, ops.drift, ops.status_of_views, ops.status_of_drift TO {viewer};
 -- Nobody writes ops.run_totals and ops.project_totals but a trigger. Those and ops.further_catalogs
 -- are read by views, with the owner's rights.
 

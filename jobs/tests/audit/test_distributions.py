@@ -1,0 +1,109 @@
+"""What an audit was served is counted as its month is, and a shift of it is told."""
+
+import json
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from jobs.ingest.load import ingest
+from jobs.materialization.materialize import materialize
+from jobs.run.ledger import recorded
+from jobs.tests.acting import execute, streamflow
+from jobs.tests.conftest import serving
+
+FEE = "subs_profile_fv"
+EVERYBODY = ("--users", "10000", "--seed", "1")
+
+
+@pytest.fixture
+def served(database: str, small_months: Path) -> None:
+    """A database with two months, the second of which is online."""
+    for month, as_of in enumerate((date(2024, 1, 31), date(2024, 2, 29))):
+        with recorded("ingest") as run:
+            ingest(run, small_months / f"month_00{month}", as_of)
+    with recorded("materialize", views=[]) as run:
+        materialize(run)
+
+
+def audit(*options: str) -> tuple[int, dict[str, Any]]:
+    """The command's exit code and its JSON line."""
+    done = streamflow("audit", *options)
+    return done.exit_code, json.loads(done.stdout.splitlines()[-1])
+
+
+def served_as() -> dict[str, dict[str, Any]]:
+    """The statistics of what was served, by feature."""
+    return dict(execute("SELECT feature, summary FROM ops.served"))
+
+
+COUNTED = """
+    SELECT column_name, null_count AS nulls, distinct_count AS distinct, minimum, maximum, mean,
+           deviation, quantiles, bins, edges, kind, category_counts
+    FROM ops.statistics WHERE as_of = '2024-02-29Z'"""
+
+
+@pytest.mark.usefixtures("served")
+@pytest.mark.parametrize("by", ["database", "api"])
+def test_all_keys_together_are_distributed_as_their_month(by: str) -> None:
+    if by == "database":
+        code, line = audit(*EVERYBODY)
+    else:
+        with serving() as url:
+            code, line = audit(*EVERYBODY, "--url", url)
+    assert (code, line["drift"]) == (0, [])
+    found = served_as()
+    assert len(found) == 14
+    for name, nulls, distinct, low, high, mean, deviation, *rest in execute(COUNTED):
+        if name not in found:
+            continue
+        one = found.pop(name)
+        quantiles, bins, edges, kind, categories = rest
+        assert one["kind"] == kind
+        assert (one["nulls"], one["distinct"]) == (nulls, distinct)
+        assert (one["minimum"], one["maximum"]) == (low, high)
+        assert one["mean"] == (mean if mean is None else pytest.approx(mean))
+        assert one["deviation"] == (deviation if deviation is None else pytest.approx(deviation))
+        assert (one["quantiles"], one["bins"], one["edges"]) == (quantiles, bins, edges)
+        assert list(one["categories"].values()) == categories
+    assert found == {}
+    runs = execute("SELECT DISTINCT project, run, as_of::text, findings FROM ops.served")
+    assert runs == [("streamflow", line["run"], "2024-02-29 00:00:00+00", [])]
+
+
+@pytest.mark.usefixtures("served")
+def test_a_shift_is_told_by_its_feature_and_kept_with_it() -> None:
+    execute(f'UPDATE online."streamflow:user_id" SET "{FEE}:monthly_fee" = 500')
+    code, line = audit(*EVERYBODY)
+    assert code == 1  # as it is skew, too
+    told = {(one["view"], one["feature"], one["measure"]) for one in line["drift"]}
+    assert (FEE, "monthly_fee", "psi") in told
+    assert {one[1] for one in told} == {"monthly_fee"}
+    kept = execute("SELECT feature, findings FROM ops.served WHERE findings <> '{}'")
+    assert [(name, bool(said)) for name, said in kept] == [("monthly_fee", True)]
+
+
+@pytest.mark.usefixtures("served")
+def test_the_next_audit_takes_the_place_of_the_last_and_a_reading_one_enters_nothing() -> None:
+    _, first = audit("--users", "5")
+    _, second = audit("--users", "7")
+    assert execute("SELECT DISTINCT run, summary->>'rows' FROM ops.served") == [
+        (second["run"], "7")
+    ]
+    assert audit("--users", "9", "--read-only")[1]["drift"] == []
+    assert execute("SELECT DISTINCT run FROM ops.served") == [(second["run"],)]
+    assert first["run"] < second["run"]
+
+
+@pytest.mark.usefixtures("served")
+def test_a_database_that_the_same_upgrade_has_not_reached_is_audited() -> None:
+    execute("DROP TABLE ops.served")
+    assert audit("--users", "5")[0] == 0
+
+
+@pytest.mark.usefixtures("served")
+def test_months_that_nothing_was_counted_of_have_no_distribution() -> None:
+    execute("DELETE FROM ops.statistics_months WHERE as_of = '2024-02-29Z'")
+    assert audit("--users", "5")[0] == 0
+    assert execute("SELECT FROM ops.served") == []

@@ -7,8 +7,9 @@ from datetime import datetime, timedelta
 from explorer.content.signs import SIGNS, State
 from explorer.database import Connection
 from explorer.definitions import Definitions, ViewInfo
-from explorer.queries import runs, statistics, views
-from explorer.queries.runs import Run, SkewOfFeature
+from explorer.queries import audits, runs, statistics, views
+from explorer.queries.audits import SkewOfFeature
+from explorer.queries.runs import Run
 from explorer.queries.statistics import Drifted, MonthOfTable
 from explorer.queries.views import Materialized
 from streamflow.statistics.summary import Summary
@@ -50,6 +51,8 @@ class Found:
     """The newest month's statistics of the features' columns, by table and name."""
     audit: Run | None
     skew: Sequence[SkewOfFeature]
+    served_otherwise: Mapping[tuple[str, str], Sequence[str]]
+    """By view and feature: how the served values together differ from those of their month."""
 
 
 def read(connection: Connection, defined: Definitions) -> Found:
@@ -60,7 +63,7 @@ def read(connection: Connection, defined: Definitions) -> Found:
     materialized = views.materialized(connection, defined.project)
     tables = sorted({one.stored.table for one in defined.views.values() if one.stored})
     keys = views.keys_online(connection, tables)
-    audit = runs.last_audit(connection, defined.project)
+    audit = audits.last_audit(connection, defined.project)
     return Found(
         now=now,
         rows=[
@@ -79,7 +82,8 @@ def read(connection: Connection, defined: Definitions) -> Found:
             ).items()
         },
         audit=audit,
-        skew=runs.skew(connection, audit.run) if audit else [],
+        skew=audits.skew(connection, audit.run) if audit else [],
+        served_otherwise=audits.served_otherwise(connection, defined.project),
     )
 
 

@@ -46,6 +46,7 @@ def statements_of(defined: Definitions, found: Found) -> Iterator[Statement]:
     yield from about_constants(defined, found)
     yield from about_frequent_values(defined, found)
     yield about_skew(found)
+    yield from about_served(found)
 
 
 def about_views(found: Found) -> Iterator[Statement]:
@@ -221,3 +222,14 @@ def about_skew(found: Found) -> Statement:
         " differed."
     )
     return Statement("good", text, link, name)
+
+
+def about_served(found: Found) -> Iterator[Statement]:
+    """A statement for each feature whose served values together are not those of their month."""
+    for (view, feature), said in itertools.islice(found.served_otherwise.items(), MOST_DRIFTED):
+        text = f"{view}:{feature} is served in another distribution than its month has:"
+        link = f"{links.feature(view, feature)}#served"
+        yield Statement("look", f"{text} {'; '.join(said)}.", link, "As it is served")
+    if (more := len(found.served_otherwise) - MOST_DRIFTED) > 0:
+        text = f"{words.several(more, 'more feature')} are; the last audit's line has all."
+        yield Statement("look", text, links.runs(command="audit"), "Audits")

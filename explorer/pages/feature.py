@@ -15,8 +15,8 @@ from explorer.content import figures
 from explorer.definitions import Definitions, FeatureInfo, ViewInfo
 from explorer.pages import site
 from explorer.pages.errors import NotThere
-from explorer.queries import runs, statistics
-from explorer.queries.runs import SkewOfFeature
+from explorer.queries import audits, statistics, views
+from explorer.queries.audits import ServedFeature, SkewOfFeature
 from streamflow.statistics.comparison.compare import findings
 from streamflow.statistics.comparison.thresholds import Thresholds
 from streamflow.statistics.summary import Summary
@@ -75,8 +75,10 @@ def feature(request: Request) -> Response:
             table = defined.views[view_name].table
             months = statistics.months_of(connection, table, found.column)
             drifted = statistics.drifted_months(connection, table, found.column)
-        audit = runs.last_audit(connection, defined.project)
-        skew = runs.skew(connection, audit.run) if audit else []
+        audit = audits.last_audit(connection, defined.project)
+        skew = audits.skew(connection, audit.run) if audit else []
+        served = audits.served(connection, defined.project, view_name, name)
+        now = views.now(connection)
     view = defined.views[view_name]
     shared: dict[str, Any] = {
         "defined": defined,
@@ -90,7 +92,13 @@ def feature(request: Request) -> Response:
         return here.page("feature_alone", why=why_alone(view, found), **shared)
     chosen = choose(months, request.query_params.get("month"), request.query_params.get("against"))
     limits = view.limits.columns.get(name, Thresholds())
-    return here.page("feature", **shared, **shown(found, chosen, drifted, limits))
+    return here.page(
+        "feature",
+        **shared,
+        **shown(found, chosen, drifted, limits),
+        as_served=as_served(found, months, served, limits) if served else None,
+        now=now,
+    )
 
 
 def known(defined: Definitions, view: str, name: str) -> FeatureInfo:
@@ -179,6 +187,26 @@ def shown(
         "categories": list(figures.categories(now, before)),
         "bins": list(figures.bins(now, before)),
         **pictures(feature, chosen),
+    }
+
+
+def as_served(
+    feature: FeatureInfo,
+    months: Mapping[datetime, Summary],
+    served: ServedFeature,
+    limits: Thresholds,
+) -> dict[str, Any]:
+    """The values of the template that are about what an audit was served."""
+    now, month = served.summary, months.get(served.as_of)
+    name = f"Distribution of {feature.name} as it is served"
+    return {
+        "found": served,
+        "measures": figures.measure_rows(month, now, limits) if month else [],
+        "figures": list(figures.figures(now, month)),
+        "categories": list(figures.categories(now, month)),
+        "histogram": histogram.histogram(f"{name}, beside its month", now, month)
+        if now.edges and now.values
+        else None,
     }
 
 

@@ -14,8 +14,8 @@ from explorer.content.signs import SIGNS, State
 from explorer.database import storable
 from explorer.pages import site
 from explorer.pages.errors import NotThere
+from explorer.queries import audits, views
 from explorer.queries import runs as ledger
-from explorer.queries import views
 from explorer.queries.runs import OUTCOMES, Run
 from streamflow.errors import Fault
 
@@ -54,7 +54,6 @@ def runs(request: Request) -> Response:
     return here.page(
         "runs",
         defined=defined,
-        show_users=here.may_see_users(request),
         runs=shown,
         older=links.runs(command, outcome, shown[-1].run, limit) if len(found) > limit else "",
         commands=commands,
@@ -85,7 +84,7 @@ def run(request: Request) -> Response:
         defined = here.definitions.of(connection)
         found = None if asked is None else ledger.one(connection, defined.project, asked)
         faults = ledger.faults(connection, found.run) if found else []
-        skew = ledger.skew(connection, found.run) if found else []
+        skew = audits.skew(connection, found.run) if found else []
         since = training_sets.changes_since(connection, defined, found) if found else None
         now = views.now(connection)
     if found is None:
@@ -100,7 +99,6 @@ def run(request: Request) -> Response:
         "run",
         HTTPStatus.OK,
         defined=defined,
-        show_users=here.may_see_users(request),
         run=found,
         skew=skew,
         state=STATES[found.outcome],

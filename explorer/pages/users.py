@@ -26,7 +26,7 @@ def users(request: Request) -> Response:
             links.FEATURES,
             "Features",
         )
-    if not here.may_see_users(request):
+    if not here.may_see_users:
         raise NotThere(
             "You may not see single users here.",
             f"Ask {here.settings.users_contact} to be added to who may.",

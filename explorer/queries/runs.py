@@ -158,39 +158,3 @@ TRAINING_SETS = f"""
       AND r.parameters->>'service' = %(service)s
     ORDER BY r.run DESC LIMIT %(most)s"""  # of this module
 """The training sets of a service."""
-
-
-@dataclass(frozen=True)
-class SkewOfFeature:
-    """A feature in an audit: in how many of the keys that were compared it differed."""
-
-    view: str
-    feature: str
-    compared: int
-    differing: int
-    pending: int
-
-
-def skew(connection: Connection, number: int) -> list[SkewOfFeature]:
-    """An audit's counts by feature; the ones that differ most first."""
-    return [SkewOfFeature(**each) for each in rows(connection, SKEW, {"run": number})]
-
-
-SKEW = """
-    SELECT view, feature, compared, differing, pending FROM ops.skew WHERE run = %(run)s
-    ORDER BY differing DESC, view, feature"""
-"""An audit's counts."""
-
-
-def last_audit(connection: Connection, project: str) -> Run | None:
-    """The newest audit of a project that ended with a count; None where there is none."""
-    found = row(connection, LAST_AUDIT, {"project": project})
-    return Run(**found) if found else None
-
-
-LAST_AUDIT = f"""
-    SELECT {COLUMNS}
-    WHERE r.project = %(project)s AND r.command = 'audit'
-      AND EXISTS (SELECT FROM ops.skew AS s WHERE s.run = r.run)
-    ORDER BY r.run DESC LIMIT 1"""  # noqa: S608  # of this module
-"""The newest audit with findings or without, but not one that compared nothing."""

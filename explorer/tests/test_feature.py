@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from explorer import words
-from explorer.tests.conftest import DRIFTED, page, serving, statement
+from explorer.tests.conftest import DRIFTED, SPOILT, page, serving, statement
 from streamflow.postgres.connect import connect
 from streamflow.registry.messages import CLASSES
 from streamflow.statistics import store
@@ -24,7 +24,7 @@ def stored(day: str, column: str = DRIFTED):
 
 def figures(found) -> dict[str, list[str]]:
     """The table of figures by name."""
-    return {row[0]: row[1:] for row in found.rows("Figures of the month")}
+    return {row[0]: row[1:] for row in found.rows("Figures of 2")}
 
 
 def test_the_newest_month_is_shown_against_the_one_before_it(client):
@@ -99,6 +99,7 @@ def test_charts_have_names_and_a_word_for_each_bin(client):
     assert [one.attributes["aria-label"] for one in charts] == [
         f"Distribution of {DRIFTED} in 2024-03-31 beside 2024-02-29",
         f"Quantiles of {DRIFTED} by month",
+        f"Distribution of {DRIFTED} as it is served, beside its month",
     ]
     assert [one.text for one in charts[0].every("rect")][1].count("%") == 2
 
@@ -138,3 +139,37 @@ def test_a_month_that_is_none_is_said_with_those_that_are(client, query):
     assert "there are 2024-03-31, 2024-02-29 and 2024-01-31" in found.main.text
     (link,) = found.main.every("a")
     assert page(client, f"{PATH}{link.attributes['href']}").heading == DRIFTED
+
+
+def test_what_an_audit_was_served_is_beside_its_month(client):
+    found = page(client, f"/features/usage_agg_30d_fv/{SPOILT}")
+    assert "otherwise: Population stability index" in found.main.text
+    assert "400 keys, taken at random by the audit of run" in found.main.text
+    figures = {row[0]: row[1:] for row in found.rows("Figures of served beside 2024-02-29")}
+    assert figures["Rows"] == ["400", "400"]
+    assert figures["95 % are at most"][0] == "1,234"
+    verdicts = {row[0]: row[3] for row in found.rows("Measures of what is served")}
+    assert verdicts["Population stability index"] == "▲ past it"
+    as_it_was = page(client, "/features/subs_profile_fv/net_service")
+    assert "well: The values together are as those of 2024-02-29" in as_it_was.main.text
+    assert "otherwise:" not in as_it_was.main.text
+
+
+def test_home_leads_to_what_is_served_in_another_distribution(client):
+    home = page(client, "/")
+    said = f"usage_agg_30d_fv:{SPOILT} is served in another distribution than its month has"
+    assert said in home.main.text
+    assert home.links()["As it is served"] == f"/features/usage_agg_30d_fv/{SPOILT}#served"
+
+
+def test_without_such_an_audit_nothing_is_said_of_it(copy):
+    path = f"/features/usage_agg_30d_fv/{SPOILT}"
+    statement("DELETE FROM ops.statistics_months WHERE as_of = '2024-02-29Z'")
+    with serving() as client:
+        alone = page(client, path)  # what was served stays, without a month to compare it with
+        assert alone.rows("Figures of served")[0] == ["Rows", "400"]
+        statement("DELETE FROM ops.served")
+        assert "As it is served" not in page(client, path).main.text
+        statement("DROP TABLE ops.served")
+        assert "As it is served" not in page(client, path).main.text
+        assert "another distribution" not in page(client, "/").main.text

@@ -181,9 +181,12 @@ def test_only_those_whom_the_proxy_names_see_persons():
             answer = client.get(f"/users?id={users[0]}", headers=headers)
             assert answer.status_code == 403
             assert "Ask Ann" in answer.text
-            pages = [answer, *(client.get(p, headers=headers) for p in ("/runs", f"/runs/{audit}"))]
+            paths = ("/", "/features", "/nowhere", "/runs", f"/runs/{audit}")
+            pages = [answer, *(client.get(one, headers=headers) for one in paths)]
             assert not [one for one in users for each in pages if one in each.text]
+            assert not [each for each in pages if '"/users"' in each.text]
         allowed = [(header, "sales,care")]
         assert users[0] in client.get(f"/users?id={users[0]}", headers=allowed).text
+        assert '"/users"' in client.get("/", headers=allowed).text
     with serving(users_allowed="care") as client:
         assert client.get("/users", headers=[(header, "care")]).status_code == 403

@@ -1,5 +1,7 @@
 """The settings of the explorer, from environment variables."""
 
+from pathlib import Path
+
 from pydantic import Field
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -26,6 +28,9 @@ class ExplorerSettings(BaseSettings):
     """The names or groups who may see persons, with commas; nobody if only the header is set."""
     users_contact: str = "whoever runs this explorer"
     """The person or team whom the page of a refusal says to ask."""
+    api_keys_dir: Path | None = None
+    """Folder of the API's keys, hashed, as STREAMFLOW_API_KEYS_DIR is: pages of services name those
+    who may ask for them. Unset where nobody needs a key, or nobody shall see the names."""
     statement_timeout_s: int = Field(5, ge=1)
     """Seconds after which PostgreSQL ends a query of a page; usual ones take milliseconds."""
     pool_size: int = Field(4, ge=1)

@@ -20,12 +20,14 @@ from api.errors import Forbidden, RateLimited
 from api.plans.plan import Plan, Selection
 from api.reading.reader import NOTHING, Answerable, Entities, FeatureReader, Inputs
 from api.token_bucket import TokenBucket
+from streamflow.api_keys import read
 from streamflow.catalog.contract import Contract, service_by_default
 from streamflow.catalog.model import Catalog, Service
 from streamflow.errors import ConfigurationError
 
 log = logging.getLogger(__name__)
 
+VARIABLE = "STREAMFLOW_API_KEYS_DIR"
 FOLDER_CHECK_S = 1.0
 """Seconds between two readings of the folder of keys."""
 MOST_ADDRESSES = 10_000
@@ -185,7 +187,7 @@ class CallersByKey(BackgroundTask):
 
     def __init__(self, features: FeatureReader, folder: Path, new_bucket: NewBucket) -> None:
         self._features, self._folder, self._new_bucket = features, folder, new_bucket
-        self._keys = api_keys.read(folder)
+        self._keys = read(folder, VARIABLE)
         self._buckets: dict[str, TokenBucket | None] = {}
         self._known = self._callers()
         self.fault: str | None = None
@@ -204,7 +206,7 @@ class CallersByKey(BackgroundTask):
             await asyncio.sleep(FOLDER_CHECK_S)
             try:
                 # In a thread, since a folder may be behind a network.
-                found = await asyncio.to_thread(api_keys.read, self._folder)
+                found = await asyncio.to_thread(read, self._folder, VARIABLE)
             except ConfigurationError as error:
                 if self.fault != str(error):
                     log.warning("API keys not read, those of before stay", extra={"reason": error})

@@ -1,19 +1,29 @@
-"""The way of a service's values: from tables over views to the training sets made of it."""
+"""The way of a service's values: from tables over views to training sets and API keys."""
 
 from collections.abc import Sequence
 
 from explorer import links, words
 from explorer.charts.lineage import Lineage, Node, key
+from explorer.content.askers import Asker
 from explorer.definitions import Definitions, ViewInfo
 from explorer.queries.runs import Run
 from streamflow.catalog.model import Service
 
 MOST_VIEWS = 12
 """Views of a service that are drawn; the further ones are one box together."""
+MOST_KEYS = 6
+"""API keys that are drawn, as well."""
 
 
-def lineage_of(defined: Definitions, service: Service, sets: Sequence[Run]) -> Lineage:
-    """Sources, stored views, views that are computed from those, the service, training sets."""
+def lineage_of(
+    defined: Definitions, service: Service, sets: Sequence[Run], keys: Sequence[Asker] = ()
+) -> Lineage:
+    """Sources, stored views, views computed from those, the service, training sets and keys.
+
+    Args:
+        sets: the training sets that were made of it.
+        keys: those that may ask for it.
+    """
     target = Node(service.name, "service")
     every = list(dict.fromkeys(one.view for one in service.projections))
     used, left = every[:MOST_VIEWS], every[MOST_VIEWS:]
@@ -37,6 +47,9 @@ def lineage_of(defined: Definitions, service: Service, sets: Sequence[Run]) -> L
         if (view := defined.views.get(name)) is not None and (source := source_of(view))[0]
     }
     made = [Node(f"run {one.run}", "training set", links.run(one.run)) for one in sets]
+    made += [Node(one.name, "API key", "#keys") for one in keys[:MOST_KEYS]]
+    if len(keys) > MOST_KEYS:
+        made.append(Node(words.several(len(keys) - MOST_KEYS, "more key"), "API keys", "#keys"))
     arrows = [
         *((source, stored[name]) for name, source in sources.items()),
         *((nodes[one], computed[name]) for name, several in inputs.items() for one in several),

@@ -12,6 +12,7 @@ from explorer import links, words
 from explorer.charts import histogram
 from explorer.charts.lineage import lineage
 from explorer.content import requests
+from explorer.content.askers import askers_of
 from explorer.content.lineage import lineage_of, source_of
 from explorer.database import storable
 from explorer.definitions import Definitions, FeatureInfo, ViewInfo
@@ -110,6 +111,8 @@ def service(request: Request) -> Response:
             links.FEATURES,
             "Features",
         )
+    askers = askers_of(here.settings.api_keys_dir, name)
+    drawn = lineage_of(defined, found, sets[:MOST_DRAWN], askers.keys if askers else ())
     used = [UsedView(one, features_used(defined, one)) for one in found.projections]
     return here.page(
         "service",
@@ -118,9 +121,8 @@ def service(request: Request) -> Response:
         used=used,
         count=sum(len(one.features) for one in used),
         requests=requests.of(defined, found, here.settings.api_url),
-        picture=lineage(
-            f"Where the values of {name} come from", lineage_of(defined, found, sets[:MOST_DRAWN])
-        ),
+        picture=lineage(f"Where the values of {name} come from", drawn),
+        askers=askers,
         sets=sets,
         older=older,
     )

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -98,6 +99,46 @@ def test_a_service_lists_the_contracts_that_it_had():
         assert contract == "0123456789abcdef"
         assert answered.startswith("no longer, since ")
         assert "Contracts before" not in page(client, "/services/profile_v1").main.text
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_service_names_the_keys_that_may_ask_for_it(tmp_path: Path):
+    for name, services in {"risk": "churn_v1", "care": "", "ads": "profile_v1"}.items():
+        (tmp_path / name).write_text(f"{sha256(name.encode()).hexdigest()} {services}")
+    with serving(api_keys_dir=tmp_path) as client:
+        found = page(client, "/services/churn_v1")
+        assert found.rows("The API keys that may ask for churn_v1") == [
+            ["care", "every service, and single features"],
+            ["risk", "services that are named, this one among them"],
+        ]
+        picture = found.one("svg", class_="lineage").text
+        assert {"care", "risk"} <= set(picture.split())
+        assert "ads" not in picture.split()
+        assert sha256(b"care").hexdigest() not in client.get("/services/churn_v1").text
+        (tmp_path / "care").unlink()  # a page has the keys of its own time
+        (tmp_path / "risk").write_text(f"{sha256(b'risk').hexdigest()} profile_v1")
+        assert "No API key may." in page(client, "/services/churn_v1").main.text
+        for number in range(50):
+            (tmp_path / f"key-{number}").write_text(sha256(b"%d" % number).hexdigest())
+        many = page(client, "/services/churn_v1")
+        assert len(many.rows("The API keys that may ask for churn_v1")) == 50
+        assert "44 more keys" in many.one("svg", class_="lineage").text
+
+
+@pytest.mark.usefixtures("filled")
+def test_keys_that_cannot_be_read_are_told_and_the_page_stays(tmp_path: Path):
+    (tmp_path / "care").write_text("not a hash")
+    for folder, said in (
+        (tmp_path, "care: line 1 does not begin with a SHA-256"),
+        (tmp_path / "nowhere", "nowhere: No such file or directory"),
+    ):
+        with serving(api_keys_dir=folder) as client:
+            text = page(client, "/services/churn_v1").main.text
+        assert "Not known : STREAMFLOW_EXPLORER_API_KEYS_DIR" in text
+        assert said in text
+        assert "monthly_fee" in text
+    with serving() as client:
+        assert "Who may ask" not in page(client, "/services/churn_v1").main.text
 
 
 def test_a_view_shows_the_shape_of_each_of_its_features(client):

@@ -4,7 +4,6 @@ What the API needs to know it is its SHA-256. A key has 256 random bits, so that
 by trying; therefore a plain hash is enough, and no slow one as for a password.
 """
 
-import re
 import secrets
 from hashlib import sha256
 from typing import Annotated
@@ -13,12 +12,11 @@ import typer
 
 from jobs.command_line.report import reporting
 from jobs.run import console
+from streamflow.api_keys import NAME, SERVICE
 from streamflow.errors import ConfigurationError, shorten
 
 PREFIX = "sfk_"
 """The beginning of every key, by which people and secret scanners recognize one."""
-NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,62}")
-SERVICE = re.compile(r"\w[\w.-]*", re.ASCII)
 
 
 def api_key(

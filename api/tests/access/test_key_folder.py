@@ -7,7 +7,9 @@ import pytest
 
 from api.__main__ import main
 from api.access import api_keys as bearer
+from api.access.callers import VARIABLE
 from api.tests.access.key_files import ONE, TWO, Mount, line
+from streamflow.api_keys import read
 from streamflow.errors import ConfigurationError
 
 HASH = line(ONE).strip()
@@ -19,7 +21,9 @@ def test_lines_are_keys_and_the_services_they_are_for(tmp_path: Path) -> None:
         model=f"{HASH.upper()}\r\n\n  {line(TWO, 'churn_v1', 'profile_v1')}",
         other=line("x").strip(),
     )
-    found = {(key.name, key.digest.hex()): key.services for key in bearer.read(tmp_path / "keys")}
+    found = {
+        (key.name, key.digest.hex()): key.services for key in read(tmp_path / "keys", VARIABLE)
+    }
     assert found == {
         ("model", HASH): frozenset(),
         ("model", line(TWO).strip()): {"churn_v1", "profile_v1"},
@@ -80,7 +84,7 @@ def test_the_files_of_another_version_are_not_mixed_in(tmp_path: Path) -> None:
     """Keys are read whole while the kubelet exchanges the folder behind its links."""
     mount = Mount(tmp_path / "keys", a=line(ONE), b=line(TWO))
     (mount.folder / "stray").symlink_to(Path("..data") / "stray")
-    assert [key.name for key in bearer.read(mount.folder)] == ["a", "b"]
+    assert [key.name for key in read(mount.folder, VARIABLE)] == ["a", "b"]
 
 
 def test_a_key_is_looked_for_among_all_that_there_are() -> None:
@@ -111,5 +115,5 @@ def refused(
 
 
 def test_errors_name_the_setting() -> None:
-    with pytest.raises(ConfigurationError, match=f"^{bearer.VARIABLE}: /nowhere: No such file"):
-        bearer.read(Path("/nowhere"))
+    with pytest.raises(ConfigurationError, match=f"^{VARIABLE}: /nowhere: No such file"):
+        read(Path("/nowhere"), VARIABLE)

@@ -45,7 +45,7 @@ its mend. Those that are not about one part are in the folder validate.
 {{- define "streamflow.validate.explorer" -}}
 {{- with .Values.explorer -}}
 {{- if .enabled -}}
-{{- range $name, $value := dict "SHOW_USERS" "explorer.showUsers" "POOL_SIZE" "explorer.poolSize" "STATEMENT_TIMEOUT_S" "explorer.statementTimeoutSeconds" "PROJECT" "api.project" }}
+{{- range $name, $value := dict "SHOW_USERS" "explorer.showUsers" "API_KEYS_DIR" "explorer.showKeys" "POOL_SIZE" "explorer.poolSize" "STATEMENT_TIMEOUT_S" "explorer.statementTimeoutSeconds" "PROJECT" "api.project" }}
 {{- if hasKey ($.Values.explorer.settings | default dict) $name }}
 - explorer.settings.{{ $name }} has a value of its own: set {{ $value }} instead
 {{- end }}

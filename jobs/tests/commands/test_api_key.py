@@ -35,13 +35,13 @@ def test_services_follow_the_hash() -> None:
 
 
 def test_the_api_takes_what_is_printed(tmp_path: Path) -> None:
-    """The command and the API share a form of keys, not code: neither imports the other."""
     from api.access import api_keys as bearer
+    from streamflow.api_keys import read
 
     lines = {"a.b-C_9": made("a.b-C_9"), "x" * 63: made("x" * 63, "--service", "churn_v1")}
     for name, (_, line) in lines.items():
         (tmp_path / name).write_text(line)
-    owners = [(key.digest, (key.name, key.services)) for key in bearer.read(tmp_path)]
+    owners = [(key.digest, (key.name, key.services)) for key in read(tmp_path, "KEYS")]
     for name, (key, line) in lines.items():
         digest = bearer.digest_of([(b"authorization", f"Bearer {key}".encode())])
         assert bearer.owner_of(digest, owners) == (name, frozenset(line.split()[1:]))

@@ -42,7 +42,7 @@ def test_without_a_secret_there_are_no_keys_and_no_limit() -> None:
     assert "api-keys" not in str(pod)
 
 
-def test_the_secret_is_a_folder_of_the_api_alone_that_nobody_writes() -> None:
+def test_the_secret_is_a_folder_that_nobody_writes_of_who_asks_for_keys_or_names_them() -> None:
     pod, settings = api(KEYS)
     assert settings["STREAMFLOW_API_KEYS_DIR"] == FOLDER
     (volume,) = [one for one in pod["spec"]["volumes"] if one["name"] == "api-keys"]
@@ -52,10 +52,11 @@ def test_the_secret_is_a_folder_of_the_api_alone_that_nobody_writes() -> None:
     # Without subPath, with which a pod never sees a change.
     assert mount == {"name": "api-keys", "mountPath": FOLDER, "readOnly": True}
     assert pod["spec"]["securityContext"]["fsGroup"] == 10001
-    having = {
-        name for name, one in pods(render({**FULL, **KEYS})).items() if "api-keys" in str(one)
-    }
-    assert having == {"Deployment/streamflow-api"}
+    names = {True: {"Deployment/streamflow-explorer"}, False: set()}
+    for shown, explorers in names.items():
+        rendered = pods(render({**FULL, **KEYS, "explorer.showKeys": shown}))
+        having = {name for name, one in rendered.items() if "api-keys" in str(one)}
+        assert having == {"Deployment/streamflow-api", *explorers}
 
 
 def test_probes_need_no_key() -> None:
@@ -97,6 +98,22 @@ def test_a_connection_is_kept_for_longer_than_a_proxy_keeps_it() -> None:
     assert int(settings["STREAMFLOW_API_KEEP_ALIVE_S"]) > 60  # nginx, AWS
     _, settings = api({"api.keepAliveSeconds": 620})
     assert settings["STREAMFLOW_API_KEEP_ALIVE_S"] == "620"
+
+
+def test_the_explorer_has_the_keys_that_it_names_and_none_where_it_shall_not() -> None:
+    def mounted(values: dict[str, Any]) -> tuple[list[str], str]:
+        found = named(render(values), "Deployment")["streamflow-explorer"]
+        spec = found["spec"]["template"]["spec"]
+        config = named(render(values), "ConfigMap")["streamflow-explorer"]["data"]
+        secrets = [one["secret"]["secretName"] for one in spec["volumes"] if "secret" in one]
+        paths = [one["mountPath"] for one in spec["containers"][0]["volumeMounts"]]
+        folder = config.get("STREAMFLOW_EXPLORER_API_KEYS_DIR", "")
+        assert (folder in paths) == bool(folder)
+        return secrets, folder
+
+    assert mounted(KEYS) == (["api-keys"], "/etc/streamflow/api-keys")
+    for off in ({}, {**KEYS, "explorer.showKeys": False}, {**KEYS, "api.enabled": False}):
+        assert mounted(off) == ([], "")
 
 
 @pytest.mark.parametrize("name", ["KEYS_DIR", "RATE_PER_S", "RATE_BURST", "KEEP_ALIVE_S"])

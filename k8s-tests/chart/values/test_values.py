@@ -112,6 +112,7 @@ NEEDS: dict[str, dict[str, Any]] = {
         "jobs.trainingSet.datasets": [],
         "prefect.deployments.enabled": False,
     },
+    "explorer.showKeys": {"api.auth.existingSecret": "api-keys"},
     "prefect.enabled": {"prefect.deployments.enabled": False},
     "postgres.parameters": {"prefect.deployments.enabled": False},
     **{f"definitions.image.{key}": SHOP_IMAGE for key in ("repository", "tag", "path")},

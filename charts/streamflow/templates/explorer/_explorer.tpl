@@ -10,8 +10,16 @@ STREAMFLOW_EXPLORER_PROJECT: {{ . | quote }}
 {{- if $.Values.api.enabled }}
 STREAMFLOW_EXPLORER_API_URL: {{ include "streamflow.api.url" $ | quote }}
 {{- end }}
+{{- if include "streamflow.explorer.keys" $ }}
+STREAMFLOW_EXPLORER_API_KEYS_DIR: {{ include "streamflow.api.keys" $ }}
+{{- end }}
 {{- range $name, $value := .settings }}
 STREAMFLOW_EXPLORER_{{ $name }}: {{ include "streamflow.text" $value | quote }}
 {{- end }}
 {{- end -}}
+{{- end }}
+
+{{/* The Secret with the API's keys, where the explorer names them; else empty. */}}
+{{- define "streamflow.explorer.keys" -}}
+{{- if and .Values.explorer.showKeys .Values.api.enabled }}{{ .Values.api.auth.existingSecret }}{{ end -}}
 {{- end }}

@@ -11,8 +11,8 @@ api:
   paths: [/tmp, /etc/streamflow/postgres-ca, /etc/streamflow/api-keys]
 explorer:
   containers: [explorer]
-  volumes: [tmp, postgres-ca]
-  paths: [/tmp, /etc/streamflow/postgres-ca]
+  volumes: [tmp, postgres-ca, api-keys]
+  paths: [/tmp, /etc/streamflow/postgres-ca, /etc/streamflow/api-keys]
 jobs:
   containers: [definitions, wait-for-prefect, sample, ingest, dump, backup, check, prepare, restore, finish, roles, apply, materialize, audit, training-set, wait, trainer, writer]
   volumes: [tmp, postgres-ca, definitions, git-credentials, data, training, backups, plan]

@@ -12,6 +12,7 @@ from explorer import links, words
 from explorer.content import training_sets
 from explorer.content.signs import SIGNS, State
 from explorer.database import storable
+from explorer.definitions import Definitions
 from explorer.pages import site
 from explorer.pages.errors import NotThere
 from explorer.queries import audits, views
@@ -110,6 +111,7 @@ def run(request: Request) -> Response:
         file=request.query_params.get("file", ""),
         column=request.query_params.get("column", ""),
         verify=verify(found),
+        present=present_contract(defined, found),
         since=since,
         now=now,
     )
@@ -133,6 +135,12 @@ def again(run: Run) -> str:
         return ""
     source, as_of = given.get("source"), given.get("as_of")
     return command("ingest", source, "--as-of", as_of) if source and as_of else ""
+
+
+def present_contract(defined: Definitions, run: Run) -> str:
+    """The hash of the contract that the service of a training set has now; empty for none."""
+    service = defined.services.get(str((run.manifest or {}).get("service")))
+    return service.contract if service else ""
 
 
 def verify(run: Run) -> str:

@@ -35,6 +35,8 @@ class Run:
     project: str
     log_command: str | None
     """Prints its log; None where nobody said how."""
+    manifest: Mapping[str, Any] | None
+    """Of a training set: what identifies it; None of any other run, and of earlier versions."""
 
     @property
     def duration(self) -> timedelta | None:
@@ -56,9 +58,10 @@ COLUMNS = """
     l.run, l.command, l.outcome, l.parameters, l.window_start, l.window_end, l.rows_read,
     l.rows_written, l.rows_late, l.rows_unchanged, l.rows_refused, l.rows_older, l.started_at,
     l.finished_at, l.message, l.versions, r.project,
-    to_jsonb(r) ->> 'log_command' AS log_command
+    to_jsonb(r) ->> 'log_command' AS log_command,
+    nullif(to_jsonb(r) -> 'manifest', 'null') AS manifest
     FROM ops.ledger AS l JOIN ops.runs AS r USING (run)"""
-"""A run's columns, also of a ledger that has no log_command yet; backups and restores are of no
+"""A run's columns, also of a ledger before migration 14; backups and restores are of no
 project."""
 
 

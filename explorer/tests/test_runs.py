@@ -1,6 +1,9 @@
 """The ledger by filter, and what a run's page says that one needs next."""
 
+import json
 import shlex
+from hashlib import sha256
+from pathlib import Path
 
 import pytest
 
@@ -118,9 +121,24 @@ def test_a_refusal_of_before_says_that_its_faults_were_not_kept():
         assert "kept their number alone" in page(client, path).main.text
 
 
+def test_a_training_set_says_what_it_is(client, copy):
+    path = f"/runs/{number_of('training-set', 'done')}"
+    ((out,),) = statement("SELECT parameters->>'out' FROM ops.runs WHERE manifest IS NOT NULL")
+    manifest = json.loads(Path(f"{out}.manifest.json").read_text())
+    text = page(client, path).main.text
+    assert f"{manifest['contract']} Copy as now" in text
+    assert manifest["sha256"] == sha256(Path(out).read_bytes()).hexdigest()
+    assert manifest["sha256"] in text
+    statement('UPDATE ops.runs SET manifest = manifest || \'{"contract": "00ff"}\'')
+    with serving() as other:
+        assert "00ff Copy another one than now" in page(other, path).main.text
+        statement("ALTER TABLE ops.runs DROP COLUMN manifest")  # an earlier version's
+        assert "Hash of the bytes" not in page(other, path).main.text
+
+
 def test_a_training_set_says_what_has_become_of_its_features(client):
     found = page(client, f"/runs/{number_of('training-set', 'done')}")
-    assert found.every("code")[0].text.startswith("streamflow verify ")
+    assert [one for one in found.every("code") if one.text.startswith("streamflow verify ")]
     rows = {row[0]: row for row in found.rows("The newest month against 2024-01-31")}
     assert len(rows) == 14
     assert rows[DRIFTED][5] == "▲ drifted"

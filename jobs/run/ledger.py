@@ -68,6 +68,8 @@ class Run:
     """Further entries of the JSON line."""
     faults: Sequence[Fault] = ()
     """The first faults for which the run was refused."""
+    manifest: dict[str, Any] = field(default_factory=dict)
+    """Of a training set: what identifies it."""
     counts: Counts = field(default_factory=Counts)
     started: float = field(default_factory=time.monotonic)
     duration_ms: int = 0
@@ -253,13 +255,15 @@ def close(connection: psycopg.Connection, run: Run) -> None:
 
 
 def end(connection: psycopg.Connection, run: Run, values: dict[str, Any]) -> None:
-    """Writes a run's end, and what it was refused for where the ledger has a place for that.
+    """Writes a run's end, what it was refused for, and what it made, where there is a place for it.
 
     A role may change a run that has not ended, so that the end comes last.
     """
     if run.faults and has(connection, "faults"):
         kept = [kept_fault(fault) for fault in run.faults]
         connection.execute(FAULTS, {"run": run.number, "faults": json.dumps(kept)})
+    if run.manifest and has(connection, "manifest"):
+        connection.execute(MANIFEST, {"run": run.number, "manifest": json.dumps(run.manifest)})
     connection.execute(CLOSE, values)
 
 
@@ -281,6 +285,7 @@ def storable(text: str) -> str:
 MOST_CHARACTERS = 200
 """Of a text of a fault in the ledger."""
 FAULTS = "UPDATE ops.runs SET faults = %(faults)s WHERE run = %(run)s"
+MANIFEST = "UPDATE ops.runs SET manifest = %(manifest)s WHERE run = %(run)s"
 CLOSE = """
     UPDATE ops.runs SET outcome = %(outcome)s, message = %(message)s,
         window_start = %(start)s, window_end = %(end)s, rows_read = %(read)s,

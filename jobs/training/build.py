@@ -201,6 +201,7 @@ def written_in(
 def tell(run: Run, target: Target, manifest: Manifest) -> Manifest:
     """Enters a training set that was written in its run and the log."""
     run.counts.read = run.counts.written = manifest.rows
+    run.manifest = manifest.summary()
     extra = {
         "path": target.out,
         "rows": manifest.rows,

@@ -40,6 +40,18 @@ class Manifest:
     """Of a set that was read from the lake: its `url`, and `versions`, Iceberg's number of each
     table's version."""
 
+    def summary(self) -> dict[str, Any]:
+        """What identifies the training set, and how it was made, without lists of any length."""
+        named = ("service", "contract", "sha256", "definitions", "label", "split", "lake")
+        found = {name: value for name in named if (value := getattr(self, name))}
+        spine = {name: self.spine[name] for name in ("kind", "sha256") if name in self.spine}
+        return {
+            **found,
+            "features": len(self.features),
+            "files": len(self.files) or 1,
+            **({"spine": spine} if spine else {}),
+        }
+
     def text(self) -> bytes:
         """The manifest as the bytes of its file."""
         found = {key: value for key, value in asdict(self).items() if value or key not in OPTIONAL}

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-import pyarrow as pa
+import numpy as np
 from psycopg import Connection
 
 from jobs.audit import comparable
@@ -23,7 +23,7 @@ from streamflow.postgres import migrate as schema
 from streamflow.registry.stores import own_stores
 from streamflow.statistics import store
 from streamflow.statistics.comparison.compare import Finding, findings_of_table
-from streamflow.statistics.counting.arrow import SECONDS, summary_of
+from streamflow.statistics.counting.in_memory import SECONDS, of_categories, of_numbers
 from streamflow.statistics.subjects import Subject, subjects
 from streamflow.statistics.summary import Summary, TableSummary
 
@@ -97,7 +97,7 @@ def distribution(subject: Subject, sample: Sample, found: TableSummary) -> Distr
         if column in found.columns:
             is_day = subject.snapshot.columns[column].type == "date"
             month[name] = found.columns[column]
-            served[name] = summary_of(in_memory(values, month[name], is_day), month[name], False)
+            served[name] = summary_of(values, month[name], is_day)
     rows = max((one.rows for one in served.values()), default=0)
     before = replace(found, name=subject.name, columns=month)
     now = TableSummary(subject.name, found.instant, rows, served)
@@ -108,14 +108,20 @@ def distribution(subject: Subject, sample: Sample, found: TableSummary) -> Distr
     )
 
 
-def in_memory(values: Sequence[Any], like: Summary, is_day: bool) -> pa.ChunkedArray:
-    """The values of a sample in the form in which a month counts them."""
+def summary_of(values: Sequence[Any], like: Summary, is_day: bool) -> Summary:
+    """The statistics of a feature's values in a sample, as its month has them."""
+    known = [one for one in values if one is not None]
     if like.kind == "number":
-        numbers = [None if one is None else number(one, is_day) for one in values]
-        return pa.chunked_array([pa.array(numbers, pa.float64())])
+        numbers = np.array([number(one, is_day) for one in known], np.float64)
+        return of_numbers(numbers, len(values), like)
     if like.kind == "category":
-        return pa.chunked_array([pa.array(values).cast(pa.string())])
-    return pa.chunked_array([pa.array([one is not None or None for one in values], pa.bool_())])
+        return of_categories(((text(one), 1) for one in known), len(values))
+    return Summary(kind="other", rows=len(values), nulls=len(values) - len(known))
+
+
+def text(value: Any) -> str:
+    """A text, or a truth as PostgreSQL writes it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
 
 
 def number(value: Any, is_day: bool) -> float:

@@ -12,7 +12,7 @@ from jobs.training.target import Target
 from jobs.training.verify import contract_in
 from streamflow.errors import ConfigurationError
 from streamflow.offline.features import feature_fields
-from streamflow.statistics.counting.arrow import summary_of
+from streamflow.statistics.counting.in_memory import summary_of
 from streamflow.statistics.summary import TableSummary
 
 

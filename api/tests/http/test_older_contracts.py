@@ -382,6 +382,12 @@ def test_a_kept_answer_by_an_older_one_outlives_the_database(
     with serving(serve_stale=serve_stale, retry_s=0.2) as client:
         wait_until(lambda: ready(client))
         kept = asked(client, PROFILE).json()["features"]
+
+        def is_kept() -> bool:  # from when notifications are heard
+            asked(client, PROFILE)
+            return metric(client, "streamflow_api_cache_hits_total") > 0
+
+        wait_until(is_kept)
         with databases.admin(server) as admin:
             admin.execute(f'ALTER DATABASE "{copy}" ALLOW_CONNECTIONS false')
             admin.execute(

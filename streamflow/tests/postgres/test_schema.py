@@ -150,7 +150,8 @@ def test_a_database_without_numbers_is_migrated_with_all_it_has(
     schema.require(connection)  # what worked with it goes on
     assert schema.migrate(connection) is True
     after = [rows(connection, f"SELECT * FROM {one} ORDER BY 1") for one in tables]
-    runs = [(*row, "" if row[1] == "backup" else "shop", None) for row in before[0]]
+    new = (None, None, None)  # faults, log_command, manifest
+    runs = [(*row, "" if row[1] == "backup" else "shop", *new) for row in before[0]]
     materializations = [(*row, None) for row in before[1]]
     assert after == [runs, materializations, before[2]]
     by_project = rows(connection, "SELECT * FROM ops.status_of_projects ORDER BY command")

@@ -1,6 +1,8 @@
 """The statistics of columns in memory, in the bins that a feature has already."""
 
 from collections import Counter
+from collections.abc import Iterable
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -37,13 +39,24 @@ def number(values: pa.ChunkedArray, like: Summary, is_day: bool) -> Summary:
         every = seconds / SECONDS if is_day else seconds
     else:
         every = known.cast(pa.float64()).to_numpy()
+    return of_numbers(every, len(values), like)
+
+
+def of_numbers(every: "np.ndarray[Any, Any]", rows: int, like: Summary) -> Summary:
+    """The statistics of a number by its values.
+
+    Args:
+        every: the values that are not null, as 64-bit floats.
+        rows: how many values there are with the nulls.
+        like: has the edges of bins.
+    """
     finite = every[np.abs(every) < LARGEST]
     edges = like.edges if finite.size else ()
     bins = np.bincount(np.searchsorted(edges, finite, "right"), minlength=len(edges) + 1)
     return Summary(
         kind="number",
-        rows=len(values),
-        nulls=values.null_count,
+        rows=rows,
+        nulls=rows - every.size,
         not_finite=every.size - finite.size,
         distinct=np.unique(finite).size,
         minimum=float(finite.min()) if finite.size else None,
@@ -60,14 +73,25 @@ def number(values: pa.ChunkedArray, like: Summary, is_day: bool) -> Summary:
 
 def category(values: pa.ChunkedArray) -> Summary:
     """The statistics of a text or truth."""
+    known = pc.value_counts(values.drop_null().cast(pa.string())).to_pylist()
+    return of_categories(((one["values"], one["counts"]) for one in known), len(values))
+
+
+def of_categories(counts: Iterable[tuple[str, int]], rows: int) -> Summary:
+    """The statistics of a text or truth by its values.
+
+    Args:
+        counts: each value that is not null, with how often it is there; a value may come again.
+        rows: how many values there are with the nulls.
+    """
     counted: Counter[str] = Counter()
-    for one in pc.value_counts(values.drop_null().cast(pa.string())).to_pylist():
-        counted[one["values"][:LONGEST]] += one["counts"]
+    for value, count in counts:
+        counted[value[:LONGEST]] += count
     top = sorted(counted.items(), key=lambda one: (-one[1], one[0].encode()))[:TOP]
     return Summary(
         kind="category",
-        rows=len(values),
-        nulls=values.null_count,
+        rows=rows,
+        nulls=rows - counted.total(),
         distinct=len(counted),
         categories=dict(top),
         others=counted.total() - sum(count for _, count in top),

@@ -1,17 +1,22 @@
 """What an audit was served is counted as its month is, and a shift of it is told."""
 
 import json
-from datetime import date
+from datetime import UTC, date, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from jobs.audit.distributions import Sample, summary_of
+from jobs.audit.served import Served
 from jobs.ingest.load import ingest
 from jobs.materialization.materialize import materialize
 from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.conftest import serving
+from streamflow.catalog.contract import Feature
+from streamflow.statistics.summary import Summary
 
 FEE = "subs_profile_fv"
 EVERYBODY = ("--users", "10000", "--seed", "1")
@@ -107,3 +112,49 @@ def test_months_that_nothing_was_counted_of_have_no_distribution() -> None:
     execute("DELETE FROM ops.statistics_months WHERE as_of = '2024-02-29Z'")
     assert audit("--users", "5")[0] == 0
     assert execute("SELECT FROM ops.served") == []
+
+
+JANUARY, FEBRUARY = (datetime(2024, month, 1, tzinfo=UTC) for month in (1, 2))
+
+
+def sampled(type_: str, *values: Any, is_json: bool = False) -> list[Any]:
+    """The values that a sample keeps of a feature of this type."""
+    view: Any = SimpleNamespace(alias="v", features=(Feature("v", "n", type_, ""),))
+    sample = Sample()
+    sample.add(view, [Served({"v:n": one}, {"v": JANUARY}, is_json) for one in values])
+    return sample.values["n"]
+
+
+def test_a_sample_is_of_the_month_of_its_newest_values() -> None:
+    view: Any = SimpleNamespace(alias="v", features=(Feature("v", "n", "Int64", ""),))
+    sample = Sample()
+    rows = [Served({"v:n": n}, {"v": at}) for n, at in enumerate((FEBRUARY, JANUARY, None))]
+    for one in rows:
+        sample.add(view, [one])
+    assert sample.newest == FEBRUARY
+    assert sample.values == {"n": [0, 1]}
+
+
+@pytest.mark.parametrize("is_json", [False, True])
+def test_instants_are_the_same_whichever_way_they_were_asked_for(is_json: bool) -> None:
+    given = int(JANUARY.timestamp()) if is_json else JANUARY
+    kept = sampled("UnixTimestamp", given, None, is_json=is_json)
+    assert kept == [JANUARY, None]
+    month = Summary("number", rows=2, nulls=0, edges=(19_000.0, 20_000.0))
+    counted = summary_of(kept, month, is_day=True)
+    assert (counted.mean, counted.nulls, counted.bins) == (19_723, 1, (0, 1, 0))
+    assert summary_of(kept, month, is_day=False).mean == JANUARY.timestamp()
+
+
+def test_numbers_that_are_texts_or_words_are_numbers() -> None:
+    month = Summary("number", rows=1, nulls=0, edges=(0.0, 1.0))
+    counted = summary_of(sampled("Decimal", "1.0E-7", "-2.5"), month, is_day=False)
+    assert (counted.minimum, counted.maximum) == (-2.5, 1e-7)
+    odd = summary_of(sampled("Float64", "NaN", "Infinity", 0.5, is_json=True), month, is_day=False)
+    assert (odd.not_finite, odd.bins) == (2, (0, 1, 0))
+
+
+def test_nothing_served_is_a_distribution_of_nulls() -> None:
+    for kind in ("number", "category", "other"):
+        counted = summary_of([None, None], Summary(kind, rows=2, nulls=0), is_day=False)
+        assert (counted.rows, counted.nulls, counted.values) == (2, 2, 0)

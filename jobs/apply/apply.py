@@ -32,7 +32,8 @@ from jobs.apply.tables import applied_queries, bring_tables, table_changes
 from jobs.materialization.by_feast import materialize_views, views_to_materialize
 from jobs.materialization.outcomes import BEGINNING
 from jobs.run.earlier_runs import last_outcome
-from jobs.run.ledger import Run, recorded
+from jobs.run.ledger import recorded
+from jobs.run.result import Run
 from streamflow import settings
 from streamflow.errors import NotAllowed, RemovalNotAllowed, SchemaMissing
 from streamflow.feast.computed import computed_of

@@ -24,7 +24,7 @@ from jobs.audit.served import Served, WholeServicesOnly, from_api
 from jobs.audit.tally import Tally
 from jobs.audit.trained import NEVER, Watermark, source_rows, watermarks
 from jobs.audit.views import AuditedComputation, AuditedView
-from jobs.run.ledger import Run
+from jobs.run.result import Run
 from streamflow.catalog.contract import Contract
 from streamflow.errors import StreamflowError, VerificationFailed
 from streamflow.feast.registry.open import open_store, require_applied

@@ -14,7 +14,8 @@ from typer.core import TyperCommand, TyperGroup
 from typer.exceptions import TyperException
 
 from jobs.command_line.report import VERBOSE, WRONG_USE, error_text, exit_code, print_error
-from jobs.run import console, ledger
+from jobs.run import console
+from jobs.run.result import failed
 from jobs.run.urls import require_no_password, without_secrets
 from streamflow.errors import ConfigurationError
 from streamflow.visible_text import printable
@@ -137,7 +138,7 @@ def ending_in_json(context: Any) -> Iterator[None]:
     except ConfigurationError as error:
         print_error(error)
         group = context.parent.info_name if context.parent.parent else None
-        console.end(ledger.failed(group or context.info_name, error_text(error)))
+        console.end(failed(group or context.info_name, error_text(error)))
         raise typer.Exit(WRONG_USE) from None
 
 

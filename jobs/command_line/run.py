@@ -14,6 +14,7 @@ from jobs.command_line.report import error_text, reporting
 from jobs.flows import work
 from jobs.flows.work import Summary
 from jobs.run import ledger, waiting
+from jobs.run.result import Run, failed
 from jobs.run.urls import without_secrets
 from streamflow.errors import StreamflowError, reason
 
@@ -44,7 +45,7 @@ def run(
         if error is None:
             return done
         ended = ledger.ended.get(command)
-        return ended.summary() if ended else ledger.failed(command, error_text(error))
+        return ended.summary() if ended else failed(command, error_text(error))
 
     with reporting(summary=summary):
         waiting.wait_for(needs)
@@ -93,7 +94,7 @@ def tracked(name: str, **parameters: Any) -> Summary:
         return untracked(**parameters)  # type: ignore[no-any-return]
 
 
-def done_since(before: dict[str, ledger.Run]) -> Summary | None:
+def done_since(before: dict[str, Run]) -> Summary | None:
     """The summary of the run that has ended well since, if there is one."""
     ended = [one for command, one in ledger.ended.items() if before.get(command) is not one]
     return next((one.summary() for one in ended if one.outcome == "done"), None)

@@ -16,7 +16,8 @@ import typer
 from jobs.command_line.application import Application, RunCommand
 from jobs.command_line.report import error_text, reporting
 from jobs.run import console, waiting
-from jobs.run.ledger import Run, recorded
+from jobs.run.ledger import recorded
+from jobs.run.result import Run
 from streamflow.errors import ConfigurationError, StreamflowError, shorten
 from streamflow.settings import names_a_database
 

@@ -6,7 +6,7 @@ from datetime import datetime
 
 from psycopg import Connection
 
-from jobs.run.ledger import Run
+from jobs.run.result import Run
 from streamflow.errors import Fault, SchemaMissing
 from streamflow.snapshots import Snapshots
 from streamflow.statistics import month as statistics

@@ -22,7 +22,7 @@ from jobs.ingest.check import FAULTS_KEPT, faults, schemas
 from jobs.ingest.drift import compare_with_month_before
 from jobs.ingest.read import Reader
 from jobs.run.instants import midnight
-from jobs.run.ledger import Counts, Run
+from jobs.run.result import Counts, Run
 from streamflow import settings, snapshots, tracing
 from streamflow.errors import ConfigurationError, DriftRefused, Fault, InputRefused
 from streamflow.postgres.connect import connect, lock

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from datetime import date
 
 from jobs.run.instants import midnight
-from jobs.run.ledger import Run
+from jobs.run.result import Run
 from jobs.run.urls import without_secrets
 from streamflow import settings, snapshots
 from streamflow.lake import export as lake

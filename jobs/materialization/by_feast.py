@@ -9,7 +9,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 from jobs.materialization.outcomes import Outcome, add_outcomes, log_outcomes, outcome_of
-from jobs.run.ledger import Counts, Run
+from jobs.run.result import Counts, Run
 from streamflow.errors import ConfigurationError, UnknownName
 from streamflow.feast.registry.open import translated
 

@@ -17,7 +17,7 @@ from psycopg import Connection
 from jobs.materialization.by_feast import materialize_views, views_to_materialize
 from jobs.materialization.outcomes import BEGINNING, report
 from jobs.run.instants import CLOCKS_DIFFER, iso
-from jobs.run.ledger import Run
+from jobs.run.result import Run
 from jobs.run.urls import without_secrets
 from streamflow import settings, snapshots
 from streamflow.engine import materialize as inside

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from jobs.run.instants import iso
-from jobs.run.ledger import Counts, Run
+from jobs.run.result import Counts, Run
 from streamflow.engine.transaction import Errors
 from streamflow.feast.registry.open import translated
 from streamflow.postgres import clock as ahead

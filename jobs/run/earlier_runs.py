@@ -12,7 +12,8 @@ import psycopg
 from psycopg.rows import dict_row
 
 from jobs.run.instants import iso
-from jobs.run.ledger import Run, shown_parameters
+from jobs.run.ledger import shown_parameters
+from jobs.run.result import Run
 from streamflow import settings
 from streamflow.postgres import migrate as schema
 from streamflow.postgres.connect import connect

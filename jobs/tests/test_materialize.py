@@ -18,7 +18,8 @@ from feast.types import Int64, String
 from jobs.ingest.load import ingest
 from jobs.materialization.materialize import materialize
 from jobs.run.earlier_runs import recent
-from jobs.run.ledger import Run, recorded
+from jobs.run.ledger import recorded
+from jobs.run.result import Run
 from streamflow.errors import ConfigurationError, StreamflowError, UnknownName
 from streamflow.feast.online.client import Vector, read
 from streamflow.feast.registry.contracts import contract_of

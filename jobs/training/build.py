@@ -12,7 +12,7 @@ from datetime import date
 from typing import Any
 
 from jobs.run.instants import midnight
-from jobs.run.ledger import Run
+from jobs.run.result import Run
 from jobs.run.versions import versions
 from jobs.training import origins
 from jobs.training.forms import Facts, Form, Open, Written, kept, write

@@ -15,7 +15,8 @@ from jobs.audit.served import ask
 from jobs.ingest.load import ingest
 from jobs.materialization.materialize import materialize
 from jobs.roles.set_up import Names
-from jobs.run.ledger import LOCK_CLASS, recorded
+from jobs.run.entry import LOCK_CLASS
+from jobs.run.ledger import recorded
 from jobs.tests.acting import acting, db_roles, done, execute, streamflow
 from jobs.tests.conftest import serving
 from streamflow.catalog.contract import Contract

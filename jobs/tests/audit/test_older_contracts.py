@@ -11,7 +11,8 @@ from api.tests.conftest import ready, wait_until
 from api.tests.conftest import serving as serving_here
 from jobs.audit.audit import audit
 from jobs.audit.projects.older import only_in_older
-from jobs.run.ledger import Run, recorded, unrecorded
+from jobs.run.ledger import recorded, unrecorded
+from jobs.run.result import Run
 from jobs.tests.acting import execute
 from jobs.tests.audit.test_audit import FEE, ONLINE, SKIPS, served
 from streamflow.errors import VerificationFailed

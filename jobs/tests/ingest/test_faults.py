@@ -16,7 +16,8 @@ from jobs.ingest import read
 from jobs.ingest.check import schemas
 from jobs.ingest.load import ingest
 from jobs.run.earlier_runs import recent
-from jobs.run.ledger import Run, recorded
+from jobs.run.ledger import recorded
+from jobs.run.result import Run
 from jobs.tests.acting import DECLARED, TABLES
 from streamflow.errors import Fault, InputRefused
 from streamflow.postgres.connect import connect

@@ -24,7 +24,8 @@ from hypothesis import strategies as st
 from jobs.ingest import read
 from jobs.ingest.load import ingest
 from jobs.run.earlier_runs import recent
-from jobs.run.ledger import Run, recorded
+from jobs.run.ledger import recorded
+from jobs.run.result import Run
 from jobs.tests.acting import TABLES
 from streamflow.errors import ConfigurationError, InputRefused, StoreUnavailable
 from streamflow.postgres.connect import connect

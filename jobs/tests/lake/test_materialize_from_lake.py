@@ -13,7 +13,8 @@ from psycopg import sql
 
 from drills import state
 from jobs.materialization.materialize import OriginName, materialize
-from jobs.run.ledger import Run, recorded
+from jobs.run.ledger import recorded
+from jobs.run.result import Run
 from jobs.tests.acting import done, execute, streamflow
 from jobs.tests.commands.test_once import lines
 from jobs.tests.conftest import Place

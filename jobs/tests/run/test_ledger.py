@@ -7,7 +7,8 @@ import psycopg
 import pytest
 
 from jobs.run.earlier_runs import recent
-from jobs.run.ledger import LOCK_CLASS, recorded
+from jobs.run.entry import LOCK_CLASS
+from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
 from streamflow.errors import ConfigurationError, Fault, InputRefused, StoreUnavailable
 from streamflow.postgres.connect import connect

@@ -85,7 +85,7 @@ def test_months_up_to_its_day_make_it_stale_and_others_do_not(
 @pytest.mark.usefixtures("january")
 @pytest.mark.parametrize("state", ["alive", "killed", "found killed"])
 def test_a_load_that_had_not_ended_makes_it_stale(tmp_path: Path, state: str) -> None:
-    from jobs.run.ledger import LOCK_CLASS
+    from jobs.run.entry import LOCK_CLASS
 
     out = tmp_path / "t.parquet"
     with psycopg.connect(autocommit=True) as connection:

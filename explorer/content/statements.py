@@ -46,7 +46,7 @@ def statements_of(defined: Definitions, found: Found) -> Iterator[Statement]:
     yield from about_constants(defined, found)
     yield from about_frequent_values(defined, found)
     yield about_skew(found)
-    yield from about_served(found)
+    yield from about_served(defined, found)
 
 
 def about_views(found: Found) -> Iterator[Statement]:
@@ -224,12 +224,19 @@ def about_skew(found: Found) -> Statement:
     return Statement("good", text, link, name)
 
 
-def about_served(found: Found) -> Iterator[Statement]:
+def about_served(defined: Definitions, found: Found) -> Iterator[Statement]:
     """A statement for each feature whose served values together are not those of their month."""
-    for (view, feature), said in itertools.islice(found.served_otherwise.items(), MOST_DRIFTED):
-        text = f"{view}:{feature} is served in another distribution than its month has:"
+    differing = [
+        (view, feature, said)
+        for (view, feature), said in found.served_otherwise.items()
+        if defined.feature(view, feature) is not None
+    ]
+    for view, feature, said in differing[:MOST_DRIFTED]:
+        text = f"The served values of {view}:{feature} together differ from those of their month:"
         link = f"{links.feature(view, feature)}#served"
         yield Statement("look", f"{text} {'; '.join(said)}.", link, "As it is served")
-    if (more := len(found.served_otherwise) - MOST_DRIFTED) > 0:
-        text = f"{words.several(more, 'more feature')} are; the last audit's line has all."
-        yield Statement("look", text, links.runs(command="audit"), "Audits")
+    if (more := len(differing) - MOST_DRIFTED) > 0:
+        text = (
+            f"The served values of {words.several(more, 'more feature')} do; their pages say how."
+        )
+        yield Statement("look", text, links.FEATURES, "Features")

@@ -17,7 +17,7 @@ from explorer.pages import site
 from explorer.pages.errors import NotThere
 from explorer.queries import audits, views
 from explorer.queries import runs as ledger
-from explorer.queries.runs import OUTCOMES, Run
+from explorer.queries.runs import OUTCOMES, Kept, Run
 from streamflow.errors import Fault
 
 LIMITS = (50, 200, 1000)
@@ -84,11 +84,11 @@ def run(request: Request) -> Response:
     with here.database.reading() as connection:
         defined = here.definitions.of(connection)
         found = None if asked is None else ledger.one(connection, defined.project, asked)
-        faults = ledger.faults(connection, found.run) if found else []
+        kept = ledger.kept(connection, found.run) if found else None
         skew = audits.skew(connection, found.run) if found else []
         since = training_sets.changes_since(connection, defined, found) if found else None
         now = views.now(connection)
-    if found is None:
+    if found is None or kept is None:
         raise NotThere(
             f"There is no run {words.shown(request.path_params['run'])} in the ledger of"
             f" {defined.project}.",
@@ -106,12 +106,12 @@ def run(request: Request) -> Response:
         signs=SIGNS,
         parameters={name: said(value) for name, value in found.parameters.items()},
         again=again(found),
-        faults=shown_faults(faults, request.query_params),
-        kept=faults,
+        faults=shown_faults(kept.faults, request.query_params),
+        kept=kept,
         file=request.query_params.get("file", ""),
         column=request.query_params.get("column", ""),
         verify=verify(found),
-        present=present_contract(defined, found),
+        present=present_contract(defined, kept),
         since=since,
         now=now,
     )
@@ -137,9 +137,9 @@ def again(run: Run) -> str:
     return command("ingest", source, "--as-of", as_of) if source and as_of else ""
 
 
-def present_contract(defined: Definitions, run: Run) -> str:
+def present_contract(defined: Definitions, kept: Kept) -> str:
     """The hash of the contract that the service of a training set has now; empty for none."""
-    service = defined.services.get(str((run.manifest or {}).get("service")))
+    service = defined.services.get(str(kept.manifest.get("service")))
     return service.contract if service else ""
 
 

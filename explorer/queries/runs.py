@@ -33,10 +33,6 @@ class Run:
     message: str
     versions: Mapping[str, Any]
     project: str
-    log_command: str | None
-    """Prints its log; None where nobody said how."""
-    manifest: Mapping[str, Any] | None
-    """Of a training set: what identifies it; None of any other run, and of earlier versions."""
 
     @property
     def duration(self) -> timedelta | None:
@@ -57,12 +53,9 @@ class Run:
 COLUMNS = """
     l.run, l.command, l.outcome, l.parameters, l.window_start, l.window_end, l.rows_read,
     l.rows_written, l.rows_late, l.rows_unchanged, l.rows_refused, l.rows_older, l.started_at,
-    l.finished_at, l.message, l.versions, r.project,
-    to_jsonb(r) ->> 'log_command' AS log_command,
-    nullif(to_jsonb(r) -> 'manifest', 'null') AS manifest
+    l.finished_at, l.message, l.versions, r.project
     FROM ops.ledger AS l JOIN ops.runs AS r USING (run)"""
-"""A run's columns, also of a ledger before migration 14; backups and restores are of no
-project."""
+"""A run's columns; backups and restores are of no project."""
 
 
 def listed(
@@ -135,14 +128,30 @@ def one(connection: Connection, project: str, number: int) -> Run | None:
     return Run(**found) if found else None
 
 
-def faults(connection: Connection, number: int) -> list[Fault]:
-    """The first faults of a run that was refused; none where an earlier version refused it."""
-    found = row(connection, FAULTS, {"run": number})
-    return [Fault(**one) for one in (found or {}).get("faults") or ()]
+@dataclass(frozen=True)
+class Kept:
+    """What the ledger keeps of a run for its own page; of an earlier version's run, nothing."""
+
+    faults: list[Fault]
+    """The first faults for which it was refused."""
+    log_command: str
+    """Prints its log; empty where nobody said how."""
+    manifest: Mapping[str, Any]
+    """Of a training set: what identifies it."""
 
 
-FAULTS = "SELECT to_jsonb(r) -> 'faults' AS faults FROM ops.runs AS r WHERE run = %(run)s"
-"""Also of a table that has no such column yet."""
+def kept(connection: Connection, number: int) -> Kept:
+    """What the ledger keeps of a run besides the columns of all."""
+    found = (row(connection, KEPT, {"run": number}) or {}).get("kept") or {}
+    return Kept(
+        [Fault(**one) for one in found.get("faults") or ()],
+        found.get("log_command") or "",
+        found.get("manifest") or {},
+    )
+
+
+KEPT = "SELECT to_jsonb(r) AS kept FROM ops.runs AS r WHERE run = %(run)s"
+"""Also of a table that lacks some of the columns yet."""
 
 ONE = f"SELECT {COLUMNS} WHERE l.run = %(run)s AND r.project IN (%(project)s, '')"
 """A run."""

@@ -147,7 +147,7 @@ def statement(text: str, *values: object) -> list[tuple[Any, ...]]:
     """The rows of a statement in the database that PG* points at."""
     with psycopg.connect(autocommit=True) as connection:
         cursor = connection.execute(text, values or None)  # type: ignore[call-overload]
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
 
 def any_user() -> str:

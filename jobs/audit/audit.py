@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
+import psycopg
 from psycopg import Connection
 
 from jobs.audit import distributions
@@ -79,13 +80,12 @@ def audit(run: Run, service: str, users: int, seed: int, url: str, threshold: fl
             return
         tally = audited.compare(scope, chosen)
         left_out = take_older(audited, older, choose(older.views, pools), tally)
-        found = list(distributions.distributions(connection, tally.samples))
         if run.number:
             record(connection, run.number, tally)
-            distributions.record(connection, project.name, run.number, found)
+        drift, not_counted = drift_of(connection, project.name, run.number, tally.samples)
     run.counts.unchanged = max(len(chosen.rows) - len(tally.differing), 0)
-    run.message = "; ".join(filter(None, [tally.message(), scope.message, left_out]))
-    drift = [{"view": one.served.name, **as_json(each)} for one in found for each in one.findings]
+    parts = [tally.message(), scope.message, left_out, not_counted]
+    run.message = "; ".join(filter(None, parts))
     run.details = {"skew": tally.shares(), "pending": tally.pending, "drift": drift}
     counts = {"users": len(chosen.rows), "differing": len(tally.differing)}
     log.info("audited", extra={**counts, "seed": seed})
@@ -126,6 +126,28 @@ def take_older(audited: "Audited", older: Scope, chosen: Chosen, tally: Tally) -
         names = ", ".join(one.reference for one in older.asked.features)
         return f"not compared, since the key may not ask for single features: {names}"
     return ""
+
+
+def drift_of(
+    connection: Connection, project: str, run: int, samples: Mapping[str, distributions.Sample]
+) -> tuple[list[dict[str, Any]], str]:
+    """Counts how the served values are distributed; what they cannot be counted for fails no audit.
+
+    Args:
+        run: enters them in ops.served; 0 enters nothing.
+
+    Returns:
+        What is past its threshold, and why nothing was counted, empty where it was.
+    """
+    try:
+        found = list(distributions.distributions(connection, samples))
+        if run:
+            distributions.record(connection, project, run, samples, found)
+    except (StreamflowError, psycopg.Error) as error:
+        log.warning("distributions not counted", extra={"reason": str(error)})
+        return [], f"distributions not counted: {error}"
+    drift = ({"view": one.served.name, **as_json(each)} for one in found for each in one.findings)
+    return list(drift), ""
 
 
 def record(connection: Connection, run: int, tally: Tally) -> None:
@@ -186,11 +208,11 @@ class Audited:
         """Compares served with recomputed values of one view."""
         rows = chosen.keys[view.alias]
         keys = list(rows)
+        tally.sample(view, {key: served[row] for key, row in rows.items()})
         as_of = [served[rows[key]].as_of.get(view.alias) for key in keys]
         if not keys or (mark is NEVER and not any(as_of)):
             tally.leave_out(view, len(source_rows(sources, view, keys, mark) or ()))
             return
-        tally.sample(view, [served[rows[key]] for key in keys])
         found = expected(sources, view, keys, mark, as_of)
         for key, one in zip(keys, found, strict=True):
             tally.add(view, key, rows[key], served[rows[key]], one.values, one.seen)

@@ -53,7 +53,7 @@ class Tally:
         for one in view.references:
             self.features[one].pending = keys
 
-    def sample(self, view: AuditedView, rows: Sequence[Served]) -> None:
+    def sample(self, view: AuditedView, rows: Mapping[Key, Served]) -> None:
         """Keeps the values of some keys of a stored view, for their distribution."""
         self.samples.setdefault(view.view.name, Sample()).add(view, rows)
 
@@ -109,7 +109,8 @@ class Tally:
         self.too_old = {**other.too_old, **self.too_old}
         self.differing |= other.differing
         self.first = self.first or other.first
-        self.samples = {**other.samples, **self.samples}
+        for name, sample in other.samples.items():
+            self.samples.setdefault(name, Sample()).take(sample)
 
     def shares(self) -> dict[str, float]:
         """By feature: the share of compared keys for which it differs; 0 if none was compared."""

@@ -121,7 +121,7 @@ GRANT SELECT, INSERT ON ops.materializations TO {writer};
 GRANT EXECUTE ON FUNCTION ops.writes_of TO {writer};
 GRANT SELECT ON ops.materializations TO {trainer}; -- for `audit --read-only`, which is `helm test`
 GRANT SELECT, INSERT ON ops.skew TO {writer};
-GRANT SELECT, INSERT, UPDATE ON ops.served TO {writer};
+GRANT SELECT, INSERT, UPDATE, DELETE ON ops.served TO {writer};
 GRANT SELECT, INSERT, UPDATE ON ops.iceberg_tables, ops.iceberg_namespace_properties TO {writer};
 GRANT SELECT ON ops.iceberg_tables, ops.iceberg_namespace_properties TO {trainer};
 GRANT SELECT, INSERT, UPDATE

@@ -132,7 +132,7 @@ def execute(statement: str, *values: object, role: str | None = None) -> list[tu
     """The rows of a statement, run as `role` or as the superuser."""
     with psycopg.connect(autocommit=True, **({"user": role} if role else {})) as connection:
         cursor = connection.execute(statement, values or None)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
 
 def row_of(names: Names, user: str) -> dict[str, Any]:

@@ -16,6 +16,8 @@ from jobs.run.ledger import recorded
 from jobs.tests.acting import execute, streamflow
 from jobs.tests.conftest import serving
 from streamflow.catalog.contract import Feature
+from streamflow.errors import ConfigurationError
+from streamflow.statistics.comparison.compare import compare
 from streamflow.statistics.summary import Summary
 
 FEE = "subs_profile_fv"
@@ -102,6 +104,28 @@ def test_the_next_audit_takes_the_place_of_the_last_and_a_reading_one_enters_not
 
 
 @pytest.mark.usefixtures("served")
+def test_what_is_online_no_more_has_no_distribution_any_more() -> None:
+    audit("--users", "5")
+    other = "INSERT INTO ops.served SELECT 'other', view, feature, run, now(), as_of, summary, '{}'"
+    execute(f"{other} FROM ops.served WHERE feature = 'monthly_fee'")
+    execute('TRUNCATE online."streamflow:user_id"')
+    audit("--users", "5")
+    assert execute("SELECT project FROM ops.served") == [("other",)]
+
+
+@pytest.mark.usefixtures("served")
+def test_what_cannot_be_counted_fails_no_audit(monkeypatch: pytest.MonkeyPatch) -> None:
+    def wrong(*_: object) -> None:
+        raise ConfigurationError("tag drift_psi: not a number")
+
+    monkeypatch.setattr("jobs.audit.distributions.subjects", wrong)
+    code, line = audit("--users", "5")
+    assert (code, line["drift"]) == (0, [])
+    assert "distributions not counted: tag drift_psi: not a number" in line["message"]
+    assert len(execute("SELECT FROM ops.skew")) == 14
+
+
+@pytest.mark.usefixtures("served")
 def test_a_database_that_the_same_upgrade_has_not_reached_is_audited() -> None:
     execute("DROP TABLE ops.served")
     assert audit("--users", "5")[0] == 0
@@ -117,22 +141,42 @@ def test_months_that_nothing_was_counted_of_have_no_distribution() -> None:
 JANUARY, FEBRUARY = (datetime(2024, month, 1, tzinfo=UTC) for month in (1, 2))
 
 
+def view_of(*features: str, type_: str = "Int64") -> Any:
+    """What a sample wants to know of an audited view."""
+    return SimpleNamespace(alias="v", features=tuple(Feature("v", n, type_, "") for n in features))
+
+
 def sampled(type_: str, *values: Any, is_json: bool = False) -> list[Any]:
     """The values that a sample keeps of a feature of this type."""
-    view: Any = SimpleNamespace(alias="v", features=(Feature("v", "n", type_, ""),))
     sample = Sample()
-    sample.add(view, [Served({"v:n": one}, {"v": JANUARY}, is_json) for one in values])
-    return sample.values["n"]
+    rows = {(n,): Served({"v:n": v}, {"v": JANUARY}, is_json) for n, v in enumerate(values)}
+    sample.add(view_of("n", type_=type_), rows)
+    return list(sample.values["n"].values())
 
 
 def test_a_sample_is_of_the_month_of_its_newest_values() -> None:
-    view: Any = SimpleNamespace(alias="v", features=(Feature("v", "n", "Int64", ""),))
     sample = Sample()
-    rows = [Served({"v:n": n}, {"v": at}) for n, at in enumerate((FEBRUARY, JANUARY, None))]
-    for one in rows:
-        sample.add(view, [one])
+    for n, at in enumerate((FEBRUARY, JANUARY, None)):
+        sample.add(view_of("n"), {(n,): Served({"v:n": n}, {"v": at})})
     assert sample.newest == FEBRUARY
-    assert sample.values == {"n": [0, 1]}
+    assert sample.values == {"n": {(0,): 0, (1,): 1}}
+
+
+def test_a_view_that_a_service_has_twice_is_counted_once() -> None:
+    sample = Sample()
+    rows = {(n,): Served({"v:n": n, "v:m": -n}, {"v": JANUARY}) for n in range(3)}
+    sample.add(view_of("n"), rows)
+    sample.add(view_of("n", "m"), {key: rows[key] for key in reversed(rows)})
+    assert {name: len(one) for name, one in sample.values.items()} == {"n": 3, "m": 3}
+
+
+def test_features_of_contracts_of_before_come_to_those_of_the_same_view() -> None:
+    now, before = Sample(), Sample()
+    now.add(view_of("n"), {(1,): Served({"v:n": 1}, {"v": JANUARY})})
+    before.add(view_of("gone"), {(2,): Served({"v:gone": 2}, {"v": FEBRUARY})})
+    now.take(before)
+    assert now.values == {"n": {(1,): 1}, "gone": {(2,): 2}}
+    assert now.newest == FEBRUARY
 
 
 @pytest.mark.parametrize("is_json", [False, True])
@@ -152,6 +196,18 @@ def test_numbers_that_are_texts_or_words_are_numbers() -> None:
     assert (counted.minimum, counted.maximum) == (-2.5, 1e-7)
     odd = summary_of(sampled("Float64", "NaN", "Infinity", 0.5, is_json=True), month, is_day=False)
     assert (odd.not_finite, odd.bins) == (2, (0, 1, 0))
+
+
+def test_an_instant_that_no_date_has_is_no_value() -> None:
+    assert sampled("UnixTimestamp", 10**15, is_json=True) == [None]
+    assert sampled("ZonedTimestamp", "10000-01-01T00:00:00Z", is_json=True) == [None]
+
+
+def test_numbers_of_a_month_that_had_none_have_no_bins() -> None:
+    month = Summary("number", rows=3, nulls=3)
+    counted = summary_of([1.0, 2.0], month, is_day=False)
+    assert (counted.edges, counted.bins, counted.maximum) == ((), (), 2.0)
+    assert compare(month, counted).nulls == -1.0
 
 
 def test_nothing_served_is_a_distribution_of_nulls() -> None:

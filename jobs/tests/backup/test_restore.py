@@ -78,7 +78,7 @@ def execute(statement: str, database: str | None = None) -> list[Any]:
     """Runs a statement as a person would with psql."""
     with psycopg.connect(dbname=database or os.environ["PGDATABASE"], autocommit=True) as one:
         cursor = one.execute(statement)
-        return cursor.fetchall() if cursor.description else []
+        return cursor.fetchall() if cursor.description is not None else []
 
 
 @pytest.fixture

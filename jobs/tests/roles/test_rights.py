@@ -239,7 +239,7 @@ RIGHTS = {
         "ops.migrations": "SELECT",
         "ops.runs": "SELECT UPDATE",
         "ops.schema_version": "SELECT",
-        "ops.served": "SELECT INSERT UPDATE",
+        "ops.served": "SELECT INSERT UPDATE DELETE",
         "ops.skew": "SELECT INSERT",
         "ops.iceberg_tables": "SELECT INSERT UPDATE",
         "ops.iceberg_namespace_properties": "SELECT INSERT UPDATE",

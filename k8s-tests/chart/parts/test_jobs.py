@@ -234,8 +234,8 @@ def test_a_run_can_say_how_its_log_is_read(kind: str) -> None:
     """Of the container that it is in, since a person's others may be beside it."""
     container = containers(pod_of(FULL, kind))[-1]
     variables = {one["name"]: one for one in container["env"]}
-    assert list(variables).index("POD_NAME") < list(variables).index("STREAMFLOW_LOG_COMMAND")
-    fields = [variables[one]["valueFrom"]["fieldRef"] for one in ("POD_NAMESPACE", "POD_NAME")]
-    assert [one["fieldPath"] for one in fields] == ["metadata.namespace", "metadata.name"]
-    said = f"kubectl --namespace $(POD_NAMESPACE) logs $(POD_NAME) --container {container['name']}"
+    names = list(variables)
+    assert names.index("STREAMFLOW_POD") < names.index("STREAMFLOW_LOG_COMMAND")
+    assert variables["STREAMFLOW_POD"]["valueFrom"]["fieldRef"]["fieldPath"] == "metadata.name"
+    said = f"kubectl --namespace default logs $(STREAMFLOW_POD) --container {container['name']}"
     assert variables["STREAMFLOW_LOG_COMMAND"]["value"] == said

@@ -1,5 +1,5 @@
 -- Usable from: 1
--- A run says where its log is, as long as there is one, and what the training set is that it made (jobs/run/ledger.py).
+-- A run says where its log is, as long as there is one, and what the training set is that it made (jobs/run/entry.py).
 ALTER TABLE ops.runs ADD COLUMN IF NOT EXISTS log_command text;
 ALTER TABLE ops.runs ADD COLUMN IF NOT EXISTS manifest    jsonb;
 COMMENT ON COLUMN ops.runs.log_command IS

@@ -27,6 +27,6 @@ BEGIN
                     WHERE oid = 'ops.skew'::regclass AND privilege_type IN ('SELECT', 'INSERT')
                       AND grantee NOT IN (0, relowner) LOOP
         EXECUTE format('GRANT %s ON ops.served TO %s',
-                       CASE may WHEN 'INSERT' THEN 'INSERT, UPDATE' ELSE may END, who);
+                       CASE may WHEN 'INSERT' THEN 'INSERT, UPDATE, DELETE' ELSE may END, who);
     END LOOP;
 END $$;

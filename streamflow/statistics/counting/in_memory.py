@@ -10,10 +10,8 @@ import pyarrow.compute as pc
 
 from streamflow.statistics.counting.measured import LONGEST
 from streamflow.statistics.counting.numbers import LARGEST
+from streamflow.statistics.counting.served import SECONDS
 from streamflow.statistics.summary import PROBABILITIES, TOP, Summary
-
-SECONDS = 86_400
-"""Of a day."""
 
 
 def summary_of(values: pa.ChunkedArray, like: Summary, is_day: bool) -> Summary:
@@ -67,7 +65,7 @@ def of_numbers(every: "np.ndarray[Any, Any]", rows: int, like: Summary) -> Summa
         if finite.size
         else (),
         edges=tuple(like.edges),
-        bins=tuple(bins.tolist()) if finite.size else (0,) * len(like.bins),
+        bins=tuple(bins.tolist()) if edges else (0,) * len(like.bins),
     )
 
 

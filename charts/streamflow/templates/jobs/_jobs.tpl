@@ -39,20 +39,16 @@ leaves beside Python's. Call as streamflow.job.values; empty where there is no l
 {{- end }}
 
 {{/*
-How the log of a run in a container is read, for the ledger: its pod's name is known when it starts. Call with name, the
-container's.
+How the log of a run in a container is read, for the ledger: its pod's name is known when it starts. Call with root and
+name, the container's.
 */}}
 {{- define "streamflow.job.logEnv" -}}
-- name: POD_NAMESPACE
-  valueFrom:
-    fieldRef:
-      fieldPath: metadata.namespace
-- name: POD_NAME
+- name: STREAMFLOW_POD
   valueFrom:
     fieldRef:
       fieldPath: metadata.name
 - name: STREAMFLOW_LOG_COMMAND
-  value: kubectl --namespace $(POD_NAMESPACE) logs $(POD_NAME) --container {{ .name }}
+  value: kubectl --namespace {{ .root.Release.Namespace }} logs $(STREAMFLOW_POD) --container {{ .name }}
 {{- end }}
 
 {{/*

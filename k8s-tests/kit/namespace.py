@@ -133,6 +133,8 @@ class Namespace:
 
     def ready(self, *resources: str, timeout: int = 180) -> None:
         """Waits until pods are ready, e.g. `pod/NAME` or `pod`, `--selector=…`."""
+        # One that was deleted may not have been made anew yet.
+        self.kubectl("wait", *resources, "--for=create", f"--timeout={timeout}s")
         self.kubectl("wait", *resources, "--for=condition=Ready", f"--timeout={timeout}s")
 
     def complete(self, job: str, timeout: int = 300) -> float:

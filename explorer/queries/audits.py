@@ -57,7 +57,7 @@ class ServedFeature:
     """The month that the newest of them are of."""
     summary: Summary
     findings: list[str]
-    """What is past its threshold against that month."""
+    """Measures past their thresholds against that month, in words."""
 
 
 def served(connection: Connection, project: str, view: str, feature: str) -> ServedFeature | None:

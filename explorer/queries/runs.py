@@ -130,7 +130,7 @@ def one(connection: Connection, project: str, number: int) -> Run | None:
 
 @dataclass(frozen=True)
 class Kept:
-    """What the ledger keeps of a run for its own page; of an earlier version's run, nothing."""
+    """Columns of a run that its own page alone shows; empty in a run of an earlier version."""
 
     faults: list[Fault]
     """The first faults for which it was refused."""
@@ -141,7 +141,7 @@ class Kept:
 
 
 def kept(connection: Connection, number: int) -> Kept:
-    """What the ledger keeps of a run besides the columns of all."""
+    """Reads the columns of a run that its own page alone shows."""
     found = (row(connection, KEPT, {"run": number}) or {}).get("kept") or {}
     return Kept(
         [Fault(**one) for one in found.get("faults") or ()],

@@ -162,6 +162,15 @@ def test_home_leads_to_what_is_served_in_another_distribution(client):
     assert home.links()["As it is served"] == f"/features/usage_agg_30d_fv/{SPOILT}#served"
 
 
+def test_home_is_silent_about_features_that_are_no_more(copy):
+    gone = "run, now(), as_of, summary, findings FROM ops.served WHERE findings <> '{}'"
+    statement(f"INSERT INTO ops.served SELECT project, view, 'gone', {gone}")
+    with serving() as client:
+        said = page(client, "/").main.text
+    assert f"The served values of usage_agg_30d_fv:{SPOILT}" in said
+    assert "usage_agg_30d_fv:gone" not in said
+
+
 def test_without_such_an_audit_nothing_is_said_of_it(copy):
     path = f"/features/usage_agg_30d_fv/{SPOILT}"
     statement("DELETE FROM ops.statistics_months WHERE as_of = '2024-02-29Z'")

@@ -41,7 +41,7 @@ class Manifest:
     table's version."""
 
     def summary(self) -> dict[str, Any]:
-        """What identifies the training set, and how it was made, without lists of any length."""
+        """The entries that identify the training set and say how it was made; no long lists."""
         named = ("service", "contract", "sha256", "definitions", "label", "split", "lake")
         found = {name: value for name in named if (value := getattr(self, name))}
         spine = {name: self.spine[name] for name in ("kind", "sha256") if name in self.spine}

@@ -105,7 +105,9 @@ def test_the_explorer_has_the_keys_that_it_names_and_none_where_it_shall_not() -
         found = named(render(values), "Deployment")["streamflow-explorer"]
         spec = found["spec"]["template"]["spec"]
         config = named(render(values), "ConfigMap")["streamflow-explorer"]["data"]
-        secrets = [one["secret"]["secretName"] for one in spec["volumes"] if "secret" in one]
+        volumes = [one["secret"] for one in spec["volumes"] if "secret" in one]
+        assert all(one["optional"] for one in volumes)  # its pages say that it is not there
+        secrets = [one["secretName"] for one in volumes]
         paths = [one["mountPath"] for one in spec["containers"][0]["volumeMounts"]]
         folder = config.get("STREAMFLOW_EXPLORER_API_KEYS_DIR", "")
         assert (folder in paths) == bool(folder)

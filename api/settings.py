@@ -83,6 +83,9 @@ class ApiSettings(BaseSettings):
     status_refresh_s: float = Field(15, gt=0)
     """Seconds between two readings of the run ledger for /metrics; a reading takes a connection
     for some milliseconds."""
+    note_callers_s: float = Field(60, ge=0)
+    """Seconds between two notes in the database of which callers asked for which contracts; 0 for
+    none. They are what `streamflow contracts` and the explorer tell."""
     retry_s: float = Field(1, gt=0)
     """Seconds between two attempts to reach a database that is away."""
 

@@ -35,7 +35,9 @@ class PooledSession(Session):
         self, connection: "asyncpg.Connection[asyncpg.Record]", settings: Sequence[Setting]
     ) -> None:
         super().__init__(connection)
-        self._begin = f"BEGIN READ ONLY; {connection_options.set_local(settings)}"
+        own = connection_options.set_local(settings)
+        self._begin = f"BEGIN READ ONLY; {own}"
+        self._begin_writing = f"BEGIN READ WRITE; {own}"
 
     async def _fetched(self, query: str, arguments: Sequence[Any]) -> Rows:
         await self.connection.execute(self._begin)
@@ -54,7 +56,7 @@ async def connect(
     direct: bool = False,
     elsewhere: Elsewhere | None = None,
 ) -> Session:
-    """A connection to the database of the PG* variables, in UTC, that cannot write.
+    """A connection to the database of the PG* variables, in UTC, that reads unless it is to write.
 
     Args:
         timeout_s: seconds that connecting may take.

@@ -27,6 +27,8 @@ from api.postgres.session import (
 from streamflow.errors import StoreUnavailable
 
 Connect = Callable[[], Awaitable[Session]]
+Run = Callable[[Session, str, Sequence[Any], float], Awaitable[Rows]]
+"""Runs a query with its arguments until a moment."""
 
 NO_ANSWER = "the database did not answer in time"
 CLOSED = StoreUnavailable("the service ends")
@@ -65,12 +67,27 @@ class Pool:
             except (*CONNECTION_LOST, *REPLAY_CONFLICT) as second:
                 raise store_unavailable(second) from second
 
+    async def write(self, query: str, arguments: Sequence[Any], ends: float) -> None:
+        """Run `query` in a transaction that may write; raises as `fetch` does.
+
+        It is not run again, since a connection that is lost may have done it.
+        """
+        try:
+            await self._attempt(query, arguments, ends, fresh=False, run=Session.write)
+        except (*CONNECTION_LOST, *REPLAY_CONFLICT) as error:
+            raise store_unavailable(error) from error
+
     async def _attempt(
-        self, query: str, arguments: Sequence[Any], ends: float, fresh: bool
+        self,
+        query: str,
+        arguments: Sequence[Any],
+        ends: float,
+        fresh: bool,
+        run: Run = Session.fetch,
     ) -> Rows:
         session = await self._borrow(ends, fresh)
         try:
-            return await session.fetch(query, arguments, ends)
+            return await run(session, query, arguments, ends)
         except (Overdue, asyncpg.QueryCanceledError) as error:
             raise NotReady(NO_ANSWER) from error
         except (*SCHEMA_CHANGED, *STATEMENT_OUTDATED) as error:

@@ -3,7 +3,8 @@
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import count
 from typing import Any
 
@@ -56,6 +57,8 @@ def deadline(seconds: float) -> float:
 class Session:
     """One connection with its prepared statements; one statement at a time."""
 
+    _begin_writing = "BEGIN READ WRITE"
+
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self.connection = connection
         self._statements: OrderedDict[str, PreparedStatement[asyncpg.Record]] = OrderedDict()
@@ -84,19 +87,12 @@ class Session:
             Overdue: it took longer.
             asyncpg.PostgresError, asyncpg.InterfaceError, OSError: as the driver has them.
         """
-        timer = asyncio.get_running_loop().call_at(ends, self._give_up)
-        try:
+        with self._ending(ends):
             try:
                 return await self._fetched(query, arguments)
             except STATEMENT_OUTDATED:
                 self.forget(query)
                 return await self._fetched(query, arguments)
-        except CONNECTION_LOST:
-            if self._overdue:
-                raise Overdue from None
-            raise
-        finally:
-            timer.cancel()
 
     async def _fetched(self, query: str, arguments: Sequence[Any]) -> Rows:
         statement = self._statements.get(query)
@@ -116,9 +112,28 @@ class Session:
 
         They come in the order of the commits that sent them. Raises as `fetch` does.
         """
+        with self._ending(ends):
+            await self.connection.add_listener(channel, lambda *event: callback(event[-1]))
+
+    async def write(self, query: str, arguments: Sequence[Any], ends: float) -> Rows:
+        """Run `query` in a transaction that may write, as no other of this class. Raises as `fetch`
+        does."""
+        with self._ending(ends):
+            await self.connection.execute(self._begin_writing)
+            try:
+                rows: Rows = await self.connection.fetch(query, *arguments)
+            except asyncpg.PostgresError:
+                await self.connection.execute("ROLLBACK")
+                raise
+            await self.connection.execute("COMMIT")
+            return rows
+
+    @contextmanager
+    def _ending(self, ends: float) -> Iterator[None]:
+        """Close the connection if what is done meanwhile takes until `ends`; raises Overdue."""
         timer = asyncio.get_running_loop().call_at(ends, self._give_up)
         try:
-            await self.connection.add_listener(channel, lambda *event: callback(event[-1]))
+            yield
         except CONNECTION_LOST:
             if self._overdue:
                 raise Overdue from None

@@ -21,6 +21,7 @@ from api.reading.availability import Availability
 from api.reading.batch import Reads, lag_of
 from api.reading.cache import Cache
 from api.reading.catalog_reader import CatalogReader
+from api.reading.counts import NewRequests, SupersededRequests
 from api.reading.heartbeat import Heartbeat
 from api.reading.notifications import Notifications
 from api.reading.plan_cache import PlanCache
@@ -28,7 +29,6 @@ from api.reading.reader import NOTHING, Answerable, Entities, Inputs
 from api.reading.readiness import Readiness
 from api.reading.retry import CatalogRetry, Confirmations
 from api.reading.state import State
-from api.reading.superseded import SupersededRequests
 from api.settings import ApiSettings
 from streamflow import settings as shared
 from streamflow.catalog.contract import Contract
@@ -67,8 +67,8 @@ class Features:
             self._pools = [*(ReplicaPool(size, replicas.open) for size in sizes), asked]
         self._asked = asked
         self.reads, probes = (reads_class(settings, pool, cache, state) for pool in self._pools[:2])
-        self.superseded = SupersededRequests()
-        self._plans = PlanCache(settings.service, self.superseded)
+        self.superseded, self.requests = SupersededRequests(), NewRequests()
+        self._plans = PlanCache(settings.service, self.superseded, self.requests)
         self._catalog_reader = CatalogReader(settings, asked, cache, state)
         self._confirmations = Confirmations(state, self._catalog_reader, self.reads)
         self._retry = CatalogRetry(
@@ -169,6 +169,10 @@ class Features:
             NotReady, StoreUnavailable, SchemaMissing: there is no answer.
         """
         return await self._asked.fetch(query, arguments, deadline(seconds))
+
+    async def tell(self, query: str, seconds: float, *arguments: Any) -> None:
+        """Run a query of the service's own that may write; raises as `ask` does."""
+        await self._asked.write(query, arguments, deadline(seconds))
 
     async def _one(
         self,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from api.errors import ContractMismatch, Unservable
 from api.plans.plan import Plan, Selection
 from api.plans.planning import older_plan_of, plan_of
-from api.reading.superseded import SupersededRequests
+from api.reading.counts import NewRequests, SupersededRequests
 from streamflow.catalog.contract import service_by_default
 from streamflow.catalog.known_contracts import Key, KnownContract
 from streamflow.catalog.model import Catalog
@@ -20,13 +20,14 @@ MOST_DIFFERENCES = 10
 class PlanCache:
     """Plans by selection; an empty selection is the service `default`."""
 
-    def __init__(self, default: str, superseded: SupersededRequests) -> None:
+    def __init__(self, default: str, superseded: SupersededRequests, requests: NewRequests) -> None:
         """
         Args:
             default: a feature service; empty for the one that the catalog means by default.
             superseded: counts the requests for older contracts.
+            requests: counts those for any contract of a service.
         """
-        self._default, self._superseded = default, superseded
+        self._default, self._superseded, self._requests = default, superseded, requests
         self._plans: OrderedDict[Selection | Key, Plan] = OrderedDict()
         self._catalog: Catalog | None = None
 
@@ -35,14 +36,14 @@ class PlanCache:
         catalog: Catalog,
         selection: Selection,
         expected: Sequence[str] = (),
-        caller: str = "",
+        caller: str | None = None,
     ) -> Plan:
         """The plan of `selection`, whose contract has all the hashes that are expected.
 
         A contract that the service had before is answered by its own list.
 
         Args:
-            caller: the name under which a request for such a contract is counted.
+            caller: the name under which the request is counted; None for one of our own.
 
         Raises:
             UnknownName, Unservable: as plan_of does.
@@ -70,6 +71,8 @@ class PlanCache:
         for contract_hash in expected:
             if contract_hash != plan.hash:
                 return self._older(catalog, plan.service, plan.hash, expected, caller)
+        if plan.service and caller is not None:
+            self._requests.count((plan.service, plan.hash, caller))
         return plan
 
     def _keep(self, key: Selection | Key, plan: Plan) -> Plan:
@@ -79,7 +82,12 @@ class PlanCache:
         return plan
 
     def _older(
-        self, catalog: Catalog, service: str, actual: str, expected: Sequence[str], caller: str
+        self,
+        catalog: Catalog,
+        service: str,
+        actual: str,
+        expected: Sequence[str],
+        caller: str | None,
     ) -> Plan:
         """The plan of an older contract of `service`; raises ContractMismatch."""
         asked = next(one for one in expected if one != actual)
@@ -87,7 +95,9 @@ class PlanCache:
         if found is None or any(one != asked for one in expected):
             raise ContractMismatch(asked, actual, *unknown(catalog, service, asked))
         known, reasons = found
-        self._superseded.count(service, asked, caller)
+        if caller is not None:
+            self._superseded.count((service, asked, caller))
+            self._requests.count((service, asked, caller))
         if known.ended or reasons:
             answerable = hashes(catalog, service)
             raise ContractMismatch(

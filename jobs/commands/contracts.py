@@ -4,7 +4,7 @@ import json
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import datetime
 from typing import Annotated, Any
 
@@ -14,7 +14,6 @@ import typer
 from jobs.command_line.application import Application
 from jobs.command_line.report import reporting
 from jobs.run import console
-from jobs.run.askers import asked_for
 from jobs.run.instants import iso
 from streamflow import settings
 from streamflow.catalog.known_contracts import Key, KnownContract
@@ -39,29 +38,18 @@ def contracts(
     context: typer.Context,
     service: Annotated[str, typer.Option(help="Of this feature service alone.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="All of it as JSON.")] = False,
-    api: Annotated[
-        list[str] | None,
-        typer.Option(
-            metavar="URL",
-            help="Who asks for older ones, as the API there has counted; each address of its name "
-            "is asked. May be repeated.",
-        ),
-    ] = None,
 ) -> None:
-    """List the contracts of services, the present one and older ones, and which are answered."""
+    """List the contracts of services, present and older ones, which are answered, and who asks."""
     if context.invoked_subcommand is not None:
-        if service or as_json or api:
+        if service or as_json:
             raise ConfigurationError(
                 f"the options of a list come without `{context.invoked_subcommand}`"
             )
         return
     with reporting():
-        with catalog_of() as (_, catalog):
-            found = [described(catalog, one) for one in chosen(catalog, service)]
-        if api:
-            asked = asked_for(api)
-            for one in found:
-                one["asked_by"] = [asdict(who) for who in asked.get(key_of(one), ())]
+        with catalog_of() as (connection, catalog):
+            asked = callers_of(connection, catalog.project)
+            found = [described(catalog, one, asked) for one in chosen(catalog, service)]
         if as_json:
             console.say(json.dumps(found, indent=2))
         else:
@@ -85,6 +73,7 @@ def end(
             ends = "SELECT ops.end_contract(%s, %s, %s)"
             given = [catalog.project, service, contract]
             row = connection.execute(ends, given).fetchone()
+            asked = callers_of(connection, catalog.project).get(one.key, [])
         if row is None or row[0] is None:
             raise ConfigurationError(
                 f"{contract} is the present contract of {service}, which an apply supersedes that "
@@ -95,6 +84,8 @@ def end(
             return
         present = f"; the present one is {now.contract}" if now else ""
         console.say(f"contract {contract} of {service} is not answered any more{present}")
+        if asked:
+            console.say(f"asked for it until now: {asking(asked)}")
 
 
 @contextmanager
@@ -151,8 +142,39 @@ def named(catalog: Catalog, service: str, contract: str) -> KnownContract:
     return hashes[contract]
 
 
-def described(catalog: Catalog, one: KnownContract) -> dict[str, Any]:
-    """Describes a contract for programs."""
+@dataclass(frozen=True)
+class Caller:
+    """The requests of one caller for one contract, as the API noted them."""
+
+    caller: str
+    """The name of its key; empty where none is needed."""
+    requests: int
+    first: str | None
+    """When the first one was noted, as 2024-01-31T00:00:00Z."""
+    last: str | None
+
+
+def callers_of(connection: psycopg.Connection, project: str) -> dict[Key, list[Caller]]:
+    """Who asked, by contract, the last one first; empty in a database of an earlier version."""
+    if connection.execute("SELECT to_regclass('ops.callers')").fetchone() == (None,):
+        return {}
+    found: dict[Key, list[Caller]] = {}
+    for service, contract, caller, requests, first, last in connection.execute(CALLERS, [project]):
+        asked = Caller(caller, requests, when(first), when(last))
+        found.setdefault((service, contract), []).append(asked)
+    return found
+
+
+CALLERS = """
+    SELECT service, contract, caller, requests, first_at, last_at FROM ops.callers
+    WHERE project = %s ORDER BY last_at DESC, caller"""
+"""A project's callers."""
+
+
+def described(
+    catalog: Catalog, one: KnownContract, asked: Mapping[Key, Iterable[Caller]]
+) -> dict[str, Any]:
+    """Describes a contract and those who ask for it, for programs."""
     reasons = reasons_of(catalog, one)
     return {
         "service": one.service,
@@ -164,6 +186,7 @@ def described(catalog: Catalog, one: KnownContract) -> dict[str, Any]:
         "answered": not reasons,
         "reasons": reasons,
         "features": [asdict(feature) for feature in one.features],
+        "asked_by": [asdict(who) for who in asked.get(one.key, ())],
     }
 
 
@@ -184,11 +207,6 @@ def when(moment: datetime | None) -> str | None:
     return iso(moment and moment.replace(microsecond=0))
 
 
-def key_of(one: Mapping[str, Any]) -> Key:
-    """The service and hash of a described contract."""
-    return one["service"], one["contract"]
-
-
 def row_of(one: dict[str, Any]) -> dict[str, Any]:
     """Summarizes a contract as a row of the list."""
     return {
@@ -198,16 +216,15 @@ def row_of(one: dict[str, Any]) -> dict[str, Any]:
         "superseded": one["superseded"],
         "features": len(one["features"]),
         "answered": "yes" if one["answered"] else f"no: {'; '.join(one['reasons'])}",
-        **({"asked by": asking(one["asked_by"])} if "asked_by" in one else {}),
+        "asked by": asking([Caller(**who) for who in one["asked_by"]]),
     }
 
 
-def asking(callers: Iterable[dict[str, Any]]) -> str | None:
+def asking(callers: Iterable[Caller]) -> str | None:
     """Names those who ask for a contract, with the number of requests and the last one's time."""
     said = [
-        f"{one['caller'] or 'without a key'}"
-        f" {'once' if one['requests'] == 1 else str(one['requests']) + ' times, last'}"
-        f" at {one['last']}"
+        f"{one.caller or 'without a key'}"
+        f" {'once' if one.requests == 1 else str(one.requests) + ' times, last'} at {one.last}"
         for one in callers
     ]
     return "; ".join(said) or None

@@ -114,8 +114,9 @@ GRANT EXECUTE ON FUNCTION ops.field_of TO {writer};
 -- Each table of `ops`.
 GRANT SELECT ON ops.schema_version TO {writer}, {trainer};
 GRANT SELECT ON ops.migrations TO {writer}, {trainer}, {reader};
-GRANT SELECT ON ops.catalog, ops.catalogs TO {writer}, {reader};
+GRANT SELECT ON ops.catalog, ops.catalogs, ops.callers TO {writer}, {reader};
 GRANT SELECT ON ops.contracts TO {writer}, {trainer}, {reader};
+GRANT EXECUTE ON FUNCTION ops.note_callers TO {reader};
 GRANT EXECUTE ON FUNCTION ops.end_contract TO {writer};
 GRANT SELECT, INSERT ON ops.materializations TO {writer};
 GRANT EXECUTE ON FUNCTION ops.writes_of TO {writer};
@@ -135,7 +136,7 @@ GRANT SELECT, UPDATE ON ops.runs TO {writer}, {trainer};
 GRANT INSERT (command, parameters, versions) ON ops.runs TO {writer}, {trainer};
 GRANT SELECT ON ops.ledger TO {writer}, {trainer};
 GRANT EXECUTE ON FUNCTION ops.tidy TO {writer}, {trainer};
-GRANT SELECT ON ops.migrations, ops.catalog, ops.catalogs, ops.contracts, ops.materializations,
+GRANT SELECT ON ops.migrations, ops.catalog, ops.catalogs, ops.contracts, ops.callers, ops.materializations,
     ops.skew, ops.served, ops.runs, ops.ledger, ops.project_totals, ops.statistics_months,
     ops.statistics, ops.drift, ops.status_of_views, ops.status_of_drift TO {viewer};
 -- Nobody writes ops.run_totals and ops.project_totals but a trigger. Those and ops.further_catalogs

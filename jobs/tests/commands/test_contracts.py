@@ -2,11 +2,7 @@
 
 import json
 import re
-import socket
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
@@ -58,7 +54,7 @@ def test_the_list_says_what_is_answered(database: str) -> None:
         "type": "Float32",
         "source": "subs_profile_source.monthly_fee",
     }
-    assert "asked_by" not in older
+    assert older["asked_by"] == []
 
 
 def test_it_says_why_one_is_not_answered(database: str) -> None:
@@ -119,10 +115,6 @@ def test_what_cannot_end_is_refused(database: str, arguments: tuple[str, ...], s
         (("--service", ""), "--service is empty"),
         (("--json", "end", "profile_v1", PROFILE), "the options of a list come without `end`"),
         (("start",), "No such command 'start'"),
-        (("--api", "file:///etc/passwd"), "is no URL with http:// or https://"),
-        (("--api", "streamflow-api"), "is no URL with http:// or https://"),
-        (("--api", "http://[::1"), "is no URL: "),
-        (("--api", "http://127.0.0.1:99999"), "is no URL: "),
     ],
 )
 def test_options_that_cannot_be_are_refused(
@@ -161,121 +153,28 @@ def test_who_may_read_lists_and_who_may_write_ends(names: Names, database: str) 
     ) == [(True,)]
 
 
-def test_who_asks_is_read_of_the_api(database: str, tmp_path: Path) -> None:
+def test_who_asks_is_listed_and_told_at_the_end(database: str, tmp_path: Path) -> None:
     (tmp_path / "one").write_text(line(ONE))
+    now = service("months_active")
+    assert [who for one in listed() for who in one["asked_by"]] == []
     with serving(keys_dir=str(tmp_path)) as client:
         wait_until(lambda: ready(client))
-        url = str(client.base_url).rstrip("/")
-        assert [one["asked_by"] for one in listed("--api", url)] == [[], []]
-        service("months_active")
-        for _ in range(3):
-            asked = {"If-Contract": PROFILE, **bearer(ONE)}
+        for contract in (PROFILE, PROFILE, PROFILE, now):
+            asked = {"If-Contract": contract, **bearer(ONE)}
             client.get("/features/a", params={"service": "profile_v1"}, headers=asked)
-        found = {one["contract"]: one for one in listed("--api", url)}
-        (who,) = found[PROFILE]["asked_by"]
-        assert (who["caller"], who["requests"]) == ("one", 3)
-        assert who["last"] >= found[PROFILE]["superseded"]
-        assert found[CHURN]["asked_by"] == []
-        (twice,) = [one for one in listed("--api", url, "--api", url) if one["contract"] == PROFILE]
-        assert twice["asked_by"] == [who]  # the same URL is asked once
-        assert (
-            f"one 3 times, last at {who['last']}"
-            in done(streamflow("contracts", "--api", url)).stdout
-        )
+    found = {one["contract"]: one["asked_by"] for one in listed()}
+    (who,) = found[PROFILE]
+    assert (who["caller"], who["requests"], who["first"]) == ("one", 3, who["last"])
+    (other,) = found[now]
+    assert (other["caller"], other["requests"], found[CHURN]) == ("one", 1, [])
+    printed = " ".join(done(streamflow("contracts")).stdout.split())
+    said = f"one 3 times, last at {who['last']}"
+    assert said in printed
+    assert f"one once at {other['last']}" in printed
+    ended = done(streamflow("contracts", "end", "profile_v1", PROFILE)).stdout.splitlines()
+    assert ended[1:] == [f"asked for it until now: {said}"]
 
 
-class Other(BaseHTTPRequestHandler):
-    """Answers as no API of this version does."""
-
-    answers: tuple[int, bytes] = 200, b""
-
-    def do_GET(self) -> None:
-        self.send_response(self.answers[0])
-        self.end_headers()
-        self.wfile.write(self.answers[1])
-
-    def log_message(self, *_: Any) -> None:
-        """Stay silent."""
-
-
-@pytest.fixture
-def other() -> Iterator[str]:
-    """The URL of a server that is no API."""
-    server = HTTPServer(("127.0.0.1", 0), Other)
-    thread = Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield f"http://127.0.0.1:{server.server_port}"
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
-
-
-@pytest.mark.parametrize(
-    ("answers", "said"),
-    [
-        ((404, b""), "/metrics at 127.0.0.1: 404"),
-        ((200, b""), "it is no API of this version or later"),
-        ((200, b"# TYPE a counter\na_total 1\n"), "it is no API of this version or later"),
-        ((200, b"<html>\xff"), "/metrics is not Prometheus' text"),
-    ],
-)
-def test_what_is_no_api_is_said(
-    database: str, other: str, monkeypatch: pytest.MonkeyPatch, answers: Any, said: str
-) -> None:
-    monkeypatch.setattr(Other, "answers", answers)
-    result = streamflow("contracts", "--api", other)
-    assert result.exit_code == 1
-    assert said in result.stderr
-
-
-METRICS = b"""\
-# TYPE streamflow_api_superseded_requests_total counter
-streamflow_api_superseded_requests_total{LABELS} %d.0
-# TYPE streamflow_api_superseded_last_request_timestamp_seconds gauge
-streamflow_api_superseded_last_request_timestamp_seconds{LABELS} %d
-""".replace(b"LABELS", b'caller="a\\"b",contract="%b",service="profile_v1"' % PROFILE.encode())
-"""Of one process of the API: the requests of a caller, and when the last one came."""
-
-
-def test_all_processes_behind_a_name_are_asked(
-    database: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def process(address: str, port: int, count: int) -> HTTPServer:
-        answers = 200, METRICS % (count, 1_700_000_000 + count)
-        found = HTTPServer((address, port), type("One", (Other,), {"answers": answers}))
-        Thread(target=found.serve_forever, daemon=True).start()
-        return found
-
-    first = process("127.0.0.1", 0, 5)
-    port = first.server_port
-    second = process("127.0.0.2", port, 3)
-    behind = [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (f"127.0.0.{n}", port)) for n in (1, 2)]
-    resolved = socket.getaddrinfo
-
-    def getaddrinfo(host: str, *rest: Any, **options: Any) -> Any:
-        is_it = host == "streamflow-api-headless"
-        return behind if is_it else resolved(host, *rest, **options)
-
-    monkeypatch.setattr(socket, "getaddrinfo", getaddrinfo)
-    url = f"http://streamflow-api-headless:{port}"
-    try:
-        (one,) = [one for one in listed("--api", url) if one["contract"] == PROFILE]
-        assert one["asked_by"] == [{"caller": 'a"b', "requests": 8, "last": "2023-11-14T22:13:25Z"}]
-    finally:
-        second.shutdown()
-        second.server_close()
-    try:
-        result = streamflow("contracts", "--api", url)  # and no smaller sum
-        assert result.exit_code == 1
-        assert f"error: {url} does not answer: " in result.stderr
-    finally:
-        first.shutdown()
-        first.server_close()
-
-
-def test_an_api_that_does_not_answer_is_said_without_its_secrets(database: str) -> None:
-    result = streamflow("contracts", "--api", "http://127.0.0.1:1")
-    assert result.exit_code == 1
-    assert result.stderr.startswith("error: http://127.0.0.1:1 does not answer: ")
+def test_a_database_of_an_earlier_version_has_no_callers(database: str) -> None:
+    execute("DROP TABLE ops.callers")
+    assert [one["asked_by"] for one in listed()] == [[], []]

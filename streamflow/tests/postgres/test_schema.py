@@ -174,6 +174,7 @@ def test_all_migrations_may_run_again_with_rows_and_rights(
     try:
         seen = "ops.status_of_commands, ops.status_of_projects, ops.status_of_audits"
         connection.execute(f"GRANT SELECT ON {seen}, ops.run_totals TO {role}")
+        connection.execute(f"GRANT EXECUTE ON FUNCTION ops.note_callers TO {role}")
         totals = [f"SELECT * FROM ops.{one}_totals ORDER BY command" for one in ("run", "project")]
         queries = (STATUS, VIEWS, *totals)
         before = structure(connection), [rows(connection, query) for query in queries]

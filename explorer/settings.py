@@ -30,7 +30,7 @@ class ExplorerSettings(BaseSettings):
     """The person or team whom the page of a refusal says to ask."""
     api_keys_dir: Path | None = None
     """Folder of the API's keys, hashed, as STREAMFLOW_API_KEYS_DIR is: pages of services name those
-    who may ask for them. Unset where nobody needs a key, or nobody shall see the names."""
+    who ask and may ask for them. Unset where nobody needs a key, or nobody shall see the names."""
     statement_timeout_s: int = Field(5, ge=1)
     """Seconds after which PostgreSQL ends a query of a page; usual ones take milliseconds."""
     pool_size: int = Field(4, ge=1)

@@ -1,4 +1,4 @@
-"""The way of a service's values: from tables over views to training sets and API keys."""
+"""The way of a service's values: from tables over views to training sets and callers."""
 
 from collections.abc import Sequence
 
@@ -11,18 +11,18 @@ from streamflow.catalog.model import Service
 
 MOST_VIEWS = 12
 """Views of a service that are drawn; the further ones are one box together."""
-MOST_KEYS = 6
-"""API keys that are drawn, as well."""
+MOST_ASKERS = 6
+"""Callers and keys that are drawn, as well."""
 
 
 def lineage_of(
-    defined: Definitions, service: Service, sets: Sequence[Run], keys: Sequence[Asker] = ()
+    defined: Definitions, service: Service, sets: Sequence[Run], askers: Sequence[Asker] = ()
 ) -> Lineage:
-    """Sources, stored views, views computed from those, the service, training sets and keys.
+    """Sources, stored views, views computed from those, the service, training sets and callers.
 
     Args:
         sets: the training sets that were made of it.
-        keys: those that may ask for it.
+        askers: who asks for it, and the keys that may.
     """
     target = Node(service.name, "service")
     every = list(dict.fromkeys(one.view for one in service.projections))
@@ -47,9 +47,13 @@ def lineage_of(
         if (view := defined.views.get(name)) is not None and (source := source_of(view))[0]
     }
     made = [Node(f"run {one.run}", "training set", links.run(one.run)) for one in sets]
-    made += [Node(one.name, "API key", "#keys") for one in keys[:MOST_KEYS]]
-    if len(keys) > MOST_KEYS:
-        made.append(Node(words.several(len(keys) - MOST_KEYS, "more key"), "API keys", "#keys"))
+    made += [
+        Node(one.name, "asks" if one.asked else "may ask", "#askers")
+        for one in askers[:MOST_ASKERS]
+    ]
+    if len(askers) > MOST_ASKERS:
+        left_out = words.several(len(askers) - MOST_ASKERS, "more caller")
+        made.append(Node(left_out, "callers", "#askers"))
     arrows = [
         *((source, stored[name]) for name, source in sources.items()),
         *((nodes[one], computed[name]) for name, several in inputs.items() for one in several),

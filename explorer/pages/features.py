@@ -18,7 +18,7 @@ from explorer.database import storable
 from explorer.definitions import Definitions, FeatureInfo, ViewInfo
 from explorer.pages import site
 from explorer.pages.errors import NotThere
-from explorer.queries import catalog, runs, statistics
+from explorer.queries import callers, catalog, runs, statistics
 from streamflow.catalog.model import Projection, Service
 from streamflow.statistics.summary import Summary
 
@@ -103,6 +103,7 @@ def service(request: Request) -> Response:
         defined = here.definitions.of(connection)
         sets = runs.training_sets(connection, defined.project, storable(name))
         older = catalog.older_contracts(connection, defined.project, storable(name))
+        asked = callers.requests_for(connection, defined.project, storable(name))
     found = defined.services.get(name)
     if found is None:
         raise NotThere(
@@ -111,8 +112,8 @@ def service(request: Request) -> Response:
             links.FEATURES,
             "Features",
         )
-    askers = askers_of(here.settings.api_keys_dir, name)
-    drawn = lineage_of(defined, found, sets[:MOST_DRAWN], askers.keys if askers else ())
+    askers = askers_of(here.settings.api_keys_dir, name, asked)
+    drawn = lineage_of(defined, found, sets[:MOST_DRAWN], askers.every)
     used = [UsedView(one, features_used(defined, one)) for one in found.projections]
     return here.page(
         "service",
@@ -125,6 +126,7 @@ def service(request: Request) -> Response:
         askers=askers,
         sets=sets,
         older=older,
+        asked_at={one.contract: one.last_at for one in reversed(asked)},
     )
 
 

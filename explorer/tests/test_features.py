@@ -95,34 +95,82 @@ def test_a_service_lists_the_contracts_that_it_had():
             since - interval '9 days', since, NULL, now() FROM ops.contracts
         WHERE service = 'churn_v1'""")
     with serving() as client:
-        ((contract, _, _, answered),) = page(client, "/services/churn_v1").rows("Callers that name")
+        ((contract, _, _, answered, last),) = page(client, "/services/churn_v1").rows(
+            "Callers that name"
+        )
         assert contract == "0123456789abcdef"
         assert answered.startswith("no longer, since ")
+        assert last == "–"
         assert "Contracts before" not in page(client, "/services/profile_v1").main.text
 
 
-@pytest.mark.usefixtures("filled")
-def test_a_service_names_the_keys_that_may_ask_for_it(tmp_path: Path):
+ASKED = """
+    SELECT ops.note_callers(project, array[service], array[contract], array[%s], array[%s::int8])
+    FROM ops.contracts WHERE service = 'churn_v1' AND (superseded_at IS NULL) = %s"""
+"""Notes requests of a caller, for the present contract or an older one."""
+ASKERS = "Callers of churn_v1, as the API notes them every minute"
+ALL, SOME = "every service, and single features", "services that are named, this one among them"
+
+
+@pytest.mark.usefixtures("copy")
+def test_a_service_tells_who_asks_for_it_and_who_may(tmp_path: Path):
     for name, services in {"risk": "churn_v1", "care": "", "ads": "profile_v1"}.items():
         (tmp_path / name).write_text(f"{sha256(name.encode()).hexdigest()} {services}")
+    statement("""
+        INSERT INTO ops.contracts SELECT project, service, '0123456789abcdef', features, views,
+            since - interval '9 days', since FROM ops.contracts WHERE service = 'churn_v1'""")
+    statement(ASKED, "gone", 7, True)
+    statement(ASKED, "risk", 1200, True)
+    statement(ASKED, "risk", 3, False)
+    statement("UPDATE ops.callers SET last_at = '2026-01-05T10:30Z' WHERE caller = 'risk'")
+    statement("UPDATE ops.callers SET last_at = '2026-01-06T10:30Z' WHERE caller = 'gone'")
     with serving(api_keys_dir=tmp_path) as client:
         found = page(client, "/services/churn_v1")
-        assert found.rows("The API keys that may ask for churn_v1") == [
-            ["care", "every service, and single features"],
-            ["risk", "services that are named, this one among them"],
+        gone = "not this service, or is no key any more"
+        assert found.rows(ASKERS) == [
+            ["gone", "7", "2026-01-06 10:30", "the present one", gone],
+            ["risk", "1,203", "2026-01-05 10:30", "0123456789abcdef , the present one", SOME],
+            ["care", "never", "–", "–", ALL],
         ]
+        ((*_, last),) = found.rows("Callers that name")
+        assert last == "2026-01-05 10:30"
         picture = found.one("svg", class_="lineage").text
-        assert {"care", "risk"} <= set(picture.split())
+        assert "may ask care" in picture
+        assert {"asks risk", "asks gone"} <= {picture[i : i + 9] for i in range(len(picture))}
         assert "ads" not in picture.split()
         assert sha256(b"care").hexdigest() not in client.get("/services/churn_v1").text
-        (tmp_path / "care").unlink()  # a page has the keys of its own time
-        (tmp_path / "risk").write_text(f"{sha256(b'risk').hexdigest()} profile_v1")
-        assert "No API key may." in page(client, "/services/churn_v1").main.text
+        assert "Nobody yet. The API" not in found.main.text
+    with serving() as client:  # which shall not know the names
+        (by_key,) = page(client, "/services/churn_v1").rows(ASKERS)
+        assert by_key == [
+            "with a key",
+            "1,210",
+            "2026-01-06 10:30",
+            "the present one, 0123456789abcdef",
+        ]
+        assert "risk" not in client.get("/services/churn_v1").text
+
+
+@pytest.mark.usefixtures("filled")
+def test_a_page_has_the_keys_of_its_own_time(tmp_path: Path):
+    (tmp_path / "care").write_text(sha256(b"care").hexdigest())
+    with serving(api_keys_dir=tmp_path) as client:
+        assert len(page(client, "/services/churn_v1").rows(ASKERS)) == 1
+        (tmp_path / "care").write_text(f"{sha256(b'care').hexdigest()} profile_v1")
+        said = page(client, "/services/churn_v1").main.text
+        assert "Nobody yet, and no API key may. The API notes every minute who asks." in said
         for number in range(50):
             (tmp_path / f"key-{number}").write_text(sha256(b"%d" % number).hexdigest())
         many = page(client, "/services/churn_v1")
-        assert len(many.rows("The API keys that may ask for churn_v1")) == 50
-        assert "44 more keys" in many.one("svg", class_="lineage").text
+        assert len(many.rows(ASKERS)) == 50
+        assert "44 more callers" in many.one("svg", class_="lineage").text
+
+
+@pytest.mark.usefixtures("copy")
+def test_a_database_of_an_earlier_version_knows_no_callers():
+    statement("DROP TABLE ops.callers")
+    with serving() as client:
+        assert "Nobody yet. The API notes" in page(client, "/services/churn_v1").main.text
 
 
 @pytest.mark.usefixtures("filled")
@@ -134,11 +182,9 @@ def test_keys_that_cannot_be_read_are_told_and_the_page_stays(tmp_path: Path):
     ):
         with serving(api_keys_dir=folder) as client:
             text = page(client, "/services/churn_v1").main.text
-        assert "Not known : STREAMFLOW_EXPLORER_API_KEYS_DIR" in text
+        assert "Keys not known : STREAMFLOW_EXPLORER_API_KEYS_DIR" in text
         assert said in text
         assert "monthly_fee" in text
-    with serving() as client:
-        assert "Who may ask" not in page(client, "/services/churn_v1").main.text
 
 
 def test_a_view_shows_the_shape_of_each_of_its_features(client):

@@ -26,7 +26,12 @@ MAY = {
     "owner": ["CREATE TABLE source.witness (n bigint)", f"DELETE FROM {ONLINE}"],
     "writer": [f"UPDATE {ONLINE} SET user_id = user_id", "SELECT FROM source.users"],
     "trainer": ["SELECT FROM source.users", "CREATE TEMPORARY TABLE witness (n bigint)"],
-    "reader": [f"SELECT FROM {ONLINE}", "SELECT FROM ops.catalog", "SELECT FROM ops.contracts"],
+    "reader": [
+        f"SELECT FROM {ONLINE}",
+        "SELECT FROM ops.catalog",
+        "SELECT FROM ops.contracts",
+        "SELECT ops.note_callers('', '{}', '{}', '{}', '{}')",
+    ],
     "viewer": [f"SELECT FROM {ONLINE}", "SELECT FROM source.users", "SELECT FROM ops.runs"],
 }
 MAY_NOT = {

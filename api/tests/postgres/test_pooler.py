@@ -38,7 +38,7 @@ def client(
         monkeypatch.setenv(name, value)
     if request.param == "not named":
         monkeypatch.delenv("STREAMFLOW_POOLER")
-    with serving() as client:
+    with serving(note_callers_s=0.2) as client:
         wait_until(lambda: ready(client) and (metric(client, LISTENING) == 1) is keeps)
         yield client, keeps
 
@@ -100,6 +100,15 @@ def test_a_write_is_answered_within_the_bound(client: tuple[httpx.Client, bool])
     for _ in range(3):
         assert_bound(asked, months(asked))
     assert (metric(asked, HITS) > 0) is keeps
+
+
+def test_who_asks_is_noted(client: tuple[httpx.Client, bool]) -> None:
+    asked, _ = client
+    for _ in range(5):
+        assert asked.get("/features/7590-VHVEG").status_code == 200
+    with psycopg.connect() as connection:
+        noted = "SELECT caller, requests FROM ops.callers"
+        wait_until(lambda: connection.execute(noted).fetchall() == [("", 5)])
 
 
 def test_another_catalog_and_another_table_are_followed(client: tuple[httpx.Client, bool]) -> None:

@@ -135,16 +135,19 @@ def position(function: str) -> int:
 
 @pytest.mark.slow
 def test_a_standby_is_read_and_its_primary_followed(
-    folder: Path, primary: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    folder: Path,
+    primary: dict[str, str],
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
-    with serving() as client:
+    with serving(note_callers_s=0) as client:
         wait_until(lambda: ready(client))
         expected = client.get(f"/features/{USER}").json()
     with standby(folder, primary) as (where, pg_ctl):
         monkeypatch.setenv("PGHOST", where["PGHOST"])
         with pytest.raises(psycopg.errors.ReadOnlySqlTransaction):
             write(3)
-        with serving(retry_s=0.2) as client:
+        with serving(retry_s=0.2, note_callers_s=0.1) as client:
             wait_until(lambda: ready(client))
             found = client.get(f"/features/{USER}").json()
             assert found["features"] == expected["features"]
@@ -156,12 +159,18 @@ def test_a_standby_is_read_and_its_primary_followed(
                 written = position("pg_current_wal_lsn()")
             wait_until(lambda: position("pg_last_wal_replay_lsn()") >= written)
             assert months(client) == 41
+            assert [one.reason for one in caplog.records if "not noted" in one.message] == [
+                "the database is a standby"
+            ]
             pg_ctl("promote")
             write(42)
             assert months(client) == 42
             wait_until(lambda: metric(client, "streamflow_api_listening") == 1)
             write(43)
             wait_until(lambda: months(client) == 43)
+        with connect() as connection:  # those that the standby could not note, as well
+            ((noted,),) = connection.execute("SELECT requests FROM ops.callers").fetchall()
+        assert noted >= 4
 
 
 RUNNING = 'streamflow_job_running{command="ingest"}'

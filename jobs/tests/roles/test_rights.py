@@ -20,6 +20,7 @@ from feast.protos.feast.core.FeatureView_pb2 import FeatureView as FeatureViewPr
 from feast.types import Int64
 from psycopg.errors import InsufficientPrivilege
 
+from api.tests.conftest import ready, serving, wait_until
 from jobs.roles.set_up import ROLES_SQL, Names
 from jobs.tests.acting import (
     PASSWORDS,
@@ -136,6 +137,14 @@ def test_the_reader_hears_what_the_writer_commits(used: Names) -> None:
             other.execute("SELECT pg_notify('its_own', '1')")
         heard = [one.channel for one in reader.notifies(timeout=10, stop_after=3)]
     assert heard == [catalogs.ONLINE_CHANNEL, catalogs.CHANNEL, "its_own"]
+
+
+def test_the_reader_notes_who_asks(used: Names) -> None:
+    noted = "SELECT caller, requests FROM ops.callers WHERE service = 'churn_v1'"
+    with acting(used.reader), serving(note_callers_s=1000) as client:
+        wait_until(lambda: ready(client))
+        assert client.get("/features/0002-ORFBO").status_code == 200
+    assert execute(noted, role=used.reader) == execute(noted, role=used.viewer) == [("", 1)]
 
 
 def test_a_view_that_a_later_apply_adds_is_written_and_read_by_the_same_roles(used: Names) -> None:

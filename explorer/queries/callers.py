@@ -1,0 +1,35 @@
+"""Reads who asks for the contracts of a feature service, as the API notes it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from explorer.database import Connection, rows
+from streamflow.postgres import migrate as schema
+
+
+@dataclass(frozen=True)
+class Requests:
+    """The requests of one caller for one contract."""
+
+    caller: str
+    """The name of its API key; empty for none."""
+    contract: str
+    requests: int
+    first_at: datetime
+    last_at: datetime
+
+
+def requests_for(connection: Connection, project: str, service: str) -> Sequence[Requests]:
+    """The requests for a service by caller and contract, the last first; none where none are kept,
+    since an earlier version applied the database."""
+    if not schema.exists(connection, "ops.callers"):
+        return []
+    found = rows(connection, REQUESTS, {"project": project, "service": service})
+    return [Requests(**one) for one in found]
+
+
+REQUESTS = """
+    SELECT caller, contract, requests, first_at, last_at FROM ops.callers
+    WHERE project = %(project)s AND service = %(service)s ORDER BY last_at DESC, caller, contract"""
+"""The callers of a service."""

@@ -1,6 +1,6 @@
-"""The way of a service's values: from tables over views to training sets and callers."""
+"""The way of a service's values: from files over views to training sets and callers."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from explorer import links, words
 from explorer.charts.lineage import Lineage, Node, key
@@ -16,11 +16,16 @@ MOST_ASKERS = 6
 
 
 def lineage_of(
-    defined: Definitions, service: Service, sets: Sequence[Run], askers: Sequence[Asker] = ()
+    defined: Definitions,
+    service: Service,
+    files: Mapping[str, str],
+    sets: Sequence[Run],
+    askers: Sequence[Asker],
 ) -> Lineage:
-    """Sources, stored views, views computed from those, the service, training sets and callers.
+    """Files, sources, stored views, views computed from those, the service, training sets, callers.
 
     Args:
+        files: by monthly table, the one that it is loaded from.
         sets: the training sets that were made of it.
         askers: who asks for it, and the keys that may.
     """
@@ -46,6 +51,11 @@ def lineage_of(
         for name in stored
         if (view := defined.views.get(name)) is not None and (source := source_of(view))[0]
     }
+    loaded = {
+        source.name: Node(files[source.name], "file", links.runs(command="ingest"))
+        for source in sources.values()
+        if source.name in files
+    }
     made = [Node(f"run {one.run}", "training set", links.run(one.run)) for one in sets]
     made += [
         Node(one.name, "asks" if one.asked else "may ask", "#askers")
@@ -55,6 +65,7 @@ def lineage_of(
         left_out = words.several(len(askers) - MOST_ASKERS, "more caller")
         made.append(Node(left_out, "callers", "#askers"))
     arrows = [
+        *((file, Node(table, "table")) for table, file in loaded.items()),
         *((source, stored[name]) for name, source in sources.items()),
         *((nodes[one], computed[name]) for name, several in inputs.items() for one in several),
         *((nodes[name], target) for name in used),
@@ -62,6 +73,7 @@ def lineage_of(
         *((target, one) for one in made),
     ]
     columns = [
+        list(loaded.values()),
         list(dict.fromkeys(sources.values())),
         [*stored.values(), *further],
         list(computed.values()),

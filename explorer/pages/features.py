@@ -103,6 +103,7 @@ def service(request: Request) -> Response:
         defined = here.definitions.of(connection)
         sets = runs.training_sets(connection, defined.project, storable(name))
         older = catalog.older_contracts(connection, defined.project, storable(name))
+        files = statistics.files(connection)
         asked = callers.requests_for(connection, defined.project, storable(name))
     found = defined.services.get(name)
     if found is None:
@@ -113,7 +114,7 @@ def service(request: Request) -> Response:
             "Features",
         )
     askers = askers_of(here.settings.api_keys_dir, name, asked)
-    drawn = lineage_of(defined, found, sets[:MOST_DRAWN], askers.every)
+    drawn = lineage_of(defined, found, files, sets[:MOST_DRAWN], askers.every)
     used = [UsedView(one, features_used(defined, one)) for one in found.projections]
     return here.page(
         "service",

@@ -57,6 +57,19 @@ TABLES = """
 """The columns of the newest month of each table."""
 
 
+def files(connection: Connection) -> Mapping[str, str]:
+    """The file that the newest month of each table was loaded from, where that is known."""
+    if not are_there(connection):
+        return {}
+    return {one["table_name"]: one["file"] for one in rows(connection, FILES) if one["file"]}
+
+
+FILES = """
+    SELECT DISTINCT ON (table_name) table_name, to_jsonb(m) ->> 'file' AS file
+    FROM ops.statistics_months AS m ORDER BY table_name, as_of DESC"""
+"""The file of each table; null in a database that an earlier version applied."""
+
+
 def newest_months(connection: Connection) -> list[MonthOfTable]:
     """The newest month of each table."""
     if not are_there(connection):

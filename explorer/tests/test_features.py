@@ -60,8 +60,10 @@ def test_a_service_has_its_contract_in_order_and_its_way(client):
     (button,) = [one for one in found.every("button") if len(one.attributes["data-copy"]) == 16]
     assert button.attributes["data-copy"] in found.main.text
     picture = found.one("svg", class_="lineage")
-    assert "subscriptions_profile_snapshots" in picture.text
-    assert "/views/subs_profile_fv" in {one.attributes["href"] for one in picture.every("a")}
+    assert "table subscriptions_profile_snapshots" in picture.text
+    assert "file subscriptions.csv" in picture.text
+    linked = {one.attributes["href"] for one in picture.every("a")}
+    assert {"/views/subs_profile_fv", "/runs?command=ingest"} <= linked
     (training,) = found.rows("The newest training sets")
     assert training[2] == "2024-01-31"
 
@@ -167,10 +169,13 @@ def test_a_page_has_the_keys_of_its_own_time(tmp_path: Path):
 
 
 @pytest.mark.usefixtures("copy")
-def test_a_database_of_an_earlier_version_knows_no_callers():
+def test_a_database_of_an_earlier_version_knows_neither_callers_nor_files():
     statement("DROP TABLE ops.callers")
+    statement("ALTER TABLE ops.statistics_months DROP COLUMN file")
     with serving() as client:
-        assert "Nobody yet. The API notes" in page(client, "/services/churn_v1").main.text
+        found = page(client, "/services/churn_v1")
+        assert "Nobody yet. The API notes" in found.main.text
+        assert "subscriptions.csv" not in found.one("svg", class_="lineage").text
 
 
 @pytest.mark.usefixtures("filled")

@@ -99,7 +99,7 @@ def measure(
 ) -> TableSummary:
     """Makes and writes the statistics of a month of a table."""
     summary, entities = measured(connection, snapshot, instant, label)
-    store.save(connection, summary, entities)
+    store.save(connection, summary, entities, f"{snapshot.file}.csv")
     return summary
 
 

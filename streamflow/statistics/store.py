@@ -23,7 +23,7 @@ def are_there(connection: Connection[Any]) -> bool:
 
 ARE_THERE = """
     SELECT FROM pg_attribute
-    WHERE attrelid = to_regclass('ops.statistics') AND attname = 'frequent'"""
+    WHERE attrelid = to_regclass('ops.statistics_months') AND attname = 'file'"""
 """A row where the newest migration of statistics has run."""
 
 
@@ -40,14 +40,16 @@ def save(
     connection: Connection[Any],
     summary: TableSummary,
     entities: int,
+    file: str,
 ) -> None:
     """Writes the statistics of a month in place of earlier ones, and edges that are new.
 
     Args:
         entities: the hash over the month's keys.
+        file: that the month is loaded from.
     """
     month = {"table": summary.name, "as_of": summary.instant, "rows": summary.rows}
-    connection.execute(SAVE_MONTH, {**month, "entities": entities})
+    connection.execute(SAVE_MONTH, {**month, "entities": entities, "file": file})
     for position, (name, one) in enumerate(summary.columns.items(), 1):
         values = {
             **month,
@@ -71,10 +73,11 @@ NO_RELATION = {"auc": None, "positives": None, "negatives": None}
 """The columns of ops.statistics for a column that has no relation with a label."""
 
 SAVE_MONTH = """
-    INSERT INTO ops.statistics_months (table_name, as_of, row_count, entities)
-    VALUES (%(table)s, %(as_of)s, %(rows)s, %(entities)s)
+    INSERT INTO ops.statistics_months (table_name, as_of, row_count, entities, file)
+    VALUES (%(table)s, %(as_of)s, %(rows)s, %(entities)s, %(file)s)
     ON CONFLICT (table_name, as_of) DO UPDATE
-    SET (row_count, entities, computed_at) = (EXCLUDED.row_count, EXCLUDED.entities, now())"""
+    SET (row_count, entities, file, computed_at)
+      = (EXCLUDED.row_count, EXCLUDED.entities, EXCLUDED.file, now())"""
 """Writes a month of a table."""
 
 SAVE = """

@@ -123,7 +123,7 @@ def service(request: Request) -> Response:
         used=used,
         count=sum(len(one.features) for one in used),
         requests=requests.of(defined, found, here.settings.api_url),
-        picture=lineage(f"Where the values of {name} come from", drawn),
+        picture=lineage(f"Where the values of {name} come from, and who takes them", drawn),
         askers=askers,
         sets=sets,
         older=older,

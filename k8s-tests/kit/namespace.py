@@ -13,6 +13,7 @@ from typing import Any
 
 from kit import pod
 from kit.cluster import CHART, Cluster, CommandFailedError, Images
+from kit.volumes import PROVISIONER, looked_after
 
 API_VERSIONS = {
     "CronJob": "batch/v1",
@@ -64,10 +65,11 @@ class Namespace:
         """Installs or upgrades the chart of this checkout with its images."""
         waiting = ["--wait", "--wait-for-jobs", "--timeout", "10m"] if wait else []
         readers = json.dumps([{"namespaceSelector": {"matchLabels": READERS}}])
-        return self.helm(
-            *("upgrade", "--install", release, str(CHART), *waiting, *self.images.values),
-            *("--set-json", f"networkPolicy.api.from={readers}", *options),
-        )
+        with looked_after(self):
+            return self.helm(
+                *("upgrade", "--install", release, str(CHART), *waiting, *self.images.values),
+                *("--set-json", f"networkPolicy.api.from={readers}", *options),
+            )
 
     def jobs(self) -> dict[str, dict[str, Any]]:
         """The Jobs by name."""
@@ -250,9 +252,9 @@ def make_namespace(cluster: Cluster, images: Images, prefix: str, reads: bool = 
 
 
 def state(namespace: Namespace) -> str:
-    """Pods, events and the last lines of each pod, as far as they can be had."""
+    """Pods, events, claims and the last lines of each pod, and what the cluster itself does."""
     commands = [
-        ["get", "pods,jobs", "--output", "wide"],
+        ["get", "pods,jobs,persistentvolumeclaims", "--output", "wide"],
         ["get", "events", "--sort-by=.lastTimestamp"],
     ]
     said = []
@@ -262,6 +264,13 @@ def state(namespace: Namespace) -> str:
         commands += [["logs", name, "--all-containers", "--tail=30"] for name in names]
     except (CommandFailedError, OSError) as error:
         said.append(str(error))
+    # Volumes are made by a pod of the cluster's own; a claim that stays open says nothing itself.
+    commands += [
+        ["describe", "persistentvolumeclaims"],
+        ["get", "nodes,persistentvolumes,pods", "--all-namespaces", "--output", "wide"],
+        ["logs", *PROVISIONER, "--tail=60"],
+        ["get", "events", PROVISIONER[-1], "--sort-by=.lastTimestamp"],
+    ]
     for command in commands:
         try:
             said.append(f"$ kubectl {' '.join(command)}\n{namespace.kubectl(*command)[-6000:]}")

@@ -3,11 +3,13 @@
 They are `streamflow.feast.StreamflowOnlineStore`, `…OfflineStore`, `…Engine` and `…SparkEngine`;
 Feast looks for the settings of each beside it, under its name and `Config`. Definitions use
 `sql_feature_view`.
-All are imported when they are asked for, since importing Feast takes six seconds.
+All are imported when they are asked for, since importing Feast takes a second or two.
 """
 
 from importlib import import_module
 from typing import Any
+
+from streamflow.feast import type_checks
 
 MODULES = {
     "StreamflowOnlineStore": "streamflow.feast.online.store",
@@ -24,3 +26,6 @@ def __getattr__(name: str) -> Any:
     if module is None:
         raise AttributeError(f"module {__name__} has no {name}")
     return getattr(import_module(module), name)
+
+
+type_checks.defer_at_import()

@@ -17,8 +17,8 @@ from api.reading.batch import Reads
 from api.reading.features import Features
 from api.settings import ApiSettings
 from api.telemetry.access_log import AccessLog
+from api.telemetry.caller_notes import CallerNotes
 from api.telemetry.callers import CallerMetrics
-from api.telemetry.callers_noted import CallersNoted
 from api.telemetry.ledger import LedgerMetrics
 from api.telemetry.metrics import Metrics
 from streamflow import tracing
@@ -53,14 +53,14 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
     callers = guard.callers_of(chosen, features)
     fast_path = FastPath(chosen.max_body_bytes, chosen.deadline_s)
     metrics, access_log = Metrics(features), AccessLog()
-    ledger, noted = LedgerMetrics(features), CallersNoted(features)
+    ledger, notes = LedgerMetrics(features), CallerNotes(features)
     metrics.add(ledger)
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[routes.State]:
         features.start()  # returns at once: /livez answers while there is no database
         ledger.start()
-        noted.start()
+        notes.start()
         if callers is not None:
             callers.start()
         gc.freeze()  # what the imports made stays, and need not be looked through
@@ -68,7 +68,7 @@ def create_app(configuration: ApiSettings | None = None) -> ASGIApp:
         if callers is not None:
             await callers.close()
         await ledger.close()
-        await noted.close()
+        await notes.close()
         await features.close()
         access_log.flush()
 

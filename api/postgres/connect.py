@@ -11,7 +11,7 @@ from typing import Any
 
 import asyncpg
 
-from api.postgres.session import Rows, Session, store_unavailable
+from api.postgres.session import BEGIN_WRITING, Rows, Session, store_unavailable
 from streamflow import settings as shared
 from streamflow.errors import ConfigurationError, StoreUnavailable
 from streamflow.postgres import options as connection_options
@@ -37,17 +37,10 @@ class PooledSession(Session):
         super().__init__(connection)
         own = connection_options.set_local(settings)
         self._begin = f"BEGIN READ ONLY; {own}"
-        self._begin_writing = f"BEGIN READ WRITE; {own}"
+        self._begin_writing = f"{BEGIN_WRITING}; {own}"
 
     async def _fetched(self, query: str, arguments: Sequence[Any]) -> Rows:
-        await self.connection.execute(self._begin)
-        try:
-            rows: Rows = await self.connection.fetch(query, *arguments)
-        except asyncpg.PostgresError:
-            await self.connection.execute("ROLLBACK")
-            raise
-        await self.connection.execute("COMMIT")
-        return rows
+        return await self._in_transaction(self._begin, query, arguments)
 
 
 async def connect(
@@ -56,7 +49,7 @@ async def connect(
     direct: bool = False,
     elsewhere: Elsewhere | None = None,
 ) -> Session:
-    """A connection to the database of the PG* variables, in UTC, that reads unless it is to write.
+    """A connection to the database of the PG* variables, in UTC; only Session.write writes.
 
     Args:
         timeout_s: seconds that connecting may take.

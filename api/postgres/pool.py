@@ -27,8 +27,6 @@ from api.postgres.session import (
 from streamflow.errors import StoreUnavailable
 
 Connect = Callable[[], Awaitable[Session]]
-Run = Callable[[Session, str, Sequence[Any], float], Awaitable[Rows]]
-"""Runs a query with its arguments until a moment."""
 
 NO_ANSWER = "the database did not answer in time"
 CLOSED = StoreUnavailable("the service ends")
@@ -67,13 +65,13 @@ class Pool:
             except (*CONNECTION_LOST, *REPLAY_CONFLICT) as second:
                 raise store_unavailable(second) from second
 
-    async def write(self, query: str, arguments: Sequence[Any], ends: float) -> None:
-        """Run `query` in a transaction that may write; raises as `fetch` does.
+    async def write(self, query: str, arguments: Sequence[Any], ends: float) -> Rows:
+        """The rows of `query`, which writes; see Session.write. Raises as `fetch` does.
 
         It is not run again, since a connection that is lost may have done it.
         """
         try:
-            await self._attempt(query, arguments, ends, fresh=False, run=Session.write)
+            return await self._attempt(query, arguments, ends, fresh=False, writes=True)
         except (*CONNECTION_LOST, *REPLAY_CONFLICT) as error:
             raise store_unavailable(error) from error
 
@@ -83,11 +81,12 @@ class Pool:
         arguments: Sequence[Any],
         ends: float,
         fresh: bool,
-        run: Run = Session.fetch,
+        writes: bool = False,
     ) -> Rows:
         session = await self._borrow(ends, fresh)
         try:
-            return await run(session, query, arguments, ends)
+            run = session.write if writes else session.fetch
+            return await run(query, arguments, ends)
         except (Overdue, asyncpg.QueryCanceledError) as error:
             raise NotReady(NO_ANSWER) from error
         except (*SCHEMA_CHANGED, *STATEMENT_OUTDATED) as error:

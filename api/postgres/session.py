@@ -39,8 +39,13 @@ CONNECTION_LOST = (
 )
 """The connection cannot be used any more."""
 REPLAY_CONFLICT = (asyncpg.SerializationError, asyncpg.DeadlockDetectedError)
-"""A standby had to end the statement so that it could go on replaying. No other statement of the
-service meets these: it reads, and one statement at a time."""
+"""A standby had to end the statement so that it could go on replaying. No other read meets these,
+since there is one statement at a time."""
+
+BEGIN_WRITING = (
+    "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE;"
+    " SET LOCAL synchronous_commit = off; SET LOCAL lock_timeout = '200ms'"
+)
 
 Rows = list[asyncpg.Record]
 
@@ -57,7 +62,7 @@ def deadline(seconds: float) -> float:
 class Session:
     """One connection with its prepared statements; one statement at a time."""
 
-    _begin_writing = "BEGIN READ WRITE"
+    _begin_writing = BEGIN_WRITING
 
     def __init__(self, connection: "asyncpg.Connection[asyncpg.Record]") -> None:
         self.connection = connection
@@ -116,17 +121,25 @@ class Session:
             await self.connection.add_listener(channel, lambda *event: callback(event[-1]))
 
     async def write(self, query: str, arguments: Sequence[Any], ends: float) -> Rows:
-        """Run `query` in a transaction that may write, as no other of this class. Raises as `fetch`
-        does."""
+        """The rows of `query`, which writes what may be lost in a crash, as no other query does.
+
+        Neither a lock nor a standby that is away is waited for. Raises as `fetch` does.
+        """
         with self._ending(ends):
-            await self.connection.execute(self._begin_writing)
-            try:
-                rows: Rows = await self.connection.fetch(query, *arguments)
-            except asyncpg.PostgresError:
-                await self.connection.execute("ROLLBACK")
-                raise
-            await self.connection.execute("COMMIT")
-            return rows
+            return await self._in_transaction(self._begin_writing, query, arguments)
+
+    async def _in_transaction(self, begin: str, query: str, arguments: Sequence[Any]) -> Rows:
+        await self.connection.execute(begin)
+        try:
+            rows: Rows = await self.connection.fetch(query, *arguments)
+        except asyncpg.PostgresError:
+            await self.connection.execute("ROLLBACK")
+            raise
+        except BaseException:
+            self.close()
+            raise
+        await self.connection.execute("COMMIT")
+        return rows
 
     @contextmanager
     def _ending(self, ends: float) -> Iterator[None]:

@@ -1,7 +1,7 @@
 """Counts of the requests for feature services, by contract and by who sent them."""
 
 import time
-from collections.abc import Mapping
+from dataclasses import dataclass, field
 
 MOST = 1000
 """Combinations of service, contract and caller that are counted apart. Services and contracts are
@@ -13,45 +13,42 @@ Who = tuple[str, str, str]
 """A service, the hash of a contract, and the name of the caller's key, empty for none."""
 
 
-class SupersededRequests:
-    """Requests for contracts that their services had before, and the time of the last one, since
-    the process began. Belongs to one event loop."""
+@dataclass(slots=True)
+class Asking:
+    """A request on its way, and what it turned out to ask for when it was tried last."""
 
-    def __init__(self) -> None:
-        self.counts: dict[Who, int] = {}
-        self.last: dict[Who, float] = {}
-        """Seconds since 1970."""
-
-    def count(self, who: Who) -> None:
-        """Count one request, be it answered or refused."""
-        self.last[add(self.counts, who)] = time.time()
+    service: str = ""
+    """Empty for single features, and for what is not there."""
+    contract: str = ""
+    is_superseded: bool = False
+    """True where the service has another contract now."""
 
 
-class NewRequests:
-    """Requests for contracts that services have or had, since they were taken last. Belongs to one
-    event loop."""
+@dataclass
+class RequestCounts:
+    """Requests by who sent them, and the time of the last one. Belongs to one event loop."""
 
-    def __init__(self) -> None:
-        self._counts: dict[Who, int] = {}
+    counts: dict[Who, int] = field(default_factory=dict)
+    last: dict[Who, float] = field(default_factory=dict)
+    """Seconds since 1970."""
 
     def count(self, who: Who) -> None:
         """Count one request, be it answered or refused."""
-        add(self._counts, who)
+        self._add(who, 1, time.time())
 
-    def take(self) -> Mapping[Who, int]:
-        """The counts, which begin anew."""
-        taken, self._counts = self._counts, {}
+    def take(self) -> "RequestCounts":
+        """What was counted until now, which begins anew."""
+        taken = RequestCounts(self.counts, self.last)
+        self.counts, self.last = {}, {}
         return taken
 
-    def give_back(self, taken: Mapping[Who, int]) -> None:
-        """Count again what was taken, since it could not be used."""
-        for who, requests in taken.items():
-            add(self._counts, who, requests)
+    def add(self, others: "RequestCounts") -> None:
+        """Count the requests of other counts as well."""
+        for who, requests in others.counts.items():
+            self._add(who, requests, others.last[who])
 
-
-def add(counts: dict[Who, int], who: Who, requests: int = 1) -> Who:
-    """Add to the count of a combination, or of all others; gives which it was."""
-    if who not in counts and len(counts) >= MOST:
-        who = OTHERS
-    counts[who] = counts.get(who, 0) + requests
-    return who
+    def _add(self, who: Who, requests: int, last: float) -> None:
+        if who not in self.counts and len(self.counts) >= MOST:
+            who = OTHERS
+        self.counts[who] = self.counts.get(who, 0) + requests
+        self.last[who] = max(self.last.get(who, 0.0), last)

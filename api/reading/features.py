@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 from api.answer import instants, join_keys
 from api.answer.request_values import rows_of
@@ -21,7 +21,7 @@ from api.reading.availability import Availability
 from api.reading.batch import Reads, lag_of
 from api.reading.cache import Cache
 from api.reading.catalog_reader import CatalogReader
-from api.reading.counts import NewRequests, SupersededRequests
+from api.reading.counts import Asking, RequestCounts
 from api.reading.heartbeat import Heartbeat
 from api.reading.notifications import Notifications
 from api.reading.plan_cache import PlanCache
@@ -36,6 +36,7 @@ from streamflow.catalog.model import Catalog, Service
 from streamflow.errors import SchemaMissing, StoreUnavailable, UnknownUser
 from streamflow.postgres.options import has_sessions
 
+T = TypeVar("T")
 MOST_ASKING = 2
 """Connections to the primary for the catalog and the run ledger, where features are read from a
 replica."""
@@ -67,8 +68,10 @@ class Features:
             self._pools = [*(ReplicaPool(size, replicas.open) for size in sizes), asked]
         self._asked = asked
         self.reads, probes = (reads_class(settings, pool, cache, state) for pool in self._pools[:2])
-        self.superseded, self.requests = SupersededRequests(), NewRequests()
-        self._plans = PlanCache(settings.service, self.superseded, self.requests)
+        self.superseded, self.new_requests = RequestCounts(), RequestCounts()
+        """Requests for contracts that services had before, since the process began; and those for
+        any contract, since they were noted last."""
+        self._plans = PlanCache(settings.service)
         self._catalog_reader = CatalogReader(settings, asked, cache, state)
         self._confirmations = Confirmations(state, self._catalog_reader, self.reads)
         self._retry = CatalogRetry(
@@ -122,9 +125,8 @@ class Features:
         inputs: Inputs = NOTHING,
     ) -> tuple[bytes, Plan]:
         """The answer for one user; see FeatureReader."""
-        return await self._retry.call(
-            partial(self._one, user_id, selection, expected, caller, inputs)
-        )
+        work = partial(self._one, user_id, selection, expected, inputs)
+        return await self._counted(work, caller)
 
     async def many(
         self,
@@ -137,15 +139,14 @@ class Features:
         """The answer for many users; see FeatureReader."""
         most = self.settings.max_users
         join_keys.require_few(len(user_ids), most, "body.user_ids", "users")
-        return await self._retry.call(
-            partial(self._many, user_ids, selection, expected, caller, inputs)
-        )
+        work = partial(self._many, user_ids, selection, expected, inputs)
+        return await self._counted(work, caller)
 
     async def rows(
         self, selection: Selection, expected: Sequence[str], entities: Entities, caller: str = ""
     ) -> Answerable:
         """The plan of a selection, the catalog, and the rows of `entities`; see FeatureReader."""
-        return await self._retry.call(partial(self._rows, selection, expected, entities, caller))
+        return await self._counted(partial(self._rows, selection, expected, entities), caller)
 
     async def service(self, name: str) -> tuple[Service, Contract]:
         """A feature service with its contract; see FeatureReader."""
@@ -170,21 +171,33 @@ class Features:
         """
         return await self._asked.fetch(query, arguments, deadline(seconds))
 
-    async def tell(self, query: str, seconds: float, *arguments: Any) -> None:
-        """Run a query of the service's own that may write; raises as `ask` does."""
-        await self._asked.write(query, arguments, deadline(seconds))
+    async def write(self, query: str, seconds: float, *arguments: Any) -> Rows:
+        """The rows of a query of the service's own that writes; raises as `ask` does."""
+        return await self._asked.write(query, arguments, deadline(seconds))
+
+    async def _counted(self, work: Callable[[Asking], Awaitable[T]], caller: str) -> T:
+        """The result of `work`, which is run again where the catalog changes; counted once."""
+        asking = Asking()
+        try:
+            return await self._retry.call(partial(work, asking))
+        finally:
+            if asking.service:
+                who = asking.service, asking.contract, caller
+                self.new_requests.count(who)
+                if asking.is_superseded:
+                    self.superseded.count(who)
 
     async def _one(
         self,
         user_id: str,
         selection: Selection,
         expected: Sequence[str],
-        caller: str,
         inputs: Inputs,
+        asking: Asking,
     ) -> tuple[bytes, Plan]:
         keeps = self.settings.serve_stale
         catalog = (self.state.catalog if keeps else None) or self.state.require_catalog()
-        plan = self._plans.find(catalog, selection, expected, caller)
+        plan = self._plans.find(catalog, selection, expected, asking)
         type_ = plan.only_key_type(self.settings.join_key)
         key = user_id if type_ == "text" else join_keys.from_text(user_id, type_, "path.user_id")
         given = given_to(plan, inputs, 1, "query.input")
@@ -213,10 +226,10 @@ class Features:
         user_ids: Sequence[Any],
         selection: Selection,
         expected: Sequence[str],
-        caller: str,
         inputs: Inputs,
+        asking: Asking,
     ) -> tuple[bytes, Plan]:
-        plan = self._plans.find(self.state.require_catalog(), selection, expected, caller)
+        plan = self._plans.find(self.state.require_catalog(), selection, expected, asking)
         type_ = plan.only_key_type(self.settings.join_key)
         keys = join_keys.from_json(user_ids, type_, "body.user_ids")
         given = given_to(plan, inputs, len(keys), "body.inputs")
@@ -237,10 +250,10 @@ class Features:
         return body, plan
 
     async def _rows(
-        self, selection: Selection, expected: Sequence[str], entities: Entities, caller: str
+        self, selection: Selection, expected: Sequence[str], entities: Entities, asking: Asking
     ) -> Answerable:
         catalog = self.state.require_catalog()
-        plan = self._plans.find(catalog, selection, expected, caller)
+        plan = self._plans.find(catalog, selection, expected, asking)
         keys = entities.arrays(plan, catalog)
         with self._translated():
             rows, seen = await self.reads.many(plan, keys)

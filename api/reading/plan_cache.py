@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from api.errors import ContractMismatch, Unservable
 from api.plans.plan import Plan, Selection
 from api.plans.planning import older_plan_of, plan_of
-from api.reading.counts import NewRequests, SupersededRequests
+from api.reading.counts import Asking
 from streamflow.catalog.contract import service_by_default
 from streamflow.catalog.known_contracts import Key, KnownContract
 from streamflow.catalog.model import Catalog
@@ -20,14 +20,12 @@ MOST_DIFFERENCES = 10
 class PlanCache:
     """Plans by selection; an empty selection is the service `default`."""
 
-    def __init__(self, default: str, superseded: SupersededRequests, requests: NewRequests) -> None:
+    def __init__(self, default: str) -> None:
         """
         Args:
             default: a feature service; empty for the one that the catalog means by default.
-            superseded: counts the requests for older contracts.
-            requests: counts those for any contract of a service.
         """
-        self._default, self._superseded, self._requests = default, superseded, requests
+        self._default = default
         self._plans: OrderedDict[Selection | Key, Plan] = OrderedDict()
         self._catalog: Catalog | None = None
 
@@ -36,14 +34,14 @@ class PlanCache:
         catalog: Catalog,
         selection: Selection,
         expected: Sequence[str] = (),
-        caller: str | None = None,
+        asking: Asking | None = None,
     ) -> Plan:
         """The plan of `selection`, whose contract has all the hashes that are expected.
 
         A contract that the service had before is answered by its own list.
 
         Args:
-            caller: the name under which the request is counted; None for one of our own.
+            asking: the request, which is told what it asks for; None for one of our own.
 
         Raises:
             UnknownName, Unservable: as plan_of does.
@@ -65,14 +63,14 @@ class PlanCache:
                 ):
                     raise
                 actual = catalog.services[whole.service].contract
-                return self._older(catalog, whole.service, actual, expected, caller)
+                return self._older(catalog, whole.service, actual, expected, asking)
         else:
             self._plans.move_to_end(selection)
         for contract_hash in expected:
             if contract_hash != plan.hash:
-                return self._older(catalog, plan.service, plan.hash, expected, caller)
-        if plan.service and caller is not None:
-            self._requests.count((plan.service, plan.hash, caller))
+                return self._older(catalog, plan.service, plan.hash, expected, asking)
+        if asking is not None:
+            asking.service, asking.contract, asking.is_superseded = plan.service, plan.hash, False
         return plan
 
     def _keep(self, key: Selection | Key, plan: Plan) -> Plan:
@@ -87,7 +85,7 @@ class PlanCache:
         service: str,
         actual: str,
         expected: Sequence[str],
-        caller: str | None,
+        asking: Asking | None,
     ) -> Plan:
         """The plan of an older contract of `service`; raises ContractMismatch."""
         asked = next(one for one in expected if one != actual)
@@ -95,9 +93,8 @@ class PlanCache:
         if found is None or any(one != asked for one in expected):
             raise ContractMismatch(asked, actual, *unknown(catalog, service, asked))
         known, reasons = found
-        if caller is not None:
-            self._superseded.count((service, asked, caller))
-            self._requests.count((service, asked, caller))
+        if asking is not None:
+            asking.service, asking.contract, asking.is_superseded = service, asked, True
         if known.ended or reasons:
             answerable = hashes(catalog, service)
             raise ContractMismatch(

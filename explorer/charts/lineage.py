@@ -1,4 +1,4 @@
-"""The way of values as a picture: tables, the views over them, the services that use those."""
+"""The way of values as a picture: nodes in columns, from files to those who ask."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -19,11 +19,11 @@ MOST = 40
 
 @dataclass(frozen=True)
 class Node:
-    """A table, view or service."""
+    """A file, table, view, service, training set or caller."""
 
     name: str
     kind: str
-    """In a word: table, source, view, service."""
+    """In a word or two: file, table, view, service, asks."""
     link: str = ""
     """The page about it; empty where there is none."""
 

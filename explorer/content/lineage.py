@@ -52,9 +52,9 @@ def lineage_of(
         if (view := defined.views.get(name)) is not None and (source := source_of(view))[0]
     }
     loaded = {
-        source.name: Node(files[source.name], "file", links.runs(command="ingest"))
+        source: Node(files[source.name], "file", links.runs(command="ingest"))
         for source in sources.values()
-        if source.name in files
+        if source.kind == "table" and source.name in files
     }
     made = [Node(f"run {one.run}", "training set", links.run(one.run)) for one in sets]
     made += [
@@ -65,7 +65,7 @@ def lineage_of(
         left_out = words.several(len(askers) - MOST_ASKERS, "more caller")
         made.append(Node(left_out, "callers", "#askers"))
     arrows = [
-        *((file, Node(table, "table")) for table, file in loaded.items()),
+        *((file, table) for table, file in loaded.items()),
         *((source, stored[name]) for name, source in sources.items()),
         *((nodes[one], computed[name]) for name, several in inputs.items() for one in several),
         *((nodes[name], target) for name in used),

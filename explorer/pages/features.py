@@ -104,7 +104,8 @@ def service(request: Request) -> Response:
         sets = runs.training_sets(connection, defined.project, storable(name))
         older = catalog.older_contracts(connection, defined.project, storable(name))
         files = statistics.files(connection)
-        asked = callers.requests_for(connection, defined.project, storable(name))
+        since = callers.noted_since(connection)
+        asked = callers.requests_for(connection, defined.project, storable(name)) if since else []
     found = defined.services.get(name)
     if found is None:
         raise NotThere(
@@ -125,6 +126,7 @@ def service(request: Request) -> Response:
         requests=requests.of(defined, found, here.settings.api_url),
         picture=lineage(f"Where the values of {name} come from, and who takes them", drawn),
         askers=askers,
+        asked_since=since,
         sets=sets,
         older=older,
         asked_at={one.contract: one.last_at for one in reversed(asked)},

@@ -4,8 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-from explorer.database import Connection, rows
-from streamflow.postgres import migrate as schema
+from explorer.database import Connection, row, rows
 
 
 @dataclass(frozen=True)
@@ -20,11 +19,21 @@ class Requests:
     last_at: datetime
 
 
+def noted_since(connection: Connection) -> datetime | None:
+    """When the database began to keep callers; None where it keeps none, or none for this role."""
+    found = row(connection, SINCE, {})
+    return found["since"] if found else None
+
+
+SINCE = """
+    SELECT applied_at AS since FROM ops.migrations
+    WHERE number = 16
+      AND coalesce(has_table_privilege(to_regclass('ops.callers'), 'SELECT'), false)"""
+"""The time of the migration that made the table."""
+
+
 def requests_for(connection: Connection, project: str, service: str) -> Sequence[Requests]:
-    """The requests for a service by caller and contract, the last first; none where none are kept,
-    since an earlier version applied the database."""
-    if not schema.exists(connection, "ops.callers"):
-        return []
+    """The requests for a service by caller and contract, the last first."""
     found = rows(connection, REQUESTS, {"project": project, "service": service})
     return [Requests(**one) for one in found]
 

@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime
@@ -73,7 +73,7 @@ def end(
             ends = "SELECT ops.end_contract(%s, %s, %s)"
             given = [catalog.project, service, contract]
             row = connection.execute(ends, given).fetchone()
-            asked = callers_of(connection, catalog.project).get(one.key, [])
+            asked = (callers_of(connection, catalog.project) or {}).get(one.key, [])
         if row is None or row[0] is None:
             raise ConfigurationError(
                 f"{contract} is the present contract of {service}, which an apply supersedes that "
@@ -85,7 +85,7 @@ def end(
         present = f"; the present one is {now.contract}" if now else ""
         console.say(f"contract {contract} of {service} is not answered any more{present}")
         if asked:
-            console.say(f"asked for it until now: {asking(asked)}")
+            console.say(f"had asked for it: {asking(asked)}")
 
 
 @contextmanager
@@ -154,10 +154,11 @@ class Caller:
     last: str | None
 
 
-def callers_of(connection: psycopg.Connection, project: str) -> dict[Key, list[Caller]]:
-    """Who asked, by contract, the last one first; empty in a database of an earlier version."""
-    if connection.execute("SELECT to_regclass('ops.callers')").fetchone() == (None,):
-        return {}
+def callers_of(connection: psycopg.Connection, project: str) -> dict[Key, list[Caller]] | None:
+    """Who asked, by contract, the last one first; None where an earlier version applied the
+    database, or the role may not know."""
+    if connection.execute(ARE_KNOWN).fetchone() != (True,):
+        return None
     found: dict[Key, list[Caller]] = {}
     for service, contract, caller, requests, first, last in connection.execute(CALLERS, [project]):
         asked = Caller(caller, requests, when(first), when(last))
@@ -165,6 +166,8 @@ def callers_of(connection: psycopg.Connection, project: str) -> dict[Key, list[C
     return found
 
 
+ARE_KNOWN = """
+    SELECT coalesce(has_table_privilege(to_regclass('ops.callers'), 'SELECT'), false)"""
 CALLERS = """
     SELECT service, contract, caller, requests, first_at, last_at FROM ops.callers
     WHERE project = %s ORDER BY last_at DESC, caller"""
@@ -172,7 +175,7 @@ CALLERS = """
 
 
 def described(
-    catalog: Catalog, one: KnownContract, asked: Mapping[Key, Iterable[Caller]]
+    catalog: Catalog, one: KnownContract, asked: Mapping[Key, Sequence[Caller]] | None
 ) -> dict[str, Any]:
     """Describes a contract and those who ask for it, for programs."""
     reasons = reasons_of(catalog, one)
@@ -186,7 +189,7 @@ def described(
         "answered": not reasons,
         "reasons": reasons,
         "features": [asdict(feature) for feature in one.features],
-        "asked_by": [asdict(who) for who in asked.get(one.key, ())],
+        "asked_by": None if asked is None else [asdict(who) for who in asked.get(one.key, ())],
     }
 
 
@@ -216,7 +219,9 @@ def row_of(one: dict[str, Any]) -> dict[str, Any]:
         "superseded": one["superseded"],
         "features": len(one["features"]),
         "answered": "yes" if one["answered"] else f"no: {'; '.join(one['reasons'])}",
-        "asked by": asking([Caller(**who) for who in one["asked_by"]]),
+        "asked by": asking([Caller(**who) for who in one["asked_by"]])
+        if one["asked_by"] is not None
+        else "not known",
     }
 
 

@@ -77,7 +77,7 @@ def attempt(names: Names, logins: dict[str, Login]) -> list[str]:
         f"{made['owner']}; owns {', '.join(SCHEMAS)}, {moved} objects handed over",
         f"{made['writer']}; may ingest and materialize",
         f"{made['trainer']}; may build training sets",
-        f"{made['reader']}; may read online features",
+        f"{made['reader']}; may read online features and note who asks",
         f"{made['viewer']}; may read everything and write nothing",
     ]
 

@@ -30,7 +30,7 @@ MAY = {
         f"SELECT FROM {ONLINE}",
         "SELECT FROM ops.catalog",
         "SELECT FROM ops.contracts",
-        "SELECT ops.note_callers('', '{}', '{}', '{}', '{}')",
+        "SELECT ops.note_callers('', '{}', '{}', '{}', '{}', '{}')",
     ],
     "viewer": [f"SELECT FROM {ONLINE}", "SELECT FROM source.users", "SELECT FROM ops.runs"],
 }

@@ -2,11 +2,9 @@
 
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from threading import Timer
 from typing import TYPE_CHECKING
-
-from kit.cluster import CommandFailedError
 
 if TYPE_CHECKING:
     from kit.namespace import Namespace
@@ -36,13 +34,16 @@ def looked_after(namespace: "Namespace") -> Iterator[None]:
 
 def look(namespace: "Namespace") -> None:
     """Starts the provisioner anew if a claim waits for it; says so with the end of its log."""
-    with suppress(CommandFailedError):  # the namespace, or the cluster, may be gone meanwhile
+    try:
         late = [
             one["metadata"]["name"]
             for one in namespace.get("PersistentVolumeClaim")
-            if one["status"]["phase"] == "Pending" and WANTED in one["metadata"]["annotations"]
+            if one["status"]["phase"] == "Pending"
+            and WANTED in (one["metadata"].get("annotations") or {})
         ]
         if late:
             print(f"no volume for {', '.join(late)}; the provisioner said:", file=sys.stderr)
             print(namespace.cluster.kubectl("logs", *PROVISIONER, "--tail=10"), file=sys.stderr)
             namespace.cluster.kubectl("rollout", "restart", *PROVISIONER)
+    except Exception as error:  # the namespace, or the cluster, may be gone meanwhile
+        print(f"volumes not looked after: {error!r}", file=sys.stderr)

@@ -25,30 +25,31 @@ class BeforeFeast(MetaPathFinder):
     """Finds no module; it is asked for each, before those that do."""
 
     def find_spec(self, name: str, *_: Any) -> None:
-        """Call `defer` if the module is Feast, once."""
+        """Call `defer` if the module is Feast."""
         if name == "feast":
-            sys.meta_path.remove(self)
             defer()
 
 
 def defer() -> None:
-    """Has the checks of what is imported from now on made ready later."""
+    """Has the checks of Feast's functions made ready later; a second call changes nothing."""
     from typeguard import _decorators as typeguard
 
     rewritten = typeguard.instrument
+    if rewritten.__module__ == __name__:
+        return
 
     def deferred(function: Any) -> Any:
         """A function that rewrites `function` at its first call, in place of typeguard's own."""
-        if has_a_kind(function):
-            return rewritten(function)
-        return checked_at_first_call(function, rewritten)
+        is_ours = function.__module__.startswith("feast.") and not is_told_by_its_kind(function)
+        return checked_at_first_call(function, rewritten) if is_ours else rewritten(function)
 
     typeguard.instrument = deferred  # type: ignore[assignment]
 
 
-def has_a_kind(function: Function) -> bool:
-    """True for a coroutine or a generator, which whoever calls them tells by their kind."""
-    return inspect.iscoroutinefunction(function) or inspect.isgeneratorfunction(function)
+def is_told_by_its_kind(function: Function) -> bool:
+    """True for coroutines and generators, which whoever calls them tells from other functions."""
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    return any(is_one(function) for is_one in kinds)
 
 
 def checked_at_first_call(function: Function, rewritten: Callable[[Function], Any]) -> Function:

@@ -167,5 +167,6 @@ def test_settings_have_the_documented_defaults() -> None:
         "rate_burst": 1000,
         "registry_refresh_s": 5,
         "status_refresh_s": 15,
+        "note_callers_s": 60,
         "retry_s": 1,
     }

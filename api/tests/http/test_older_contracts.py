@@ -15,7 +15,7 @@ import pytest
 from feast import FeatureService, FeatureView, Field
 from feast.types import Float64
 
-from api.reading.counts import SupersededRequests
+from api.reading.counts import RequestCounts
 from api.tests.access.key_files import ONE, bearer, line
 from api.tests.conftest import (
     assert_problem,
@@ -423,7 +423,7 @@ def test_an_older_one_is_answered_of_a_service_that_tables_cannot_answer_now(cop
 
 def test_few_are_counted_apart(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("api.reading.counts.MOST", 2)
-    counted = SupersededRequests()
+    counted = RequestCounts()
     for caller in ("a", "b", "c", "d", "a"):
         counted.count(("profile_v1", PROFILE, caller))
     assert counted.counts == {

@@ -13,11 +13,11 @@ from api.tests.conftest import ready, serving, wait_until
 from jobs.ingest.load import ingest
 from jobs.materialization.materialize import materialize
 from jobs.run.ledger import recorded
-from jobs.tests.acting import done, streamflow
+from jobs.tests.acting import done, execute, streamflow
 from streamflow.settings import FEATURE_REPO
 
 PAGE = (FEATURE_REPO.parent / "docs" / "contracts.md").read_text()
-URLS = re.compile(r"http://streamflow-api(-headless:8000)?(?=[/ ]|$)")
+URLS = re.compile(r"http://streamflow-api(?=[/ ]|$)")
 OLDER = "/features/0002-ORFBO?contract=210c99bb71d5f508"
 MOMENT = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ"
 
@@ -63,9 +63,11 @@ def test_the_page_shows_what_is_so(
     monkeypatch.setenv("STREAMFLOW_FEATURE_REPO", str(repo))
     commands = typed()
     assert len(commands) == 6
-    with serving() as client:
+    with serving(note_callers_s=0.05) as client:
         wait_until(lambda: ready(client))
         for command, shown in commands:
+            if command.startswith("streamflow contracts --"):
+                wait_until(lambda: bool(execute("SELECT FROM ops.callers")))
             if "contracts end" in command:
                 end = output(command, client)
                 wait_until(lambda: client.get(OLDER).is_error, 2)

@@ -415,7 +415,7 @@ REFUSED = {
         "UPDATE ops.contracts SET ended_at = now()",
         "SELECT ops.end_contract('streamflow', 'churn_v1', '210c99bb71d5f508')",
         "SELECT FROM ops.callers",
-        "SELECT ops.note_callers('streamflow', '{}', '{}', '{}', '{}')",
+        "SELECT ops.note_callers('streamflow', '{}', '{}', '{}', '{}', '{}')",
         "INSERT INTO ops.materializations (project) VALUES ('x')",
         "INSERT INTO ops.runs (command, parameters, versions) VALUES ('ingest', '{}', '{}')",
         "INSERT INTO ops.runs (command, parameters, versions, outcome)"
@@ -447,7 +447,7 @@ REFUSED = {
         "UPDATE ops.contracts SET features = '[]'",
         "DELETE FROM ops.contracts",
         "DELETE FROM ops.callers",
-        "SELECT ops.note_callers('streamflow', '{}', '{}', '{}', '{}')",
+        "SELECT ops.note_callers('streamflow', '{}', '{}', '{}', '{}', '{}')",
         "UPDATE ops.schema_version SET sha256 = ''",
         "DELETE FROM ops.migrations",
         "UPDATE ops.run_totals SET done = 0",

@@ -247,10 +247,11 @@ def test_the_trainer_may_read_statistics_and_the_reader_may_not(names: Names, bo
 BEFORE_STATISTICS = """
     DROP VIEW ops.status_of_drift;
     DROP TABLE ops.drift, ops.statistics, ops.statistics_edges, ops.statistics_months;
-    DELETE FROM ops.migrations WHERE number IN (10, 12)"""
+    DELETE FROM ops.migrations WHERE number IN (10, 12, 17)"""
 BEFORE_RELATIONS = """
     ALTER TABLE ops.statistics DROP frequent, DROP auc, DROP positives, DROP negatives;
-    DELETE FROM ops.migrations WHERE number = 12"""
+    ALTER TABLE ops.statistics_months DROP file;
+    DELETE FROM ops.migrations WHERE number IN (12, 17)"""
 
 
 @pytest.mark.parametrize("earlier", [BEFORE_STATISTICS, BEFORE_RELATIONS])

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -72,6 +73,33 @@ def outcome(way: str) -> Any:
     done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False)
     assert done.returncode == 0, done.stderr
     return json.loads(done.stdout)
+
+
+OTHERS = """
+import inspect
+import streamflow.feast
+import feast
+from typeguard import typechecked
+@typechecked
+def ours(number: int) -> int:
+    return number
+assert not hasattr(ours, "__wrapped__")  # rewritten at once, as its author expects
+streamflow.feast.type_checks.defer()
+from typeguard import _decorators
+assert _decorators.instrument.__module__ == "streamflow.feast.type_checks"
+async def coroutine(): ...
+def generator(): yield
+async def generated(): yield
+is_one = streamflow.feast.type_checks.is_told_by_its_kind
+assert [is_one(each) for each in (coroutine, generator, generated, ours)] == [True] * 3 + [False]
+"""
+
+
+def test_nothing_but_feast_is_put_off(tmp_path: Path) -> None:
+    file = tmp_path / "others.py"
+    file.write_text(OTHERS)
+    done = subprocess.run([sys.executable, file], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.slow

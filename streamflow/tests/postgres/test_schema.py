@@ -205,6 +205,30 @@ def test_who_materialized_before_may_know_of_writes(connection: psycopg.Connecti
         connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+def test_who_was_the_api_before_may_note_callers(connection: psycopg.Connection) -> None:
+    schema.migrate(connection)
+    roles = [f"test_{connection.info.backend_pid}_{one}" for one in ("api", "metrics", "viewer")]
+    api, metrics, viewer = roles
+    for role in roles:
+        connection.execute(f"CREATE ROLE {role}")
+    connection.execute(f"GRANT SELECT ON ops.status_of_commands TO {api}, {metrics}")
+    connection.execute(f"GRANT SELECT ON ops.catalog, ops.catalogs TO {api}, {viewer}")
+    try:
+        connection.execute("DROP TABLE ops.callers; DROP FUNCTION ops.note_callers")
+        connection.execute("DELETE FROM ops.migrations WHERE number = 16")
+        connection.execute("ALTER DEFAULT PRIVILEGES REVOKE EXECUTE ON ROUTINES FROM PUBLIC")
+        assert schema.migrate(connection) is True
+        may = "SELECT has_function_privilege(%s, oid, 'EXECUTE') FROM pg_proc WHERE proname = %s"
+        notes = [connection.execute(may, [one, "note_callers"]).fetchone() for one in roles]
+        assert notes == [(True,), (False,), (False,)]
+        may = "SELECT has_table_privilege(%s, 'ops.callers', 'SELECT')"
+        reads = [connection.execute(may, [one]).fetchone() for one in roles]
+        assert reads == [(True,), (False,), (True,)]
+    finally:
+        for role in roles:
+            connection.execute(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 def test_the_last_version_without_numbers_leaves_the_schema_alone(
     connection: psycopg.Connection,
 ) -> None:

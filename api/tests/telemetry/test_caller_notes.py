@@ -1,6 +1,7 @@
 """Who asks for which contract, noted in the database."""
 
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -11,7 +12,7 @@ import pytest
 from feast import FeatureService
 
 from api.tests.access.key_files import ONE, TWO, bearer, line
-from api.tests.conftest import ready, serving, statement, wait_until
+from api.tests.conftest import ready, rewrite, serving, statement, wait_until
 from streamflow.feast.registry.open import open_store
 
 CHURN, PROFILE = "210c99bb71d5f508", "3c0829dcc18ce4d1"
@@ -32,7 +33,7 @@ def noted() -> Noted:
 
 def hindered(**record: Any) -> list[str]:
     """The reasons in the log's lines that say that nothing was noted."""
-    return [one.reason for one in record["caplog"].records if "callers not noted" in one.message]
+    return [one.reason for one in record["caplog"].records if one.message == "callers not noted"]
 
 
 def test_each_key_is_noted_with_what_it_asks_for(copy: str, tmp_path: Path) -> None:
@@ -155,42 +156,121 @@ def test_an_error_of_the_database_is_no_error_of_requests(
     assert "callers_caller_check1" in reason
 
 
-def note(connection: psycopg.Connection, *callers: str, service: str = "churn_v1") -> None:
-    """Notes a request of each caller, as the function has it."""
+def note(
+    connection: psycopg.Connection,
+    *callers: str,
+    requests: int = 1,
+    age: float = 0,
+    service: str = "churn_v1",
+) -> int:
+    """Notes requests of each caller, as the function has it; returns how many it took."""
     many = len(callers)
-    connection.execute(
-        "SELECT ops.note_callers('streamflow', %s, %s, %s, %s)",
-        [[service] * many, [CHURN] * many, list(callers), [1] * many],
-    )
+    ((taken,),) = connection.execute(
+        "SELECT ops.note_callers('streamflow', %s, %s, %s, %s, %s)",
+        [[service] * many, [CHURN] * many, list(callers), [requests] * many, [age] * many],
+    ).fetchall()
+    return int(taken)
 
 
 def test_what_a_role_may_note_has_bounds(copy: str) -> None:
     with psycopg.connect(autocommit=True) as connection:
-        note(connection, "a", "a", "b")
-        note(connection, "a", service="nothing")
+        assert note(connection, "a", "a", "b") == 3
+        assert note(connection, "a", service="nothing") == 0
         assert noted() == {("churn_v1", CHURN, "a"): 2, ("churn_v1", CHURN, "b"): 1}
         with pytest.raises(psycopg.errors.CheckViolation):
             note(connection, "x" * 64)
-        note(connection, *(f"caller-{number}" for number in range(998)))
-        note(connection, "one-too-many", "a")
+        assert note(connection, *(f"caller-{number}" for number in range(1500)), "a") == 999
+        assert note(connection, "one-too-many", "a") == 1
         found = noted()
         assert len(found) == 1000
-        assert found["churn_v1", CHURN, "a"] == 3
-        connection.execute(
-            "SELECT ops.note_callers('streamflow', '{churn_v1}', %s, '{a}', '{-5}')", [[CHURN]]
-        )
-        connection.execute(
-            "SELECT ops.note_callers('streamflow', '{churn_v1}', %s, '{a,b}', '{}')", [[CHURN]]
-        )
-    assert noted() == found
+        assert found["churn_v1", CHURN, "a"] == 4
+        assert note(connection, "a", requests=-5) == 0
+        assert note(connection, "a", requests=2**62) == 10**9
+        shorter = "SELECT ops.note_callers('streamflow', '{churn_v1}', %s, '{a,b}', '{}', '{}')"
+        assert connection.execute(shorter, [[CHURN]]).fetchone() == (0,)
+        connection.execute("UPDATE ops.callers SET requests = 9e18 WHERE caller = 'a'")
+        assert note(connection, "a", requests=10**9) == 10**9  # and none of the others fails
+    assert noted()["churn_v1", CHURN, "a"] == 9 * 10**18
 
 
-def test_a_note_waits_for_no_request(copy: str) -> None:
-    """A lock on the table holds a note up, and nothing else."""
+def test_a_note_has_the_time_of_the_last_request_and_forgets_after_400_days(copy: str) -> None:
+    ages = "SELECT caller, round(extract(epoch FROM now() - last_at)), first_at = last_at"
+    with psycopg.connect() as connection:
+        note(connection, "a", age=3600)
+        note(connection, "b", age=60)
+        note(connection, "b", age=3600)  # of another process, which was away
+        note(connection, "c", age=-1e300)
+        note(connection, "old", age=401 * 86400)
+        found = connection.execute(f"{ages} FROM ops.callers ORDER BY 1").fetchall()
+        assert found[:3] == [("a", 3600, True), ("b", 60, True), ("c", 0, True)]
+        note(connection, "a")
+        assert "old" not in {row[0] for row in connection.execute(f"{ages} FROM ops.callers")}
+
+
+def test_requests_are_at_the_time_they_came_also_after_an_outage(copy: str) -> None:
+    statement("ALTER FUNCTION ops.note_callers RENAME TO another")
     with serving(note_callers_s=0.05) as client:
+        wait_until(lambda: ready(client))
+        assert client.get(USER).status_code == 200
+        time.sleep(2)
+        statement("ALTER FUNCTION ops.another RENAME TO note_callers")
+        wait_until(lambda: noted() == {("churn_v1", CHURN, ""): 1})
+    with psycopg.connect() as connection:
+        ((age,),) = connection.execute(
+            "SELECT extract(epoch FROM now() - last_at)::float8 FROM ops.callers"
+        ).fetchall()
+    assert age > 2
+
+
+def test_a_request_that_is_tried_again_is_counted_once(copy: str) -> None:
+    """Each catalog that comes while it is answered has it begin anew."""
+    with serving(note_callers_s=1000, cache_users=0) as client:
+        wait_until(lambda: ready(client))
+        for _ in range(10):
+            # Rows of a newer catalog than the one that is known: the request is tried again.
+            rewrite(lambda catalog: catalog)
+            assert client.get(USER).status_code == 200
+    assert noted() == {("churn_v1", CHURN, ""): 10}
+
+
+def test_a_lock_keeps_a_note_up_and_no_request(
+    copy: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("STREAMFLOW_POOL_SIZE", "2")  # one connection for all that is read
+    with serving(note_callers_s=0.05, cache_users=0) as client:
         wait_until(lambda: ready(client))
         with psycopg.connect() as connection:
             connection.execute("LOCK TABLE ops.callers")
-            answers = [client.get(USER) for _ in range(20)]
-            assert {one.status_code for one in answers} == {httpx.codes.OK}
-        wait_until(lambda: noted() == {("churn_v1", CHURN, ""): 20})
+            until = time.monotonic() + 2
+            asked = 0
+            while time.monotonic() < until:
+                assert client.get(USER).status_code == httpx.codes.OK
+                asked += 1
+            assert ["lock timeout" in one for one in hindered(caplog=caplog)] == [True]
+        wait_until(lambda: noted() == {("churn_v1", CHURN, ""): asked})
+    assert asked > 20
+
+
+def test_a_last_note_that_fails_says_what_is_lost(
+    copy: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with serving(note_callers_s=1000) as client:
+        wait_until(lambda: ready(client))
+        for _ in range(3):
+            assert client.get(USER).status_code == 200
+        statement("DROP FUNCTION ops.note_callers")
+    assert noted() == {}
+    (lost,) = [one.requests for one in caplog.records if "of the last requests" in one.message]
+    assert lost == 3
+
+
+def test_callers_beyond_those_that_are_told_apart_are_said(
+    copy: str, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("api.reading.counts.MOST", 1)
+    with serving(note_callers_s=1000) as client:
+        wait_until(lambda: ready(client))
+        assert client.get(USER).status_code == 200
+        assert client.get(USER, params={"service": "profile_v1"}).status_code == 200
+    assert noted() == {("churn_v1", CHURN, ""): 1}
+    assert hindered(caplog=caplog) == ["more callers than are told apart"]

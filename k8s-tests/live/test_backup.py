@@ -23,8 +23,10 @@ TRAINING_SET = "/training/churn_v1_2024-01-31.parquet"
 COUNTS = """
     SELECT format('SELECT %L, count(*) FROM %I.%I', nspname || '.' || relname, nspname, relname)
     FROM pg_class JOIN pg_namespace n ON n.oid = relnamespace
-    WHERE relkind = 'r' AND nspname IN ('source', 'registry', 'online', 'ops') ORDER BY 1 \\gexec
+    WHERE relkind = 'r' AND nspname IN ('source', 'registry', 'online', 'ops')
+      AND relname <> 'callers' ORDER BY 1 \\gexec
 """
+"""Of all tables but the one in which the API notes every minute who asked."""
 ASK = """
 import http.client, json, sys
 connection = http.client.HTTPConnection(sys.argv[1], timeout=10)
@@ -123,7 +125,8 @@ def test_a_backup_knows_the_rows_of_every_table(
     listed = sample_release.log("streamflow-backup-drill")
     assert f'"backup": "{backup}"' in listed
     rows = sample_release.summary("streamflow-backup-drill")["rows"]
-    assert rows["streamflow"] == sum(int(one.split("|")[1]) for one in before["rows"])
+    callers = rows["streamflow"] - sum(int(one.split("|")[1]) for one in before["rows"])
+    assert 0 <= callers < 5
     assert rows["prefect"] > 0
     assert len(before["answers"]) == 1000
     assert "nothing to do" in before["plan"]

@@ -280,6 +280,13 @@ def test_a_new_feature_is_added_and_rolled_back_without_a_failed_request(
     assert found["failed"] == {}
     assert found["wrong"] == []
     assert set(found["contracts"]) == {old, new}
+    until(lambda: asked_for(namespace), lambda asked: asked >= {old, new}, 90)
+
+
+def asked_for(namespace: Namespace) -> set[str]:
+    """The contracts that somebody asked for, as the pods of the API have noted it."""
+    listed = ("exec", "deploy/streamflow-feast", "--", "streamflow", "contracts", "--json")
+    return {one["contract"] for one in json.loads(namespace.kubectl(*listed)) if one["asked_by"]}
 
 
 def image_with_another_feature(namespace: Namespace) -> str:

@@ -75,7 +75,7 @@ def namespace(
     )
     request.session.stash[NAMESPACE] = found
     yield found
-    cluster.kubectl("delete", "namespace", found.name, "--wait=false")
+    remove(found)
 
 
 NAMESPACE = pytest.StashKey[Namespace]()
@@ -87,13 +87,30 @@ def sample_release(
 ) -> Iterator[Namespace]:
     """A namespace with a release that has a month of generated data and its training set.
 
-    The modules that share it run last, one after the other.
+    The modules that share it follow on each other, and it goes after the last of their tests.
     """
     found = make_namespace(cluster, images, "sample")
     request.session.stash[NAMESPACE] = found
     found.install(*SAMPLE)
     yield found
-    cluster.kubectl("delete", "namespace", found.name, "--wait=false")
+    remove(found)
+
+
+def remove(namespace: Namespace) -> None:
+    """Deletes a namespace, if it is there, and waits for nothing."""
+    options = ("--ignore-not-found", "--wait=false")
+    namespace.cluster.kubectl("delete", "namespace", namespace.name, *options)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Any:
+    """Removes the shared release after the last test that needs it, long before the session ends:
+    others want what it asks of the nodes."""
+    shared = (getattr(item, "funcargs", None) or {}).get("sample_release")
+    found = yield
+    if shared is not None and "sample_release" not in getattr(nextitem, "fixturenames", ()):
+        remove(shared)
+    return found
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
@@ -118,7 +135,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Puts the tests that share a release at the end, where it is in nobody's way."""
+    """Puts the tests that share a release together."""
     items.sort(key=lambda item: "sample_release" in getattr(item, "fixturenames", ()))
 
 

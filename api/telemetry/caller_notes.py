@@ -76,6 +76,9 @@ class CallerNotes(BackgroundTask):
         except Exception as error:  # whatever it is, the next note may do better
             log.exception("callers not noted")
             reason = repr(error)
+        except asyncio.CancelledError:  # at the end, which says what is lost
+            features.new_requests.add(counted)
+            raise
         if reason and reason != TOO_MANY:
             features.new_requests.add(counted)
         if reason and reason != self._reason:

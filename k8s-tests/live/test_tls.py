@@ -22,7 +22,7 @@ ALONE = [
     one
     for part in ("explorer", "feast", "prefect")
     for one in ("--set", f"{part}.enabled=false")
-]
+] + [one for part in ("api", "jobs") for one in ("--set", f"{part}.resources.requests.cpu=50m")]
 SECONDS_TO_TELL = 120
 
 

@@ -62,6 +62,8 @@ def test_a_service_has_its_contract_in_order_and_its_way(client):
     picture = found.one("svg", class_="lineage")
     assert "table subscriptions_profile_snapshots" in picture.text
     assert "file subscriptions.csv" in picture.text
+    ways = [one for one in picture.every("path") if one.attributes["class"] == "arrow"]
+    assert len(ways) == 4 * 3 + 1  # of each file to its table, view and service; to a training set
     linked = {one.attributes["href"] for one in picture.every("a")}
     assert {"/views/subs_profile_fv", "/runs?command=ingest"} <= linked
     (training,) = found.rows("The newest training sets")

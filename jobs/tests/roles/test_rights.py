@@ -147,6 +147,22 @@ def test_the_reader_notes_who_asks(used: Names) -> None:
     assert execute(noted, role=used.reader) == execute(noted, role=used.viewer) == [("", 1)]
 
 
+def test_a_reader_without_that_right_answers_and_says_what_is_lacking(
+    used: Names, caplog: pytest.LogCaptureFixture
+) -> None:
+    function = "FUNCTION ops.note_callers"
+    execute(f"REVOKE EXECUTE ON {function} FROM {used.reader}", role=used.owner)
+    try:
+        with acting(used.reader), serving(note_callers_s=0.05) as client:
+            wait_until(lambda: ready(client))
+            assert client.get("/features/0002-ORFBO").status_code == 200
+            wait_until(lambda: "callers not noted" in caplog.messages)
+    finally:
+        execute(f"GRANT EXECUTE ON {function} TO {used.reader}", role=used.owner)
+    (said,) = [one for one in caplog.records if one.message == "callers not noted"]
+    assert said.reason == "the role may not; see: streamflow db roles --help"
+
+
 def test_a_view_that_a_later_apply_adds_is_written_and_read_by_the_same_roles(used: Names) -> None:
     instant = datetime(2024, 1, 5, tzinfo=UTC)
     shop = Entity(name="shop", join_keys=["shop_id"], value_type=ValueType.STRING)

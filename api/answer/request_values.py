@@ -6,11 +6,25 @@ from typing import Any
 
 from api.answer.join_keys import FAULTS_SHOWN, shown, text_of, truth_value, whole_number
 from api.errors import InvalidRequest
+from api.plans.computed import Computed
 from streamflow.expressions.arithmetic import NoValue, single
 from streamflow.expressions.tree import BOOL, FLOAT32, FLOAT64, INSTANT, INT32, INT64, STRING
 from streamflow.expressions.values import taken
 
 Rows = list[tuple[Any, ...]]
+
+
+def given_to(computed: Computed | None, given: Mapping[str, Any], count: int, where: str) -> Rows:
+    """The values of a request for each row; [] where it has to give none, and gives none.
+
+    Args:
+        computed: the features that may take some.
+
+    Raises:
+        InvalidRequest: they are not those that the features take.
+    """
+    wanted = computed.request if computed else {}
+    return rows_of(wanted, given, count, where) if wanted or given else []
 
 
 def rows_of(wanted: Mapping[str, str], given: Mapping[str, Any], count: int, where: str) -> Rows:

@@ -25,6 +25,7 @@ from api.postgres.session import (
     deadline,
     store_unavailable,
 )
+from api.settings import ApiSettings
 from streamflow.errors import StoreUnavailable
 
 PROOF = """
@@ -256,3 +257,19 @@ class ReplicaPool(Pool):
             except Unproven as error:
                 refused = error.refusal
         raise refused
+
+
+def replicas_of(
+    settings: ApiSettings, opened: Callable[..., Awaitable[Session]]
+) -> Replicas | None:
+    """The replicas that features are read from; None where they are read from the primary."""
+    if not settings.read_host:
+        return None
+
+    async def connect_to(where: Elsewhere) -> Session:
+        return await opened(elsewhere=where)
+
+    primary = Primary(settings.max_lag_s)
+    return Replicas(
+        settings.read_hosts, settings.read_port, primary, connect_to, settings.deadline_s
+    )

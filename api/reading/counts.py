@@ -37,7 +37,7 @@ class RequestCounts:
         self._add(who, 1, time.time())
 
     def take(self) -> "RequestCounts":
-        """What was counted until now, which begins anew."""
+        """Return the counts until now, and begin anew."""
         taken = RequestCounts(self.counts, self.last)
         self.counts, self.last = {}, {}
         return taken

@@ -7,16 +7,15 @@ from functools import partial
 from typing import Any, TypeVar
 
 from api.answer import instants, join_keys
-from api.answer.request_values import rows_of
+from api.answer.request_values import given_to
 from api.answer.rows import answers_of, is_unknown
 from api.errors import Busy, NotReady, public_reason
 from api.plans.plan import Plan, Selection
 from api.plans.planning import service_of
-from api.postgres.connect import Elsewhere, connect
+from api.postgres.connect import connect
 from api.postgres.pool import Pool
-from api.postgres.positions import Primary
-from api.postgres.replica import ReplicaPool, Replicas
-from api.postgres.session import Rows, Session, deadline
+from api.postgres.replica import ReplicaPool, replicas_of
+from api.postgres.session import Rows, deadline
 from api.reading.availability import Availability
 from api.reading.batch import Reads, lag_of
 from api.reading.cache import Cache
@@ -200,7 +199,7 @@ class Features:
         plan = self._plans.find(catalog, selection, expected, asking)
         type_ = plan.only_key_type(self.settings.join_key)
         key = user_id if type_ == "text" else join_keys.from_text(user_id, type_, "path.user_id")
-        given = given_to(plan, inputs, 1, "query.input")
+        given = given_to(plan.computed, inputs, 1, "query.input")
         now = instants.now()
         entry, is_kept, seen = self.cache.get(plan, key, now), False, None
         if entry is None:
@@ -232,7 +231,7 @@ class Features:
         plan = self._plans.find(self.state.require_catalog(), selection, expected, asking)
         type_ = plan.only_key_type(self.settings.join_key)
         keys = join_keys.from_json(user_ids, type_, "body.user_ids")
-        given = given_to(plan, inputs, len(keys), "body.inputs")
+        given = given_to(plan.computed, inputs, len(keys), "body.inputs")
         distinct = list(dict.fromkeys(keys))
         with self._translated():
             rows, seen = await self.reads.many(plan, plan.arrays(distinct))
@@ -281,29 +280,3 @@ class Features:
         except (StoreUnavailable, SchemaMissing) as error:
             self.state.doubt()
             raise NotReady(public_reason(error)) from error
-
-
-def replicas_of(
-    settings: ApiSettings, opened: Callable[..., Awaitable[Session]]
-) -> Replicas | None:
-    """The replicas that features are read from; None where they are read from the primary."""
-    if not settings.read_host:
-        return None
-
-    async def connect_to(where: Elsewhere) -> Session:
-        return await opened(elsewhere=where)
-
-    primary = Primary(settings.max_lag_s)
-    return Replicas(
-        settings.read_hosts, settings.read_port, primary, connect_to, settings.deadline_s
-    )
-
-
-def given_to(plan: Plan, inputs: Inputs, count: int, where: str) -> list[tuple[Any, ...]]:
-    """The values of a request for each row; [] where the plan takes none, and none are given.
-
-    Raises:
-        InvalidRequest: they are not what the plan takes.
-    """
-    wanted = plan.computed.request if plan.computed else {}
-    return rows_of(wanted, inputs, count, where) if wanted or inputs else []

@@ -1,4 +1,4 @@
-"""Who asks for a feature service, and which API keys may."""
+"""The callers of a feature service, and the API keys that may ask for it."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -26,7 +26,7 @@ class Asker:
     name: str
     """Of its API key, or how it asks in words."""
     may: str
-    """What it may ask for, in words; empty where that is not known."""
+    """The services that it may ask for, in words; empty where they are not known."""
     asked: Sequence[Requests] = ()
     """By contract, the last first; empty where it never did."""
 
@@ -88,7 +88,7 @@ def joined(
 
 
 def allowed(keys: Sequence[Key], service: str) -> dict[str, str]:
-    """What each key may ask for that may ask for a service, in words."""
+    """The keys that may ask for a service, each with the services that it may ask for in words."""
     # Of one name there may be two, while a caller changes over.
     return {
         one.name: SOME if one.services else ALL

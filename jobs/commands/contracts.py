@@ -155,7 +155,7 @@ class Caller:
 
 
 def callers_of(connection: psycopg.Connection, project: str) -> dict[Key, list[Caller]] | None:
-    """Who asked, by contract, the last one first; None where an earlier version applied the
+    """The callers of each contract, the last one first; None where an earlier version applied the
     database, or the role may not know."""
     if connection.execute(ARE_KNOWN).fetchone() != (True,):
         return None

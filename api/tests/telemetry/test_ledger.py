@@ -16,9 +16,10 @@ LAST_READ = "streamflow_status_last_read_timestamp_seconds"
 
 
 def read_again(client: httpx.Client) -> None:
-    """Return when the ledger was read after this call."""
-    began = time.time()
-    wait_until(lambda: metric(client, LAST_READ) > began)
+    """Return when the ledger was read by a reading that began after this call."""
+    for _ in range(2):  # the first to end may have begun before
+        last = metric(client, LAST_READ)
+        wait_until(lambda last=last: metric(client, LAST_READ) > last)
 
 
 def value(query: str) -> Any:

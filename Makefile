@@ -124,6 +124,7 @@ lock: $(STAMP) ## Resolve requirements/*.txt anew from pyproject.toml
 	$(LOCK) pyproject.toml --extra api --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/api.txt
 	$(LOCK) pyproject.toml --extra explorer --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/explorer.txt
 	$(LOCK) pyproject.toml --extra jobs --excludes requirements/excludes.txt -c requirements/dev.txt -o requirements/jobs.txt
+	$(LOCK) -c requirements/dev.txt requirements/spark.in -o requirements/spark.txt
 	echo uv | $(LOCK) -c requirements/dev.txt - -o requirements/uv.txt
 	$(LOCK) -c requirements/dev.txt requirements/build.in -o requirements/build.txt
 

@@ -115,6 +115,12 @@ class StreamflowSettings(BaseSettings):
     lake_memory_mib: int = Field(1024, ge=128)
     """MiB of memory that DuckDB may take for a training set or a materialization from the lake;
     beyond that it goes on on disk."""
+    spark_connections: int = Field(0, ge=0)
+    """Connections to PostgreSQL that Spark's executors may have at once. From 1 on, what is
+    materialized from the lake goes by Spark, whatever `batch_engine` names, with the settings of
+    spark-defaults.conf in SPARK_CONF_DIR. The chart sets it with `jobs.spark.enabled`."""
+    spark_wait_s: int = Field(300, ge=1)
+    """Seconds that a run waits for the first executor before it fails."""
 
     @model_validator(mode="after")
     def beside_a_pooler(self) -> Self:

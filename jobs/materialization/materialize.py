@@ -8,6 +8,7 @@ leaves the values as they were, and a view that fails its own ones, while the ot
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -27,7 +28,7 @@ from streamflow.errors import ConfigurationError
 from streamflow.feast.registry.open import open_store, require_applied
 from streamflow.postgres.connect import connect, lock
 from streamflow.registry.plain import PlainView
-from streamflow.registry.stores import OwnStores, own_stores
+from streamflow.registry.stores import OwnStores, SparkSettings, own_stores
 from streamflow.registry.views import plain_views
 
 log = logging.getLogger(__name__)
@@ -126,20 +127,27 @@ def materialize_plain(
 
 
 def from_lake(stores: OwnStores, run: Run) -> Write:
-    """The function that writes views from the lake: by Spark where the repository names it."""
+    """The function that writes views from the lake: by Spark where that is asked for."""
     from streamflow.lake.join import lake
 
     source = lake(snapshots.load(settings.streamflow().feature_repo))
     url = without_secrets(settings.streamflow().lake_url)
     run.details["lake"] = {"url": url, "versions": source.versions}
-    if stores.spark is not None:
+    if spark := spark_settings(stores):
         from streamflow.spark.materialize import materialize as by_spark
 
         run.details["lake"]["engine"] = "spark"
-        return partial(by_spark, source, stores.spark)
+        return partial(by_spark, source, spark)
     from streamflow.lake.materialize import materialize as by_duckdb
 
     return partial(by_duckdb, source)
+
+
+def spark_settings(stores: OwnStores) -> SparkSettings | None:
+    """The settings of Spark where the repository names it, or this process is told to use it."""
+    if connections := settings.streamflow().spark_connections:
+        return replace(stores.spark or SparkSettings(), connections=connections)
+    return stores.spark
 
 
 def complete_window(

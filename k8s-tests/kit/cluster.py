@@ -77,16 +77,19 @@ class Images:
 
 
 def build() -> Images:
-    """Builds the images, tagged by their content, so that another content has another name."""
+    """Builds the images that every release needs."""
+    return Images(**{part: build_target(part) for part in ("api", "explorer", "jobs")})
+
+
+def build_target(target: str) -> str:
+    """Builds an image; gives its tag, which is of its content: another one has another name."""
     commit = run("git", "-C", ROOT, "describe", "--always", "--dirty=+", "--exclude=*").strip()
-    tags = {}
-    for part in ("api", "explorer", "jobs"):
-        command = ["docker", "build", "--quiet", "--file", str(ROOT / "images" / "Dockerfile")]
-        command += ["--target", part, "--build-arg", f"COMMIT={commit}", str(ROOT)]
-        image = run(*command, timeout=1800).strip()
-        tags[part] = f"kind-{image.removeprefix('sha256:')[:12]}"
-        run("docker", "tag", image, f"streamflow-{part}:{tags[part]}")
-    return Images(**tags)
+    command = ["docker", "build", "--quiet", "--file", str(ROOT / "images" / "Dockerfile")]
+    command += ["--target", target, "--build-arg", f"COMMIT={commit}", str(ROOT)]
+    image = run(*command, timeout=1800).strip()
+    tag = f"kind-{image.removeprefix('sha256:')[:12]}"
+    run("docker", "tag", image, f"streamflow-{target}:{tag}")
+    return tag
 
 
 @dataclass(frozen=True)

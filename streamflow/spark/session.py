@@ -4,8 +4,10 @@ Times are compared and handed over in the session's zone, which is UTC: in anoth
 without a zone would mean other instants, and nothing would say so.
 """
 
+import logging
 import os
 import sys
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
@@ -15,11 +17,14 @@ from pyspark import SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
 
+from streamflow import settings as environment
 from streamflow.errors import ConfigurationError, StreamflowError
 from streamflow.visible_text import without_secrets
 
 if TYPE_CHECKING:
     from streamflow.registry.stores import SparkSettings
+
+log = logging.getLogger(__name__)
 
 ZONE = "spark.sql.session.timeZone"
 SPECULATION = "spark.speculation"
@@ -54,9 +59,39 @@ def opened(settings: "SparkSettings") -> Iterator[SparkSession]:
         builder = SparkSession.builder.config(map={**DEFAULTS, **settings.conf, ZONE: "UTC"})
         session = builder.getOrCreate()
         try:
+            started = session.sparkContext.getConf()
+            require_no_speculation(started.get(SPECULATION) or "")
+            if session.sparkContext.master.startswith("k8s://"):
+                wait_for_executor(session.sparkContext)
             yield session
         finally:
             session.stop()
+
+
+def wait_for_executor(context: SparkContext) -> None:
+    """Returns when the first executor has come; Spark itself would wait without an end.
+
+    Raises:
+        StreamflowError: none came within STREAMFLOW_SPARK_WAIT_S seconds.
+    """
+    wait_s = environment.streamflow().spark_wait_s
+    give_up = time.monotonic() + wait_s
+    wanted = context.getConf().get("spark.executor.instances")
+    log.info("waiting for executors", extra={"wanted": wanted})
+    while not (count := executors(context)):
+        if time.monotonic() > give_up:
+            raise StreamflowError(
+                f"Spark: no executor came within {wait_s} s; why is in its warnings above, where"
+                " Kubernetes refused their pods, or in what kubectl describe pods"
+                " --selector spark-role=executor says, where no node takes them"
+            )
+        time.sleep(0.2)
+    log.info("executors are there", extra={"count": count, "wanted": wanted})
+
+
+def executors(context: SparkContext) -> int:
+    """How many executors there are, without the driver."""
+    return int(context._jsc.sc().getExecutorMemoryStatus().size()) - 1
 
 
 def require_settings(conf: Mapping[str, str]) -> None:

@@ -1,12 +1,15 @@
 {{/* What the pods of all parts have in common, in the order in which a pod's fields follow. */}}
 
 {{/*
-Labels and annotations of a part's pods. Call with root, part and optionally annotations (a dict).
+Labels and annotations of a part's pods. Call with root, part and optionally annotations (a dict) and labels (text).
 */}}
 {{- define "streamflow.pod.metadata" -}}
 {{- $part := index .root.Values .part -}}
 labels:
   {{- include "streamflow.selectorLabels" . | nindent 2 }}
+  {{- with .labels }}
+  {{- . | nindent 2 }}
+  {{- end }}
   {{- with include "streamflow.texts" $part.podLabels }}
   {{- . | nindent 2 }}
   {{- end }}
@@ -18,12 +21,13 @@ annotations:
 
 {{/*
 Who a part's pods are and where they may run. Call with root, part and optionally beside (a term of
-pod affinity, which holds besides the part's own).
+pod affinity, which holds besides the part's own) and account (a ServiceAccount whose token is mounted, instead of the
+part's).
 */}}
 {{- define "streamflow.pod.spec" -}}
 {{- $part := index .root.Values .part -}}
-serviceAccountName: {{ include "streamflow.serviceAccount" . | quote }}
-automountServiceAccountToken: false
+serviceAccountName: {{ .account | default (include "streamflow.serviceAccount" .) | quote }}
+automountServiceAccountToken: {{ not (empty .account) }}
 # The variables of a Service called streamflow-api would begin like the settings of the API.
 enableServiceLinks: false
 {{- with .root.Values.image.pullSecrets }}

@@ -44,6 +44,7 @@ spec:
 {{- with .end }}{{ $args = concat $args (list "--end" .) }}{{ end }}
 {{- range .views }}{{ $args = concat $args (list "--view" .) }}{{ end }}
 {{- if .force }}{{ $args = append $args "--force" }}{{ end }}
+{{- if eq (.from | default "") "lake" }}{{ $args = concat $args (list "--from" "lake") }}{{ end }}
 {{- $args = concat $args (include "streamflow.job.revision" . | fromYamlArray) }}
 {{- append $args "--once" | toYaml -}}
 {{- end }}

@@ -20,7 +20,9 @@ Variables of a container that writes or reads the lake: its URL, and the memory 
 leaves beside Python's. Call as streamflow.job.values; empty where there is no lake, or none for this kind.
 */}}
 {{- define "streamflow.lake.env" -}}
-{{- with and (has (.kind | default "") (list "ingest" "trainingSet")) .root.Values.jobs.lake.url -}}
+{{- $kinds := list "ingest" "trainingSet" -}}
+{{- if include "streamflow.materialize.fromLake" .root }}{{ $kinds = append $kinds "materialize" }}{{ end -}}
+{{- with and (has (.kind | default "") $kinds) .root.Values.jobs.lake.url -}}
 - name: STREAMFLOW_LAKE_URL
   value: {{ include "streamflow.literal" . | quote }}
 {{- $limit := dig "limits" "memory" "" (include "streamflow.job.resources" $ | fromYaml) -}}
@@ -83,14 +85,15 @@ no kind, none. Call with root and optionally kind (a key of `jobs`).
 {{/*
 A container of a Job. Call with root, name, args, role (see streamflow.postgres.env), and optionally
 kind (see streamflow.job.values), image and command (instead of the jobs image and what it runs),
-resources, env (text), envFrom and mounts (lists), and untracked (true: about the database itself, it
-reads no definitions).
+resources, env (text), envFrom and mounts (lists), untracked (true: about the database itself, it
+reads no definitions) and spark (true: it is a driver of Spark, where that is on).
 */}}
 {{- define "streamflow.job.container" -}}
 {{- $jobs := .root.Values.jobs -}}
 {{- $jobsPart := dict "root" .root "part" "jobs" "reads" (not .untracked) -}}
+{{- $spark := include "streamflow.job.spark" . -}}
 name: {{ .name }}
-image: {{ .image | default (include "streamflow.jobs.image" .root) | quote }}
+image: {{ .image | default (include (empty $spark | ternary "streamflow.jobs.image" "streamflow.spark.image") .root) | quote }}
 imagePullPolicy: {{ .root.Values.image.pullPolicy }}
 {{- with .command }}
 command:
@@ -104,7 +107,7 @@ args:
   {{- end }}
   {{- toYaml $args | nindent 2 }}
 env:
-  {{- $own := list (include "streamflow.jobs.waitingEnv" .) (include "streamflow.job.logEnv" .) (include "streamflow.lake.env" .) (.env | default "") | join "\n" }}
+  {{- $own := list (include "streamflow.jobs.waitingEnv" .) (include "streamflow.job.logEnv" .) (include "streamflow.lake.env" .) (empty $spark | ternary "" (include "streamflow.spark.env" .root)) (.env | default "") | join "\n" }}
   {{- include "streamflow.env" (merge (dict "own" $own) $jobsPart) | nindent 2 }}
 {{- $ofLake := ternary $jobs.lake.envFrom list (ne (include "streamflow.lake.env" .) "") }}
 {{- with concat (.envFrom | default list) ($ofLake | default list) ($jobs.extraEnvFrom | default list) }}
@@ -116,7 +119,14 @@ resources:
 securityContext:
   {{- include "streamflow.container.security" $jobsPart | nindent 2 }}
 volumeMounts:
-  {{- include "streamflow.mounts" (merge (dict "own" .mounts) $jobsPart) | nindent 2 }}
+  {{- $mounts := .mounts | default list }}
+  {{- if $spark }}{{ $mounts = concat $mounts (include "streamflow.spark.mounts" .root | fromYamlArray) }}{{ end }}
+  {{- include "streamflow.mounts" (merge (dict "own" $mounts) $jobsPart) | nindent 2 }}
+{{- end }}
+
+{{/* "true" for a driver of Spark, else empty. Call as streamflow.job.container. */}}
+{{- define "streamflow.job.spark" -}}
+{{- if .spark }}{{ include "streamflow.spark.on" .root }}{{ end -}}
 {{- end }}
 
 {{/*
@@ -129,6 +139,7 @@ that applies, since everything waits for it: it is tracked where Prefect answers
 {{- $root := .root -}}
 {{- $jobs := .root.Values.jobs -}}
 {{- $jobsPart := dict "root" $root "part" "jobs" "reads" (not .untracked) -}}
+{{- $spark := include "streamflow.job.spark" . -}}
 backoffLimit: {{ $jobs.backoffLimit | int }}
 activeDeadlineSeconds: {{ include "streamflow.job.deadline" . }}
 podFailurePolicy:
@@ -146,10 +157,16 @@ podFailurePolicy:
 template:
   metadata:
     {{- $annotations := merge (dict "kubectl.kubernetes.io/default-container" (.shows | default .name)) (.annotations | default dict) }}
-    {{- include "streamflow.pod.metadata" (merge (dict "annotations" $annotations) $jobsPart) | nindent 4 }}
+    {{- $labels := "" }}
+    {{- if $spark }}
+    {{- $annotations = merge (dict "checksum/spark" (include "streamflow.spark.files" $root | sha256sum)) $annotations }}
+    {{- $labels = include "streamflow.spark.driverLabel" $root }}
+    {{- end }}
+    {{- include "streamflow.pod.metadata" (merge (dict "annotations" $annotations "labels" $labels) $jobsPart) | nindent 4 }}
   spec:
     restartPolicy: Never
-    {{- include "streamflow.pod.spec" (merge (dict "beside" .beside) $jobsPart) | nindent 4 }}
+    {{- $account := empty $spark | ternary "" (include "streamflow.spark.name" $root) }}
+    {{- include "streamflow.pod.spec" (merge (dict "beside" .beside "account" $account) $jobsPart) | nindent 4 }}
     {{- $prefect := and (not (or .untracked .applies)) (include "streamflow.prefect.url" $root) (gt (int $root.Values.prefect.waitSeconds) 0) }}
     {{- $first := include "streamflow.containers.first" $jobsPart }}
     {{- $definitions := "" }}
@@ -189,7 +206,9 @@ template:
       -
         {{- include "streamflow.job.container" . | nindent 8 }}
     volumes:
-      {{- include "streamflow.volumes" (merge (dict "own" .volumes) $jobsPart) | nindent 6 }}
+      {{- $volumes := .volumes | default list }}
+      {{- if $spark }}{{ $volumes = concat $volumes (include "streamflow.spark.volumes" $root | fromYamlArray) }}{{ end }}
+      {{- include "streamflow.volumes" (merge (dict "own" $volumes) $jobsPart) | nindent 6 }}
 {{- end }}
 
 {{/*

@@ -164,7 +164,7 @@ pod more during a rollout. Prefect: 5 and 10 more under load. A Job: six at
 most, however long its list is; months, backfills and training sets have one each, and there are `apply`,
 two materializations and an audit. Who serves flows: one run at a time, and one that keeps others from
 serving them, for each of two roles. A backup: two, what creates the roles: one.
-`feast`: its UI and a person's command. The explorer: its pool in each pod, and in one more during a rollout. Three of a server are a superuser's, which the roles are not.
+Spark: one for each task. `feast`: its UI and a person's command. The explorer: its pool in each pod, and in one more during a rollout. Three of a server are a superuser's, which the roles are not.
 */}}
 {{- define "streamflow.postgres.connections" -}}
 {{- $api := .Values.api -}}
@@ -184,6 +184,7 @@ serving them, for each of two roles. A backup: two, what creates the roles: one.
 {{- if .Values.jobs.audit.enabled }}{{ $needed = add $needed 6 }}{{ end -}}
 {{- if .Values.feast.enabled }}{{ $needed = add $needed 8 }}{{ end -}}
 {{- with .Values.explorer }}{{ if .enabled }}{{ $needed = add1 .replicaCount | mul .poolSize | add $needed }}{{ end }}{{ end -}}
+{{- if include "streamflow.spark.on" . }}{{ $needed = add $needed (include "streamflow.spark.tasks" .) }}{{ end -}}
 {{- if include "streamflow.roles.created" . }}{{ $needed = add $needed 1 }}{{ end -}}
 {{- if include "streamflow.roles.on" . }}{{ $needed = add $needed 3 }}{{ end -}}
 {{- $needed -}}

@@ -5,6 +5,7 @@ So values, ledger and Feast's intervals change together, or not at all; a run th
 tables, and the next one drops them.
 """
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -33,6 +34,8 @@ from streamflow.spark.staging import Staging, Written
 from streamflow.spark.write import Target
 
 Some = TypeVar("Some", bound=Planned)
+
+log = logging.getLogger(__name__)
 
 
 def materialize(
@@ -126,6 +129,8 @@ def stage(
                 continue
             assert one.source is not None  # noqa: S101  # by `plan`
             source = replace(one.source, counted=counted)
+            about = {"view": one.view, "rows": sum(written.values()), "tasks": len(written)}
+            log.info("rows staged", extra=about)
             staged.planned.append(replace(one, source=source))
             staged.written[one.view] = written
     return staged

@@ -6,6 +6,7 @@ without a zone would mean other instants, and nothing would say so.
 
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
@@ -35,6 +36,8 @@ DEFAULTS = {
 }
 """Settings of a session of ours, unless feature_store.yaml says otherwise."""
 TRACEBACK = "Traceback (most recent call last):"
+IN_JAVA = re.compile(r"(?:Caused by)?: (?:\w+\.)*(.+)")
+"""A line of Java's trace that tells an error, or what that was caused by; without its package."""
 
 
 @contextmanager
@@ -152,10 +155,11 @@ def explained() -> Iterator[None]:
 
 
 def explanation(error: Exception) -> StreamflowError:
-    """An error of Spark in one line: that of Python on an executor where it has one."""
+    """An error of Spark in one line: Python's on an executor, else the first cause in Java."""
     text = str(error)
     lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
-    said = lines[0]
+    causes = [found[1] for line in lines if (found := IN_JAVA.match(line))]
+    said = causes[-1] if causes else lines[0]
     if TRACEBACK in text:
         after = text.split(TRACEBACK)[-1].splitlines()[1:]
         said = next((line for line in after if line[:1].strip()), said)

@@ -37,6 +37,20 @@ def staging_tables() -> list[str]:
     return [name for (name,) in execute(query)]
 
 
+def test_a_process_may_be_told_to_go_by_spark(
+    loaded: Path, executors: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As the chart does, whatever `batch_engine` the definitions name."""
+    at_executors(executors)
+    words = ("materialize", "--from", "lake", "--view", "usage_agg_30d_fv")
+    monkeypatch.setenv("STREAMFLOW_SPARK_CONNECTIONS", "2")
+    (line,) = lines(streamflow(*words))
+    assert (line["lake"]["engine"], line["rows"]["written"]) == ("spark", 50)
+    monkeypatch.setenv("STREAMFLOW_SPARK_CONNECTIONS", "0")
+    (line,) = lines(streamflow(*words))
+    assert ("engine" in line["lake"], line["rows"]["written"]) == (False, 0)
+
+
 def test_every_value_is_the_same_in_its_bits(
     spark: Path, place: Place, database_of: str, executors: dict[str, str]
 ) -> None:

@@ -69,6 +69,9 @@ spark.kubernetes.executor.podTemplateFile: /etc/streamflow/spark/executor.yaml
 spark.kubernetes.executor.podTemplateContainerName: executor
 # What it would have is in the template: the driver needs no right to make ConfigMaps.
 spark.kubernetes.executor.disableConfigMap: "true"
+# Nor to delete Services and claims, of which an application in client mode has none.
+spark.kubernetes.driver.service.deleteOnTermination: "false"
+spark.kubernetes.driver.ownPersistentVolumeClaim: "false"
 spark.kubernetes.executor.request.cores: {{ include "streamflow.text" $spark.cpu | quote }}
 spark.executor.instances: {{ $spark.executors | int | quote }}
 spark.executor.cores: {{ $spark.cores | int | quote }}

@@ -1,0 +1,75 @@
+"""A session on Kubernetes waits for its first executor, and no longer than it is told."""
+
+import logging
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from streamflow.errors import StreamflowError
+from streamflow.spark import session
+
+
+class Context:
+    """A context of Spark whose executors come one at each look."""
+
+    def __init__(self, counts: list[int]) -> None:
+        self.counts = counts
+        status = SimpleNamespace(size=lambda: 1 + counts.pop(0))  # the driver is one of them
+        scala = SimpleNamespace(getExecutorMemoryStatus=lambda: status)
+        self._jsc = SimpleNamespace(sc=lambda: scala)
+
+    def getConf(self) -> dict[str, str]:  # noqa: N802  # Spark's name
+        return {"spark.executor.instances": "2"}
+
+
+def test_the_first_executor_is_enough(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    context: Any = Context([0, 0, 1])
+    session.wait_for_executor(context)
+    assert context.counts == []
+    assert [record.message for record in caplog.records] == [
+        "waiting for executors",
+        "executors are there",
+    ]
+
+
+def test_without_one_it_says_where_the_reason_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("STREAMFLOW_SPARK_WAIT_S", "1")
+    context: Any = Context([0] * 100)
+    with pytest.raises(StreamflowError, match="no executor came within 1 s") as refused:
+        session.wait_for_executor(context)
+    assert "spark-role=executor" in str(refused.value)
+
+
+IN_JAVA = """An error occurred while calling None.org.apache.spark.api.java.JavaSparkContext.
+: org.apache.spark.SparkException: External scheduler cannot be instantiated
+\tat org.apache.spark.SparkContext$.createTaskScheduler(SparkContext.scala:3204)
+Caused by: io.fabric8.kubernetes.client.KubernetesClientException: Operation: [get] failed.
+\tat io.fabric8.kubernetes.client.KubernetesClientException.launderThrowable(Kube.java:159)
+Caused by: io.fabric8.kubernetes.client.KubernetesClientException: pods "a" is forbidden: no right
+\t... 1 more
+"""
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        (IN_JAVA, 'Spark: KubernetesClientException: pods "a" is forbidden: no right'),
+        (
+            "An error occurred while calling o1.x.\n: java.net.UnknownHostException: db: no name\n\tat",
+            "Spark: UnknownHostException: db: no name",
+        ),
+        (
+            "Job aborted. Traceback (most recent call last):\n  File a\nRuntimeError: no room\n\n"
+            "\tat org.apache.spark\nCaused by: org.apache.spark.api.python.PythonException: x",
+            "Spark: RuntimeError: no room",
+        ),
+        (
+            "[PATH_NOT_FOUND] Path does not exist: a",
+            "Spark: [PATH_NOT_FOUND] Path does not exist: a",
+        ),
+    ],
+)
+def test_an_error_is_told_by_its_first_cause(text: str, said: str) -> None:
+    assert str(session.explanation(Exception(text))) == said

@@ -57,7 +57,7 @@ Caused by: io.fabric8.kubernetes.client.KubernetesClientException: pods "a" is f
     [
         (IN_JAVA, 'Spark: KubernetesClientException: pods "a" is forbidden: no right'),
         (
-            "An error occurred while calling o1.x.\n: java.net.UnknownHostException: db: no name\n\tat",
+            "An error occurred while calling o1.x.\n: java.net.UnknownHostException: db: no name\n",
             "Spark: UnknownHostException: db: no name",
         ),
         (

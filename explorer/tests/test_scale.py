@@ -1,6 +1,5 @@
 """Pages of a large project: a thousand features in a hundred views, and three years of months."""
 
-import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -14,8 +13,8 @@ from streamflow.catalog.model import READ, parse
 from streamflow.registry.messages import CLASSES
 
 VIEWS, FEATURES, MONTHS = 100, 10, 36
-SLOWEST_S = 0.2
-"""Of the fastest of some tries: the machine may be busy with other tests."""
+MOST_QUERIES = 30
+"""Of a page, however many views there are; what they take is in docs/explorer.md."""
 
 
 @pytest.fixture(scope="module")
@@ -122,14 +121,17 @@ def client_of_large(large: str) -> Iterator[httpx.Client]:
         "/runs",
     ],
 )
-def test_no_page_is_slow(client_of_large, path):
+def test_a_page_takes_few_queries(client_of_large, path, monkeypatch):
+    queries = []
+    execute = psycopg.Cursor.execute
+
+    def counted(cursor, query, *given, **named):
+        queries.append(query)
+        return execute(cursor, query, *given, **named)
+
+    monkeypatch.setattr(psycopg.Cursor, "execute", counted)
     page(client_of_large, path)
-    took = []
-    for _ in range(5):
-        began = time.perf_counter()
-        assert client_of_large.get(path).status_code == 200
-        took.append(time.perf_counter() - began)
-    assert min(took) < SLOWEST_S
+    assert 0 < len(queries) < MOST_QUERIES
 
 
 def test_all_of_them_are_there(client_of_large):

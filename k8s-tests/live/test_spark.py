@@ -197,7 +197,7 @@ def test_a_driver_that_is_killed_takes_its_executors_with_it_and_is_tried_again(
 @pytest.mark.parametrize(
     ("verbs", "told"),
     [
-        (["get", "list", "watch"], f"no executor came within {WAIT_S} s"),
+        (["get", "list", "watch"], "no executor came"),
         (["create"], 'is forbidden: User "system:serviceaccount:'),
     ],
     ids=["no pod can be made", "its own pod is not seen"],

@@ -40,6 +40,14 @@ IN_JAVA = re.compile(r"(?:Caused by)?: (?:\w+\.)*(.+)")
 """A line of Java's trace that tells an error, or what that was caused by; without its package."""
 
 
+NO_EXECUTOR = (
+    "Spark: no executor came{}; why is in its warnings above, where Kubernetes refused their pods,"
+    " or in what kubectl describe pods --selector spark-role=executor says, where no node takes them"
+)
+GIVEN_UP = "Spark context stopped while waiting for backend"
+"""Spark's own words when too many executors' pods could not be made, or ended at once."""
+
+
 @contextmanager
 def opened(settings: "SparkSettings") -> Iterator[SparkSession]:
     """Yields a session in UTC with the settings of feature_store.yaml.
@@ -83,11 +91,7 @@ def wait_for_executor(context: SparkContext) -> None:
     log.info("waiting for executors", extra={"wanted": wanted})
     while not (count := executors(context)):
         if time.monotonic() > give_up:
-            raise StreamflowError(
-                f"Spark: no executor came within {wait_s} s; why is in its warnings above, where"
-                " Kubernetes refused their pods, or in what kubectl describe pods"
-                " --selector spark-role=executor says, where no node takes them"
-            )
+            raise StreamflowError(NO_EXECUTOR.format(f" within {wait_s} s"))
         time.sleep(0.2)
     log.info("executors are there", extra={"count": count, "wanted": wanted})
 
@@ -157,6 +161,8 @@ def explained() -> Iterator[None]:
 def explanation(error: Exception) -> StreamflowError:
     """An error of Spark in one line: Python's on an executor, else the first cause in Java."""
     text = str(error)
+    if GIVEN_UP in text:
+        return StreamflowError(NO_EXECUTOR.format(""))
     lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
     causes = [found[1] for line in lines if (found := IN_JAVA.match(line))]
     said = causes[-1] if causes else lines[0]

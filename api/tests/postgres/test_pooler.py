@@ -38,7 +38,8 @@ def client(
         monkeypatch.setenv(name, value)
     if request.param == "not named":
         monkeypatch.delenv("STREAMFLOW_POOLER")
-    with serving(note_callers_s=0.2) as client:
+    # A busy machine may take longer for a hundred at once than callers are to wait.
+    with serving(note_callers_s=0.2, deadline_s=60) as client:
         wait_until(lambda: ready(client) and (metric(client, LISTENING) == 1) is keeps)
         yield client, keeps
 

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -82,7 +83,15 @@ def own_server(folder: Path, source: dict[str, str], *making: str) -> Iterator[S
         )
 
     with TemporaryDirectory() as sockets, rights(data, Path(sockets), handle.system_user):
-        run(*making)
+        # A tablespace of another test cannot be copied to where it is, and goes with its test.
+        give_up = time.monotonic() + 120
+        while True:
+            try:
+                run(*making)
+                break
+            except subprocess.CalledProcessError:
+                assert time.monotonic() < give_up, making
+                time.sleep(1)
         for copied in data.glob(".s.PGSQL.*"):
             copied.unlink()
         where = f"-c listen_addresses= -c unix_socket_directories={sockets}"

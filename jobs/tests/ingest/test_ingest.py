@@ -508,10 +508,14 @@ def wait_until(observer: psycopg.Connection, query: str) -> int:
     raise AssertionError(f"nothing in 30 s: {query}")
 
 
-HANGS = """
+HERE = "database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+"""Of this database: others of the server have the same tables under the same numbers."""
+HANGS = f"""
     SELECT pid FROM pg_locks WHERE NOT granted
-    AND relation = 'source.labels_snapshots'::regclass"""
-WAITS = "SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    AND relation = 'source.labels_snapshots'::regclass AND {HERE}"""
+WAITS = f"""
+    SELECT pid FROM pg_locks WHERE NOT granted
+    AND locktype = 'advisory' AND {HERE}"""
 
 
 def in_background(folder: Path, as_of: date) -> "Future[Run]":
@@ -535,7 +539,10 @@ def test_killed_halfway_leaves_nothing_and_the_next_run_succeeds(database, janua
         assert recent(1)[0]["outcome"] == "running"
         process.send_signal(signal.SIGKILL)
         assert process.wait() == -signal.SIGKILL
-        wait_until(observer, "SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_locks WHERE objsubid = 2)")
+        wait_until(
+            observer,
+            f"SELECT 1 WHERE NOT EXISTS (SELECT FROM pg_locks WHERE objsubid = 2 AND {HERE})",
+        )
         killed = recent(1)[0]
     assert contents() == before
     assert (killed["outcome"], killed["written"]) == ("killed", 0)

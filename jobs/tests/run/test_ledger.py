@@ -187,7 +187,10 @@ def test_two_runs_do_not_tidy_at_once(database: str) -> None:
 def test_nobody_sees_a_run_before_its_lock(database: str) -> None:
     """A run without a lock would count as killed."""
     execute("INSERT INTO ops.runs (command, parameters, versions) VALUES ('audit', '{}', '{}')")
-    waits = "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+    waits = (
+        "SELECT FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+        " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+    )
     ended: list[Any] = []
 
     def run() -> None:

@@ -53,12 +53,15 @@ ITEMS: dict[str, Any] = {
     "hosts": "witness.example.com",
     "to": {"podSelector": {"matchLabels": {"app": "witness"}}},
     "keys": "witness.py",
+    "ports": 7443,
     "months": {"asOf": "2024-04-30", "source": "url", "url": "s3://witness"},
 }
 """Items to add to a list of that name to see if it is used; {"name": "witness"} for others."""
 
 OTHER: dict[str, Any] = {
     "activeDeadlineSeconds": 7201,
+    "jobs.materialize.from": "lake",
+    "memory": "3Gi",
     "ratio": 0.5,
     "schedule": "@weekly",
     "repository": "https://witness.example.com/shop.git",
@@ -66,7 +69,7 @@ OTHER: dict[str, Any] = {
     "size": "7Gi",
     "timeZone": "Asia/Tokyo",
 }
-"""Another value of a key whose values are compared or computed with."""
+"""Another value of a key, or at a path, whose values are compared or computed with."""
 
 WITHOUT_SESSIONS = {
     "prefect.enabled": False,
@@ -102,6 +105,13 @@ SHOP_GIT: dict[str, Any] = {
 }
 """The same in an image, and in git."""
 
+FROM_LAKE = {"jobs.lake.url": "file:///lake", "jobs.materialize.from": "lake"}
+SPARK = {**FROM_LAKE, "jobs.spark.enabled": True}
+SPARK_VALUES = [
+    *("image.repository", "image.tag", "image.digest", "executors", "cores", "cpu", "memory"),
+    *("waitSeconds", "conf", "serviceAccount.annotations"),
+]
+
 NEEDS: dict[str, dict[str, Any]] = {
     "definitions.files": OWN,
     "definitions.existingConfigMap": EXISTING,
@@ -128,6 +138,11 @@ NEEDS: dict[str, dict[str, Any]] = {
     "postgres.external.ca.key": {"postgres.external.ca.secret": "ca"},
     "networkPolicy.postgres.cidr": EXTERNAL,
     "jobs.lake.envFrom": {"jobs.lake.url": "file:///lake"},
+    "jobs.materialize.from": {"jobs.lake.url": "file:///lake"},
+    "jobs.spark.enabled": FROM_LAKE,
+    **{f"jobs.spark.{key}": SPARK for key in SPARK_VALUES},
+    "networkPolicy.kubernetes.ports": SPARK,
+    "networkPolicy.kubernetes.to": SPARK,
     "api.postgres.readHost": EXTERNAL,
     "api.postgres.readHostKey": EXTERNAL,
     **{
@@ -171,8 +186,8 @@ def at(path: str) -> Any:
 def changed(path: str, value: Any) -> Any:
     """Another value of the same kind."""
     key = path.split(".")[-1]
-    if key in OTHER:
-        return OTHER[key]
+    if (other := OTHER.get(path, OTHER.get(key))) is not None:
+        return other
     if isinstance(value, bool):
         return not value
     if isinstance(value, int | float):

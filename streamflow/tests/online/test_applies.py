@@ -54,6 +54,7 @@ def waits_for_a_lock() -> bool:
         row = connection.execute(
             "SELECT count(*) FROM pg_locks l JOIN pg_class c ON c.oid = l.relation"
             " WHERE NOT l.granted AND c.relname = 'shop:user_id'"
+            " AND database = (SELECT oid FROM pg_database WHERE datname = current_database())"
         ).fetchone()
     return row is not None and row[0] > 0
 

@@ -69,6 +69,11 @@ Caused by: io.fabric8.kubernetes.client.KubernetesClientException: pods "a" is f
             "[PATH_NOT_FOUND] Path does not exist: a",
             "Spark: [PATH_NOT_FOUND] Path does not exist: a",
         ),
+        (
+            "An error occurred.\n: java.lang.IllegalStateException: Spark context stopped while"
+            " waiting for backend\n\tat",
+            session.NO_EXECUTOR.format(""),
+        ),
     ],
 )
 def test_an_error_is_told_by_its_first_cause(text: str, said: str) -> None:

@@ -42,7 +42,8 @@ IN_JAVA = re.compile(r"(?:Caused by)?: (?:\w+\.)*(.+)")
 
 NO_EXECUTOR = (
     "Spark: no executor came{}; why is in its warnings above, where Kubernetes refused their pods,"
-    " or in what kubectl describe pods --selector spark-role=executor says, where no node takes them"
+    " or in what kubectl describe pods --selector spark-role=executor says, where no node takes"
+    " them"
 )
 GIVEN_UP = "Spark context stopped while waiting for backend"
 """Spark's own words when too many executors' pods could not be made, or ended at once."""

@@ -52,6 +52,15 @@ FULL: dict[str, Any] = {
 """Values that make something of everything, none of it generated."""
 GIVEN = {"postgres.auth.existingSecret": "known", **ROLES}
 """Existing Secrets for all passwords, without which nothing is rendered outside of a cluster."""
+LAKE: dict[str, Any] = {
+    "jobs.lake.url": "s3://bucket/lake",
+    "jobs.lake.envFrom": [{"secretRef": {"name": "lake"}}],
+    "jobs.materialize.from": "lake",
+    "jobs.materialize.backfills": [{"end": "2024-02-29"}, {"end": "2024-03-31", "from": "lake"}],
+    "networkPolicy.jobs.egress": [{"ports": [{"port": 443}]}],
+}
+"""Values by which Jobs materialize from the lake, and those by which they do so by Spark."""
+SPARK: dict[str, Any] = {**LAKE, "jobs.spark.enabled": True}
 EXTERNAL: dict[str, Any] = {
     "postgres.external.enabled": True,
     "postgres.external.host": "db.example.com",
@@ -171,9 +180,14 @@ def job_names(manifests: list[Manifest]) -> set[str]:
 
 
 def pods(manifests: list[Manifest]) -> dict[str, Manifest]:
-    """By KIND/NAME: metadata and spec of every pod that these manifests lead to."""
+    """By KIND/NAME: metadata and spec of every pod that these manifests lead to.
+
+    Also of those that a driver of Spark makes from the template in a ConfigMap.
+    """
     found = {}
     for one in manifests:
+        if template := one.get("data", {}).get("executor.yaml"):
+            found[f"Executor/{one['metadata']['name']}"] = yaml.load(template, Loader)
         spec = one.get("spec", {})
         pod = {"Pod": one, "CronJob": spec.get("jobTemplate", {}).get("spec", {}).get("template")}
         if template := pod.get(one["kind"], spec.get("template")):

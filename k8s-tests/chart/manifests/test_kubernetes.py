@@ -6,11 +6,22 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from kit.render import EXAMPLES, EXTERNAL, FULL, Manifest, named, parsed, pods, render, template
+from kit.render import (
+    EXAMPLES,
+    EXTERNAL,
+    FULL,
+    SPARK,
+    Manifest,
+    named,
+    parsed,
+    pods,
+    render,
+    template,
+)
 from kit.rules.kubernetes_rules import faults, versions
 
 VERSIONS = versions()
-CASES = [*EXAMPLES, {}, FULL, {**FULL, **EXTERNAL}]
+CASES = [*EXAMPLES, {}, FULL, {**FULL, **EXTERNAL}, SPARK]
 
 
 def named_case(case: Path | dict[str, Any]) -> str:

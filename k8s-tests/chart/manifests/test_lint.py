@@ -15,6 +15,7 @@ from kit.render import (
     EXTERNAL,
     FULL,
     GIVEN,
+    SPARK,
     Manifest,
     named,
     parsed,
@@ -28,6 +29,7 @@ CASES: dict[str, Path | dict[str, Any]] = {
     "default": {},
     "full": FULL,
     "external": {**FULL, **EXTERNAL},
+    "spark": SPARK,
     **{path.stem: path for path in EXAMPLES},
 }
 # What kube-score may complain about, by check: in which objects and why.
@@ -55,6 +57,10 @@ EXEMPT = {
     "deployment-strategy": (
         "Deployment/streamflow-(feast|flows|prefect)",
         "Recreate: one at a time, for its volume (feast), its queues (prefect), its runs (flows).",
+    ),
+    "networkpolicy-targets-pod": (
+        "NetworkPolicy/streamflow-spark",
+        "Its pods are made by Spark's drivers, from a template in a ConfigMap.",
     ),
     "pod-probes-identical": (
         "Deployment/streamflow-explorer",

@@ -3,17 +3,7 @@
 from typing import Any
 
 import pytest
-import yaml
-from kit.render import Manifest, named, notes, pods, refusal, render
-
-LAKE: dict[str, Any] = {
-    "jobs.lake.url": "s3://bucket/lake",
-    "jobs.lake.envFrom": [{"secretRef": {"name": "lake"}}],
-    "jobs.materialize.from": "lake",
-    "jobs.materialize.backfills": [{"end": "2024-02-29"}, {"end": "2024-03-31", "from": "lake"}],
-    "networkPolicy.jobs.egress": [{"ports": [{"port": 443}]}],
-}
-SPARK: dict[str, Any] = {**LAKE, "jobs.spark.enabled": True}
+from kit.render import LAKE, SPARK, Manifest, named, notes, pods, refusal, render
 
 
 def of_jobs(values: dict[str, Any]) -> dict[str, Manifest]:
@@ -86,7 +76,7 @@ def test_the_template_of_executors_has_what_they_need_and_no_secret_by_value() -
         "jobs.extraVolumeMounts": [{"name": "lake", "mountPath": "/lake"}],
         "jobs.sidecars": [{"name": "proxy", "image": "proxy"}],
     }
-    pod = yaml.safe_load(files({**SPARK, **given})["executor.yaml"])
+    pod = pods(render({**SPARK, **given}))["Executor/streamflow-spark"]
     (container,) = pod["spec"]["containers"]
     (sidecar,) = pod["spec"]["initContainers"]
     found = variables(container)

@@ -13,7 +13,7 @@ from typing import Any
 import jsonschema
 import pytest
 import yaml
-from kit.render import CHART, EXAMPLES, EXTERNAL, FULL, require, template
+from kit.render import CHART, EXAMPLES, EXTERNAL, FULL, LAKE, SPARK, require, template
 
 VALUES: dict[str, Any] = yaml.safe_load((CHART / "values.yaml").read_text())
 SCHEMA: dict[str, Any] = json.loads((CHART / "values.schema.json").read_text())
@@ -105,8 +105,6 @@ SHOP_GIT: dict[str, Any] = {
 }
 """The same in an image, and in git."""
 
-FROM_LAKE = {"jobs.lake.url": "file:///lake", "jobs.materialize.from": "lake"}
-SPARK = {**FROM_LAKE, "jobs.spark.enabled": True}
 SPARK_VALUES = [
     *("image.repository", "image.tag", "image.digest", "executors", "cores", "cpu", "memory"),
     *("waitSeconds", "conf", "serviceAccount.annotations"),
@@ -139,7 +137,7 @@ NEEDS: dict[str, dict[str, Any]] = {
     "networkPolicy.postgres.cidr": EXTERNAL,
     "jobs.lake.envFrom": {"jobs.lake.url": "file:///lake"},
     "jobs.materialize.from": {"jobs.lake.url": "file:///lake"},
-    "jobs.spark.enabled": FROM_LAKE,
+    "jobs.spark.enabled": LAKE,
     **{f"jobs.spark.{key}": SPARK for key in SPARK_VALUES},
     "networkPolicy.kubernetes.ports": SPARK,
     "networkPolicy.kubernetes.to": SPARK,

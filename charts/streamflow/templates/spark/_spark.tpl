@@ -114,6 +114,8 @@ spec:
   {{- end }}
   containers:
     - name: executor
+      image: {{ include "streamflow.spark.image" . | quote }}
+      imagePullPolicy: {{ .Values.image.pullPolicy }}
       command: [python, -m, streamflow.spark.executor]
       env:
         {{- $own := include "streamflow.postgres.env" (dict "root" . "role" "writer") }}

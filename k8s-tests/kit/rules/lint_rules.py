@@ -29,8 +29,13 @@ def lint(manifests: list[Manifest], values: Any) -> list[str]:
     existing = {f"{one['kind']}/{one['metadata']['name']}" for one in manifests}
     found = [*of_services(manifests), *of_targets(manifests, existing), *of_empties(manifests)]
     mentioned = set(texts(values))
+    roles = named(manifests, "RoleBinding").values()
+    bound = {subject["name"] for one in roles for subject in one["subjects"]}
     for name, pod in pods(manifests).items():
-        for fault in (*of_references(pod["spec"], existing, mentioned), *of_pod(pod["spec"])):
+        for fault in (
+            *of_references(pod["spec"], existing, mentioned),
+            *of_pod(pod["spec"], bound),
+        ):
             found.append(f"{name}: {fault}")
     return found
 
@@ -122,9 +127,14 @@ def references(part: Any) -> Iterator[tuple[str, Manifest]]:
             yield from references(one)
 
 
-def of_pod(spec: Manifest) -> Iterator[str]:
-    """Lists a pod's rights on cluster and node, and the faults of its containers."""
-    if spec.get("automountServiceAccountToken") is not False:
+def of_pod(spec: Manifest, bound: set[str]) -> Iterator[str]:
+    """Lists a pod's rights on cluster and node, and the faults of its containers.
+
+    Args:
+        bound: the ServiceAccounts that have a Role, for which a token is mounted.
+    """
+    has_token = spec.get("automountServiceAccountToken") is not False
+    if has_token and spec.get("serviceAccountName") not in bound:
         yield "has a token of the API server"
     for volume in spec.get("volumes", []):
         if "hostPath" in volume:

@@ -117,7 +117,7 @@ class StreamflowSettings(BaseSettings):
     beyond that it goes on on disk."""
     spark_connections: int = Field(0, ge=0)
     """Connections to PostgreSQL that Spark's executors may have at once. From 1 on, what is
-    materialized from the lake goes by Spark, whatever `batch_engine` names, with the settings of
+    materialized from the lake goes by Spark, whatever `batch_engine` says, with the settings of
     spark-defaults.conf in SPARK_CONF_DIR. The chart sets it with `jobs.spark.enabled`."""
     spark_wait_s: int = Field(300, ge=1)
     """Seconds that a run waits for the first executor before it fails."""

@@ -8,7 +8,6 @@ leaves the values as they were, and a view that fails its own ones, while the ot
 import logging
 from collections.abc import Callable, Sequence
 from contextlib import nullcontext
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Literal
@@ -144,9 +143,12 @@ def from_lake(stores: OwnStores, run: Run) -> Write:
 
 
 def spark_settings(stores: OwnStores) -> SparkSettings | None:
-    """The settings of Spark where the repository names it, or this process is told to use it."""
+    """The settings of Spark where this process is told to use it, else those of the repository.
+
+    A process that is told has them from its own spark-defaults.conf, and none of the repository's.
+    """
     if connections := settings.streamflow().spark_connections:
-        return replace(stores.spark or SparkSettings(), connections=connections)
+        return SparkSettings(connections=connections)
     return stores.spark
 
 

@@ -39,11 +39,10 @@ TRACEBACK = "Traceback (most recent call last):"
 IN_JAVA = re.compile(r"(?:Caused by)?: (?:\w+\.)*(.+)")
 """A line of Java's trace that tells an error, or what that was caused by; without its package."""
 
-
 NO_EXECUTOR = (
-    "Spark: no executor came{}; why is in its warnings above, where Kubernetes refused their pods,"
-    " or in what kubectl describe pods --selector spark-role=executor says, where no node takes"
-    " them"
+    "Spark: no executor came in time; why is in its warnings above, where Kubernetes refused"
+    " their pods or they ended at once, or in what kubectl describe pods --selector"
+    " spark-role=executor says, where no node takes them"
 )
 GIVEN_UP = "Spark context stopped while waiting for backend"
 """Spark's own words when too many executors' pods could not be made, or ended at once."""
@@ -69,31 +68,36 @@ def opened(settings: "SparkSettings") -> Iterator[SparkSession]:
             yield beside(there, settings.conf)
             return
         builder = SparkSession.builder.config(map={**DEFAULTS, **settings.conf, ZONE: "UTC"})
+        give_up = time.monotonic() + environment.streamflow().spark_wait_s
         session = builder.getOrCreate()
         try:
             started = session.sparkContext.getConf()
             require_no_speculation(started.get(SPECULATION) or "")
             if session.sparkContext.master.startswith("k8s://"):
-                wait_for_executor(session.sparkContext)
+                wait_for_executor(session.sparkContext, give_up)
             yield session
         finally:
             session.stop()
 
 
-def wait_for_executor(context: SparkContext) -> None:
-    """Returns when the first executor has come; Spark itself would wait without an end.
+def wait_for_executor(context: SparkContext, give_up: float) -> None:
+    """Returns when the first executor has come; Spark itself would wait for ever.
+
+    Args:
+        give_up: until when, as `time.monotonic` has it.
 
     Raises:
-        StreamflowError: none came within STREAMFLOW_SPARK_WAIT_S seconds.
+        StreamflowError: none has come by then, or Spark has given up.
     """
-    wait_s = environment.streamflow().spark_wait_s
-    give_up = time.monotonic() + wait_s
     wanted = context.getConf().get("spark.executor.instances")
     log.info("waiting for executors", extra={"wanted": wanted})
-    while not (count := executors(context)):
-        if time.monotonic() > give_up:
-            raise StreamflowError(NO_EXECUTOR.format(f" within {wait_s} s"))
-        time.sleep(0.2)
+    try:
+        while not (count := executors(context)):
+            if time.monotonic() > give_up:
+                raise StreamflowError(NO_EXECUTOR)
+            time.sleep(0.2)
+    except Py4JError:  # too many executors ended at once, and Spark itself with them
+        raise StreamflowError(NO_EXECUTOR) from None
     log.info("executors are there", extra={"count": count, "wanted": wanted})
 
 
@@ -163,7 +167,7 @@ def explanation(error: Exception) -> StreamflowError:
     """An error of Spark in one line: Python's on an executor, else the first cause in Java."""
     text = str(error)
     if GIVEN_UP in text:
-        return StreamflowError(NO_EXECUTOR.format(""))
+        return StreamflowError(NO_EXECUTOR)
     lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]
     causes = [found[1] for line in lines if (found := IN_JAVA.match(line))]
     said = causes[-1] if causes else lines[0]

@@ -182,7 +182,7 @@ its mend. Those that are not about one part are in the folder validate.
 {{- $needed := include "streamflow.postgres.connections" $ | int -}}
 {{- $allowed := dig "max_connections" 100 ($.Values.postgres.parameters | default dict) | int -}}
 {{- if gt $needed $allowed }}
-- postgres.parameters.max_connections is {{ $allowed }}, but this release may open {{ $needed }}; set it to {{ $needed }} or more, or lower api.autoscaling.maxReplicas ({{ $.Values.api.autoscaling.maxReplicas }}) or api.poolSize ({{ $.Values.api.poolSize }}){{ if include "streamflow.spark.on" $ }}, or jobs.spark.executors ({{ $.Values.jobs.spark.executors }}){{ end }}
+- postgres.parameters.max_connections is {{ $allowed }}, but this release may open {{ $needed }}; set it to {{ $needed }} or more, or lower api.autoscaling.maxReplicas ({{ $.Values.api.autoscaling.maxReplicas }}) or api.poolSize ({{ $.Values.api.poolSize }}){{ if include "streamflow.spark.on" $ }}, or jobs.spark.executors ({{ $.Values.jobs.spark.executors | int }}){{ end }}
 {{- end }}
 {{- end -}}
 {{- end -}}

@@ -5,6 +5,9 @@ from typing import Any
 import pytest
 from kit.render import LAKE, SPARK, Manifest, named, notes, pods, refusal, render
 
+OWN_TAG = {"jobs.image.tag": "2", "jobs.spark.image.tag": "3"}
+ANY_POD: dict[str, Any] = {"podSelector": {}}
+
 
 def of_jobs(values: dict[str, Any]) -> dict[str, Manifest]:
     """The pods that materialize: `cronjob` and `backfill`."""
@@ -61,6 +64,12 @@ def test_by_spark_the_pods_are_drivers_and_no_other_has_a_token() -> None:
     assert rule["resources"] == ["pods"]
     (subject,) = named(manifests, "RoleBinding")["streamflow-spark"]["subjects"]
     assert subject["name"] in named(manifests, "ServiceAccount")
+
+
+def test_the_image_has_the_tag_of_the_jobs_unless_it_has_its_own() -> None:
+    for given, tag in (({}, "0.1.0"), ({"jobs.image.tag": "2"}, "2"), (OWN_TAG, "3")):
+        for pod in of_jobs({**SPARK, **given}).values():
+            assert pod["spec"]["containers"][0]["image"] == f"streamflow-jobs-spark:{tag}"
 
 
 def files(values: dict[str, Any]) -> dict[str, str]:
@@ -158,14 +167,32 @@ def test_executors_connections_are_in_the_budget(tmp_path: Any) -> None:
             {"jobs.spark.conf": {"spark.executor.cores": 4}},
             "has spark.executor.cores, which is jobs.spark.cores: leave it out",
         ),
-        ({"jobs.spark.conf": {"spark.speculation": True}}, "more connections to PostgreSQL"),
+        ({"jobs.spark.conf": {"spark.speculation": True}}, "than are counted"),
         (
             {"jobs.spark.conf": {"spark.sql.session.timeZone": "Asia/Tokyo"}},
             "which has to be UTC",
         ),
         (
             {"jobs.spark.conf": {"spark.executorEnv.PGPASSWORD": "x"}},
-            "executors have the password from its Secret",
+            "which Spark would show in its logs",
+        ),
+        ({"jobs.spark.conf": {"spark.hadoop.fs.s3a.secret.key": "x"}}, "would show in its logs"),
+        ({"jobs.spark.conf": {"spark.dynamicAllocation.enabled": "TRUE"}}, "than are counted"),
+        ({"jobs.spark.conf": {"spark.sql.session.timeZone": 5}}, "which has to be UTC"),
+        ({"jobs.spark.conf": {"spark.ui.enabled": True}}, "has spark.ui.enabled, which is the ch"),
+        ({"jobs.spark.conf": {"spark.memory.offHeap.size": "9g"}}, "which is jobs.spark.memory"),
+        ({"jobs.spark.conf": {"spark.a": "a\u2028b"}}, "spark.a"),
+        ({"jobs.spark.cpu": "1u"}, "jobs.spark.cpu is 1u, less than 1m"),
+        ({"jobs.materialize.resources": {"limits": {"memory": "400Mi"}}}, "Spark's driver takes"),
+        ({"jobs.podSecurityContext.runAsUser": 2000}, "runAsUser is 2000, of which the image"),
+        ({"jobs.spark.waitSeconds": 3600}, "+ jobs.spark.waitSeconds, to"),
+        ({"api.serviceAccount.name": "streamflow-spark"}, "the account of Spark's drivers"),
+        ({"jobs.extraVolumes": [{"name": "spark", "emptyDir": {}}]}, "which the chart's own is"),
+        ({"jobs.sidecars": [{"name": "executor", "image": "x"}]}, "which the chart's own is"),
+        ({"jobs.podLabels": {"spark-role": "x"}}, "has spark-role, by which pods are found"),
+        (
+            {"networkPolicy.kubernetes.to": [{"ipBlock": {"cidr": "10.0.0.0/8"}, **ANY_POD}]},
+            "networkPolicy.kubernetes.to[0] has an ipBlock beside",
         ),
         ({"jobs.spark.conf": {"hive.x": "1"}}, "hive.x"),
     ],

@@ -1,10 +1,12 @@
 """A session on Kubernetes waits for its first executor, and no longer than it is told."""
 
 import logging
+import time
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from py4j.protocol import Py4JError
 
 from streamflow.errors import StreamflowError
 from streamflow.spark import session
@@ -26,7 +28,7 @@ class Context:
 def test_the_first_executor_is_enough(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO)
     context: Any = Context([0, 0, 1])
-    session.wait_for_executor(context)
+    session.wait_for_executor(context, time.monotonic() + 60)
     assert context.counts == []
     assert [record.message for record in caplog.records] == [
         "waiting for executors",
@@ -34,12 +36,22 @@ def test_the_first_executor_is_enough(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_without_one_it_says_where_the_reason_is(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("STREAMFLOW_SPARK_WAIT_S", "1")
+def test_without_one_it_says_where_the_reason_is() -> None:
     context: Any = Context([0] * 100)
-    with pytest.raises(StreamflowError, match="no executor came within 1 s") as refused:
-        session.wait_for_executor(context)
+    with pytest.raises(StreamflowError, match="no executor came in time") as refused:
+        session.wait_for_executor(context, time.monotonic() + 0.5)
     assert "spark-role=executor" in str(refused.value)
+
+
+def test_of_a_spark_that_has_given_up_it_says_so_too() -> None:
+    context: Any = Context([])
+
+    def gone() -> None:
+        raise Py4JError("Answer from Java side is empty")
+
+    context._jsc.sc = gone
+    with pytest.raises(StreamflowError, match="no executor came in time"):
+        session.wait_for_executor(context, time.monotonic() + 60)
 
 
 IN_JAVA = """An error occurred while calling None.org.apache.spark.api.java.JavaSparkContext.
@@ -72,7 +84,7 @@ Caused by: io.fabric8.kubernetes.client.KubernetesClientException: pods "a" is f
         (
             "An error occurred.\n: java.lang.IllegalStateException: Spark context stopped while"
             " waiting for backend\n\tat",
-            session.NO_EXECUTOR.format(""),
+            session.NO_EXECUTOR,
         ),
     ],
 )

@@ -21,7 +21,7 @@ are its own, so that they end with it. Each executor reads the lake and writes t
 {{- define "streamflow.spark.name" -}}{{ include "streamflow.fullname" . }}-spark{{- end }}
 
 {{- define "streamflow.spark.image" -}}
-{{ include "streamflow.image" (dict "image" .Values.jobs.spark.image "registry" .Values.image.registry "tag" .Chart.AppVersion) }}
+{{ include "streamflow.image" (dict "image" .Values.jobs.spark.image "registry" .Values.image.registry "tag" (.Values.jobs.image.tag | default .Chart.AppVersion)) }}
 {{- end }}
 
 {{/* Tasks that executors have at once, each with a connection to PostgreSQL. */}}

@@ -1,7 +1,7 @@
 {{/* Peers of NetworkPolicies that Kubernetes refuses. */}}
 
 {{- define "streamflow.validate.peers" -}}
-{{- $all := dict "networkPolicy.dns.to" .Values.networkPolicy.dns.to "tracing.to" .Values.tracing.to -}}
+{{- $all := dict "networkPolicy.dns.to" .Values.networkPolicy.dns.to "tracing.to" .Values.tracing.to "networkPolicy.kubernetes.to" .Values.networkPolicy.kubernetes.to -}}
 {{- range list "api" "metrics" "explorer" "feast" "prefect" "postgres" -}}
 {{- $_ := set $all (printf "networkPolicy.%s.from" .) (index $.Values.networkPolicy .).from -}}
 {{- end -}}

@@ -14,9 +14,9 @@ explorer:
   volumes: [tmp, postgres-ca, api-keys]
   paths: [/tmp, /etc/streamflow/postgres-ca, /etc/streamflow/api-keys]
 jobs:
-  containers: [definitions, wait-for-prefect, sample, ingest, dump, backup, check, prepare, restore, finish, roles, apply, materialize, audit, training-set, wait, trainer, writer]
-  volumes: [tmp, postgres-ca, definitions, git-credentials, data, training, backups, plan]
-  paths: [/tmp, /etc/streamflow/postgres-ca, /etc/streamflow/git, /fetched, /definitions, /data, /training, /backups, /plan]
+  containers: [definitions, wait-for-prefect, sample, ingest, dump, backup, check, prepare, restore, finish, roles, apply, materialize, audit, training-set, wait, trainer, writer, executor]
+  volumes: [tmp, postgres-ca, definitions, git-credentials, data, training, backups, plan, spark]
+  paths: [/tmp, /etc/streamflow/postgres-ca, /etc/streamflow/git, /fetched, /definitions, /data, /training, /backups, /plan, /etc/streamflow/spark]
 feast:
   containers: [definitions, wait-for-registry, feast]
   volumes: [tmp, postgres-ca, definitions, git-credentials, training]
@@ -44,6 +44,13 @@ postgres:
 - controller-uid
 - batch.kubernetes.io/job-name
 - batch.kubernetes.io/controller-uid
+- streamflow/spark
+- spark-role
+- spark-app-selector
+- spark-app-name
+- spark-exec-id
+- spark-exec-resourceprofile-id
+- spark-version
 {{- end }}
 
 {{/* Names that a list has more than once, or that are among others. Call with here, names and own. */}}
@@ -112,8 +119,11 @@ postgres:
 {{- end }}
 {{- end -}}
 {{- end -}}
+{{- $driver := include "streamflow.spark.on" $ | empty | ternary "" (include "streamflow.spark.name" $) -}}
 {{- with $part.serviceAccount -}}
-{{- if .create -}}
+{{- if and $driver (eq .name $driver) }}
+- {{ $name }}.serviceAccount.name is {{ .name }}, the account of Spark's drivers, which may make pods: give it another name
+{{- else if .create -}}
 {{- $account := include "streamflow.serviceAccount" (dict "root" $ "part" $name) -}}
 {{- if eq $account "default" }}
 - {{ $name }}.serviceAccount creates the account default, which is in every namespace already: set {{ $name }}.serviceAccount.create=false to use it

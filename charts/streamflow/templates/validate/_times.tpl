@@ -3,6 +3,7 @@
 {{- define "streamflow.validate.times" -}}
 {{- $jobs := .Values.jobs -}}
 {{- $waits := int64 $jobs.waitSeconds -}}
+{{- if include "streamflow.spark.on" . }}{{ $waits = add $waits (int64 $jobs.spark.waitSeconds) }}{{ end -}}
 {{- if include "streamflow.prefect.url" . }}{{ $waits = add $waits (int64 .Values.prefect.waitSeconds) }}{{ end -}}
 {{- $deadlines := dict "jobs.activeDeadlineSeconds" (int64 $jobs.activeDeadlineSeconds) -}}
 {{- range $kind, $values := $jobs -}}
@@ -12,7 +13,7 @@
 {{- end -}}
 {{- range $name, $seconds := $deadlines -}}
 {{- if le (int64 $seconds) $waits }}
-- {{ $name }} ({{ $seconds }}) stops a Job that only waits: set it above jobs.waitSeconds + prefect.waitSeconds, to {{ add1 $waits }} at the least
+- {{ $name }} ({{ $seconds }}) stops a Job that only waits: set it above jobs.waitSeconds + prefect.waitSeconds{{ if include "streamflow.spark.on" $ }} + jobs.spark.waitSeconds{{ end }}, to {{ add1 $waits }} at the least
 {{- end -}}
 {{- end }}
 {{- $windows := dict -}}

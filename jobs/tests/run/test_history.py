@@ -21,8 +21,9 @@ USERS = 2_000
 LAST = 25
 """Months before the last one."""
 BLOCKS = """
-    SELECT schemaname || '.' || relname, heap_blks_read + heap_blks_hit + coalesce(idx_blks_read + idx_blks_hit, 0)
-                    + coalesce(toast_blks_read + toast_blks_hit, 0)
+    SELECT schemaname || '.' || relname,
+           heap_blks_read + heap_blks_hit + coalesce(idx_blks_read + idx_blks_hit, 0)
+           + coalesce(toast_blks_read + toast_blks_hit, 0)
     FROM pg_statio_user_tables WHERE schemaname <> 'pg_toast'"""
 """Blocks of 8 kB of tables and their indexes that were read so far, from disk or from memory."""
 OTHERS = "SELECT FROM pg_stat_activity WHERE datname = %s AND pid <> pg_backend_pid()"

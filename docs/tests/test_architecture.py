@@ -12,6 +12,7 @@ TEXT = (DOCS / "architecture.md").read_text()
 ROWS = re.findall(r"^\| [^|]+ \| (`[^|]+`) \| ([\d,]+) \|$", TEXT, re.MULTILINE)
 
 
+@pytest.mark.slow  # every import of every module
 def test_the_picture_is_as_make_docs_draws_it() -> None:
     spec = importlib.util.spec_from_file_location("architecture", DOCS / "architecture.py")
     assert spec is not None

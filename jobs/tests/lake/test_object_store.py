@@ -62,6 +62,7 @@ def stop(server: subprocess.Popen[bytes]) -> None:
     server.wait()
 
 
+@pytest.mark.slow  # an S3 server, and clients that wait for it
 def test_it_is_read_as_from_a_folder_and_refused_while_it_is_away(
     database: str, small_months: Path, tmp_path: Path, s3: subprocess.Popen[bytes]
 ) -> None:

@@ -10,6 +10,8 @@ from jobs.tests.conftest import Place
 from jobs.tests.lake.test_materialize_from_lake import STORIES, assert_same_bits, found
 from jobs.tests.spark.conftest import ENGINE, at_executors, write_repository
 
+pytestmark = pytest.mark.slow  # a session of Spark: a JVM, and Python for each task
+
 
 @pytest.mark.parametrize("story", ["month by month", "an older month after a newer one"])
 def test_values_and_ledger_are_those_of_the_database(

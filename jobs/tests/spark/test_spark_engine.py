@@ -14,6 +14,8 @@ from streamflow.feast.registry.open import open_store
 from streamflow.settings import FEATURE_REPO
 from streamflow.spark import staging
 
+pytestmark = pytest.mark.slow  # a session of Spark: a JVM, and Python for each task
+
 WINDOW = (datetime(2024, 1, 1, tzinfo=UTC), datetime(2024, 3, 1, tzinfo=UTC))
 
 

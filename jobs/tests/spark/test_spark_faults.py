@@ -33,6 +33,8 @@ from streamflow.lake.files import local_path
 from streamflow.spark import materialize as by_spark
 from streamflow.spark import newest, staging
 
+pytestmark = pytest.mark.slow  # a session of Spark: a JVM, and Python for each task
+
 VIEW = "usage_agg_30d_fv"
 ONE_VIEW = (*FROM_LAKE, "--view", VIEW)
 """One view is enough for what happens to any, and takes a quarter of the time."""
@@ -79,7 +81,6 @@ main()
 """A command that is killed when all views are staged, and none is merged."""
 
 
-@pytest.mark.slow  # a process with a session of Spark's own
 def test_a_driver_that_is_killed_changes_nothing_and_the_next_run_drops_its_tables(
     spark: Path,
 ) -> None:

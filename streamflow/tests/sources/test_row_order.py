@@ -165,6 +165,7 @@ def trained(
     return {name: one[::each] for name, one in rows.items()}
 
 
+@pytest.mark.slow  # each pair of values of each type
 @pytest.mark.parametrize("most", [row_order.MOST, 0])
 def test_one_row_is_served_and_trained_on_wherever_it_lies_and_whatever_is_asked(
     db: psycopg.Connection, store: FeatureStore, most: int, monkeypatch: pytest.MonkeyPatch

@@ -10,10 +10,10 @@ import re
 import sys
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING
 
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JNetworkError
 from pyspark import SparkContext
 from pyspark.errors import PySparkException
 from pyspark.sql import SparkSession
@@ -77,7 +77,8 @@ def opened(settings: "SparkSettings") -> Iterator[SparkSession]:
                 wait_for_executor(session.sparkContext, give_up)
             yield session
         finally:
-            session.stop()
+            with suppress(Py4JError):  # a Java that has ended cannot be stopped
+                session.stop()
 
 
 def wait_for_executor(context: SparkContext, give_up: float) -> None:
@@ -166,6 +167,11 @@ def explained() -> Iterator[None]:
 def explanation(error: Exception) -> StreamflowError:
     """An error of Spark in one line: Python's on an executor, else the first cause in Java."""
     text = str(error)
+    if isinstance(error, Py4JNetworkError):
+        return StreamflowError(
+            "Spark: its Java has ended meanwhile; why is in its warnings above, as when too many"
+            " executors were lost"
+        )
     if GIVEN_UP in text:
         return StreamflowError(NO_EXECUTOR)
     lines = [line for line in text.splitlines() if line.strip()] or [type(error).__name__]

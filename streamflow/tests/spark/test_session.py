@@ -6,9 +6,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from py4j.protocol import Py4JError
+from py4j.protocol import Py4JError, Py4JNetworkError
 
 from streamflow.errors import StreamflowError
+from streamflow.registry.stores import SparkSettings
 from streamflow.spark import session
 
 
@@ -52,6 +53,24 @@ def test_of_a_spark_that_has_given_up_it_says_so_too() -> None:
     context._jsc.sc = gone
     with pytest.raises(StreamflowError, match="no executor came in time"):
         session.wait_for_executor(context, time.monotonic() + 60)
+
+
+def test_where_java_itself_has_ended_that_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    def gone(*_: Any) -> None:
+        raise Py4JNetworkError("Answer from Java side is empty")
+
+    context = SimpleNamespace(master="local", getConf=dict)
+    builder: Any = SimpleNamespace(
+        getOrCreate=lambda: SimpleNamespace(sparkContext=context, stop=gone)
+    )
+    builder.config = lambda **_: builder
+    monkeypatch.setattr(session, "SparkContext", SimpleNamespace(_active_spark_context=None))
+    monkeypatch.setattr(session, "SparkSession", SimpleNamespace(builder=builder))
+    with (
+        pytest.raises(StreamflowError, match="its Java has ended meanwhile"),
+        session.opened(SparkSettings()),
+    ):
+        gone()
 
 
 IN_JAVA = """An error occurred while calling None.org.apache.spark.api.java.JavaSparkContext.

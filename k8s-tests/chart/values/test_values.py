@@ -61,6 +61,7 @@ ITEMS: dict[str, Any] = {
 OTHER: dict[str, Any] = {
     "activeDeadlineSeconds": 7201,
     "jobs.materialize.from": "lake",
+    "cpu": "600m",
     "memory": "3Gi",
     "ratio": 0.5,
     "schedule": "@weekly",

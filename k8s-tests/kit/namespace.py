@@ -36,6 +36,8 @@ SAMPLE = [
 ]
 """Options of helm for a release that several modules share."""
 AFTERWARDS_S = 5
+SETTLED_S = 20
+"""Within which each node knows the pods of a Service."""
 LOAD = Path(__file__).with_name("inside").joinpath("load.py").read_text()
 
 
@@ -176,14 +178,17 @@ class Namespace:
     def python(self, where: str, code: str, *arguments: str) -> str:
         """Runs Python code in the pod `where`, and returns its output.
 
-        A pod that was just replaced has no container yet, which is waited for.
+        A pod that was just replaced has no container yet, and a Service whose pods just became
+        ready refuses connections until every node knows them: both are waited for.
         """
+        give_up = time.monotonic() + SETTLED_S
 
         def tried() -> str | None:
             try:
                 return self.kubectl("exec", where, "--", "python", "-c", code, *arguments)
             except CommandFailedError as error:
-                if "container not found" in str(error):
+                is_refused = "Connection refused" in str(error) and time.monotonic() < give_up
+                if "container not found" in str(error) or is_refused:
                     return None
                 raise
 

@@ -281,13 +281,15 @@ def test_a_backup_moves_to_another_server(
         *("--set", "postgres.external.host=elsewhere"),
         *("--set", "postgres.auth.existingSecret=elsewhere"),
     ]
-    sample_release.install(*move, release="move")
-    assert psql(sample_release, COUNTS, "elsewhere") == before["rows"]
-    # What the API serves from there, as the release will once its values name that server.
-    serve = ("--set", "api.enabled=true", "--set", "api.autoscaling.enabled=false")
-    sample_release.install(*move, *serve, *restoring("", ""), release="move")
-    assert answers(sample_release, before, "move-api") == before["answers"]
-    sample_release.helm("uninstall", "move", "--wait")
+    try:
+        sample_release.install(*move, release="move")
+        assert psql(sample_release, COUNTS, "elsewhere") == before["rows"]
+        # What the API serves from there, as the release will once its values name that server.
+        serve = ("--set", "api.enabled=true", "--set", "api.autoscaling.enabled=false")
+        sample_release.install(*move, *serve, *restoring("", ""), release="move")
+        assert answers(sample_release, before, "move-api") == before["answers"]
+    finally:  # other modules share the namespace, and look for what is in it
+        sample_release.helm("uninstall", "move", "--wait")
 
 
 @pytest.fixture

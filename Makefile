@@ -62,7 +62,7 @@ serve: $(STAMP) ## Serve the demo's features on 127.0.0.1 (PORT=8000)
 explore: $(STAMP) ## Show what is in the feature store, in a browser, on 127.0.0.1 (PORT=8100)
 	@$(BIN)/python -m explorer --port $(or $(PORT),8100)
 
-test: $(STAMP) ## Every test that needs no cluster and is quick; six minutes on two cores
+test: $(STAMP) ## Every test that needs no cluster and is quick; ten minutes on two cores
 	@$(TESTS) -m "not cluster and not slow"
 
 test-all: $(STAMP) ## Every test that needs no cluster, the slow ones too

@@ -218,7 +218,7 @@ def test_without_a_right_in_its_role_it_says_so_and_changes_nothing(
 
 
 def counted(namespace: Namespace, job: str, what: str) -> int:
-    """How many pods of a Job have ended so."""
+    """The number of a Job's pods that its status has under a name, such as `failed`."""
     return int(namespace.get("Job", job)["status"].get(what) or 0)
 
 

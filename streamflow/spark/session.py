@@ -103,7 +103,7 @@ def wait_for_executor(context: SparkContext, give_up: float) -> None:
 
 
 def executors(context: SparkContext) -> int:
-    """How many executors there are, without the driver."""
+    """The number of executors that there are, without the driver."""
     return int(context._jsc.sc().getExecutorMemoryStatus().size()) - 1
 
 

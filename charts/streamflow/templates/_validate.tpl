@@ -92,9 +92,14 @@ its mend. Those that are not about one part are in the folder validate.
 - {{ $here }}: {{ $key }} is written by another entry as well; remove one of the two
 {{- end }}
 {{- $_ := set $sets $key true }}
-{{- if and (eq (.from | default "") "lake") (not $.Values.jobs.lake.url) }}
-- {{ $here }} is read from the lake, and there is none: set jobs.lake.url, or take from out
+{{- include "streamflow.validate.fromLake" (dict "root" $ "here" $here "from" .from) -}}
+{{- end -}}
 {{- end }}
+
+{{/* What is read from a lake that is not there. Call with root, here and from. */}}
+{{- define "streamflow.validate.fromLake" -}}
+{{- if and (eq (.from | default "") "lake") (not .root.Values.jobs.lake.url) }}
+- {{ .here }} is read from the lake, and there is none: set jobs.lake.url, or take from out
 {{- end -}}
 {{- end }}
 

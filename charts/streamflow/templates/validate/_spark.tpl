@@ -1,15 +1,12 @@
 {{/* Materializations from a lake that is not there, and settings of Spark that the chart has itself. */}}
 
 {{- define "streamflow.validate.spark" -}}
-{{- $lake := .Values.jobs.lake.url -}}
 {{- with .Values.jobs.materialize -}}
-{{- if and .enabled (eq .from "lake") (not $lake) }}
+{{- if and .enabled (eq .from "lake") (not $.Values.jobs.lake.url) }}
 - jobs.materialize.from is lake, and there is none: set jobs.lake.url, or jobs.materialize.from=database
 {{- end }}
 {{- range $index, $backfill := .backfills -}}
-{{- if and (eq (.from | default "") "lake") (not $lake) }}
-- jobs.materialize.backfills[{{ $index }}] is read from the lake, and there is none: set jobs.lake.url, or take from out
-{{- end }}
+{{- include "streamflow.validate.fromLake" (dict "root" $ "here" (printf "jobs.materialize.backfills[%d]" $index) "from" .from) -}}
 {{- end -}}
 {{- end -}}
 {{- with .Values.jobs.spark -}}

@@ -55,10 +55,14 @@ def test_of_a_spark_that_has_given_up_it_says_so_too() -> None:
         session.wait_for_executor(context, time.monotonic() + 60)
 
 
-def test_where_java_itself_has_ended_that_is_what_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
-    def gone(*_: Any) -> None:
-        raise Py4JNetworkError("Answer from Java side is empty")
+def gone(*_: Any) -> None:
+    """A call of a Java that has ended."""
+    raise Py4JNetworkError("Answer from Java side is empty")
 
+
+@pytest.fixture
+def ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session whose Java has ended, so that it cannot be stopped."""
     context = SimpleNamespace(master="local", getConf=dict)
     builder: Any = SimpleNamespace(
         getOrCreate=lambda: SimpleNamespace(sparkContext=context, stop=gone)
@@ -66,11 +70,21 @@ def test_where_java_itself_has_ended_that_is_what_is_told(monkeypatch: pytest.Mo
     builder.config = lambda **_: builder
     monkeypatch.setattr(session, "SparkContext", SimpleNamespace(_active_spark_context=None))
     monkeypatch.setattr(session, "SparkSession", SimpleNamespace(builder=builder))
+
+
+@pytest.mark.usefixtures("ended")
+def test_where_java_itself_has_ended_that_is_what_is_told() -> None:
     with (
         pytest.raises(StreamflowError, match="its Java has ended meanwhile"),
         session.opened(SparkSettings()),
     ):
         gone()
+
+
+@pytest.mark.usefixtures("ended")
+def test_what_failed_before_is_told_though_java_cannot_be_stopped() -> None:
+    with pytest.raises(StreamflowError, match="no room"), session.opened(SparkSettings()):
+        raise StreamflowError("no room")
 
 
 IN_JAVA = """An error occurred while calling None.org.apache.spark.api.java.JavaSparkContext.
